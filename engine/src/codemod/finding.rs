@@ -1,0 +1,110 @@
+//! What a codemod found, as plain data for reports and for the rewriter.
+
+use super::hazard::{FileId, Hazard, Site, Weight};
+use crate::text::Edit;
+
+/// What may be done with a finding. Derived from its hazards, never set by a codemod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// No hazard: applied by `fix`.
+    Safe,
+    /// Only opt-in hazards: applied with `--unsafe-fixes`.
+    Unsafe,
+    /// A blocking hazard: shown, never applied.
+    Withheld,
+}
+
+impl Outcome {
+    /// `safe`, `unsafe` or `withheld`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Safe => "safe",
+            Outcome::Unsafe => "unsafe",
+            Outcome::Withheld => "withheld",
+        }
+    }
+
+    /// The outcome that these hazards leave.
+    pub fn of(hazards: &[Hazard]) -> Outcome {
+        match hazards.iter().map(|h| h.kind.weight()).max() {
+            None => Outcome::Safe,
+            Some(Weight::OptIn) => Outcome::Unsafe,
+            Some(Weight::Blocking) => Outcome::Withheld,
+        }
+    }
+}
+
+/// A place with something to say about it, beside the finding's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// Where.
+    pub site: Site,
+    /// What, in a few words: "the queryset is built here".
+    pub message: String,
+}
+
+/// What it costs, in words: `1 + N queries`, `N inserts`, `1 query`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queries {
+    /// As the code stands.
+    pub before: String,
+    /// After the fix.
+    pub after: String,
+}
+
+/// An edit in one file of the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEdit {
+    /// The file.
+    pub file: FileId,
+    /// What is replaced there.
+    pub edit: Edit,
+}
+
+/// A name that a fix needs at the top of a module: `from {module} import {name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImportRequest {
+    /// The file that needs it.
+    pub file: FileId,
+    /// `django.db.models`
+    pub module: String,
+    /// `F`
+    pub name: String,
+}
+
+/// A rewrite: edits, the imports they rely on, and the places whose text they were derived from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fix {
+    /// The edits; within one file they do not overlap.
+    pub edits: Vec<FileEdit>,
+    /// The imports that the new text relies on.
+    pub imports: Vec<ImportRequest>,
+    /// What was read to decide; another fix that writes here conflicts.
+    pub reads: Vec<Site>,
+}
+
+/// One finding of one codemod.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The codemod's name.
+    pub codemod: &'static str,
+    /// The place: the loop, the call, the comprehension.
+    pub site: Site,
+    /// Imperative, with code in backticks: ``Fetch `author` with `select_related` ``.
+    pub message: String,
+    /// Other places: where the queryset is built, where the relation is read.
+    pub related: Vec<Related>,
+    /// What it costs now and after.
+    pub queries: Queries,
+    /// Every obstacle, in order of discovery.
+    pub hazards: Vec<Hazard>,
+    /// The rewrite; `None` where a blocking hazard stands or none could be made.
+    pub fix: Option<Fix>,
+}
+
+impl Finding {
+    /// What may be done with it.
+    pub fn outcome(&self) -> Outcome {
+        if self.fix.is_none() { Outcome::Withheld } else { Outcome::of(&self.hazards) }
+    }
+}

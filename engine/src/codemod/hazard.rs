@@ -1,0 +1,173 @@
+//! What could make a rewrite change behaviour. Hazards are data: a codemod reports them with the place that
+//! causes them, and the engine, never the codemod, derives the outcome.
+
+use crate::text::Span;
+use serde::Serialize;
+
+/// A place in the project: a file (index into the project's files) and a span of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// The file.
+    pub file: FileId,
+    /// The bytes.
+    pub span: Span,
+}
+
+/// Index of a file in the [`Project`](crate::django::Project).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// One obstacle to one fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hazard {
+    /// Which.
+    pub kind: HazardKind,
+    /// The place that causes it, when there is one.
+    pub site: Option<Site>,
+    /// What it is about (a name, a model, an expression), put into the kind's message.
+    pub subject: String,
+}
+
+/// How much a hazard weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// The fix is offered, applied only with `--unsafe-fixes`.
+    OptIn,
+    /// No fix is offered.
+    Blocking,
+}
+
+macro_rules! hazards {
+    ($($(#[$doc:meta])* $name:ident, $weight:ident, $message:literal;)*) => {
+        /// Every obstacle the project knows. `{}` in a message stands for the hazard's subject.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        pub enum HazardKind { $($(#[$doc])* $name,)* }
+
+        impl HazardKind {
+            /// Every kind, in order of declaration.
+            pub const ALL: &'static [HazardKind] = &[$(HazardKind::$name,)*];
+
+            /// Its name, as shown and as written in JSON.
+            pub fn name(self) -> &'static str {
+                match self { $(HazardKind::$name => stringify!($name),)* }
+            }
+
+            /// Whether it only asks for consent or forbids the fix.
+            pub fn weight(self) -> Weight {
+                match self { $(HazardKind::$name => Weight::$weight,)* }
+            }
+
+            /// The message with a `{}` for the subject.
+            pub fn template(self) -> &'static str {
+                match self { $(HazardKind::$name => $message,)* }
+            }
+        }
+    };
+}
+
+hazards! {
+    // Writing in bulk.
+    /// The model, a mixin or a proxy overrides `save()`; bulk writes do not call it.
+    CustomSave, OptIn, "`{}` overrides save(), which a bulk write does not call";
+    /// A pre_save/post_save (or post_init) receiver would not be called.
+    SaveReceiver, OptIn, "{} receives signals of this model, which the rewritten code does not send";
+    /// The manager or queryset overrides the method that is replaced or written.
+    CustomManagerMethod, Blocking, "`{}` is overridden here";
+    /// `bulk_create` refuses models with a multi-table parent.
+    MultiTableParent, Blocking, "`{}` inherits from a concrete model, which bulk_create() refuses";
+    /// The primary key of a created instance is used afterwards, and the backend may not return it.
+    PrimaryKeyNeeded, Blocking, "the primary key of `{}` is needed before the bulk write has run";
+    /// The instance or its list is used after the loop or inside it.
+    InstanceUsedAfterwards, Blocking, "`{}` is used after it was written";
+    /// The loop reads rows of the table that it writes.
+    ReadsItsOwnWrites, Blocking, "`{}` reads what the loop writes";
+    /// The loop writes several tables whose order is observable.
+    InterleavedWrites, Blocking, "`{}` also writes inside the loop, and the order is observable";
+    /// A side effect outside the database stands between the writes.
+    OutsideEffect, OptIn, "`{}` has effects outside the database between the writes";
+    /// Unknown code is called between the statements that are merged.
+    UnknownCall, Blocking, "`{}` cannot be resolved and may read or write the same rows";
+    /// A handler around the statement depends on where an exception is raised.
+    HandlerAround, Blocking, "an exception handler here depends on which statement raises";
+    /// The loop may leave early after some writes.
+    EarlyExit, Blocking, "`{}` leaves the loop after some rows were written";
+    /// The field's own hooks (file content, auto_now, custom pre_save, order_with_respect_to) do not run alike.
+    FieldHook, Blocking, "field `{}` does more than store its value when the instance is saved";
+    /// An arithmetic operand is not provably an integer.
+    UnprovenOperand, Blocking, "`{}` is not provably an integer, and the database may compute another value";
+    /// The field is not of a kind on which Python's and the database's arithmetic agree.
+    FieldArithmetic, Blocking, "field `{}` is not an integer column, and the database may compute another value";
+    /// The field may be NULL: Python raises, SQL gives NULL.
+    NullableField, Blocking, "field `{}` may be NULL, where Python would raise and the database gives NULL";
+    /// The attribute is read after it became an expression.
+    ValueReadAfterwards, Blocking, "`{}` is read afterwards and would be an expression";
+    /// The instance carries other unsaved changes, or they cannot be ruled out.
+    OtherUnsavedChanges, Blocking, "`{}` may carry other unsaved changes, which save() would have written";
+    /// The instance is not provably saved.
+    UnsavedInstance, Blocking, "`{}` is not provably a saved row";
+    /// Validation sees an expression instead of a number.
+    ValidationSkipped, Blocking, "`{}` validates the number that would become an expression";
+
+    // Life of a queryset.
+    /// The same queryset object is evaluated elsewhere, so its result cache already saves the query.
+    ResultCacheUsed, Blocking, "the rows of this queryset are used here as well, so the rewrite would add a query";
+    /// The queryset object leaves the function.
+    QuerySetEscapes, Blocking, "the queryset leaves this function, and whoever gets it may use its rows";
+    /// A queryset, manager or iterable class changes rows or counting.
+    CustomQuerySet, Blocking, "`{}` changes how rows are read";
+    /// The queryset was combined, sliced, grouped or made raw in a way that the rewrite does not keep.
+    QuerySetShape, Blocking, "the rewrite means something else on a queryset after `{}`";
+    /// `only()` or `defer()` leaves out a column that the rewrite needs.
+    DeferredColumns, Blocking, "`{}` leaves out columns that the rewrite would need";
+    /// `select_for_update()` with a nullable join is refused by PostgreSQL.
+    LockedRows, Blocking, "select_for_update() cannot lock the nullable side of the join to `{}`";
+    /// A bare `select_related()` would be replaced.
+    BareSelectRelated, Blocking, "select_related() without names is already called here";
+    /// Raw SQL with unqualified columns may become ambiguous after a join.
+    RawSql, Blocking, "raw SQL here may name a column that the join makes ambiguous";
+
+    // Eager loading.
+    /// Something in the loop may write the related table, so that an eager copy is stale.
+    StaleCopy, Blocking, "`{}` may change the related rows while the loop runs";
+    /// The related model's base manager filters or annotates.
+    RelatedBaseManager, Blocking, "`{}` sets base_manager_name, which a join does not use";
+    /// The foreign key has no constraint, so a join may drop rows.
+    NoConstraint, Blocking, "`{}` has no database constraint, so a join may drop rows";
+    /// The related instance is watched when it is made.
+    WatchedInit, Blocking, "`{}` runs when an instance of the related model is made";
+
+    // Projection.
+    /// The attribute is not the plain value of a column.
+    NotAColumn, Blocking, "`{}` is not the plain value of a column";
+    /// The model makes instances in its own way.
+    CustomInstance, Blocking, "`{}` runs whenever an instance is made";
+    /// The list is changed or needed as a list.
+    ListNeeded, Blocking, "`{}` needs a list";
+
+    // Existence.
+    /// The model defines its own truth value.
+    CustomTruth, Blocking, "`{}` decides the truth of an instance";
+    /// The lookup may raise where the test would not.
+    LookupMayRaise, Blocking, "`{}` may raise, which the test does not";
+    /// The compared value may be None or of another type than the column.
+    ValueMayDiffer, Blocking, "`{}` may be None or of another type than the column";
+
+    // Rewriting itself.
+    /// A comment inside the rewritten span cannot be kept.
+    CommentLost, Blocking, "the comment here could not be kept";
+    /// A name that must be imported is shadowed.
+    ImportShadowed, Blocking, "`{}` is already another name here";
+    /// The type is not known well enough.
+    UnknownType, Blocking, "the type of `{}` is not known";
+    /// The code cannot be rewritten because there is no place that can be edited.
+    NoPlaceToEdit, Blocking, "the queryset is built where it cannot be edited: {}";
+    /// The file belongs to a region that did not parse.
+    SyntaxError, Blocking, "this statement did not parse";
+}
+
+impl Hazard {
+    /// The message, with the subject filled in.
+    pub fn message(&self) -> String {
+        self.kind.template().replace("{}", &self.subject)
+    }
+}

@@ -1,0 +1,1 @@
+//! Python, no Django: parse, arena, views, scopes, imports, emit.

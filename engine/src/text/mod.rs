@@ -1,0 +1,9 @@
+//! Spans, source files and edits. Knows bytes and encodings, nothing of Python.
+
+mod edit;
+mod source;
+mod span;
+
+pub use edit::{Edit, apply};
+pub use source::{LineColumn, Source};
+pub use span::Span;
