@@ -1,7 +1,7 @@
 //! What a codemod found, as plain data for reports and for the rewriter.
 
-use super::hazard::{FileId, Hazard, Site, Weight};
-use crate::text::Edit;
+use super::hazard::{Hazard, Weight};
+use crate::text::{Edit, FileId, Site};
 
 /// What may be done with a finding. Derived from its hazards, never set by a codemod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

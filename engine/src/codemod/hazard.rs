@@ -1,21 +1,8 @@
 //! What could make a rewrite change behaviour. Hazards are data: a codemod reports them with the place that
 //! causes them, and the engine, never the codemod, derives the outcome.
 
-use crate::text::Span;
+use crate::text::Site;
 use serde::Serialize;
-
-/// A place in the project: a file (index into the project's files) and a span of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Site {
-    /// The file.
-    pub file: FileId,
-    /// The bytes.
-    pub span: Span,
-}
-
-/// Index of a file in the [`Project`](crate::django::Project).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId(pub u32);
 
 /// One obstacle to one fix.
 #[derive(Clone, Debug, PartialEq, Eq)]

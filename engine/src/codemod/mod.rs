@@ -4,8 +4,9 @@
 mod finding;
 mod hazard;
 
+pub use crate::text::{FileId, Site};
 pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Related};
-pub use hazard::{FileId, Hazard, HazardKind, Site, Weight};
+pub use hazard::{Hazard, HazardKind, Weight};
 
 /// A group of codemods, selectable by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Models as data: what Django's model metaclass and `_meta` would say of them.
 
-use crate::codemod::Site;
+use crate::python::ClassId;
+use crate::text::Site;
 use serde::Serialize;
 
 /// Index of a model in the [`Project`](super::Project).
@@ -22,7 +23,7 @@ pub struct Model {
     /// The class statement.
     pub site: Site,
     /// The class as a Python class of the project.
-    pub class: super::ClassId,
+    pub class: ClassId,
     /// `Meta.abstract`
     pub is_abstract: bool,
     /// `Meta.proxy`
@@ -212,9 +213,9 @@ pub struct Manager {
     /// The attribute: `objects`.
     pub name: String,
     /// The manager's class when it is in the project or a scanned package; `None` for Django's own `Manager`.
-    pub class: Option<super::ClassId>,
+    pub class: Option<ClassId>,
     /// The queryset's class given by `from_queryset` or `as_manager`, when it is in the project.
-    pub queryset: Option<super::ClassId>,
+    pub queryset: Option<ClassId>,
     /// The class could not be resolved.
     pub is_unknown: bool,
     /// Where it is declared.

@@ -94,5 +94,11 @@ pub struct Report {
 /// Scan `files` with `rules`; when `apply` is set also compute [`Report::changes`].
 pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
     let _ = (rules, options, apply);
-    Report { project: Project::build(files), findings: Vec::new(), changes: Vec::new(), warnings: Vec::new() }
+    let sources = files.into_iter().map(|f| crate::text::Source::new(f.path, f.bytes)).collect();
+    Report {
+        project: Project::build(sources),
+        findings: Vec::new(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    }
 }

@@ -1,0 +1,251 @@
+//! The flat preorder arena that a file is lowered to, and cursors over it.
+//!
+//! Invariants: a node's first child is `id + 1`, its next sibling `subtree_end`, its subtree the slice
+//! `id..subtree_end`. Tokens without meaning (commas, brackets, keywords) are not kept; comments are.
+
+use super::kind::{Field, Kind};
+use crate::text::Span;
+
+/// Index of a node in its [`Ast`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeData {
+    pub start: u32,
+    pub end: u32,
+    pub parent: u32,
+    pub subtree_end: u32,
+    pub kind: Kind,
+    pub field: Field,
+    pub has_error: bool,
+}
+
+/// One file, lowered.
+#[derive(Clone, Debug, Default)]
+pub struct Ast {
+    pub(super) nodes: Vec<NodeData>,
+    pub(super) too_deep: bool,
+}
+
+impl Ast {
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing was parsed.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Whether the syntax is nested deeper than any analysis follows; nothing in such a file is analysed.
+    pub fn is_too_deep(&self) -> bool {
+        self.too_deep
+    }
+
+    /// The root, with the text that was parsed.
+    pub fn root<'a>(&'a self, text: &'a str) -> Node<'a> {
+        Node { ast: self, text, id: NodeId(0) }
+    }
+
+    /// A cursor at `id`.
+    pub fn node<'a>(&'a self, text: &'a str, id: NodeId) -> Node<'a> {
+        Node { ast: self, text, id }
+    }
+
+    fn data(&self, id: NodeId) -> NodeData {
+        self.nodes.get(id.0 as usize).copied().unwrap_or(NodeData {
+            start: 0,
+            end: 0,
+            parent: 0,
+            subtree_end: 0,
+            kind: Kind::Error,
+            field: Field::None,
+            has_error: true,
+        })
+    }
+}
+
+/// A cursor: a node together with its file. `Copy`, compared by identity of the node within one file.
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    ast: &'a Ast,
+    text: &'a str,
+    id: NodeId,
+}
+
+impl std::fmt::Debug for Node<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}#{} `{}`", self.kind(), self.id.0, self.text())
+    }
+}
+
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && std::ptr::eq(self.ast, other.ast)
+    }
+}
+
+impl Eq for Node<'_> {}
+
+impl<'a> Node<'a> {
+    /// Its index.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// The arena.
+    pub fn ast(self) -> &'a Ast {
+        self.ast
+    }
+
+    /// The text of the whole file.
+    pub fn file_text(self) -> &'a str {
+        self.text
+    }
+
+    /// The node of this file with index `id`.
+    pub fn at(self, id: NodeId) -> Node<'a> {
+        Node { id, ..self }
+    }
+
+    /// Its kind.
+    pub fn kind(self) -> Kind {
+        self.ast.data(self.id).kind
+    }
+
+    /// The parent's field in which it stands.
+    pub fn field(self) -> Field {
+        self.ast.data(self.id).field
+    }
+
+    /// Its bytes.
+    pub fn span(self) -> Span {
+        let data = self.ast.data(self.id);
+        Span::new(data.start, data.end)
+    }
+
+    /// Its source text.
+    pub fn text(self) -> &'a str {
+        self.text.get(self.span().range()).unwrap_or("")
+    }
+
+    /// Whether an ERROR or missing node stands in its subtree.
+    pub fn has_error(self) -> bool {
+        self.ast.data(self.id).has_error
+    }
+
+    /// One past the last node of its subtree.
+    pub fn subtree_end(self) -> NodeId {
+        NodeId(self.ast.data(self.id).subtree_end)
+    }
+
+    /// Whether `other` is this node or inside it (same file).
+    pub fn contains(self, other: NodeId) -> bool {
+        self.id <= other && other < self.subtree_end()
+    }
+
+    /// The parent; `None` at the root.
+    pub fn parent(self) -> Option<Node<'a>> {
+        if self.id.0 == 0 { None } else { Some(self.at(NodeId(self.ast.data(self.id).parent))) }
+    }
+
+    /// The parents, nearest first.
+    pub fn ancestors(self) -> impl Iterator<Item = Node<'a>> {
+        std::iter::successors(self.parent(), |n| n.parent())
+    }
+
+    /// Every child, tokens and comments included.
+    pub fn all_children(self) -> impl Iterator<Item = Node<'a>> {
+        let end = self.subtree_end().0;
+        let mut next = self.id.0 + 1;
+        std::iter::from_fn(move || {
+            if next >= end {
+                return None;
+            }
+            let child = self.at(NodeId(next));
+            next = child.subtree_end().0.max(next + 1);
+            Some(child)
+        })
+    }
+
+    /// The children that are syntax: no tokens, no comments.
+    pub fn children(self) -> impl Iterator<Item = Node<'a>> {
+        self.all_children().filter(|c| !c.kind().is_token() && !c.kind().is_extra())
+    }
+
+    /// The child in `field`.
+    pub fn child(self, field: Field) -> Option<Node<'a>> {
+        self.all_children().find(|c| c.field() == field && !c.kind().is_extra())
+    }
+
+    /// The children in `field`.
+    pub fn children_in(self, field: Field) -> impl Iterator<Item = Node<'a>> {
+        self.all_children().filter(move |c| c.field() == field && !c.kind().is_extra())
+    }
+
+    /// The first child of `kind`.
+    pub fn child_of_kind(self, kind: Kind) -> Option<Node<'a>> {
+        self.all_children().find(|c| c.kind() == kind)
+    }
+
+    /// The first child that is a token.
+    pub fn token(self) -> Option<Kind> {
+        self.all_children().map(Node::kind).find(|k| k.is_token())
+    }
+
+    /// Whether it carries an `async` token: `async def`, `async for`, `async with`.
+    pub fn is_async(self) -> bool {
+        self.child_of_kind(Kind::Async).is_some()
+    }
+
+    /// This node and everything below it, in source order.
+    pub fn descendants(self) -> impl Iterator<Item = Node<'a>> {
+        (self.id.0..self.subtree_end().0.max(self.id.0 + 1)).map(move |id| self.at(NodeId(id)))
+    }
+
+    /// Without the parentheses around it.
+    pub fn peel(self) -> Node<'a> {
+        let mut node = self;
+        while matches!(node.kind(), Kind::Paren | Kind::Type) {
+            let mut inner = node.children();
+            match (inner.next(), inner.next()) {
+                (Some(child), None) => node = child,
+                _ => break,
+            }
+        }
+        node
+    }
+
+    /// The outermost parentheses around it, or itself.
+    pub fn with_parens(self) -> Node<'a> {
+        let mut node = self;
+        while let Some(parent) = node.parent() {
+            if parent.kind() != Kind::Paren {
+                break;
+            }
+            node = parent;
+        }
+        node
+    }
+
+    /// The statement that holds it, itself included: the nearest node that stands in a block or module.
+    pub fn statement(self) -> Option<Node<'a>> {
+        std::iter::once(self).chain(self.ancestors()).find(|n| {
+            n.kind().is_statement()
+                && n.parent().is_some_and(|p| matches!(p.kind(), Kind::Block | Kind::Module))
+        })
+    }
+
+    /// The function, lambda, class or module whose scope holds this node (not itself).
+    pub fn enclosing_scope(self) -> Option<Node<'a>> {
+        self.ancestors()
+            .find(|n| matches!(n.kind(), Kind::FunctionDef | Kind::Lambda | Kind::ClassDef | Kind::Module))
+    }
+
+    /// The function that holds this node (not itself), if any stands before a class or the module.
+    pub fn enclosing_function(self) -> Option<Node<'a>> {
+        self.enclosing_scope().filter(|n| n.kind() == Kind::FunctionDef)
+    }
+}

@@ -1,0 +1,16 @@
+//! Places across files.
+
+use super::Span;
+
+/// Index of a file in the project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// A place in the project: a file and a span of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// The file.
+    pub file: FileId,
+    /// The bytes.
+    pub span: Span,
+}
