@@ -1,1 +1,20 @@
 //! Types of expressions, queryset states, function summaries, effects.
+//!
+//! One forward evaluation of a function gives everything that codemods ask for: a type for every expression,
+//! every object with what is done to it, and every effect, those of callees included ([`Facts`]).
+
+mod analyzer;
+mod builtins;
+mod calls;
+mod expr;
+mod external;
+mod facts;
+mod frame;
+mod orm;
+mod types;
+
+pub use analyzer::Analyzer;
+pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value, Write};
+pub use types::{
+    Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,
+};

@@ -7,7 +7,7 @@ use super::kind::{Field, Kind};
 use crate::text::Span;
 
 /// Index of a node in its [`Ast`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
 
 #[derive(Clone, Copy, Debug)]

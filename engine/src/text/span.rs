@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A half-open range of bytes, `start..end`, in the UTF-8 text of one [`Source`](super::Source).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     /// The first byte.
     pub start: u32,

@@ -1,0 +1,453 @@
+//! Functions outside the program whose results matter: Python's builtins, Django's shortcuts.
+
+use super::calls::Arg;
+use super::facts::{Escape, EventKind, Made, Use};
+use super::frame::Frame;
+use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type};
+use crate::python::{Def, Node, string_value};
+use std::sync::Arc;
+
+impl<'a> Frame<'a, '_> {
+    pub(super) fn call_external(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        let first = args.first();
+        match path.strip_prefix("builtins.").unwrap_or(path) {
+            "len" => {
+                if let Some(arg) = first
+                    && let Type::QuerySet(qs) = &arg.ty
+                {
+                    self.use_queryset(qs, arg.node, Use::Len);
+                    self.evaluated(&qs.clone(), arg.node, "__len__");
+                }
+                Type::Int
+            }
+            "list" => self.collected(first, Type::list),
+            "set" | "frozenset" => self.collected(first, |t| Type::Set(Arc::new(t))),
+            "tuple" => self.collected(first, Type::list),
+            "iter" | "reversed" | "itertools.chain.from_iterable" => self.collected(first, Type::iterator),
+            "sorted" | "heapq.nlargest" | "heapq.nsmallest" => {
+                let source = if path.starts_with("heapq") { args.get(1) } else { first };
+                let ty = self.collected(source, Type::list);
+                self.call_key(args, &ty);
+                ty
+            }
+            "min" | "max" => {
+                if let [only] | [only, Arg { name: Some(_), .. }, ..] = args {
+                    let ty = self.iterate(&only.ty.clone(), only.node);
+                    self.call_key(args, &Type::list(ty.clone()));
+                    ty
+                } else {
+                    args.iter().filter(|a| a.name.is_none()).map(|a| a.ty.clone()).fold(Type::Never, Type::join)
+                }
+            }
+            "sum" => {
+                let ty = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                match ty {
+                    Type::Bool => Type::Int,
+                    other => other,
+                }
+            }
+            "any" | "all" => {
+                if let Some(arg) = first {
+                    self.iterate(&arg.ty.clone(), arg.node);
+                }
+                Type::Bool
+            }
+            "enumerate" => {
+                let ty = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                Type::iterator(Type::Tuple(vec![Type::Int, ty].into()))
+            }
+            "zip" | "itertools.zip_longest" | "itertools.product" => {
+                let types: Vec<Type> = args
+                    .iter()
+                    .filter(|a| a.name.is_none())
+                    .map(|a| self.iterate(&a.ty.clone(), a.node))
+                    .collect();
+                Type::iterator(Type::Tuple(types.into()))
+            }
+            "itertools.chain" => Type::iterator(
+                args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).fold(Type::Never, Type::join),
+            ),
+            "itertools.islice" | "itertools.cycle" | "itertools.takewhile" | "itertools.dropwhile" => {
+                let source = if path.ends_with("while") { args.get(1) } else { first };
+                let ty = source.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                if path.ends_with("while")
+                    && let Some(function) = first
+                {
+                    self.call_with(function, std::slice::from_ref(&ty));
+                }
+                Type::iterator(ty)
+            }
+            "itertools.groupby" => {
+                let ty = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                let key = args.iter().find(|a| a.name == Some("key")).or(args.get(1));
+                let key = key.map_or(ty.clone(), |k| self.call_with(k, std::slice::from_ref(&ty)));
+                Type::iterator(Type::Tuple(vec![key, Type::iterator(ty)].into()))
+            }
+            "map" => {
+                let items: Vec<Type> = args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
+                let ty = first.map_or(Type::Unknown, |f| self.call_with(f, &items));
+                Type::iterator(ty)
+            }
+            "filter" | "itertools.filterfalse" => {
+                let ty = args.get(1).map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                if let Some(function) = first {
+                    self.call_with(function, std::slice::from_ref(&ty));
+                }
+                Type::iterator(ty)
+            }
+            "functools.reduce" => {
+                let ty = args.get(1).map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                if let Some(function) = first {
+                    self.call_with(function, &[Type::Unknown, ty]);
+                }
+                Type::Unknown
+            }
+            "next" => match first.map(|a| a.ty.clone()) {
+                Some(Type::Iterator(t)) => {
+                    let default = args.get(1).map_or(Type::Never, |a| a.ty.clone());
+                    (*t).clone().join(default)
+                }
+                _ => Type::Unknown,
+            },
+            "dict" | "collections.OrderedDict" => {
+                let element = first.map(|a| self.iterate(&a.ty.clone(), a.node));
+                for arg in args.iter().filter(|a| a.name.is_some()) {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::Container);
+                }
+                match element {
+                    Some(Type::Tuple(kv)) if kv.len() == 2 => {
+                        Type::Dict(Arc::new((kv[0].clone(), kv[1].clone())))
+                    }
+                    _ => Type::Dict(Arc::new((Type::Unknown, Type::Unknown))),
+                }
+            }
+            "collections.defaultdict" | "collections.Counter" => {
+                if let Some(arg) = first.filter(|_| path.ends_with("Counter")) {
+                    self.iterate(&arg.ty.clone(), arg.node);
+                }
+                Type::Dict(Arc::new((Type::Unknown, Type::Unknown)))
+            }
+            "str" | "repr" | "format" | "ascii" | "django.utils.encoding.force_str" | "django.utils.html.escape"
+            | "django.utils.html.conditional_escape" => {
+                if let Some(arg) = first {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "django.utils.html.format_html" => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "print" => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                self.event(node, EventKind::Log);
+                Type::None
+            }
+            "bool" => {
+                if let Some(arg) = first {
+                    match &arg.ty {
+                        Type::QuerySet(qs) => {
+                            let qs = qs.clone();
+                            self.use_queryset(&qs, arg.node, Use::Truth);
+                            self.evaluated(&qs, arg.node, "all");
+                        }
+                        Type::Instance(i) => {
+                            let i = i.clone();
+                            self.instance_truth(&i, arg.node);
+                        }
+                        _ => {}
+                    }
+                }
+                Type::Bool
+            }
+            "int" | "hash" | "id" | "ord" | "round" => Type::Int,
+            "abs" => first.map_or(Type::Unknown, |a| a.ty.clone()),
+            "float" => Type::Float,
+            "isinstance" | "issubclass" | "callable" => Type::Bool,
+            "hasattr" | "getattr" => {
+                let Some(owner) = first else { return Type::Unknown };
+                let Some(name) = args.get(1).and_then(|a| string_value(a.node)) else {
+                    let ty = owner.ty.clone();
+                    self.escape(&ty, owner.node, Escape::External);
+                    return Type::Unknown;
+                };
+                let ty = self.attribute(&owner.ty.clone(), &name, node);
+                if path.ends_with("hasattr") { Type::Bool } else { ty }
+            }
+            "setattr" | "delattr" => {
+                let Some(owner) = first else { return Type::None };
+                if let Type::Instance(i) = owner.ty.without_none() {
+                    let name = args.get(1).and_then(|a| string_value(a.node));
+                    let kind = match name {
+                        Some(name) => EventKind::WriteAttribute {
+                            root: i.root,
+                            path: i.path.clone(),
+                            name: Name::from(name.as_str()),
+                        },
+                        None => EventKind::WriteAttribute { root: i.root, path: i.path.clone(), name: Name::from("*") },
+                    };
+                    self.event(node, kind);
+                }
+                if let Some(value) = args.get(2) {
+                    self.escape(&value.ty.clone(), value.node, Escape::Store);
+                }
+                Type::None
+            }
+            "type" => match first.map(|a| a.ty.clone()) {
+                Some(Type::Instance(i)) => Type::ModelClass(i.model),
+                Some(Type::Object(class)) => Type::Def(Def::Class(class)),
+                _ => Type::Unknown,
+            },
+            "range" => Type::iterator(Type::Int),
+            "operator.attrgetter" => Type::External(Name::from("operator.attrgetter")),
+            "copy.copy" | "copy.deepcopy" => match first.map(|a| a.ty.clone()) {
+                Some(Type::Instance(i)) => Type::Instance(Instance::root(i.model, Root::Opaque)),
+                Some(Type::QuerySet(qs)) => {
+                    self.use_queryset(&qs, node, Use::Other);
+                    Type::Unknown
+                }
+                Some(other) => other,
+                None => Type::Unknown,
+            },
+            "django.shortcuts.get_object_or_404" | "django.shortcuts.aget_object_or_404" => {
+                self.event(node, EventKind::Raise);
+                match self.queried(first, node) {
+                    Some(model) => {
+                        let value = self.value_at(node, Made::Loaded, None);
+                        Type::Instance(Instance::root(model, Root::Value(value)))
+                    }
+                    None => Type::Unknown,
+                }
+            }
+            "django.shortcuts.get_list_or_404" | "django.shortcuts.aget_list_or_404" => {
+                self.event(node, EventKind::Raise);
+                match self.queried(first, node) {
+                    Some(model) => {
+                        let value = self.value_at(node, Made::Unknown, None);
+                        Type::list(Type::Instance(Instance::root(model, Root::Row(value))))
+                    }
+                    None => Type::Unknown,
+                }
+            }
+            "django.contrib.auth.get_user_model" => match self.user_model() {
+                Some(model) => Type::ModelClass(model),
+                None => Type::Unknown,
+            },
+            "django.apps.apps.get_model" | "django.apps.registry.apps.get_model" => {
+                let label = match args {
+                    [one] => string_value(one.node),
+                    [app, name, ..] => match (string_value(app.node), string_value(name.node)) {
+                        (Some(app), Some(name)) => Some(format!("{app}.{name}")),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                match label.and_then(|l| self.az.project.model_by_label(&l)) {
+                    Some(model) => Type::ModelClass(model),
+                    None => Type::Unknown,
+                }
+            }
+            "django.db.models.prefetch_related_objects" => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Type::None
+            }
+            "django.core.paginator.Paginator" => {
+                if let Some(arg) = first {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Type::External(Name::from(path))
+            }
+            "django.db.transaction.atomic" | "django.db.transaction.on_commit" => {
+                let name = if path.ends_with("atomic") { "atomic" } else { "on_commit" };
+                self.event(node, EventKind::Transaction { name: Name::from(name) });
+                for arg in args {
+                    if let Type::Local(id) = arg.ty {
+                        let def = self.scope.at(id);
+                        self.call_local(def, &[], None);
+                    }
+                }
+                Type::External(Name::from(path))
+            }
+            "django.db.connection.cursor" => Type::External(Name::from("django.db.backends.cursor")),
+            "django.utils.timezone.now" => Type::Column(crate::django::FieldKind::DateTime),
+            _ => {
+                // `task.delay(...)` of a function of the program ends up here through its attribute.
+                self.external_effect(path, args, node);
+                Type::External(Name::from(path))
+            }
+        }
+    }
+
+    /// list(), set() and their like: what iterating gives, in a container.
+    fn collected(&mut self, arg: Option<&Arg<'a>>, wrap: impl FnOnce(Type) -> Type) -> Type {
+        match arg {
+            Some(arg) => {
+                let element = self.iterate(&arg.ty.clone(), arg.node);
+                wrap(element)
+            }
+            None => wrap(Type::Never),
+        }
+    }
+
+    /// The model behind the first argument of get_object_or_404(): a model, manager or queryset.
+    fn queried(&mut self, arg: Option<&Arg<'a>>, node: Node<'a>) -> Option<crate::django::ModelId> {
+        let arg = arg?;
+        let model = match &arg.ty {
+            Type::ModelClass(model) => *model,
+            Type::Manager(manager) => manager.model,
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Method(Name::from("get")));
+                qs.model
+            }
+            _ => return None,
+        };
+        self.event(node, EventKind::Query { model: Some(model) });
+        Some(model)
+    }
+
+    /// What `with x as y` binds to `y`.
+    pub(super) fn entered(&mut self, ty: &Type, node: Node<'a>) -> Type {
+        match ty {
+            Type::External(path) if path.contains("atomic") => Type::None,
+            Type::External(path) => Type::External(path.clone()),
+            Type::Object(class) => {
+                let class = *class;
+                let out = self.method_of_class(class, "__enter__", ty, &[], node);
+                self.method_of_class(class, "__exit__", ty, &[], node);
+                out
+            }
+            Type::Iterator(t) => (**t).clone(),
+            _ => Type::Unknown,
+        }
+    }
+
+    // ---- annotations ----
+
+    /// The type that an annotation promises.
+    pub(super) fn annotation(&mut self, node: Node<'a>) -> Type {
+        self.dry += 1;
+        let ty = self.annotation_inner(node.peel(), 0);
+        self.dry -= 1;
+        ty
+    }
+
+    fn annotation_inner(&mut self, node: Node<'a>, depth: usize) -> Type {
+        use crate::python::{Expr, Kind};
+        if depth > 8 {
+            return Type::Unknown;
+        }
+        let node = node.peel();
+        match Expr::of(node) {
+            Expr::Str(_) => match string_value(node) {
+                Some(text) => self.annotation_text(text.trim()),
+                None => Type::Unknown,
+            },
+            Expr::None => Type::None,
+            Expr::BinOp { left, op: Kind::BitOr, right } => {
+                let a = self.annotation_inner(left, depth + 1);
+                a.join(self.annotation_inner(right, depth + 1))
+            }
+            Expr::Subscript { value, index, .. } => {
+                let generic = self.expr(value);
+                let of = self.annotation_inner(index, depth + 1);
+                self.generic(&generic, value.text(), of)
+            }
+            Expr::Name(_) | Expr::Attribute { .. } => {
+                let ty = self.expr(node);
+                self.instance_of(&ty)
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    /// An annotation in a string: `"Book"`, `"QuerySet[Book]"`, `"list[Book]"`, dotted names.
+    fn annotation_text(&mut self, text: &str) -> Type {
+        if let Some((generic, rest)) = text.split_once('[') {
+            let of = self.annotation_text(rest.trim_end_matches(']').trim());
+            return self.generic(&Type::Unknown, generic.trim(), of);
+        }
+        if let Some((a, b)) = text.split_once('|') {
+            let a = self.annotation_text(a.trim());
+            return a.join(self.annotation_text(b.trim()));
+        }
+        if text == "None" {
+            return Type::None;
+        }
+        let mut parts = text.split('.');
+        let Some(first) = parts.next() else { return Type::Unknown };
+        let mut def = self.az.project.program().global(self.file, first);
+        for part in parts {
+            def = def.and_then(|d| self.az.project.program().attribute(&d, part));
+        }
+        match def {
+            Some(def) => {
+                let ty = self.type_of_def(def);
+                self.instance_of(&ty)
+            }
+            None => {
+                let ty = Type::Def(Def::External(format!("builtins.{text}")));
+                self.instance_of(&ty)
+            }
+        }
+    }
+
+    fn generic(&mut self, generic: &Type, text: &str, of: Type) -> Type {
+        let name = match generic {
+            Type::Def(Def::External(path)) => path.rsplit('.').next().unwrap_or(path).to_owned(),
+            _ => text.rsplit('.').next().unwrap_or(text).to_owned(),
+        };
+        match (name.as_str(), &of) {
+            ("QuerySet" | "BaseQuerySet", Type::Instance(i)) => Type::QuerySet(Arc::new(QuerySet::new(
+                i.model,
+                QuerySetClass::Unknown,
+                super::types::ValueId(0),
+            ))),
+            ("Manager" | "BaseManager", Type::Instance(i)) => Type::Manager(Arc::new(Manager {
+                model: i.model,
+                class: QuerySetClass::Unknown,
+                name: None,
+                related: None,
+                known: Default::default(),
+                is_many_to_many: false,
+            })),
+            ("Optional", _) => of.optional(),
+            ("list" | "List", _) => Type::list(of),
+            ("set" | "Set" | "frozenset" | "FrozenSet", _) => Type::Set(Arc::new(of)),
+            ("Iterator" | "Generator", _) => Type::iterator(of),
+            // May be a queryset or a list: only what both have is known.
+            ("Iterable" | "Sequence" | "Collection", _) => Type::iterator(of),
+            ("Annotated" | "ClassVar" | "Final", _) => of,
+            ("Type" | "type", Type::Instance(i)) => Type::ModelClass(i.model),
+            _ => Type::Unknown,
+        }
+    }
+
+    fn instance_of(&self, ty: &Type) -> Type {
+        match ty {
+            Type::ModelClass(model) => Type::Instance(Instance::root(*model, Root::Opaque)),
+            Type::Def(Def::Class(class)) => self.az.object_of_class(*class),
+            Type::Def(Def::External(path)) => match path.as_str() {
+                "builtins.int" => Type::Int,
+                "builtins.str" => Type::Str,
+                "builtins.bool" => Type::Bool,
+                "builtins.float" => Type::Float,
+                "builtins.bytes" => Type::Bytes,
+                "builtins.list" => Type::list(Type::Unknown),
+                "builtins.dict" => Type::Dict(Arc::new((Type::Unknown, Type::Unknown))),
+                "builtins.object" | "typing.Any" | "typing.Self" => Type::Unknown,
+                p if p.starts_with("builtins.") => Type::Unknown,
+                p if p.starts_with("django.http") => Type::External(Name::from("django.http.HttpRequest")),
+                p => Type::External(Name::from(p)),
+            },
+            _ => Type::Unknown,
+        }
+    }
+}
+

@@ -1,0 +1,827 @@
+//! Calls: what is called, what it does, what comes back.
+
+use super::analyzer::{Translation, abstracted, is_framework_entry, opaque};
+use super::external::{self, Effect};
+use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
+use super::frame::Frame;
+use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
+use crate::python::{Binding, ClassId, Def, Expr, FunctionId, Member, Node, ParameterKind, arguments, parameters};
+use crate::text::Site;
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Functions of one name that a call on an unknown object may reach before it counts as unknown itself.
+const MAX_CANDIDATES: usize = 12;
+
+/// An evaluated argument.
+#[derive(Clone, Debug)]
+pub(super) struct Arg<'a> {
+    pub name: Option<&'a str>,
+    pub ty: Type,
+    pub node: Node<'a>,
+    pub stars: u8,
+}
+
+impl<'a> Frame<'a, '_> {
+    pub(super) fn call(&mut self, node: Node<'a>, func: Node<'a>, args: Node<'a>) -> Type {
+        match Expr::of(func) {
+            Expr::Attribute { value, attr, .. } => {
+                if let Expr::Name(name) = Expr::of(value)
+                    && let Some(callee) = self.lookup(&format!("{name}.{attr}")).cloned()
+                {
+                    self.expr(value);
+                    let args = self.arguments(args);
+                    return self.call_value(&callee, &args, node, func);
+                }
+                let owner = self.expr(value);
+                let args = self.arguments(args);
+                self.method_call(&owner, attr, &args, node, func)
+            }
+            Expr::Name("super") if self.lookup("super").is_none() => {
+                self.arguments(args);
+                self.super_object()
+            }
+            _ => {
+                let callee = self.expr(func);
+                let args = self.arguments(args);
+                self.call_value(&callee, &args, node, func)
+            }
+        }
+    }
+
+    fn super_object(&mut self) -> Type {
+        let Some(class) = self.class else { return Type::Unknown };
+        let first = parameters(self.scope).first().map(|p| p.name);
+        match first.and_then(|name| self.lookup(name).cloned()) {
+            Some(receiver) => Type::Super(class, Arc::new(receiver)),
+            None => Type::Unknown,
+        }
+    }
+
+    fn arguments(&mut self, node: Node<'a>) -> Vec<Arg<'a>> {
+        arguments(node)
+            .into_iter()
+            .map(|a| {
+                let mut ty = self.expr(a.value);
+                if a.stars == 1 {
+                    ty = self.iterate(&ty, a.value);
+                }
+                if let Type::QuerySet(qs) = &ty
+                    && qs.values.len() > 1
+                {
+                    let mut one = (**qs).clone();
+                    let value = self.single(qs, a.value);
+                    one.values = SmallVec::from_slice(&[value]);
+                    ty = Type::QuerySet(Arc::new(one));
+                }
+                Arg { name: a.name, ty, node: a.value, stars: a.stars }
+            })
+            .collect()
+    }
+
+    /// Call what `callee` is.
+    pub(super) fn call_value(&mut self, callee: &Type, args: &[Arg<'a>], node: Node<'a>, func: Node<'a>) -> Type {
+        match callee {
+            Type::Def(Def::Function(function)) => self.call_function(*function, None, args, node),
+            Type::Def(Def::Class(class)) => {
+                let class = *class;
+                let object = self.az.object_of_class(class);
+                if let Some((_, Member::Function(init, _))) = self.az.project.program().member(class, "__init__") {
+                    let init = *init;
+                    self.call_function(init, Some(object.clone()), args, node);
+                } else {
+                    self.escape_all(args, node, Escape::Store);
+                }
+                object
+            }
+            Type::ModelClass(model) => {
+                let model = *model;
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::Store);
+                }
+                let value = self.value_at(node, Made::Constructed, None);
+                Type::Instance(Instance::root(model, Root::Value(value)))
+            }
+            Type::Def(Def::External(path)) => {
+                let path = path.clone();
+                self.call_external(&path, args, node)
+            }
+            Type::Local(id) => {
+                let def = self.scope.at(*id);
+                let types = bind_local(def, args);
+                self.call_local(def, &types, Some(node))
+            }
+            Type::Bound(receiver, name) => {
+                let (receiver, name) = (receiver.clone(), name.clone());
+                self.method_call(&receiver, &name, args, node, func)
+            }
+            Type::Object(class) => {
+                let class = *class;
+                self.method_of_class(class, "__call__", &Type::Object(class), args, node)
+            }
+            Type::Union(types) => {
+                let types = types.clone();
+                types
+                    .iter()
+                    .filter(|t| **t != Type::None)
+                    .map(|t| self.call_value(t, args, node, func))
+                    .fold(Type::Never, Type::join)
+            }
+            Type::External(path) => {
+                let path = path.clone();
+                self.external_effect(&path, args, node);
+                Type::Unknown
+            }
+            _ => {
+                self.escape_all(args, node, Escape::UnknownCall);
+                self.event(node, EventKind::UnknownCall { name: Name::from(short(func.text())) });
+                Type::Unknown
+            }
+        }
+    }
+
+    /// Call the method `name` of `owner`.
+    pub(super) fn method_call(
+        &mut self,
+        owner: &Type,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+        func: Node<'a>,
+    ) -> Type {
+        match owner {
+            Type::Def(_) | Type::Local(_) => {
+                let callee = self.attribute(owner, name, func);
+                self.call_value(&callee, args, node, func)
+            }
+            Type::ModelClass(model) => {
+                let class = self.az.project.model(*model).class;
+                match self.az.project.program().member(class, name) {
+                    Some((_, Member::Function(function, Binding::ClassMethod))) => {
+                        let function = *function;
+                        self.call_function(function, Some(owner.clone()), args, node)
+                    }
+                    Some((_, Member::Function(function, _))) => {
+                        let function = *function;
+                        self.call_function(function, None, args, node)
+                    }
+                    _ => {
+                        let callee = self.attribute(owner, name, func);
+                        self.call_value(&callee, args, node, func)
+                    }
+                }
+            }
+            Type::Instance(instance) => {
+                let instance = instance.clone();
+                self.instance_method(&instance, name, args, node)
+            }
+            Type::Manager(manager) => {
+                let manager = manager.clone();
+                self.manager_method(&manager, name, args, node, func)
+            }
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.queryset_method(&qs, name, args, node)
+            }
+            Type::Object(class) => {
+                let class = *class;
+                self.method_of_class(class, name, owner, args, node)
+            }
+            Type::Super(class, receiver) => {
+                let (class, receiver) = (*class, receiver.clone());
+                self.super_method(class, &receiver, name, args, node)
+            }
+            Type::Union(types) => {
+                let types = types.clone();
+                types
+                    .iter()
+                    .filter(|t| **t != Type::None)
+                    .map(|t| self.method_call(t, name, args, node, func))
+                    .fold(Type::Never, Type::join)
+            }
+            Type::External(path) => {
+                let path = format!("{path}.{name}");
+                self.call_external(&path, args, node)
+            }
+            Type::Str | Type::Bytes => self.str_method(name, args),
+            Type::List(_) | Type::Set(_) | Type::Dict(_) | Type::Tuple(_) | Type::Iterator(_) | Type::Never => {
+                self.container_method(owner, name, args, func)
+            }
+            Type::None | Type::Bool | Type::Int | Type::Float | Type::Column(_) => {
+                if let Type::Column(crate::django::FieldKind::File) = owner {
+                    self.event(node, EventKind::Outside { name: Name::from(name) });
+                }
+                Type::Unknown
+            }
+            Type::Unknown | Type::Bound(..) => self.call_unknown(name, args, node),
+        }
+    }
+
+    /// A method of a class of the program, for `receiver`.
+    pub(super) fn method_of_class(
+        &mut self,
+        class: ClassId,
+        name: &str,
+        receiver: &Type,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
+        match self.az.project.program().member(class, name) {
+            Some((_, Member::Function(function, binding))) => {
+                let (function, binding) = (*function, *binding);
+                match binding {
+                    Binding::StaticMethod => self.call_function(function, None, args, node),
+                    Binding::ClassMethod => {
+                        self.call_function(function, Some(Type::Def(Def::Class(class))), args, node)
+                    }
+                    Binding::Property | Binding::CachedProperty => {
+                        let callee = self.call_function(function, Some(receiver.clone()), &[], node);
+                        self.call_value(&callee, args, node, node)
+                    }
+                    _ => self.call_function(function, Some(receiver.clone()), args, node),
+                }
+            }
+            Some((_, Member::Class(inner))) => {
+                let inner = *inner;
+                self.call_value(&Type::Def(Def::Class(inner)), args, node, node)
+            }
+            Some(_) => {
+                let callee = self.attribute(receiver, name, node);
+                self.call_value(&callee, args, node, node)
+            }
+            // Python calls it only where it is there.
+            None if name.starts_with("__") => Type::Unknown,
+            None => {
+                let info = self.az.project.program().class(class);
+                if info.has_unknown_base || !info.external_bases.is_empty() {
+                    self.inherited_method(name, args, node)
+                } else {
+                    self.call_unknown(name, args, node)
+                }
+            }
+        }
+    }
+
+    /// A method that a class has from a base outside the program: it may save what it manages.
+    fn inherited_method(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        self.escape_all(args, node, Escape::External);
+        if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
+            self.event(node, EventKind::Write { model: None, write: Write::Other });
+        }
+        Type::Unknown
+    }
+
+    fn super_method(&mut self, class: ClassId, receiver: &Type, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        let program = self.az.project.program();
+        // The order of the receiver's own class, where it is known.
+        let start = match receiver {
+            Type::Instance(i) => self.az.project.model(i.model).class,
+            Type::Object(c) => *c,
+            _ => class,
+        };
+        let mro = &program.class(start).mro;
+        let mro = if mro.contains(&class) { mro } else { &program.class(class).mro };
+        let next = mro.iter().skip_while(|c| **c != class).skip(1).find_map(|c| {
+            match program.class(*c).members.get(name) {
+                Some(Member::Function(function, binding)) => Some((*function, *binding)),
+                _ => None,
+            }
+        });
+        if let Some((function, binding)) = next {
+            let receiver = match binding {
+                Binding::StaticMethod => None,
+                _ => Some(receiver.clone()),
+            };
+            return self.call_function(function, receiver, args, node);
+        }
+        match receiver {
+            Type::Instance(instance) => self.builtin_instance_method(instance, name, args, node),
+            Type::Manager(manager) => {
+                let manager = manager.clone();
+                self.builtin_manager_method(&manager, name, args, node)
+            }
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.builtin_queryset_method(&qs, name, args, node)
+            }
+            _ => self.inherited_method(name, args, node),
+        }
+    }
+
+    /// A method called `name` on an object of unknown type. The world is closed: it is one of the program's
+    /// methods of that name, one of Django's, or one of a library that does not know the project's tables.
+    pub(super) fn call_unknown(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        self.escape_all(args, node, Escape::External);
+        if external::WRITING_METHODS.contains(&name) && !(name == "add" || name == "remove" || name == "set" || name == "clear" || name == "update") {
+            self.event(node, EventKind::Write { model: None, write: Write::Other });
+        } else if matches!(name, "add" | "remove" | "set" | "clear" | "update") {
+            // A set or dict as often as a related manager: unknown.
+            self.event(node, EventKind::Write { model: None, write: Write::Other });
+        } else if matches!(name, "filter" | "exclude" | "all" | "first" | "last" | "exists" | "aggregate" | "count") {
+            self.event(node, EventKind::Query { model: None });
+        }
+        let program = self.az.project.program();
+        let positional = args.iter().filter(|a| a.name.is_none() && a.stars == 0).count();
+        let spread = args.iter().any(|a| a.stars > 0);
+        let candidates: Vec<FunctionId> = program
+            .functions_named(name)
+            .iter()
+            .copied()
+            .filter(|f| {
+                let info = program.function(*f);
+                if info.class.is_none() || is_framework_entry(self.az.project, *f) {
+                    return false;
+                }
+                let params = parameters(program.file(info.file).node(info.node));
+                let takes = params
+                    .iter()
+                    .filter(|p| matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword))
+                    .count();
+                let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
+                spread || open || positional < takes + 1
+            })
+            .collect();
+        if candidates.is_empty() {
+            if !external::PLAIN_METHODS.contains(&name) && name != "get" {
+                self.event(node, EventKind::Outside { name: Name::from(name) });
+            }
+            return Type::Unknown;
+        }
+        if candidates.len() > MAX_CANDIDATES {
+            self.event(node, EventKind::UnknownCall { name: Name::from(name) });
+            return Type::Unknown;
+        }
+        for candidate in candidates {
+            let receiver = self.az.receiver(candidate).map(|r| opaque(&r));
+            self.call_function(candidate, receiver, args, node);
+        }
+        Type::Unknown
+    }
+
+    pub(super) fn escape_all(&mut self, args: &[Arg<'a>], _node: Node<'a>, how: Escape) {
+        for arg in args {
+            self.escape(&arg.ty.clone(), arg.node, how);
+            if let Type::Local(id) = arg.ty {
+                let def = self.scope.at(id);
+                self.call_local(def, &[], None);
+            }
+        }
+    }
+
+    /// Call a function of the program; its events become events of the call.
+    pub(super) fn call_function(
+        &mut self,
+        function: FunctionId,
+        receiver: Option<Type>,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
+        let program = self.az.project.program();
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let params = parameters(def);
+        let mut bound: Vec<Option<Type>> = vec![None; params.len()];
+        let mut at = 0usize;
+        if let Some(receiver) = receiver
+            && let Some(slot) = bound.get_mut(0)
+        {
+            *slot = Some(receiver);
+            at = 1;
+        }
+        for arg in args {
+            if arg.stars > 0 {
+                self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                continue;
+            }
+            let index = match arg.name {
+                Some(name) => params.iter().position(|p| p.name == name),
+                None => {
+                    let index = params.get(at).filter(|p| {
+                        matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
+                    });
+                    let found = index.map(|_| at);
+                    at += usize::from(found.is_some());
+                    found
+                }
+            };
+            match index.and_then(|i| bound.get_mut(i)) {
+                Some(slot) => *slot = Some(arg.ty.clone()),
+                None => self.escape(&arg.ty.clone(), arg.node, Escape::External),
+            }
+        }
+        let bound: Vec<Type> = bound
+            .into_iter()
+            .zip(&params)
+            .map(|(ty, parameter)| match (ty, parameter.kind) {
+                (_, ParameterKind::VarPositional | ParameterKind::VarKeyword) => Type::Unknown,
+                (Some(ty), _) => ty,
+                (None, _) => match parameter.default.map(|d| Expr::of(d)) {
+                    Some(Expr::None) => Type::None,
+                    Some(Expr::True | Expr::False) => Type::Bool,
+                    Some(Expr::Int(_)) => Type::Int,
+                    Some(Expr::Str(_)) => Type::Str,
+                    _ => Type::Unknown,
+                },
+            })
+            .collect();
+        let inner: Vec<Type> = bound.iter().enumerate().map(|(i, ty)| abstracted(ty, i)).collect();
+        // A function passed on may be called by the callee with anything.
+        for ty in &bound {
+            if let Type::Local(id) = ty {
+                let local = self.scope.at(*id);
+                self.call_local(local, &[], Some(node));
+            }
+        }
+        let Some(summary) = self.az.summary(function, inner, self.stack) else {
+            self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
+            return Type::Unknown;
+        };
+        self.cost = self.cost.saturating_add(summary.cost);
+        let translation = Translation { summary: &summary, arguments: &bound };
+        let mut seen = FxHashSet::default();
+        for event in &summary.events {
+            if let Some(kind) = self.translated(&event.kind, &translation)
+                && seen.insert((event.site, kind.clone()))
+            {
+                self.event_at(node, event.site, kind);
+            }
+        }
+        let transparent = info.decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
+        let Some(returns) = &summary.returns else { return Type::Unknown };
+        if !transparent {
+            return Type::Unknown;
+        }
+        let site = Site { file: info.file, span: def.span() };
+        self.translated_type(returns, &translation, node, site)
+    }
+
+    fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
+        Some(match kind {
+            EventKind::ReadRelation { root, path, model } => {
+                let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
+                EventKind::ReadRelation { root, path, model: *model }
+            }
+            EventKind::ReadMany { root, path, method } => {
+                let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
+                EventKind::ReadMany { root, path, method: method.clone() }
+            }
+            EventKind::ReadAttribute { root, path, name } => {
+                let (root, path) = t.roots(*root, path)?;
+                EventKind::ReadAttribute { root, path, name: name.clone() }
+            }
+            EventKind::WriteAttribute { root, path, name } => {
+                let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
+                EventKind::WriteAttribute { root, path, name: name.clone() }
+            }
+            EventKind::InstanceMethod { root, path, name } => {
+                let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
+                EventKind::InstanceMethod { root, path, name: name.clone() }
+            }
+            EventKind::InstanceEscapes { root, path, how } => {
+                let (root, path) = t.roots(*root, path)?;
+                EventKind::InstanceEscapes { root, path, how: *how }
+            }
+            EventKind::Use { value, how } => {
+                let parameter = t.parameter(*value)?;
+                let argument = t.arguments.get(parameter)?.queryset()?;
+                EventKind::Use { value: *argument.values.first()?, how: how.clone() }
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// A callee's result in the caller's terms: what the callee made is one value of the call.
+    fn translated_type(&mut self, ty: &Type, t: &Translation<'_>, node: Node<'a>, site: Site) -> Type {
+        match ty {
+            Type::Instance(i) => match t.roots(i.root, &i.path) {
+                Some((root, path)) => Type::Instance(Instance { model: i.model, root, path }),
+                None => match i.root {
+                    Root::Value(v) => {
+                        let value = self.value_at(node, t.made(v), None);
+                        Type::Instance(Instance { model: i.model, root: Root::Value(value), path: i.path.clone() })
+                    }
+                    Root::Row(_) => {
+                        let value = self.value_at(node, Made::Unknown, None);
+                        Type::Instance(Instance { model: i.model, root: Root::Row(value), path: i.path.clone() })
+                    }
+                    Root::Opaque => Type::Instance(i.clone()),
+                },
+            },
+            Type::QuerySet(qs) => {
+                let mut out: QuerySet = (**qs).clone();
+                out.related = match out.related.take() {
+                    Some(related) => t.roots(related.owner.root, &related.owner.path).map(|(root, path)| {
+                        Arc::new(super::types::Related {
+                            owner: Instance { model: related.owner.model, root, path },
+                            accessor: related.accessor.clone(),
+                        })
+                    }),
+                    None => None,
+                };
+                // The parameter itself comes back as the argument.
+                if let [only] = qs.values.as_slice()
+                    && let Some(value) = t.summary.values.get(only.0 as usize)
+                    && let Origin::Parameter(index) = value.origin
+                    && let Some(argument) = t.arguments.get(index).and_then(Type::queryset)
+                {
+                    out.values = argument.values.clone();
+                    return Type::QuerySet(Arc::new(out));
+                }
+                let parent = qs
+                    .values
+                    .first()
+                    .and_then(|v| t.parameter(*v))
+                    .and_then(|index| t.arguments.get(index))
+                    .and_then(Type::queryset)
+                    .and_then(|argument| argument.values.first().copied());
+                let value = self.value_at(node, Made::Unknown, parent);
+                out.values = SmallVec::from_slice(&[value]);
+                let out = Arc::new(out);
+                self.set_queryset(value, &out);
+                if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
+                    v.site = Some(site);
+                }
+                Type::QuerySet(out)
+            }
+            Type::List(inner) => Type::List(Arc::new(self.translated_type(inner, t, node, site))),
+            Type::Set(inner) => Type::Set(Arc::new(self.translated_type(inner, t, node, site))),
+            Type::Iterator(inner) => Type::Iterator(Arc::new(self.translated_type(inner, t, node, site))),
+            Type::Union(types) => {
+                let types = types.clone();
+                types.iter().map(|x| self.translated_type(x, t, node, site)).fold(Type::Never, Type::join)
+            }
+            Type::Tuple(types) => {
+                let types = types.clone();
+                let out: Vec<Type> = types
+                    .iter()
+                    .map(|x| match x {
+                        Type::QuerySet(_) => Type::Unknown,
+                        other => self.translated_type(other, t, node, site),
+                    })
+                    .collect();
+                Type::Tuple(out.into())
+            }
+            Type::Manager(manager) => match &manager.related {
+                Some(related) => match t.roots(related.owner.root, &related.owner.path) {
+                    Some((root, path)) => {
+                        let mut out = (**manager).clone();
+                        out.related = Some(Arc::new(super::types::Related {
+                            owner: Instance { model: related.owner.model, root, path },
+                            accessor: related.accessor.clone(),
+                        }));
+                        Type::Manager(Arc::new(out))
+                    }
+                    None => opaque(ty),
+                },
+                None => ty.clone(),
+            },
+            Type::Dict(_) => opaque(ty),
+            Type::Local(_) | Type::Bound(..) | Type::Super(..) => Type::Unknown,
+            other => other.clone(),
+        }
+    }
+
+    /// The type of something made outside functions.
+    pub(super) fn imported(
+        &mut self,
+        summary: &super::analyzer::Summary,
+        file: crate::text::FileId,
+        value: crate::python::NodeId,
+        node: Node<'a>,
+    ) -> Type {
+        let site = Site { file, span: self.az.project.program().file(file).node(value).span() };
+        match summary.returns.clone().unwrap_or(Type::Unknown) {
+            Type::QuerySet(qs) => {
+                let id = ValueId(self.facts.values.len() as u32);
+                self.facts.values.push(super::facts::Value {
+                    origin: Origin::Outside,
+                    parent: None,
+                    queryset: None,
+                    alternatives: SmallVec::new(),
+                    made: Made::Unknown,
+                    site: Some(site),
+                });
+                let mut out = (*qs).clone();
+                out.values = SmallVec::from_slice(&[id]);
+                let out = Arc::new(out);
+                self.set_queryset(id, &out);
+                self.event(node, EventKind::Use { value: id, how: Use::Escape(Escape::Store) });
+                Type::QuerySet(out)
+            }
+            other => opaque(&other),
+        }
+    }
+
+    // ---- Python's own ----
+
+    fn str_method(&mut self, name: &str, args: &[Arg<'a>]) -> Type {
+        match name {
+            "join" => {
+                for arg in args {
+                    self.iterate(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "format" => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "split" | "rsplit" | "splitlines" => Type::list(Type::Str),
+            "count" | "find" | "rfind" | "index" | "rindex" => Type::Int,
+            "encode" => Type::Bytes,
+            _ if name.starts_with("is") || name == "startswith" || name == "endswith" => Type::Bool,
+            _ => Type::Str,
+        }
+    }
+
+    fn container_method(&mut self, owner: &Type, name: &str, args: &[Arg<'a>], func: Node<'a>) -> Type {
+        let first = args.first();
+        for arg in args {
+            self.escape(&arg.ty.clone(), arg.node, Escape::Container);
+        }
+        let receiver = match Expr::of(func) {
+            Expr::Attribute { value, .. } => match Expr::of(value) {
+                Expr::Name(name) => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (owner, name) {
+            (Type::List(t), "append" | "insert") => {
+                let added = args.last().map_or(Type::Unknown, |a| a.ty.clone());
+                if let Some(receiver) = receiver {
+                    let joined = Type::list((**t).clone().join(added));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::List(t), "extend") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let added = self.iterate(&arg.ty.clone(), arg.node);
+                    let joined = Type::list((**t).clone().join(added));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::Set(t), "add") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let joined = Type::Set(Arc::new((**t).clone().join(arg.ty.clone())));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::Set(t), "update") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let added = self.iterate(&arg.ty.clone(), arg.node);
+                    let joined = Type::Set(Arc::new((**t).clone().join(added)));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::List(t) | Type::Set(t), "pop") => (**t).clone(),
+            (Type::List(_) | Type::Set(_) | Type::Dict(_), "copy") => owner.clone(),
+            (Type::List(_), "sort") => {
+                self.call_key(args, owner);
+                Type::None
+            }
+            (Type::List(_) | Type::Tuple(_), "index" | "count") => Type::Int,
+            (Type::Dict(kv), "get" | "pop" | "setdefault") => kv.1.clone().join(match args.get(1) {
+                Some(default) => default.ty.clone(),
+                None => Type::None,
+            }),
+            (Type::Dict(kv), "values") => Type::iterator(kv.1.clone()),
+            (Type::Dict(kv), "keys") => Type::iterator(kv.0.clone()),
+            (Type::Dict(kv), "items") => Type::iterator(Type::Tuple(vec![kv.0.clone(), kv.1.clone()].into())),
+            (Type::Dict(_), "update") => {
+                if let Some(receiver) = receiver {
+                    self.bind(receiver, Type::Dict(Arc::new((Type::Unknown, Type::Unknown))));
+                }
+                Type::None
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    /// `key=` of sorted(), min(), list.sort() and their like, called with the elements of `container`.
+    pub(super) fn call_key(&mut self, args: &[Arg<'a>], container: &Type) {
+        let Some(key) = args.iter().find(|a| a.name == Some("key")) else { return };
+        let element = match container {
+            Type::List(t) | Type::Set(t) | Type::Iterator(t) => (**t).clone(),
+            other => other.clone(),
+        };
+        self.call_with(key, &[element]);
+    }
+
+    /// Call a function given as an argument with values of these types.
+    pub(super) fn call_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
+        let args: Vec<Arg<'a>> =
+            values.iter().map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 }).collect();
+        match &function.ty {
+            Type::Local(id) => {
+                let def = self.scope.at(*id);
+                // A lambda written here records at its own place.
+                let at = if function.node.peel().id() == *id { None } else { Some(function.node) };
+                self.call_local(def, values, at)
+            }
+            Type::External(name) if &**name == "operator.attrgetter" => Type::Unknown,
+            Type::None => Type::Unknown,
+            other => {
+                let other = other.clone();
+                self.call_value(&other, &args, function.node, function.node)
+            }
+        }
+    }
+
+    pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
+        let kind = match external::effect(path) {
+            Effect::Pure => None,
+            Effect::Log => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                Some(EventKind::Log)
+            }
+            Effect::Outside | Effect::Unknown => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Some(EventKind::Outside { name: Name::from(path) })
+            }
+            Effect::Anything => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                self.event(node, EventKind::Outside { name: Name::from(path) });
+                Some(EventKind::Write { model: None, write: Write::Other })
+            }
+            Effect::Transaction => Some(EventKind::Transaction {
+                name: Name::from(path.rsplit('.').next().unwrap_or(path)),
+            }),
+        };
+        if let Some(kind) = kind {
+            self.event(node, kind);
+        } else {
+            for arg in args {
+                self.escape(&arg.ty.clone(), arg.node, Escape::External);
+            }
+        }
+        // A function handed to a library may be called by it.
+        for arg in args {
+            if let Type::Local(id) = arg.ty {
+                let def = self.scope.at(id);
+                self.call_local(def, &[], None);
+            }
+        }
+    }
+}
+
+/// Types for the parameters of a local function.
+fn bind_local<'a>(def: Node<'a>, args: &[Arg<'a>]) -> Vec<Type> {
+    let params = parameters(def);
+    let mut out = vec![Type::Unknown; params.len()];
+    let mut at = 0;
+    for arg in args.iter().filter(|a| a.stars == 0) {
+        let index = match arg.name {
+            Some(name) => params.iter().position(|p| p.name == name),
+            None => {
+                at += 1;
+                Some(at - 1)
+            }
+        };
+        if let Some(slot) = index.and_then(|i| out.get_mut(i)) {
+            *slot = arg.ty.clone();
+        }
+    }
+    for (slot, parameter) in out.iter_mut().zip(&params) {
+        if matches!(parameter.kind, ParameterKind::VarPositional | ParameterKind::VarKeyword) {
+            *slot = Type::Unknown;
+        }
+    }
+    out
+}
+
+/// Decorators that return the function itself, or one with the same result.
+fn is_transparent(def: &Def) -> bool {
+    let Def::External(path) = def else { return false };
+    let last = path.rsplit('.').next().unwrap_or(path);
+    path.starts_with("builtins.")
+        || path.starts_with("django.utils.decorators")
+        || path.starts_with("django.contrib.auth.decorators")
+        || path.starts_with("django.views.decorators")
+        || path.starts_with("django.contrib.admin")
+        || path.starts_with("django.dispatch")
+        || path.starts_with("abc.")
+        || path.starts_with("typing")
+        || path.starts_with("functools.")
+        || path.starts_with("rest_framework.decorators")
+        || matches!(last, "atomic" | "cached_property" | "property" | "classmethod" | "staticmethod")
+}
+
+/// The first line of a callee's text, for messages.
+pub(super) fn short(text: &str) -> &str {
+    text.lines().next().unwrap_or(text)
+}
+

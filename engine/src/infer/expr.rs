@@ -1,0 +1,528 @@
+//! Expressions: names, attributes, operators, displays, comprehensions, conditions.
+
+use super::facts::{Escape, EventKind, Use};
+use super::frame::Frame;
+use super::types::{Name, Type};
+use crate::django::FieldKind;
+use crate::python::{Def, Expr, Kind, Node, generators};
+use std::sync::Arc;
+
+const MAX_NESTING: usize = 220;
+
+impl<'a> Frame<'a, '_> {
+    /// The type of an expression; everything that evaluating it does is recorded.
+    pub fn expr(&mut self, node: Node<'a>) -> Type {
+        let node = node.peel();
+        if self.nesting > MAX_NESTING {
+            return Type::Unknown;
+        }
+        self.nesting += 1;
+        let ty = if node.has_error() && node.kind() == Kind::Error { Type::Unknown } else { self.expr_inner(node) };
+        self.nesting -= 1;
+        self.record(node, &ty);
+        ty
+    }
+
+    fn record(&mut self, node: Node<'a>, ty: &Type) {
+        if self.dry > 0 || self.env.is_none() {
+            return;
+        }
+        let joined = match self.facts.types.remove(&node.id()) {
+            Some(before) => before.join(ty.clone()),
+            None => ty.clone(),
+        };
+        self.facts.types.insert(node.id(), joined);
+    }
+
+    fn expr_inner(&mut self, node: Node<'a>) -> Type {
+        match Expr::of(node) {
+            Expr::Name(name) => self.name(name),
+            Expr::Attribute { value, attr, .. } => {
+                if let Expr::Name(name) = Expr::of(value)
+                    && let Some(ty) = self.lookup(&format!("{name}.{attr}")).cloned()
+                {
+                    self.expr(value);
+                    return ty;
+                }
+                let owner = self.expr(value);
+                self.attribute(&owner, attr, node)
+            }
+            Expr::Call { func, arguments } => self.call(node, func, arguments),
+            Expr::Subscript { value, index, .. } => self.subscript(node, value, index),
+            Expr::Slice { node } => {
+                for part in node.children() {
+                    self.expr(part);
+                }
+                Type::Unknown
+            }
+            Expr::BoolOp { left, op, right } => {
+                let first = self.test(left);
+                let before = self.env.clone();
+                self.narrow(left, op == Kind::And);
+                let second = self.expr(right);
+                self.env = Frame::join_env(before, self.env.take());
+                if op == Kind::Or { first.without_none().clone().join(second) } else { first.join(second) }
+            }
+            Expr::BinOp { left, op, right } => {
+                let a = self.expr(left);
+                let b = self.expr(right);
+                if op == Kind::Mod && a == Type::Str {
+                    self.stringify(&b, right);
+                    return Type::Str;
+                }
+                if let (Type::QuerySet(x), Type::QuerySet(y)) = (&a, &b)
+                    && matches!(op, Kind::BitOr | Kind::BitAnd | Kind::BitXor)
+                {
+                    return self.combine(node, x.clone(), y.clone());
+                }
+                for (ty, operand) in [(&a, left), (&b, right)] {
+                    if let Type::QuerySet(qs) = ty {
+                        let qs = qs.clone();
+                        self.use_queryset(&qs, operand, Use::Other);
+                    }
+                }
+                arithmetic(&a, op, &b)
+            }
+            Expr::UnaryOp { op, operand } => {
+                let ty = self.expr(operand);
+                match (op, ty) {
+                    (Kind::Sub | Kind::Add | Kind::Invert, Type::Int | Type::Bool) => Type::Int,
+                    (Kind::Sub | Kind::Add, Type::Float) => Type::Float,
+                    (Kind::Sub | Kind::Add, Type::Column(k)) => Type::Column(k),
+                    (_, Type::External(name)) => Type::External(name),
+                    _ => Type::Unknown,
+                }
+            }
+            Expr::Not(operand) => {
+                self.test(operand);
+                Type::Bool
+            }
+            Expr::Compare { left, op, right } => {
+                let a = self.expr(left);
+                let b = self.expr(right);
+                if matches!(op, Kind::In | Kind::NotIn) {
+                    for alternative in b.alternatives() {
+                        if let Type::QuerySet(qs) = alternative {
+                            let qs = qs.clone();
+                            self.use_queryset(&qs, right, Use::Contains);
+                            self.evaluated(&qs, right, "all");
+                        }
+                    }
+                } else if !matches!(op, Kind::Is | Kind::IsNot) {
+                    for (ty, operand) in [(&a, left), (&b, right)] {
+                        if let Type::QuerySet(qs) = ty {
+                            let qs = qs.clone();
+                            self.use_queryset(&qs, operand, Use::Other);
+                        }
+                    }
+                }
+                Type::Bool
+            }
+            Expr::CompareChain { node } => {
+                for part in node.children() {
+                    let ty = self.expr(part);
+                    if let Type::QuerySet(qs) = &ty {
+                        let qs = qs.clone();
+                        self.use_queryset(&qs, part, Use::Other);
+                    }
+                }
+                Type::Bool
+            }
+            Expr::IfExp { body, test, orelse } => {
+                self.test(test);
+                let before = self.env.clone();
+                self.narrow(test, true);
+                let a = self.expr(body);
+                self.env = before.clone();
+                self.narrow(test, false);
+                let b = self.expr(orelse);
+                self.env = before;
+                a.join(b)
+            }
+            Expr::Lambda { .. } => {
+                self.defer_local(node);
+                Type::Local(node.id())
+            }
+            Expr::Comp { node, element } => self.comprehension(node, element),
+            Expr::Tuple(node) => {
+                let types: Vec<Type> = node.children().map(|c| self.element_of_display(c)).collect();
+                Type::Tuple(types.into())
+            }
+            Expr::List(node) => {
+                let element =
+                    node.children().map(|c| self.element_of_display(c)).fold(Type::Never, Type::join);
+                Type::list(element)
+            }
+            Expr::Set(node) => {
+                let element =
+                    node.children().map(|c| self.element_of_display(c)).fold(Type::Never, Type::join);
+                Type::Set(Arc::new(element))
+            }
+            Expr::Dict(node) => {
+                let (mut key, mut value) = (Type::Never, Type::Never);
+                for child in node.children() {
+                    match child.kind() {
+                        Kind::Pair => {
+                            if let Some(k) = child.child(crate::python::Field::Key) {
+                                key = key.join(self.expr(k));
+                            }
+                            if let Some(v) = child.child(crate::python::Field::Value) {
+                                let ty = self.expr(v);
+                                self.escape(&ty, v, Escape::Container);
+                                value = value.join(ty);
+                            }
+                        }
+                        _ => {
+                            for inner in child.children() {
+                                self.expr(inner);
+                            }
+                            (key, value) = (Type::Unknown, Type::Unknown);
+                        }
+                    }
+                }
+                Type::Dict(Arc::new((key, value)))
+            }
+            Expr::Str(node) => {
+                if node.text().trim_start_matches(['r', 'R']).starts_with(['b', 'B']) { Type::Bytes } else { Type::Str }
+            }
+            Expr::JoinedStr(node) => {
+                for part in node.descendants().filter(|n| n.kind() == Kind::Interpolation) {
+                    // A nested format specifier holds interpolations of its own, which come again.
+                    if let Some(inner) = part.child(crate::python::Field::Expression) {
+                        let ty = self.expr(inner);
+                        self.stringify(&ty, inner);
+                    }
+                }
+                Type::Str
+            }
+            Expr::Int(_) => Type::Int,
+            Expr::Float => Type::Float,
+            Expr::True | Expr::False => Type::Bool,
+            Expr::None => Type::None,
+            Expr::Ellipsis => Type::Unknown,
+            Expr::Await(inner) => {
+                let ty = self.expr(inner);
+                self.event(node, EventKind::Suspend);
+                ty
+            }
+            Expr::Yield { value, is_from, .. } => {
+                let ty = match value {
+                    Some(value) => {
+                        let ty = self.expr(value);
+                        let ty = if is_from { self.iterate(&ty, value) } else { ty };
+                        self.escape(&ty, value, Escape::Yield);
+                        ty
+                    }
+                    None => Type::None,
+                };
+                self.event(node, EventKind::Suspend);
+                self.returned(Type::iterator(ty));
+                Type::Unknown
+            }
+            Expr::NamedExpr { target, value } => {
+                let ty = self.expr(value);
+                self.assign(target, ty.clone(), None);
+                ty
+            }
+            Expr::Starred(inner) => {
+                let ty = self.expr(inner);
+                self.iterate(&ty, inner)
+            }
+            Expr::Other(other) => {
+                match other.kind() {
+                    Kind::Assign | Kind::AugAssign => self.statement(other),
+                    Kind::ExprStatement | Kind::GenericType | Kind::Unknown | Kind::Pair | Kind::DictSplat => {
+                        for child in other.children() {
+                            self.expr(child);
+                        }
+                    }
+                    _ => {}
+                }
+                Type::Unknown
+            }
+        }
+    }
+
+    fn element_of_display(&mut self, node: Node<'a>) -> Type {
+        if node.kind() == Kind::Starred {
+            let Some(inner) = node.children().next() else { return Type::Unknown };
+            let ty = self.expr(inner);
+            return self.iterate(&ty, inner);
+        }
+        let ty = self.expr(node);
+        self.escape(&ty, node, Escape::Container);
+        ty
+    }
+
+    /// The type of a name where control flow stands.
+    pub fn name(&mut self, name: &'a str) -> Type {
+        if self.volatile.contains(name) {
+            return Type::Unknown;
+        }
+        if let Some(ty) = self.lookup(name) {
+            return ty.clone();
+        }
+        if self.locals.contains(name) {
+            return Type::Unknown;
+        }
+        match self.az.project.program().global(self.file, name) {
+            Some(def) => self.type_of_def(def),
+            None => Type::Def(Def::External(format!("builtins.{name}"))),
+        }
+    }
+
+    /// What a definition is as a value.
+    pub fn type_of_def(&mut self, def: Def) -> Type {
+        match def {
+            Def::Class(class) => match self.az.project.model_of_class(class) {
+                Some(model) => Type::ModelClass(model),
+                None => Type::Def(Def::Class(class)),
+            },
+            Def::Variable { file, value: Some(value) } => {
+                if self.scope.kind() == Kind::Module && file == self.file {
+                    return Type::Unknown;
+                }
+                let summary = self.az.outside(file, value, self.stack);
+                let node = self.scope;
+                self.imported(&summary, file, value, node)
+            }
+            Def::Variable { .. } => Type::Unknown,
+            other => Type::Def(other),
+        }
+    }
+
+    /// Evaluate a condition; its truth is used.
+    pub fn test(&mut self, node: Node<'a>) -> Type {
+        let ty = self.expr(node);
+        for alternative in ty.alternatives() {
+            match alternative {
+                Type::QuerySet(qs) => {
+                    // The operands of and/or were tested by themselves.
+                    if matches!(Expr::of(node), Expr::BoolOp { .. }) {
+                        continue;
+                    }
+                    let qs = qs.clone();
+                    self.use_queryset(&qs, node, Use::Truth);
+                    self.evaluated(&qs, node, "all");
+                }
+                Type::Instance(i) => {
+                    let i = i.clone();
+                    self.instance_truth(&i, node);
+                }
+                _ => {}
+            }
+        }
+        if let Expr::BoolOp { right, .. } = Expr::of(node)
+            && let Type::QuerySet(qs) = self.facts.type_of(right).clone()
+        {
+            self.use_queryset(&qs, right, Use::Truth);
+            self.evaluated(&qs, right, "all");
+        }
+        ty
+    }
+
+    /// What is known of names when `test` came out as `truth`.
+    pub fn narrow(&mut self, test: Node<'a>, truth: bool) {
+        match Expr::of(test) {
+            Expr::Name(name) => {
+                if truth && let Some(ty) = self.lookup(name) {
+                    let ty = ty.without_none().clone();
+                    self.rebind(name, ty);
+                }
+            }
+            Expr::Not(inner) => self.narrow(inner, !truth),
+            Expr::BoolOp { left, op, right } => {
+                if (op == Kind::And) == truth {
+                    self.narrow(left, truth);
+                    self.narrow(right, truth);
+                }
+            }
+            Expr::Compare { left, op, right } => {
+                let (Expr::Name(name), Expr::None) = (Expr::of(left), Expr::of(right)) else { return };
+                let is_none = matches!(op, Kind::Is | Kind::Eq);
+                let Some(ty) = self.lookup(name) else { return };
+                let ty = if is_none == truth { Type::None } else { ty.without_none().clone() };
+                self.rebind(name, ty);
+            }
+            Expr::Call { func, arguments } if truth => {
+                if !matches!(Expr::of(func), Expr::Name("isinstance")) {
+                    return;
+                }
+                let args = crate::python::arguments(arguments);
+                let [object, class] = args.as_slice() else { return };
+                let (Expr::Name(name), false) =
+                    (Expr::of(object.value), matches!(Expr::of(class.value), Expr::Tuple(_)))
+                else {
+                    return;
+                };
+                self.dry += 1;
+                let class = self.expr(class.value);
+                self.dry -= 1;
+                let current = self.lookup(name).cloned().unwrap_or(Type::Unknown);
+                let narrowed = match class {
+                    Type::ModelClass(model) => match current.instance() {
+                        Some(i) if i.model == model => current.without_none().clone(),
+                        _ => Type::Instance(super::types::Instance::root(model, super::types::Root::Opaque)),
+                    },
+                    Type::Def(Def::Class(class)) => self.az.object_of_class(class),
+                    _ => return,
+                };
+                if matches!(narrowed, Type::QuerySet(_)) {
+                    return;
+                }
+                self.rebind(name, narrowed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Change what is known of a name without its having been assigned.
+    fn rebind(&mut self, name: &str, ty: Type) {
+        if let Some(env) = &mut self.env
+            && let Some(slot) = env.get_mut(name)
+        {
+            *slot = ty;
+        }
+    }
+
+    fn comprehension(&mut self, node: Node<'a>, element: Node<'a>) -> Type {
+        let saved = self.env.clone();
+        for generator in generators(node) {
+            if generator.is_async {
+                self.event(generator.node, EventKind::Suspend);
+            }
+            let iterated = self.expr(generator.iter);
+            let item = self.iterate(&iterated, generator.iter);
+            self.assign(generator.target, item, None);
+            for condition in generator.conditions {
+                self.test(condition);
+                self.narrow(condition, true);
+            }
+        }
+        let ty = if element.kind() == Kind::Pair {
+            let key = element.child(crate::python::Field::Key).map_or(Type::Unknown, |k| self.expr(k));
+            let value = element.child(crate::python::Field::Value).map_or(Type::Unknown, |v| self.expr(v));
+            self.escape(&value, element, Escape::Container);
+            Type::Dict(Arc::new((key, value)))
+        } else {
+            let ty = self.expr(element);
+            self.escape(&ty, element, Escape::Container);
+            match node.kind() {
+                Kind::ListComp => Type::list(ty),
+                Kind::SetComp => Type::Set(Arc::new(ty)),
+                _ => Type::iterator(ty),
+            }
+        };
+        self.env = saved;
+        ty
+    }
+
+    fn subscript(&mut self, node: Node<'a>, value: Node<'a>, index: Node<'a>) -> Type {
+        let owner = self.expr(value);
+        let index_type = self.expr(index);
+        let is_slice = index.kind() == Kind::Slice;
+        match owner.without_none() {
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                if is_slice {
+                    self.slice(node, &qs, index)
+                } else {
+                    self.use_queryset(&qs, node, Use::Index);
+                    self.evaluated(&qs, node, "__getitem__");
+                    match super::frame::row_type(&qs, super::types::ValueId(0)) {
+                        Type::Instance(i) => {
+                            let made = self.value_at(node, super::facts::Made::Loaded, None);
+                            Type::Instance(super::types::Instance::root(i.model, super::types::Root::Value(made)))
+                        }
+                        other => other,
+                    }
+                }
+            }
+            Type::List(t) => if is_slice { Type::List(t.clone()) } else { (**t).clone() },
+            Type::Tuple(types) => match Expr::of(index) {
+                Expr::Int(text) => {
+                    text.parse::<usize>().ok().and_then(|i| types.get(i)).cloned().unwrap_or(Type::Unknown)
+                }
+                _ => Type::Unknown,
+            },
+            Type::Dict(kv) => kv.1.clone(),
+            Type::Str => Type::Str,
+            _ => {
+                let _ = index_type;
+                Type::Unknown
+            }
+        }
+    }
+
+    /// `str(x)`: through `__str__` for an instance, by evaluating a queryset.
+    pub fn stringify(&mut self, ty: &Type, node: Node<'a>) {
+        match ty {
+            Type::Instance(i) => {
+                let i = i.clone();
+                self.instance_str(&i, node);
+            }
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Other);
+                self.evaluated(&qs, node, "__repr__");
+            }
+            Type::List(t) | Type::Set(t) => {
+                let t = (**t).clone();
+                self.stringify(&t, node);
+            }
+            Type::Tuple(types) | Type::Union(types) => {
+                for t in types.clone().iter() {
+                    self.stringify(t, node);
+                }
+            }
+            Type::Dict(kv) => {
+                let kv = kv.clone();
+                self.stringify(&kv.0, node);
+                self.stringify(&kv.1, node);
+            }
+            Type::Object(class) => {
+                let class = *class;
+                self.method_of_class(class, "__str__", &Type::Object(class), &[], node);
+            }
+            Type::Iterator(_) | Type::Bound(..) => self.escape(ty, node, Escape::External),
+            _ => {}
+        }
+    }
+}
+
+/// The type of `left op right` for plain values.
+pub(super) fn arithmetic(left: &Type, op: Kind, right: &Type) -> Type {
+    let op = match op {
+        Kind::AddAssign => Kind::Add,
+        Kind::SubAssign => Kind::Sub,
+        Kind::MultAssign => Kind::Mult,
+        Kind::DivAssign => Kind::Div,
+        Kind::FloorDivAssign => Kind::FloorDiv,
+        Kind::ModAssign => Kind::Mod,
+        Kind::PowAssign => Kind::Pow,
+        other => other,
+    };
+    let integer = |t: &Type| matches!(t, Type::Int | Type::Bool);
+    match (left, right) {
+        (Type::External(name), _) | (_, Type::External(name)) if is_expression(name) => {
+            Type::External(Name::from("django.db.models.expressions.CombinedExpression"))
+        }
+        (a, b) if integer(a) && integer(b) => match op {
+            Kind::Div => Type::Float,
+            Kind::Pow => Type::Unknown,
+            _ => Type::Int,
+        },
+        (Type::Float, b) if integer(b) || *b == Type::Float => Type::Float,
+        (a, Type::Float) if integer(a) => Type::Float,
+        (Type::Str, Type::Str) if op == Kind::Add => Type::Str,
+        (Type::Str, _) if op == Kind::Mod || op == Kind::Mult => Type::Str,
+        (Type::Column(FieldKind::Decimal), b) if integer(b) => Type::Column(FieldKind::Decimal),
+        (Type::List(a), Type::List(b)) if op == Kind::Add => Type::list((**a).clone().join((**b).clone())),
+        _ => Type::Unknown,
+    }
+}
+
+/// Whether an external thing is a query expression.
+pub(super) fn is_expression(path: &str) -> bool {
+    path.starts_with("django.db.models.") && !path.ends_with(".Prefetch")
+}

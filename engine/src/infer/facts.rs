@@ -1,0 +1,268 @@
+//! What the analysis of one frame (a function, method, or module body) has found.
+
+use super::types::{Instance, Name, Path, QuerySet, Root, Type, ValueId};
+use crate::django::ModelId;
+use crate::python::NodeId;
+use crate::text::{FileId, Site};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The expression that makes it: for a chain of calls, the last call so far.
+    Expr(NodeId),
+    /// A parameter, by position.
+    Parameter(usize),
+    /// Made outside the frame: a module variable, a class attribute, an attribute of `self`.
+    Outside,
+}
+
+/// One object that the frame handles.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// For a queryset: the value it was derived from by a method.
+    pub parent: Option<ValueId>,
+    /// For a queryset: its state when it was made.
+    pub queryset: Option<Arc<QuerySet>>,
+    /// For a value that stands for one of several, after branches: which.
+    pub alternatives: SmallVec<[ValueId; 1]>,
+    /// For an instance: how it was made.
+    pub made: Made,
+    /// For an origin outside or in a callee: the place that made it, where it is known.
+    pub site: Option<Site>,
+}
+
+/// How an instance came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Made {
+    /// Not an instance, or not known.
+    Unknown,
+    /// `Model(...)`: not saved yet.
+    Constructed,
+    /// Read from the database: get(), first(), get_object_or_404(), refresh.
+    Loaded,
+    /// create() and its like: saved when it was made.
+    Created,
+}
+
+/// What a frame does with a queryset object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// Iterated, or handed to something that iterates all of it: `for`, list(), sorted(), join().
+    Iterate,
+    /// len()
+    Len,
+    /// Its truth is tested.
+    Truth,
+    /// An index.
+    Index,
+    /// A slice (a new queryset, unless it is evaluated already).
+    Slice,
+    /// `x in qs`
+    Contains,
+    /// A method is called: chain methods make a new value, terminal ones query.
+    Method(Name),
+    /// Compared, formatted, pickled, or otherwise used in a way that is not followed.
+    Other,
+    /// It leaves the frame or what the frame can see.
+    Escape(Escape),
+}
+
+/// How something leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Escape {
+    /// Returned.
+    Return,
+    /// Yielded.
+    Yield,
+    /// Stored in an attribute, a global, an item of something.
+    Store,
+    /// Put into a list, tuple, dict, set display or added to a container.
+    Container,
+    /// Passed to code outside the program (a library, a framework).
+    External,
+    /// Passed to code that could not be resolved.
+    UnknownCall,
+}
+
+/// An effect on the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Write {
+    Insert,
+    Update,
+    Delete,
+    /// M2M links, raw SQL, or unknown.
+    Other,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A single-valued relation is followed from an instance: a query, unless the object is cached.
+    ReadRelation {
+        /// The instance's root.
+        root: Root,
+        /// The path from the root, the relation read last included.
+        path: Path,
+        /// The model that the last step starts from.
+        model: ModelId,
+    },
+    /// A to-many relation's manager is taken from an instance and a method is called or it is iterated.
+    ReadMany {
+        /// The instance's root.
+        root: Root,
+        /// The path from the root, the accessor included.
+        path: Path,
+        /// The method, `all` for plain.
+        method: Name,
+    },
+    /// An attribute of an instance that is a column, annotation or unknown attribute is read.
+    ReadAttribute {
+        /// The instance's root.
+        root: Root,
+        /// Relations from the root to the owner of the attribute.
+        path: Path,
+        /// The attribute.
+        name: Name,
+    },
+    /// An attribute of an instance is assigned or deleted.
+    WriteAttribute {
+        /// The instance's root.
+        root: Root,
+        /// Relations from the root to the owner.
+        path: Path,
+        /// The attribute.
+        name: Name,
+    },
+    /// A method of Django's on an instance: `save`, `delete`, `refresh_from_db`, `full_clean` ...
+    InstanceMethod {
+        /// The instance's root.
+        root: Root,
+        /// Relations from the root.
+        path: Path,
+        /// The method.
+        name: Name,
+    },
+    /// An instance leaves what can be seen.
+    InstanceEscapes {
+        /// The instance's root.
+        root: Root,
+        /// Relations from the root.
+        path: Path,
+        /// How.
+        how: Escape,
+    },
+    /// A queryset object is used.
+    Use {
+        /// Which.
+        value: ValueId,
+        /// How.
+        how: Use,
+    },
+    /// Rows of a model are read by a query of its own (not a relation of an instance).
+    Query {
+        /// The model; `None` for any.
+        model: Option<ModelId>,
+    },
+    /// Rows are written. Receivers and overrides are events of their own.
+    Write {
+        /// The model; `None` for any.
+        model: Option<ModelId>,
+        /// How.
+        write: Write,
+    },
+    /// Code with effects outside the database and the frame: mail, HTTP, tasks, files, caches.
+    Outside {
+        /// What is called.
+        name: Name,
+    },
+    /// Something is logged or printed: its order is observable, nothing else.
+    Log,
+    /// Code that could not be resolved is called.
+    UnknownCall {
+        /// What is called, as written.
+        name: Name,
+    },
+    /// `raise`, `assert`, or code that raises on purpose.
+    Raise,
+    /// `yield` or `await`: others run here.
+    Suspend,
+    /// `transaction.atomic`, `set_rollback`, `on_commit` and the like.
+    Transaction {
+        /// The function.
+        name: Name,
+    },
+}
+
+/// One thing that happens in a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// The node of the frame's own file at which it happens: for something inside a callee, the call.
+    pub at: NodeId,
+    /// The place where it really happens, in whatever file.
+    pub site: Site,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The facts of one frame.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The file.
+    pub file: FileId,
+    /// The function definition or module that was analysed.
+    pub scope: NodeId,
+    /// Types of expressions, parentheses peeled; where a loop was evaluated, the join.
+    pub types: FxHashMap<NodeId, Type>,
+    /// Everything that happens, in order of evaluation.
+    pub events: Vec<Event>,
+    /// Every object, by [`ValueId`].
+    pub values: Vec<Value>,
+    /// What is returned (yielded, for a generator).
+    pub returns: Option<Type>,
+}
+
+impl Facts {
+    /// The type of the expression `node` (of this frame).
+    pub fn type_of(&self, node: crate::python::Node<'_>) -> &Type {
+        static UNKNOWN: Type = Type::Unknown;
+        self.types.get(&node.peel().id()).unwrap_or(&UNKNOWN)
+    }
+
+    /// A value.
+    pub fn value(&self, id: ValueId) -> Option<&Value> {
+        self.values.get(id.0 as usize)
+    }
+
+    /// The events at or below `node`.
+    pub fn events_in<'a>(&'a self, node: crate::python::Node<'a>) -> impl Iterator<Item = &'a Event> {
+        self.events.iter().filter(move |e| node.contains(e.at))
+    }
+
+    /// Every use of `value`, its derivations not included.
+    pub fn uses(&self, value: ValueId) -> impl Iterator<Item = (&Event, &Use)> {
+        self.events.iter().filter_map(move |e| match &e.kind {
+            EventKind::Use { value: v, how } if *v == value => Some((e, how)),
+            _ => None,
+        })
+    }
+
+    /// Values that were derived from `value` by a method or slice.
+    pub fn derived(&self, value: ValueId) -> impl Iterator<Item = ValueId> {
+        (0..self.values.len() as u32)
+            .map(ValueId)
+            .filter(move |id| self.value(*id).is_some_and(|v| v.parent == Some(value)))
+    }
+}
+
+impl Instance {
+    /// The instance that `root` is.
+    pub fn root(model: ModelId, root: Root) -> Instance {
+        Instance { model, root, path: Path::new() }
+    }
+}

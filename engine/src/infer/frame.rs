@@ -1,0 +1,877 @@
+//! One frame: a function or module body evaluated once, forward, with a type for every name at every point.
+//!
+//! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
+//! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
+
+use super::analyzer::{Analyzer, MAX_COST, Stack};
+use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
+use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
+use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, Stmt, parameters};
+use crate::text::{FileId, Site};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+pub(super) type Env = FxHashMap<Name, Type>;
+
+/// Expressions and statements nested deeper than this are not followed.
+const MAX_NESTING: usize = 220;
+/// Loops nested deeper than this are evaluated once.
+const MAX_LOOPS: u32 = 4;
+
+#[derive(Default)]
+struct LoopExits {
+    breaks: Vec<Env>,
+    continues: Vec<Env>,
+}
+
+/// The evaluator of one frame.
+pub(super) struct Frame<'a, 's> {
+    pub az: &'a Analyzer<'a>,
+    pub stack: &'s mut Stack,
+    pub file: FileId,
+    pub scope: Node<'a>,
+    pub class: Option<ClassId>,
+    /// `None` where control flow does not arrive.
+    pub env: Option<Env>,
+    pub facts: Facts,
+    pub by_node: FxHashMap<NodeId, ValueId>,
+    /// Nothing is recorded while this is positive.
+    pub dry: u32,
+    pub cost: u32,
+    /// Where events are recorded while a function of this frame is evaluated for a call.
+    pub at_override: Option<Node<'a>>,
+    pub nesting: usize,
+    /// Local functions being evaluated.
+    pub local_calls: Vec<NodeId>,
+    /// Names that are not followed: global, nonlocal, bound in a nested function of another scope.
+    pub volatile: FxHashSet<&'a str>,
+    /// Names bound somewhere in the scope (a read before binding is not the module's).
+    pub locals: FxHashSet<&'a str>,
+    pub returns: Option<Type>,
+    /// Local functions and lambdas that nothing has called yet, with the names they see.
+    pending: Vec<(Node<'a>, Env)>,
+    loops: Vec<LoopExits>,
+    loop_depth: u32,
+}
+
+impl<'a, 's> Frame<'a, 's> {
+    pub fn new(
+        az: &'a Analyzer<'a>,
+        stack: &'s mut Stack,
+        file: FileId,
+        scope: Node<'a>,
+        class: Option<ClassId>,
+    ) -> Frame<'a, 's> {
+        Frame {
+            az,
+            stack,
+            file,
+            scope,
+            class,
+            env: Some(Env::default()),
+            facts: Facts { file, scope: scope.id(), ..Facts::default() },
+            by_node: FxHashMap::default(),
+            dry: 0,
+            cost: 1,
+            at_override: None,
+            nesting: 0,
+            local_calls: Vec::new(),
+            volatile: FxHashSet::default(),
+            locals: FxHashSet::default(),
+            returns: None,
+            pending: Vec::new(),
+            loops: Vec::new(),
+            loop_depth: 0,
+        }
+    }
+
+    pub fn finish(mut self) -> (Facts, u32) {
+        // What nobody in the frame calls may be called by anybody, with anything.
+        let returns = self.returns.take();
+        while let Some((def, env)) = self.pending.pop() {
+            self.env = Some(env);
+            self.call_local(def, &[], None);
+        }
+        self.returns = returns;
+        self.facts.returns = self.returns;
+        (self.facts, self.cost)
+    }
+
+    pub fn run_module(&mut self) {
+        for statement in self.scope.children() {
+            self.statement(statement);
+        }
+    }
+
+    pub fn run_function(&mut self, arguments: &[Type]) {
+        let scope = self.scope;
+        self.collect_locals(scope);
+        let params = parameters(scope);
+        for (i, parameter) in params.iter().enumerate() {
+            // One value a parameter, so that its index is its value.
+            let ty = arguments.get(i).cloned().unwrap_or(Type::Unknown);
+            let queryset = ty.without_none().queryset().cloned();
+            self.facts.values.push(Value {
+                origin: Origin::Parameter(i),
+                parent: None,
+                queryset,
+                alternatives: SmallVec::new(),
+                made: Made::Unknown,
+                site: Some(Site { file: self.file, span: parameter.name_node.span() }),
+            });
+            self.bind(parameter.name, ty);
+            if let Some(default) = parameter.default {
+                self.dry += 1;
+                self.expr(default);
+                self.dry -= 1;
+            }
+            if parameter.kind == ParameterKind::VarKeyword {
+                self.bind(parameter.name, Type::Dict(Arc::new((Type::Str, Type::Unknown))));
+            }
+        }
+        if let Some(body) = scope.child(crate::python::Field::Body) {
+            self.block(body);
+        }
+        if self.env.is_some() && self.returns.is_some() && !self.is_generator() {
+            // Falling off the end returns None.
+            self.returned(Type::None);
+        }
+        if self.returns.is_none() {
+            self.returns = Some(Type::None);
+        }
+    }
+
+    fn is_generator(&self) -> bool {
+        matches!(self.returns, Some(Type::Iterator(_)))
+            && self
+                .scope
+                .descendants()
+                .any(|n| n.kind() == Kind::Yield && n.enclosing_scope().is_some_and(|s| s == self.scope))
+    }
+
+    fn collect_locals(&mut self, scope: Node<'a>) {
+        for node in scope.descendants().skip(1) {
+            match node.kind() {
+                Kind::Global | Kind::Nonlocal => {
+                    for name in node.children() {
+                        self.volatile.insert(name.text());
+                    }
+                }
+                Kind::Name if is_binding(node) => {
+                    self.locals.insert(node.text());
+                }
+                _ => {}
+            }
+        }
+        for name in &self.volatile {
+            self.locals.remove(name);
+        }
+    }
+
+    // ---- values and events ----
+
+    pub fn at(&self, node: Node<'a>) -> Node<'a> {
+        self.at_override.unwrap_or(node)
+    }
+
+    pub fn event(&mut self, node: Node<'a>, kind: EventKind) {
+        if self.dry == 0 && self.env.is_some() {
+            let site = Site { file: self.file, span: node.span() };
+            self.facts.events.push(Event { at: self.at(node).id(), site, kind });
+        }
+    }
+
+    pub fn event_at(&mut self, node: Node<'a>, site: Site, kind: EventKind) {
+        if self.dry == 0 && self.env.is_some() {
+            self.facts.events.push(Event { at: self.at(node).id(), site, kind });
+        }
+    }
+
+    /// The value made by the expression `node`; one a node, whatever is known of it is refreshed.
+    pub fn value_at(&mut self, node: Node<'a>, made: Made, parent: Option<ValueId>) -> ValueId {
+        let node = self.at(node).peel();
+        let next = ValueId(self.facts.values.len() as u32);
+        let id = *self.by_node.entry(node.id()).or_insert(next);
+        if id == next {
+            self.facts.values.push(Value {
+                origin: Origin::Expr(node.id()),
+                parent: None,
+                queryset: None,
+                alternatives: SmallVec::new(),
+                made,
+                site: None,
+            });
+        }
+        if let Some(value) = self.facts.values.get_mut(id.0 as usize) {
+            value.made = made;
+            value.parent = parent.filter(|p| *p != id);
+        }
+        id
+    }
+
+    pub fn set_queryset(&mut self, id: ValueId, queryset: &Arc<QuerySet>) {
+        if let Some(value) = self.facts.values.get_mut(id.0 as usize) {
+            value.queryset = Some(queryset.clone());
+        }
+    }
+
+    /// The one value that stands for a queryset: its own, or a new one for the several that it may be.
+    pub fn single(&mut self, qs: &Arc<QuerySet>, node: Node<'a>) -> ValueId {
+        match qs.values.as_slice() {
+            [only] => *only,
+            several => {
+                let several: SmallVec<[ValueId; 1]> = SmallVec::from_slice(several);
+                let id = self.value_at(node, Made::Unknown, None);
+                if let Some(value) = self.facts.values.get_mut(id.0 as usize) {
+                    value.alternatives = several.into_iter().filter(|v| *v != id).collect();
+                    value.queryset = Some(qs.clone());
+                }
+                id
+            }
+        }
+    }
+
+    pub fn use_queryset(&mut self, qs: &QuerySet, node: Node<'a>, how: Use) {
+        for value in qs.values.clone() {
+            self.event(node, EventKind::Use { value, how: how.clone() });
+        }
+    }
+
+    /// `ty` goes where the frame does not follow it.
+    pub fn escape(&mut self, ty: &Type, node: Node<'a>, how: Escape) {
+        match ty {
+            Type::QuerySet(qs) => self.use_queryset(qs, node, Use::Escape(how)),
+            Type::Instance(i) => self.event(
+                node,
+                EventKind::InstanceEscapes { root: i.root, path: i.path.clone(), how },
+            ),
+            Type::List(t) | Type::Set(t) | Type::Iterator(t) => {
+                let element = (**t).clone();
+                self.escape(&element, node, how);
+            }
+            Type::Dict(kv) => {
+                let kv = kv.clone();
+                self.escape(&kv.0, node, how);
+                self.escape(&kv.1, node, how);
+            }
+            Type::Tuple(types) | Type::Union(types) => {
+                for t in types.clone().iter() {
+                    self.escape(t, node, how);
+                }
+            }
+            Type::Bound(receiver, _) => {
+                let receiver = receiver.clone();
+                self.escape(&receiver, node, how);
+            }
+            _ => {}
+        }
+    }
+
+    // ---- names ----
+
+    pub fn bind(&mut self, name: &str, ty: Type) {
+        let Some(env) = &mut self.env else { return };
+        if env.len() > 400 {
+            return;
+        }
+        let prefix = format!("{name}.");
+        env.retain(|key, _| !key.starts_with(&prefix));
+        env.insert(Name::from(name), ty);
+    }
+
+    pub fn lookup(&self, name: &str) -> Option<&Type> {
+        self.env.as_ref().and_then(|env| env.get(name))
+    }
+
+    pub fn join_env(a: Option<Env>, b: Option<Env>) -> Option<Env> {
+        match (a, b) {
+            (None, other) | (other, None) => other,
+            (Some(mut a), Some(mut b)) => {
+                let mut out = Env::default();
+                for (name, ty) in a.drain() {
+                    match b.remove(&name) {
+                        Some(other) => {
+                            out.insert(name, ty.join(other));
+                        }
+                        // Bound on one side only: an attribute override is lost, a name may be unbound.
+                        None if name.contains('.') => {}
+                        None => {
+                            out.insert(name, ty);
+                        }
+                    }
+                }
+                for (name, ty) in b {
+                    if !name.contains('.') {
+                        out.insert(name, ty);
+                    }
+                }
+                Some(out)
+            }
+        }
+    }
+
+    // ---- statements ----
+
+    pub fn block(&mut self, block: Node<'a>) {
+        for statement in block.children() {
+            self.statement(statement);
+        }
+    }
+
+    pub fn statement(&mut self, node: Node<'a>) {
+        if self.env.is_none() {
+            return;
+        }
+        if self.nesting > MAX_NESTING || self.cost > MAX_COST {
+            self.event(node, EventKind::UnknownCall { name: Name::from("...") });
+            return;
+        }
+        self.nesting += 1;
+        self.statement_inner(node);
+        self.nesting -= 1;
+    }
+
+    fn statement_inner(&mut self, node: Node<'a>) {
+        match Stmt::of(node) {
+            Stmt::Expr(expr) => {
+                self.expr(expr);
+            }
+            Stmt::Assign { targets, value, annotation } => {
+                let mut ty = match value {
+                    Some(value) => self.expr(value),
+                    None => Type::Unknown,
+                };
+                if let (Type::Unknown, Some(annotation)) = (&ty, annotation) {
+                    ty = self.annotation(annotation);
+                    ty = super::analyzer::opaque(&ty);
+                }
+                if value.is_some() || annotation.is_some() {
+                    for target in targets {
+                        self.assign(target, ty.clone(), value);
+                    }
+                }
+            }
+            Stmt::AugAssign { target, op, value } => self.aug_assign(node, target, op, value),
+            Stmt::Return(value) => {
+                let ty = match value {
+                    Some(value) => {
+                        let ty = self.expr(value);
+                        self.escape(&ty, value, Escape::Return);
+                        ty
+                    }
+                    None => Type::None,
+                };
+                self.returned(ty);
+                self.env = None;
+            }
+            Stmt::Raise(parts) => {
+                for part in parts {
+                    self.expr(part);
+                }
+                self.event(node, EventKind::Raise);
+                self.env = None;
+            }
+            Stmt::Assert(parts) => {
+                for (i, part) in parts.into_iter().enumerate() {
+                    if i == 0 {
+                        self.test(part);
+                        self.event(node, EventKind::Raise);
+                        self.narrow(part, true);
+                    } else {
+                        let ty = self.expr(part);
+                        self.stringify(&ty, part);
+                    }
+                }
+            }
+            Stmt::Delete(targets) => {
+                for target in targets {
+                    self.assign(target, Type::Unknown, None);
+                }
+            }
+            Stmt::If { branches, orelse } => self.if_statement(&branches, orelse),
+            Stmt::For { target, iter, body, orelse, is_async } => {
+                if is_async {
+                    self.event(node, EventKind::Suspend);
+                }
+                let iterated = self.expr(iter);
+                let element = self.iterate(&iterated, iter);
+                self.looped(body, orelse, |frame| frame.assign(target, element.clone(), None), |_| {}, true);
+            }
+            Stmt::While { test, body, orelse } => {
+                self.looped(
+                    body,
+                    orelse,
+                    |frame| {
+                        frame.test(test);
+                        frame.narrow(test, true);
+                    },
+                    |frame| frame.narrow(test, false),
+                    !matches!(crate::python::Expr::of(test), crate::python::Expr::True),
+                );
+            }
+            Stmt::Try { body, handlers, orelse, finally } => {
+                let before = self.env.clone();
+                self.block(body);
+                let after_body = self.env.clone();
+                if let Some(orelse) = orelse {
+                    self.block(orelse);
+                }
+                let mut out = self.env.take();
+                for handler in handlers {
+                    self.env = Self::join_env(before.clone(), after_body.clone());
+                    if let Some(class) = handler.class {
+                        self.dry += 1;
+                        self.expr(class);
+                        self.dry -= 1;
+                    }
+                    if let Some(name) = handler.name {
+                        self.bind(name, Type::External(Name::from("builtins.Exception")));
+                    }
+                    self.block(handler.body);
+                    out = Self::join_env(out, self.env.take());
+                }
+                self.env = out;
+                if let Some(finally) = finally {
+                    let was_dead = self.env.is_none();
+                    if was_dead {
+                        self.env = before;
+                    }
+                    self.block(finally);
+                    if was_dead {
+                        self.env = None;
+                    }
+                }
+            }
+            Stmt::With { items, body, is_async } => {
+                if is_async {
+                    self.event(node, EventKind::Suspend);
+                }
+                for (context, target) in items {
+                    let ty = self.expr(context);
+                    let entered = self.entered(&ty, context);
+                    if let Some(target) = target {
+                        self.assign(target, entered, None);
+                    }
+                }
+                let before = self.env.clone();
+                self.block(body);
+                // A context manager may swallow what the body raises.
+                if self.env.is_some() {
+                    self.env = Self::join_env(self.env.take(), None);
+                } else if suppresses(node) {
+                    self.env = before;
+                }
+            }
+            Stmt::Match { subject, cases } => {
+                self.expr(subject);
+                let before = self.env.clone();
+                let mut out = before.clone();
+                for case in cases {
+                    self.env = before.clone();
+                    for part in case.children() {
+                        match part.kind() {
+                            Kind::Block => self.block(part),
+                            Kind::CompIf => {
+                                if let Some(test) = part.children().next() {
+                                    self.test(test);
+                                }
+                            }
+                            _ => {
+                                let names: Vec<&str> = part
+                                    .descendants()
+                                    .filter(|n| n.kind() == Kind::Name)
+                                    .map(Node::text)
+                                    .collect();
+                                for name in names {
+                                    if self.locals.contains(name) {
+                                        self.bind(name, Type::Unknown);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    out = Self::join_env(out, self.env.take());
+                }
+                self.env = out;
+            }
+            Stmt::FunctionDef { def, decorators } => {
+                for decorator in decorators {
+                    self.expr(decorator);
+                }
+                if self.scope.kind() == Kind::Module || self.az.project.program().function_at(self.file, def.id()).is_some() {
+                    return;
+                }
+                self.define_local(def);
+            }
+            Stmt::ClassDef { def, .. } => {
+                let Some(body) = def.child(crate::python::Field::Body) else { return };
+                // Names of a class body are not seen by the functions around or below it.
+                let saved = self.env.clone();
+                self.block(body);
+                self.env = saved;
+                if let Some(name) = def.child(crate::python::Field::Name)
+                    && self.scope.kind() != Kind::Module
+                {
+                    self.bind(name.text(), Type::Unknown);
+                }
+            }
+            Stmt::Import(import) => {
+                if self.scope.kind() != Kind::Module {
+                    for (name, def) in self.az.project.program().local_imports(self.file, import.id()) {
+                        let ty = self.type_of_def(def);
+                        self.bind(&name, ty);
+                    }
+                }
+            }
+            Stmt::Global(_) | Stmt::Pass => {}
+            Stmt::Break => {
+                if let (Some(exits), Some(env)) = (self.loops.last_mut(), self.env.take()) {
+                    exits.breaks.push(env);
+                }
+                self.env = None;
+            }
+            Stmt::Continue => {
+                if let (Some(exits), Some(env)) = (self.loops.last_mut(), self.env.take()) {
+                    exits.continues.push(env);
+                }
+                self.env = None;
+            }
+            Stmt::Other(other) => {
+                if other.has_error() || matches!(other.kind(), Kind::ExecStatement | Kind::Error | Kind::Unknown) {
+                    self.event(node, EventKind::UnknownCall { name: Name::from("a statement that did not parse") });
+                    // Whatever it binds is not known.
+                    for name in other.descendants().filter(|n| n.kind() == Kind::Name).map(Node::text).collect::<Vec<_>>() {
+                        if self.lookup(name).is_some() {
+                            self.bind(name, Type::Unknown);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn returned(&mut self, ty: Type) {
+        self.returns = Some(match self.returns.take() {
+            Some(before) => before.join(ty),
+            None => ty,
+        });
+    }
+
+    fn if_statement(&mut self, branches: &[(Node<'a>, Node<'a>)], orelse: Option<Node<'a>>) {
+        let mut out: Option<Env> = None;
+        let mut negated: Vec<Node<'a>> = Vec::new();
+        for (test, body) in branches {
+            self.test(*test);
+            let before = self.env.clone();
+            self.narrow(*test, true);
+            self.block(*body);
+            out = Self::join_env(out, self.env.take());
+            self.env = before;
+            negated.push(*test);
+            self.narrow(*test, false);
+        }
+        if let Some(orelse) = orelse {
+            self.block(orelse);
+        }
+        self.env = Self::join_env(out, self.env.take());
+    }
+
+    fn looped(
+        &mut self,
+        body: Node<'a>,
+        orelse: Option<Node<'a>>,
+        mut enter: impl FnMut(&mut Self),
+        mut leave: impl FnMut(&mut Self),
+        may_end: bool,
+    ) {
+        let entry = self.env.clone();
+        let mut head = entry.clone();
+        self.loop_depth += 1;
+        if self.loop_depth <= MAX_LOOPS {
+            self.dry += 1;
+            self.loops.push(LoopExits::default());
+            enter(self);
+            self.block(body);
+            let exits = self.loops.pop().unwrap_or_default();
+            let mut end = self.env.take();
+            for env in exits.continues {
+                end = Self::join_env(end, Some(env));
+            }
+            head = Self::join_env(head, end);
+            self.dry -= 1;
+        }
+        self.env = head;
+        self.loops.push(LoopExits::default());
+        enter(self);
+        self.block(body);
+        let exits = self.loops.pop().unwrap_or_default();
+        self.loop_depth -= 1;
+        let mut end = self.env.take();
+        for env in exits.continues {
+            end = Self::join_env(end, Some(env));
+        }
+        self.env = if may_end { Self::join_env(entry, end) } else { None };
+        if may_end {
+            leave(self);
+        }
+        if let Some(orelse) = orelse {
+            self.block(orelse);
+        }
+        let mut out = self.env.take();
+        for env in exits.breaks {
+            out = Self::join_env(out, Some(env));
+        }
+        self.env = out;
+    }
+
+    fn aug_assign(&mut self, node: Node<'a>, target: Node<'a>, op: Kind, value: Node<'a>) {
+        let right = self.expr(value);
+        let left = self.expr(target);
+        if let (Type::List(element), Kind::AddAssign) = (&left, op) {
+            let added = self.iterate(&right, value);
+            let ty = Type::list((**element).clone().join(added));
+            self.assign(target, ty, None);
+            return;
+        }
+        for ty in [&left, &right] {
+            if let Type::QuerySet(qs) = ty {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Other);
+            }
+        }
+        let ty = super::expr::arithmetic(&left, op, &right);
+        self.assign(target, ty, None);
+    }
+
+    /// Bind or store `ty` in `target`.
+    pub fn assign(&mut self, target: Node<'a>, ty: Type, value: Option<Node<'a>>) {
+        use crate::python::Expr;
+        match Expr::of(target) {
+            Expr::Name(name) => {
+                if self.volatile.contains(name) {
+                    self.escape(&ty, target, Escape::Store);
+                } else {
+                    self.bind(name, ty);
+                }
+            }
+            Expr::Tuple(node) | Expr::List(node) => {
+                let targets: Vec<Node<'a>> = node.children().collect();
+                let starred = targets.iter().any(|t| matches!(Expr::of(*t), Expr::Starred(_)));
+                match &ty {
+                    Type::Tuple(types) if types.len() == targets.len() && !starred => {
+                        let types = types.clone();
+                        for (target, ty) in targets.into_iter().zip(types.iter()) {
+                            self.assign(target, ty.clone(), None);
+                        }
+                    }
+                    _ => {
+                        let element = match value {
+                            Some(value) => self.iterate(&ty, value),
+                            None => self.element(&ty, target),
+                        };
+                        for target in targets {
+                            let ty = match Expr::of(target) {
+                                Expr::Starred(_) => Type::list(element.clone()),
+                                _ => element.clone(),
+                            };
+                            self.assign(target, ty, None);
+                        }
+                    }
+                }
+            }
+            Expr::Starred(inner) => self.assign(inner, ty, None),
+            Expr::Attribute { value: owner, attr, .. } => {
+                let owner_type = self.expr(owner);
+                match owner_type.without_none() {
+                    Type::Instance(i) => {
+                        let (root, path) = (i.root, i.path.clone());
+                        self.event(target, EventKind::WriteAttribute { root, path, name: Name::from(attr) });
+                        self.escape(&ty, target, Escape::Store);
+                    }
+                    _ => self.escape(&ty, target, Escape::Store),
+                }
+                if let (Expr::Name(name), Some(env)) = (Expr::of(owner), &mut self.env) {
+                    let prefix = format!("{name}.{attr}.");
+                    env.retain(|key, _| !key.starts_with(&prefix));
+                    env.insert(Name::from(format!("{name}.{attr}")), ty);
+                }
+            }
+            Expr::Subscript { value: owner, index, .. } => {
+                let owner_type = self.expr(owner);
+                let key = self.expr(index);
+                self.escape(&ty, target, Escape::Container);
+                if let (Expr::Name(name), Type::Dict(kv)) = (Expr::of(owner), &owner_type) {
+                    let joined = Type::Dict(Arc::new((kv.0.clone().join(key), kv.1.clone().join(ty))));
+                    self.bind(name, joined);
+                }
+            }
+            _ => self.escape(&ty, target, Escape::Store),
+        }
+    }
+
+    fn define_local(&mut self, def: Node<'a>) {
+        if let Some(name) = def.child(crate::python::Field::Name) {
+            self.bind(name.text(), Type::Local(def.id()));
+        }
+        self.defer_local(def);
+    }
+
+    /// A local function or lambda is made: its body is looked at when it is called, or else at the end.
+    pub fn defer_local(&mut self, def: Node<'a>) {
+        if self.dry == 0
+            && let Some(env) = &self.env
+            && !self.pending.iter().any(|(other, _)| *other == def)
+        {
+            self.pending.push((def, env.clone()));
+        }
+    }
+
+    /// Evaluate a local function's or lambda's body with these arguments; what happens there is recorded at
+    /// `at`, the call, if given. Returns what it returns.
+    pub fn call_local(&mut self, def: Node<'a>, arguments: &[Type], at: Option<Node<'a>>) -> Type {
+        if self.local_calls.contains(&def.id()) || self.local_calls.len() > 6 {
+            return Type::Unknown;
+        }
+        if self.dry == 0 {
+            self.pending.retain(|(other, _)| *other != def);
+        }
+        let saved_env = self.env.clone();
+        let saved_returns = self.returns.take();
+        let saved_at = self.at_override;
+        let saved_loops = std::mem::take(&mut self.loops);
+        if at.is_some() && saved_at.is_none() {
+            self.at_override = at;
+        }
+        self.local_calls.push(def.id());
+        for (i, parameter) in parameters(def).iter().enumerate() {
+            let mut ty = arguments.get(i).cloned().unwrap_or(Type::Unknown);
+            if let (Type::Unknown, Some(annotation)) = (&ty, parameter.annotation) {
+                ty = super::analyzer::opaque(&self.annotation(annotation));
+            }
+            self.bind(parameter.name, ty);
+        }
+        let result = if def.kind() == Kind::Lambda {
+            match def.child(crate::python::Field::Body) {
+                Some(body) => self.expr(body),
+                None => Type::Unknown,
+            }
+        } else {
+            if let Some(body) = def.child(crate::python::Field::Body) {
+                self.block(body);
+            }
+            self.returns.take().unwrap_or(Type::None)
+        };
+        self.local_calls.pop();
+        self.at_override = saved_at;
+        self.returns = saved_returns;
+        self.loops = saved_loops;
+        self.env = saved_env;
+        // A nested function that rebinds outer names makes them unknown.
+        if def.kind() == Kind::FunctionDef {
+            for name in def.descendants().filter(|n| n.kind() == Kind::Nonlocal).flat_map(Node::children) {
+                self.bind(name.text(), Type::Unknown);
+            }
+        }
+        result
+    }
+
+    /// What iterating `ty`, the type of the expression `node`, gives; a queryset is used by it.
+    pub fn iterate(&mut self, ty: &Type, node: Node<'a>) -> Type {
+        for alternative in ty.alternatives() {
+            if let Type::QuerySet(qs) = alternative {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Iterate);
+                self.evaluated(&qs, node, "all");
+            }
+        }
+        self.element(ty, node)
+    }
+
+    /// A queryset is evaluated: rows are read, through a related manager's cache or not.
+    pub fn evaluated(&mut self, qs: &Arc<QuerySet>, node: Node<'a>, method: &str) {
+        if let Some(related) = &qs.related {
+            let owner = related.owner.clone();
+            let mut path = owner.path.clone();
+            path.push(related.accessor.clone());
+            self.event(
+                node,
+                EventKind::ReadMany { root: owner.root, path, method: Name::from(method) },
+            );
+        } else {
+            self.event(node, EventKind::Query { model: Some(qs.model) });
+        }
+    }
+
+    /// The element type of `ty`.
+    pub fn element(&mut self, ty: &Type, node: Node<'a>) -> Type {
+        match ty {
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                let value = self.single(&qs, node);
+                row_type(&qs, value)
+            }
+            Type::List(t) | Type::Set(t) | Type::Iterator(t) => (**t).clone(),
+            Type::Tuple(types) => types.iter().cloned().fold(Type::Never, Type::join),
+            Type::Dict(kv) => kv.0.clone(),
+            Type::Str => Type::Str,
+            Type::Bytes => Type::Int,
+            Type::Union(types) => {
+                let types = types.clone();
+                types.iter().filter(|t| **t != Type::None).map(|t| self.element(t, node)).fold(Type::Never, Type::join)
+            }
+            Type::Never => Type::Never,
+            _ => Type::Unknown,
+        }
+    }
+}
+
+/// The type of a row of `qs`.
+pub(super) fn row_type(qs: &QuerySet, value: ValueId) -> Type {
+    match &qs.rows {
+        Rows::Instances => {
+            Type::Instance(Instance { model: qs.model, root: Root::Row(value), path: Path::new() })
+        }
+        Rows::Dicts => Type::Dict(Arc::new((Type::Str, Type::Unknown))),
+        Rows::Tuples => Type::Unknown,
+        Rows::Flat(ty) => (**ty).clone(),
+        Rows::Unknown => Type::Unknown,
+    }
+}
+
+/// Whether a name node binds the name rather than reads it.
+fn is_binding(node: Node<'_>) -> bool {
+    use crate::python::Field;
+    let mut child = node;
+    for parent in node.ancestors() {
+        match parent.kind() {
+            Kind::PatternList | Kind::TuplePattern | Kind::ListPattern | Kind::SplatPattern | Kind::Paren
+            | Kind::Tuple | Kind::List | Kind::ExprList | Kind::AsPatternTarget => child = parent,
+            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => return child.field() == Field::Left,
+            Kind::NamedExpr | Kind::FunctionDef | Kind::ClassDef => return child.field() == Field::Name,
+            Kind::AsPattern => return child.field() == Field::Alias,
+            Kind::ExceptHandler => return child.field() == Field::Alias,
+            Kind::AliasedImport => return child.field() == Field::Alias,
+            Kind::DottedName => {
+                // `import a.b` binds `a`; `from m import a` binds `a`; a bare name in a `case` captures.
+                child = parent;
+            }
+            Kind::Import => return true,
+            Kind::ImportFrom => return child.field() == Field::Name,
+            Kind::CasePattern | Kind::StarPattern | Kind::KeywordPattern => return true,
+            Kind::Delete => return true,
+            Kind::Parameters
+            | Kind::TypedParameter
+            | Kind::DefaultParameter
+            | Kind::TypedDefaultParameter
+            | Kind::DictSplatPattern => return child.field() != Field::Value && child.field() != Field::Type,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a with statement may swallow exceptions: `contextlib.suppress` or anything that is not known.
+fn suppresses(with: Node<'_>) -> bool {
+    with.child_of_kind(Kind::WithClause).is_some_and(|c| !c.text().contains("atomic"))
+}
