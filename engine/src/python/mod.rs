@@ -1,13 +1,22 @@
 //! Python, no Django: parse, arena, views, scopes, imports, emit.
 
 mod ast;
+mod imports;
 mod kind;
+mod known;
+mod link;
+mod modules;
 mod parse;
 mod program;
+mod symbols;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use ast::{Ast, Node, NodeId};
 pub use kind::{Field, Kind};
+pub use known::{canonical, is_models_export};
+pub use modules::KNOWN_ROOT;
 pub use parse::parse;
 pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Program};
 pub use view::{

@@ -4,7 +4,14 @@
 //! `if`, `try`, `with`) or in another class; those inside functions belong to the analysis of that function.
 
 use super::ast::{Ast, Node, NodeId};
+use super::imports::Linker;
+use super::known::canonical;
+use super::link;
+use super::modules::Modules;
+use super::symbols;
+use super::view::Expr;
 use crate::text::{FileId, Site, Source, Span};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 /// Index of a class in the [`Program`].
@@ -72,6 +79,10 @@ pub struct Class {
     /// Its bases in order; `None` for one that is not a name that resolves (a call, a subscript of unknown).
     /// `Generic[T]`-like subscripts are resolved to what is subscripted.
     pub bases: Vec<Option<Def>>,
+    /// The expressions of the bases, in step with `bases`.
+    pub base_nodes: Vec<NodeId>,
+    /// What its decorators resolve to, outermost first.
+    pub decorators: Vec<Option<Def>>,
     /// Its linearised ancestors inside the program, itself first (C3; on conflict depth-first order).
     pub mro: Vec<ClassId>,
     /// Dotted paths of every ancestor outside the program.
@@ -143,14 +154,32 @@ pub struct Program {
     pub(super) files: Vec<File>,
     pub(super) classes: Vec<Class>,
     pub(super) functions: Vec<Function>,
+    pub(super) linker: Linker,
+    /// For each file, the first class and function that it defines; one more entry closes the last.
+    pub(super) starts: Vec<(u32, u32)>,
+    pub(super) children: Vec<Vec<ClassId>>,
+    pub(super) by_name: FxHashMap<String, Vec<FunctionId>>,
 }
 
 impl Program {
     /// Parse the sources (in parallel) and link them. A file's module name is its path from the nearest
     /// ancestor directory that is not a package, or from a `src`-like root when others import it that way.
     pub fn build(sources: Vec<Source>) -> Program {
-        let _ = sources;
-        Program::default()
+        let (modules, names) = Modules::build(&sources);
+        let (files, symbols): (Vec<File>, Vec<symbols::Symbols>) = sources
+            .into_par_iter()
+            .zip(names)
+            .map(|(source, named)| {
+                let ast = super::parse(source.text());
+                let symbols = if ast.is_too_deep() || ast.is_empty() {
+                    symbols::Symbols::default()
+                } else {
+                    symbols::symbols(ast.root(source.text()))
+                };
+                (File { source, ast, module: named.module, is_package: named.is_package }, symbols)
+            })
+            .unzip();
+        link::link(files, symbols, modules)
     }
 
     /// Every file, by [`FileId`].
@@ -183,35 +212,136 @@ impl Program {
         &self.functions
     }
 
+    /// The ids of every class, in order of files and source.
+    pub fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
+        (0..self.classes.len() as u32).map(ClassId)
+    }
+
+    /// The ids of every function, in order of files and source.
+    pub fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
+        (0..self.functions.len() as u32).map(FunctionId)
+    }
+
+    /// The ids of every file.
+    pub fn file_ids(&self) -> impl Iterator<Item = FileId> + use<> {
+        (0..self.files.len() as u32).map(FileId)
+    }
+
+    /// The file at exactly this path.
+    pub fn file_at(&self, path: &str) -> Option<FileId> {
+        self.linker.modules.at_path(path)
+    }
+
     /// The module called `dotted`, if it is in the program.
     pub fn module(&self, dotted: &str) -> Option<FileId> {
-        let _ = dotted;
-        None
+        self.linker.modules.lookup(dotted, None)
+    }
+
+    /// The module called `dotted` as code in `importer` sees it: of several with that name, the nearest.
+    pub fn module_from(&self, importer: FileId, dotted: &str) -> Option<FileId> {
+        self.linker.modules.lookup(dotted, Some(importer))
+    }
+
+    /// What a dotted path from the top (`shop.models.Book`, a string in settings) names.
+    pub fn dotted(&self, path: &str, importer: Option<FileId>) -> Option<Def> {
+        if let Some(file) = self.linker.modules.lookup(path, importer) {
+            return Some(Def::Module(file));
+        }
+        let (module, name) = path.rsplit_once('.')?;
+        let outer = match self.linker.modules.lookup(module, importer) {
+            Some(file) => Def::Module(file),
+            None => match self.dotted(module, importer) {
+                Some(outer @ Def::Class(_)) => outer,
+                _ => return Some(Def::External(canonical(path).into_owned())),
+            },
+        };
+        self.attribute(&outer, name)
     }
 
     /// What `name` means at the top of `file`: its own definition, or what it imports, star imports and
-    /// re-exports followed. `None` where nothing binds it there (a builtin, or a mistake).
+    /// re-exports followed; an alias of a class or function is that class or function. `None` where nothing
+    /// binds it there (a builtin, or a mistake).
     pub fn global(&self, file: FileId, name: &str) -> Option<Def> {
-        let _ = (file, name);
-        None
+        self.linker.view(&self.files, &self.classes).global(file, name)
     }
 
     /// The attribute `name` of a module, class (own members and ancestors) or external thing.
     pub fn attribute(&self, def: &Def, name: &str) -> Option<Def> {
-        let _ = (def, name);
-        None
+        match def {
+            Def::Class(class) => {
+                let (owner, member) = self.member(*class, name)?;
+                let file = self.class(owner).file;
+                Some(match member {
+                    Member::Function(f, _) => Def::Function(*f),
+                    Member::Class(c) => Def::Class(*c),
+                    Member::Value(node) => Def::Variable { file, value: Some(*node) },
+                    Member::Annotation(_) | Member::Other => Def::Variable { file, value: None },
+                })
+            }
+            Def::Module(_) | Def::External(_) => {
+                self.linker.view(&self.files, &self.classes).attribute(def, name)
+            }
+            Def::Function(_) | Def::Variable { .. } => None,
+        }
     }
 
     /// What an import statement *inside* a function binds: pairs of name and meaning.
     pub fn local_imports(&self, file: FileId, import: NodeId) -> Vec<(String, Def)> {
-        let _ = (file, import);
-        Vec::new()
+        let view = self.linker.view(&self.files, &self.classes);
+        let node = self.file(file).node(import);
+        symbols::imports(node)
+            .into_iter()
+            .filter_map(|(name, target)| Some((name?, view.import(file, &target)?)))
+            .collect()
     }
 
     /// What a dotted expression (`models.Model`, `a.b.C`, a name) at the top of `file` means.
     pub fn resolve_expr(&self, file: FileId, expr: NodeId) -> Option<Def> {
-        let _ = (file, expr);
-        None
+        self.resolve_node(file, self.file(file).node(expr), 0)
+    }
+
+    fn resolve_node(&self, file: FileId, node: Node<'_>, depth: usize) -> Option<Def> {
+        if depth > 20 {
+            return None;
+        }
+        match Expr::of(node) {
+            Expr::Name(name) => self.global(file, name),
+            Expr::Attribute { value, attr, .. } => {
+                let value = self.resolve_node(file, value, depth + 1)?;
+                self.attribute(&value, attr)
+            }
+            _ => None,
+        }
+    }
+
+    /// The dotted path of a definition: where a class or function of the program is defined, or its external
+    /// name. `None` for a variable.
+    pub fn dotted_of(&self, def: &Def) -> Option<String> {
+        Some(match def {
+            Def::Class(c) => self.class_path(*c),
+            Def::Function(f) => {
+                let function = self.function(*f);
+                match function.class {
+                    Some(c) => format!("{}.{}", self.class_path(c), function.name),
+                    None => format!("{}.{}", self.file(function.file).module, function.name),
+                }
+            }
+            Def::Module(f) => self.file(*f).module.clone(),
+            Def::External(path) => path.clone(),
+            Def::Variable { .. } => return None,
+        })
+    }
+
+    /// The dotted path of a class, by the name that Django documents where it is one of Django's.
+    pub fn class_path(&self, id: ClassId) -> String {
+        let class = self.class(id);
+        let mut path = class.name.clone();
+        let mut outer = class.outer;
+        while let Some(id) = outer {
+            path = format!("{}.{path}", self.class(id).name);
+            outer = self.class(id).outer;
+        }
+        canonical(&format!("{}.{path}", self.file(class.file).module)).into_owned()
     }
 
     /// The member `name` along the MRO, with the class that has it.
@@ -227,27 +357,45 @@ impl Program {
 
     /// Every class that has `class` among its ancestors, itself included.
     pub fn descendants(&self, class: ClassId) -> Vec<ClassId> {
-        let _ = class;
-        Vec::new()
+        self.children.get(class.0 as usize).cloned().unwrap_or_default()
     }
 
     /// Every function and method called `name` in the program: what a call of `.name()` on an unknown object
     /// could reach.
     pub fn functions_named(&self, name: &str) -> &[FunctionId] {
-        let _ = name;
-        &[]
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The classes that a file defines, in source order.
+    pub fn classes_in(&self, file: FileId) -> impl Iterator<Item = ClassId> + use<> {
+        let (from, to) = self.range(file, |s| s.0);
+        (from..to).map(ClassId)
+    }
+
+    /// The functions and methods that a file defines, in source order.
+    pub fn functions_in(&self, file: FileId) -> impl Iterator<Item = FunctionId> + use<> {
+        let (from, to) = self.range(file, |s| s.1);
+        (from..to).map(FunctionId)
+    }
+
+    fn range(&self, file: FileId, part: impl Fn(&(u32, u32)) -> u32) -> (u32, u32) {
+        let from = self.starts.get(file.0 as usize).map_or(0, &part);
+        let to = self.starts.get(file.0 as usize + 1).map_or(from, &part);
+        (from, to)
     }
 
     /// The class whose statement is `node` in `file`.
     pub fn class_at(&self, file: FileId, node: NodeId) -> Option<ClassId> {
-        let _ = (file, node);
-        None
+        let (from, to) = self.range(file, |s| s.0);
+        let own = self.classes.get(from as usize..to as usize)?;
+        own.binary_search_by_key(&node, |c| c.node).ok().map(|i| ClassId(from + i as u32))
     }
 
     /// The function whose `def` is `node` in `file`.
     pub fn function_at(&self, file: FileId, node: NodeId) -> Option<FunctionId> {
-        let _ = (file, node);
-        None
+        let (from, to) = self.range(file, |s| s.1);
+        let own = self.functions.get(from as usize..to as usize)?;
+        own.binary_search_by_key(&node, |f| f.node).ok().map(|i| FunctionId(from + i as u32))
     }
 
     /// The site of a span in a file.

@@ -1,0 +1,300 @@
+//! Which file a dotted module path names.
+//!
+//! A directory counts as a package when it has an `__init__.py`, when it stands inside a package, or when it
+//! looks like a Django app (`models.py`, `apps.py`, `migrations`). An absolute import may start at any directory
+//! that is not a package, because any of them may be on `sys.path`.
+
+use crate::text::{FileId, Source};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Paths of sources that the engine itself brings along start with this.
+pub const KNOWN_ROOT: &str = "<known>/";
+
+/// Module names that the standard library owns and that projects like to use inside their own packages.
+const STANDARD: &[&str] = &[
+    "abc",
+    "array",
+    "ast",
+    "asyncio",
+    "base64",
+    "calendar",
+    "cmd",
+    "code",
+    "codecs",
+    "collections",
+    "concurrent",
+    "configparser",
+    "contextlib",
+    "copy",
+    "csv",
+    "ctypes",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "email",
+    "enum",
+    "functools",
+    "glob",
+    "gzip",
+    "hashlib",
+    "html",
+    "http",
+    "importlib",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "locale",
+    "logging",
+    "math",
+    "mimetypes",
+    "multiprocessing",
+    "numbers",
+    "operator",
+    "os",
+    "pathlib",
+    "pickle",
+    "platform",
+    "profile",
+    "queue",
+    "random",
+    "re",
+    "sched",
+    "secrets",
+    "select",
+    "shutil",
+    "signal",
+    "site",
+    "smtplib",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "statistics",
+    "string",
+    "struct",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "test",
+    "textwrap",
+    "threading",
+    "time",
+    "timeit",
+    "token",
+    "trace",
+    "traceback",
+    "types",
+    "typing",
+    "unittest",
+    "urllib",
+    "uuid",
+    "warnings",
+    "weakref",
+    "xml",
+    "zipfile",
+    "zoneinfo",
+];
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Modules {
+    /// Every dotted name under which a file may be imported absolutely, with the length of the path before it.
+    by_name: FxHashMap<String, Vec<(FileId, u32)>>,
+    by_path: FxHashMap<String, FileId>,
+    /// Directories of files, for relative imports.
+    directories: Vec<String>,
+}
+
+pub(super) struct Named {
+    pub module: String,
+    pub is_package: bool,
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c == '_' || c.is_alphanumeric())
+}
+
+impl Modules {
+    /// Name every source and index the names.
+    pub fn build(sources: &[Source]) -> (Modules, Vec<Named>) {
+        let mut marked: FxHashSet<&str> = FxHashSet::default();
+        let mut importable_roots: FxHashSet<&str> = FxHashSet::default();
+        for source in sources {
+            let (dir, file) = split(source.path());
+            match file {
+                "__init__.py" | "__init__.pyi" | "models.py" | "apps.py" => {
+                    marked.insert(dir);
+                    if let Some(app) = dir.strip_suffix("/migrations") {
+                        marked.insert(app);
+                    }
+                }
+                "manage.py" => {
+                    importable_roots.insert(dir);
+                }
+                _ => {}
+            }
+        }
+        marked.remove("");
+        // A directory called like a package but standing for a root of its own.
+        let known_root = KNOWN_ROOT.trim_end_matches('/');
+        let mut packages: FxHashMap<&str, bool> = FxHashMap::default();
+        let mut modules = Modules::default();
+        let mut names = Vec::with_capacity(sources.len());
+        for (index, source) in sources.iter().enumerate() {
+            let id = FileId(index as u32);
+            let path = source.path();
+            let (dir, file) = split(path);
+            let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+            let is_package = stem == "__init__";
+            // The directories of the path, outermost first, as end offsets into it.
+            let ends: Vec<usize> = path.match_indices('/').map(|(i, _)| i).collect();
+            let mut package_of: Vec<bool> = Vec::with_capacity(ends.len());
+            let mut parent = false;
+            for &end in &ends {
+                let this = path.get(..end).unwrap_or("");
+                let last = split(this).1;
+                let inherited = parent;
+                parent = *packages
+                    .entry(this)
+                    .or_insert_with(|| is_identifier(last) && (inherited || marked.contains(this)));
+                package_of.push(parent);
+            }
+            let mut parts: Vec<&str> = path.split('/').collect();
+            parts.pop();
+            let count = parts.len();
+            if !is_package {
+                parts.push(stem);
+            }
+            let root = if path.starts_with(KNOWN_ROOT) {
+                1
+            } else {
+                count - package_of.iter().rev().take_while(|p| **p).count()
+            };
+            let root = root.min(parts.len().saturating_sub(1));
+            names.push(Named { module: parts.get(root..).unwrap_or(&[]).join("."), is_package });
+            for start in 0..parts.len() {
+                let before = start.checked_sub(1).and_then(|i| package_of.get(i)).copied().unwrap_or(false);
+                let before_path = start.checked_sub(1).and_then(|i| ends.get(i)).and_then(|e| path.get(..*e));
+                let allowed = if path.starts_with(KNOWN_ROOT) {
+                    start == 1
+                } else {
+                    !before
+                        || before_path.is_some_and(|p| {
+                            importable_roots.contains(p) || matches!(split(p).1, "apps" | "src" | "lib")
+                        })
+                };
+                let tail = parts.get(start..).unwrap_or(&[]);
+                if allowed && tail.iter().all(|p| is_identifier(p)) {
+                    let length =
+                        before_path.map_or(0, |p| if p == known_root { u32::MAX } else { p.len() as u32 });
+                    modules.by_name.entry(tail.join(".")).or_default().push((id, length));
+                }
+            }
+            modules.by_path.insert(path.to_owned(), id);
+            modules.directories.push(dir.to_owned());
+        }
+        (modules, names)
+    }
+
+    /// The file at exactly this path.
+    pub fn at_path(&self, path: &str) -> Option<FileId> {
+        self.by_path.get(path).copied()
+    }
+
+    /// The module called `dotted` as `importer` would see it.
+    pub fn lookup(&self, dotted: &str, importer: Option<FileId>) -> Option<FileId> {
+        // Django itself is known by names, not by sources: see `known`.
+        if dotted == "django" || (dotted.starts_with("django.") && !dotted.starts_with("django.contrib")) {
+            return None;
+        }
+        let candidates = self.by_name.get(dotted)?;
+        let top = dotted.split('.').next().unwrap_or("");
+        let from = importer.and_then(|i| self.directories.get(i.0 as usize)).map_or("", String::as_str);
+        let mut best: Option<((u32, u32, u32, u32, u32), FileId)> = None;
+        for &(file, root) in candidates {
+            let dir = self.directories.get(file.0 as usize).map_or("", String::as_str);
+            let is_known = root == u32::MAX;
+            let root_dir = if is_known { "" } else { dir.get(..root as usize).unwrap_or("") };
+            let is_above = from == root_dir
+                || root_dir.is_empty()
+                || from.strip_prefix(root_dir).is_some_and(|rest| rest.starts_with('/'));
+            if importer.is_some() && !is_above && (top == dotted || STANDARD.binary_search(&top).is_ok()) {
+                let is_module = self.directories.get(file.0 as usize).is_some_and(|d| d == root_dir);
+                if is_module || STANDARD.binary_search(&top).is_ok() {
+                    continue;
+                }
+            }
+            let shared = common_components(dir, from);
+            let key = (u32::from(is_known), u32::from(!is_above), u32::MAX - shared, root, file.0);
+            if best.is_none_or(|(k, _)| key < k) {
+                best = Some((key, file));
+            }
+        }
+        best.map(|(_, file)| file)
+    }
+
+    /// The module that a relative import names.
+    pub fn relative(&self, importer: FileId, level: usize, module: &str) -> Relative {
+        let mut dir = self.directories.get(importer.0 as usize).map_or("", String::as_str);
+        for _ in 1..level {
+            if dir.is_empty() {
+                return Relative::Outside;
+            }
+            dir = split(dir).0;
+        }
+        let mut path = dir.to_owned();
+        if !module.is_empty() {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(&module.replace('.', "/"));
+        }
+        match self.in_directory(&path) {
+            Some(file) => Relative::File(file),
+            None => Relative::Directory(path.strip_prefix(KNOWN_ROOT).unwrap_or(&path).replace('/', ".")),
+        }
+    }
+
+    /// `path.py` or `path/__init__.py`.
+    pub fn in_directory(&self, path: &str) -> Option<FileId> {
+        ["/__init__.py", ".py", "/__init__.pyi"].iter().find_map(|suffix| {
+            if path.is_empty() {
+                self.at_path(suffix.trim_start_matches('/'))
+            } else {
+                self.at_path(&format!("{path}{suffix}"))
+            }
+        })
+    }
+
+    /// The submodule `name` of a package.
+    pub fn submodule(&self, package: FileId, name: &str) -> Option<FileId> {
+        let dir = self.directories.get(package.0 as usize)?;
+        if dir.is_empty() { self.in_directory(name) } else { self.in_directory(&format!("{dir}/{name}")) }
+    }
+}
+
+pub(super) enum Relative {
+    File(FileId),
+    /// A directory without `__init__.py`, by its dotted path from the top.
+    Directory(String),
+    Outside,
+}
+
+fn common_components(a: &str, b: &str) -> u32 {
+    a.split('/').zip(b.split('/')).take_while(|(x, y)| x == y).count() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_names_are_sorted() {
+        assert!(STANDARD.is_sorted());
+    }
+}
