@@ -48,3 +48,35 @@ pub fn apply(text: &str, edits: &[Edit]) -> Option<String> {
     out.push_str(text.get(at..)?);
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_apply_in_any_order() {
+        let edits = [Edit::replace(Span::new(4, 5), "2"), Edit::insert(0, "("), Edit::insert(5, ")")];
+        assert_eq!(apply("x = 1\n", &edits).as_deref(), Some("(x = 2)\n"));
+        assert_eq!(apply("", &[]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn insertions_at_one_place_keep_their_order() {
+        let edits = [Edit::insert(1, "b"), Edit::delete(Span::new(1, 2)), Edit::insert(1, "c")];
+        assert_eq!(apply("axd", &edits).as_deref(), Some("abcd"));
+    }
+
+    #[test]
+    fn bad_edits_apply_nothing() {
+        for edits in [
+            vec![Edit::delete(Span::new(0, 2)), Edit::delete(Span::new(1, 3))],
+            vec![Edit::delete(Span::new(2, 1))],
+            vec![Edit::delete(Span::new(0, 9))],
+            vec![Edit::insert(9, "x")],
+            vec![Edit::insert(2, "x")],
+            vec![Edit::delete(Span::new(0, 3)), Edit::insert(1, "x")],
+        ] {
+            assert_eq!(apply("aéb", &edits), None, "{edits:?}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Which files of a project are looked at, and which are only known to the index.
+//!
+//! The whole root is always walked: models are indexed for the whole project, however few paths are asked for.
+//! What .gitignore names, hidden directories, virtual environments and node_modules are not walked into.
+
+use crate::config::Config;
+use crate::paths::Paths;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::{DirEntry, WalkBuilder};
+use miette::miette;
+use ormend_engine::rewrite::Role;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Directories that never hold a project's own code.
+const FOREIGN: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
+
+/// What the walk is about.
+pub struct Request<'a> {
+    pub paths: &'a Paths,
+    pub config: &'a Config,
+    /// The paths that were asked for, absolute and free of links.
+    pub asked: &'a [PathBuf],
+    pub include_tests: bool,
+    pub include_migrations: bool,
+}
+
+/// One file that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub file: PathBuf,
+    /// Its name in the engine.
+    pub path: String,
+    pub role: Role,
+}
+
+/// How many files below the asked paths are not looked at, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    pub tests: usize,
+    pub migrations: usize,
+    pub excluded: usize,
+}
+
+/// What was found, by path, and what could not be looked at: its path as shown, and why.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    pub files: Vec<Found>,
+    pub left_out: LeftOut,
+    pub warnings: Vec<(String, String)>,
+}
+
+/// Find the Python files of the project.
+pub fn discover(request: &Request) -> miette::Result<Discovery> {
+    let exclude = matcher(&request.config.base, &request.config.exclude)?;
+    let mut discovery = Discovery::default();
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    // The asked directories are walked too, for they may be ignored or hidden.
+    let mut starts = vec![request.paths.root.clone()];
+    starts.extend(request.asked.iter().filter(|path| path.is_dir() && **path != request.paths.root).cloned());
+    for start in &starts {
+        walk(start, request, &mut found, &mut discovery);
+    }
+    for file in request.asked.iter().filter(|path| !path.is_dir()) {
+        match request.paths.engine_path(file) {
+            Some(path) => {
+                found.insert(path.clone(), Found { file: file.clone(), path, role: Role::Scan });
+            }
+            None => discovery.warn(request, file, "its name is not UTF-8, so it is left out"),
+        }
+    }
+    discovery.files = found.into_values().collect();
+    for file in &mut discovery.files {
+        if file.role == Role::Scan {
+            continue;
+        }
+        let Some(asked) = request.asked.iter().filter(|asked| file.file.starts_with(asked)).max() else {
+            continue;
+        };
+        // A reason that holds for the asked directory itself is no reason: its files were asked for.
+        let asked = request.paths.engine_path(asked).unwrap_or_default();
+        if !request.include_tests && is_test(&file.path) && !is_test(&format!("{asked}/x.py")) {
+            discovery.left_out.tests += 1;
+        } else if !request.include_migrations
+            && is_migration(&file.path)
+            && !is_migration(&format!("{asked}/x.py"))
+        {
+            discovery.left_out.migrations += 1;
+        } else if exclude.matched_path_or_any_parents(&file.file, false).is_ignore() {
+            discovery.left_out.excluded += 1;
+        } else {
+            file.role = Role::Scan;
+        }
+    }
+    discovery.warnings.sort();
+    discovery.warnings.dedup();
+    Ok(discovery)
+}
+
+/// Matches paths below `base` by globs as in .gitignore.
+pub fn matcher(base: &Path, globs: &[String]) -> miette::Result<Gitignore> {
+    let mut builder = GitignoreBuilder::new(base);
+    for glob in globs {
+        builder.add_line(None, glob).map_err(|error| miette!("the glob `{glob}` is wrong: {error}"))?;
+    }
+    builder.build().map_err(|error| miette!("the globs of the configuration cannot be used: {error}"))
+}
+
+fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, discovery: &mut Discovery) {
+    let walker = WalkBuilder::new(start)
+        .require_git(false)
+        .filter_entry(|entry| entry.depth() == 0 || !is_foreign(entry))
+        .sort_by_file_name(Ord::cmp)
+        .build();
+    for entry in walker {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let (path, reason) = explain(&error);
+                let path = path.unwrap_or_else(|| start.to_path_buf());
+                discovery.warn(request, &path, &reason);
+                continue;
+            }
+        };
+        if entry.path_is_symlink() {
+            if let Some(reason) = link_problem(entry.path(), request.paths) {
+                discovery.warn(request, entry.path(), &reason);
+            }
+            continue;
+        }
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) || !is_python(entry.path()) {
+            continue;
+        }
+        match request.paths.engine_path(entry.path()) {
+            Some(path) => {
+                let file = entry.into_path();
+                found.entry(path.clone()).or_insert(Found { file, path, role: Role::Index });
+            }
+            None => discovery.warn(request, entry.path(), "its name is not UTF-8, so it is left out"),
+        }
+    }
+}
+
+impl Discovery {
+    fn warn(&mut self, request: &Request, path: &Path, reason: &str) {
+        self.warnings.push((request.paths.show_absolute(path), reason.to_string()));
+    }
+}
+
+pub fn is_python(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "py")
+}
+
+fn is_foreign(entry: &DirEntry) -> bool {
+    entry.file_type().is_some_and(|kind| kind.is_dir())
+        && (FOREIGN.iter().any(|name| entry.file_name() == *name) || entry.path().join("pyvenv.cfg").exists())
+}
+
+/// Why a link is worth a word. One that stays inside the project is not: its target is found without it.
+fn link_problem(link: &Path, paths: &Paths) -> Option<String> {
+    match fs::canonicalize(link) {
+        Ok(target) if link.starts_with(&target) => {
+            Some("it is a link to a directory that holds it, a loop, and is not followed".into())
+        }
+        Ok(target) if target.starts_with(&paths.root) => None,
+        Ok(target) if target.is_dir() || is_python(&target) => Some(format!(
+            "it is a link that leaves the project, to `{}`, and is not followed",
+            paths.show_absolute(&target)
+        )),
+        Ok(_) => None,
+        // std has no stable kind for ELOOP; a dangling link is NotFound and of no interest unless it is a module.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            is_python(link).then(|| "it is a link to a file that does not exist".into())
+        }
+        Err(error) if error.to_string().contains("symbolic link") => {
+            Some("it is a link that leads back to itself, a loop, and is not followed".into())
+        }
+        Err(error) => Some(format!("the link cannot be followed: {}", reason(&error))),
+    }
+}
+
+/// The path and the reason of a failure of the walk.
+fn explain(error: &ignore::Error) -> (Option<PathBuf>, String) {
+    match error {
+        ignore::Error::WithPath { path, err } => (Some(path.clone()), explain(err).1),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => explain(err),
+        ignore::Error::Loop { child, .. } => {
+            (Some(child.clone()), "it is a link that leads back, a loop".into())
+        }
+        ignore::Error::Io(error) => (None, format!("it cannot be read: {}", reason(error))),
+        other => (None, other.to_string()),
+    }
+}
+
+/// An IO error in words, without Rust's "(os error 13)".
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let plain = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = plain.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A test, by its name or a directory's: `tests/`, `test/`, `tests.py`, `test_x.py`, `x_test.py`, `conftest.py`.
+fn is_test(path: &str) -> bool {
+    let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.strip_suffix(".py").unwrap_or(name);
+    dirs.split('/').any(|dir| matches!(dir, "tests" | "test"))
+        || matches!(stem, "tests" | "test" | "conftest")
+        || stem.starts_with("test_")
+        || stem.ends_with("_test")
+        || stem.ends_with("_tests")
+}
+
+/// A module below a directory `migrations`.
+fn is_migration(path: &str) -> bool {
+    path.rsplit_once('/')
+        .is_some_and(|(dirs, _)| dirs.split('/').any(|dir| matches!(dir, "migrations" | "south_migrations")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(root: &Path, asked: &[&str], config: Config) -> (Vec<String>, Discovery) {
+        let root = root.canonicalize().unwrap();
+        let paths = Paths::new(root.clone(), root.clone());
+        let asked: Vec<PathBuf> = asked.iter().map(|path| root.join(path)).collect();
+        let config = Config { base: root, ..config };
+        let request = Request {
+            paths: &paths,
+            include_tests: config.include_tests,
+            include_migrations: config.include_migrations,
+            config: &config,
+            asked: &asked,
+        };
+        let found = discover(&request).unwrap();
+        let mark = |role| if role == Role::Scan { "" } else { "~" };
+        (found.files.iter().map(|f| format!("{}{}", mark(f.role), f.path)).collect(), found)
+    }
+
+    fn project(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, if *file == ".gitignore" { "build/\n" } else { "" }).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn tests_and_migrations_are_index_only() {
+        let files =
+            ["shop/a.py", "shop/tests/b.py", "shop/test_c.py", "shop/migrations/0001.py", "shop/x.txt"];
+        let dir = project(&files);
+        let (files, found) = roles(dir.path(), &[""], Config::default());
+        assert_eq!(files, ["shop/a.py", "~shop/migrations/0001.py", "~shop/test_c.py", "~shop/tests/b.py"]);
+        assert_eq!(found.left_out, LeftOut { tests: 2, migrations: 1, excluded: 0 });
+        let config = Config { include_tests: true, include_migrations: true, ..Config::default() };
+        assert!(roles(dir.path(), &[""], config).0.iter().all(|file| !file.starts_with('~')));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_looked_at() {
+        let dir = project(&["a/x.py", "a/tests/y.py", "b/z.py", "build/w.py", ".gitignore"]);
+        let asked = |asked: &[&str]| roles(dir.path(), asked, Config::default()).0;
+        assert_eq!(asked(&["a"]), ["~a/tests/y.py", "a/x.py", "~b/z.py"]);
+        assert_eq!(asked(&["a/tests"]), ["a/tests/y.py", "~a/x.py", "~b/z.py"]);
+        assert_eq!(asked(&["a/tests/y.py", "b"]), ["a/tests/y.py", "~a/x.py", "b/z.py"]);
+        assert_eq!(asked(&["build"]), ["~a/tests/y.py", "~a/x.py", "~b/z.py", "build/w.py"]);
+    }
+
+    #[test]
+    fn foreign_and_excluded_files() {
+        let dir =
+            project(&["a.py", "v/x.py", "env/pyvenv.cfg", "env/lib/y.py", "node_modules/z.py", ".h/h.py"]);
+        let config = Config { exclude: vec!["/v/".into()], ..Config::default() };
+        let (files, found) = roles(dir.path(), &[""], config);
+        assert_eq!(files, ["a.py", "~v/x.py"]);
+        assert_eq!(found.left_out.excluded, 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let outside = project(&["o.py"]);
+        let dir = project(&["a/x.py"]);
+        symlink(outside.path(), dir.path().join("out")).unwrap();
+        symlink(dir.path().join("a"), dir.path().join("b")).unwrap();
+        symlink(dir.path(), dir.path().join("a/up")).unwrap();
+        symlink("self.py", dir.path().join("self.py")).unwrap();
+        symlink("gone.py", dir.path().join("dangling.py")).unwrap();
+        let (files, found) = roles(dir.path(), &[""], Config::default());
+        assert_eq!(files, ["a/x.py"]);
+        let warned: Vec<&str> = found.warnings.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(warned, ["a/up", "dangling.py", "out", "self.py"]);
+    }
+}

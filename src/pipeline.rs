@@ -1,0 +1,388 @@
+//! From the command line to the engine and back: what every command that looks at a project does first.
+
+use crate::cli::{InputArgs, RunArgs};
+use crate::config::{self, Config, UnsafeFixes};
+use crate::discover::{self, Discovery, LeftOut, Request, reason};
+use crate::environment;
+use crate::paths::Paths;
+use crate::report::Findings;
+use crate::root;
+use crate::target;
+use crate::terminal::Terminal;
+use ignore::gitignore::Gitignore;
+use miette::miette;
+use ormend_codemods::ALL;
+use ormend_engine::codemod::{Finding, Rule};
+use ormend_engine::django::Project;
+use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
+use ormend_engine::text::Source;
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Deep nesting is bounded in the engine; this leaves room for those bounds.
+const STACK: usize = 16 << 20;
+
+/// The project as read, and what is wanted of it.
+pub struct Loaded {
+    pub paths: Paths,
+    pub files: Vec<InputFile>,
+    pub options: Options,
+    pub rules: Vec<&'static dyn Rule>,
+    pub left_out: LeftOut,
+    /// How many files are looked at.
+    pub scanned: usize,
+    /// The engine's path of the file that standard input holds.
+    pub stdin: Option<String>,
+    /// The engine's paths of what was asked for; empty for everything.
+    pub asked: Vec<String>,
+    ignores: Vec<(Gitignore, Vec<&'static str>)>,
+    pool: rayon::ThreadPool,
+}
+
+/// What the engine found, per-file ignores taken out.
+pub struct Analysis {
+    pub report: Report,
+    pub paths: Paths,
+}
+
+impl Analysis {
+    /// The findings, for a report.
+    pub fn findings(&self) -> Findings<'_> {
+        Findings::new(&self.report.findings, sources(&self.report.project), &self.paths)
+    }
+}
+
+/// The sources of a project, by `FileId`.
+pub fn sources(project: &Project) -> Vec<&Source> {
+    project.program().files().iter().map(|file| &file.source).collect()
+}
+
+/// Read what `run` asks for.
+pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
+    let cwd = std::env::current_dir()
+        .and_then(fs::canonicalize)
+        .map_err(|error| miette!("the working directory cannot be found: {}", reason(&error)))?;
+    let (asked, stdin) = asked(&run.input, &cwd)?;
+    let root = root::find(&asked);
+    let mut paths = Paths::new(root.clone(), cwd);
+    let config = config::load(&root)?;
+    terminal.detail(&format!("project root: {}", paths.show_absolute(&root)));
+    match &config.file {
+        Some(file) => terminal.detail(&format!("configuration: {}", paths.show_absolute(file))),
+        None => terminal.detail("configuration: none"),
+    }
+    let rules = select(run, &config)?;
+    let ignores = config
+        .per_file_ignores
+        .iter()
+        .map(|(glob, names)| {
+            let names = names.iter().filter_map(|name| config::resolve(name).ok()).flatten().collect();
+            Ok((discover::matcher(&config.base, std::slice::from_ref(glob))?, names))
+        })
+        .collect::<miette::Result<_>>()?;
+
+    let discovery = {
+        let _progress = terminal.progress("Finding files");
+        discover::discover(&Request {
+            paths: &paths,
+            config: &config,
+            asked: &asked,
+            include_tests: run.include_tests || config.include_tests,
+            include_migrations: run.include_migrations || config.include_migrations,
+        })?
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(run.input.jobs.map_or(0, usize::from))
+        .stack_size(STACK)
+        .build()
+        .map_err(|error| miette!("cannot start threads: {error}"))?;
+    let mut files = read(&discovery, &paths, stdin.as_deref(), &pool, terminal);
+    let stdin = match stdin {
+        None => None,
+        Some(bytes) => Some(overlay(&mut files, &asked, &paths, bytes)?),
+    };
+    let scanned = files.iter().filter(|file| file.role == Role::Scan).count();
+    if scanned == 0 {
+        terminal.warn("there is no Python file to look at here");
+    }
+
+    if let Some(environment) = environment::find(&root, config.python.as_deref())? {
+        let _progress = terminal.progress("Reading installed packages");
+        let own: FxHashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let mut packages = environment.read_needed(&files);
+        packages.retain(|file| !own.contains(file.path.as_str()));
+        terminal.detail(&format!(
+            "environment: {} ({} files read)",
+            paths.show_absolute(&environment.site_packages),
+            packages.len()
+        ));
+        paths.environment = packages.iter().map(|file| file.path.clone()).collect();
+        paths.site_packages = Some(environment.site_packages);
+        files.extend(packages);
+    } else {
+        terminal.detail("environment: none");
+    }
+
+    let options = options(run, &config, &root, terminal);
+    terminal.detail(&format!(
+        "Django {}.{} and later, line length {}, {} codemods, {} files ({scanned} to look at)",
+        options.target_django.0,
+        options.target_django.1,
+        options.line_length,
+        rules.len(),
+        files.len()
+    ));
+    let asked =
+        asked.iter().filter(|path| **path != root).filter_map(|path| paths.engine_path(path)).collect();
+    Ok(Loaded {
+        paths,
+        files,
+        options,
+        rules,
+        left_out: discovery.left_out,
+        scanned,
+        stdin,
+        asked,
+        ignores,
+        pool,
+    })
+}
+
+/// What was asked for, absolute and free of links; and standard input, if that was.
+fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<Vec<u8>>)> {
+    let is_stdin = input.paths.iter().any(|path| path.as_os_str() == "-");
+    if !is_stdin {
+        if input.stdin_filename.is_some() {
+            return Err(miette!(
+                help = "give `-` as the path",
+                "--stdin-filename is for standard input only"
+            ));
+        }
+        let resolve = |path: &PathBuf| {
+            fs::canonicalize(path).map_err(|error| {
+                let name = crate::escape::escape_line(&path.to_string_lossy()).into_owned();
+                miette!(help = "check the path", "cannot look at `{name}`: {}", reason(&error))
+            })
+        };
+        return Ok((input.paths.iter().map(resolve).collect::<miette::Result<_>>()?, None));
+    }
+    if input.paths.len() > 1 {
+        return Err(miette!(help = "give `-` alone", "`-` cannot be combined with other paths"));
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| miette!("cannot read standard input: {}", reason(&error)))?;
+    let name = cwd.join(input.stdin_filename.as_deref().unwrap_or(Path::new("stdin.py")));
+    // The file need not exist, but where it does its own name counts, as for every other file.
+    let file = fs::canonicalize(&name)
+        .or_else(|_| {
+            let parent = fs::canonicalize(name.parent().unwrap_or(cwd))?;
+            Ok::<_, std::io::Error>(parent.join(name.file_name().unwrap_or_default()))
+        })
+        .map_err(|error| {
+            miette!(
+                help = "give the path of a file in a directory that exists",
+                "--stdin-filename cannot be used: {}",
+                reason(&error)
+            )
+        })?;
+    if file.is_dir() {
+        return Err(miette!(help = "give the path of a file", "--stdin-filename names a directory"));
+    }
+    Ok((vec![file], Some(bytes)))
+}
+
+/// The codemods to run.
+fn select(run: &RunArgs, config: &Config) -> miette::Result<Vec<&'static dyn Rule>> {
+    let resolve = |names: &[String], flag: &str| -> miette::Result<FxHashSet<&'static str>> {
+        let mut all = FxHashSet::default();
+        for name in names {
+            all.extend(
+                config::resolve(name.trim())
+                    .map_err(|(message, help)| miette!(help = help, "{flag}: {message}"))?,
+            );
+        }
+        Ok(all)
+    };
+    let selected = if run.select.is_empty() { &config.select } else { &run.select };
+    let wanted = resolve(selected, "--select")?;
+    let mut unwanted = resolve(&run.ignore, "--ignore")?;
+    // What the command line selects by name is wanted although the configuration ignores it.
+    if run.select.is_empty() {
+        unwanted.extend(resolve(&config.ignore, "ignore")?);
+    }
+    let is_on = |name| (selected.is_empty() || wanted.contains(name)) && !unwanted.contains(name);
+    Ok(ALL.iter().copied().filter(|rule| is_on(rule.meta().name)).collect())
+}
+
+fn options(run: &RunArgs, config: &Config, root: &Path, terminal: &Terminal) -> Options {
+    let mut dirs = vec![root];
+    if config.base != root {
+        dirs.push(&config.base);
+    }
+    let default = Options::default();
+    if let UnsafeFixes::Of(names) = &config.unsafe_fixes
+        && !names.is_empty()
+        && !run.unsafe_fixes
+    {
+        terminal.warn(
+            "`unsafe-fixes` for single codemods is not supported yet and has no effect; \
+             use --unsafe-fixes with --select",
+        );
+    }
+    Options {
+        unsafe_fixes: run.unsafe_fixes || config.unsafe_fixes == UnsafeFixes::All(true),
+        line_length: config.line_length.or_else(|| target::line_length(&dirs)).unwrap_or(default.line_length),
+        batch_size: config.batch_size.unwrap_or(default.batch_size),
+        target_django: config
+            .target_django
+            .or_else(|| target::django(&dirs))
+            .unwrap_or(default.target_django),
+        assume_no_signals: config.assume_no_signals.clone(),
+        ..default
+    }
+}
+
+fn read(
+    discovery: &Discovery,
+    paths: &Paths,
+    stdin: Option<&[u8]>,
+    pool: &rayon::ThreadPool,
+    terminal: &Terminal,
+) -> Vec<InputFile> {
+    let _progress = terminal.progress(format!("Reading {} files", discovery.files.len()));
+    for (path, why) in &discovery.warnings {
+        terminal.warn(&format!("{path}: {why}"));
+    }
+    let read: Vec<Result<InputFile, String>> = pool.install(|| {
+        discovery
+            .files
+            .par_iter()
+            // The file that standard input stands for need not exist.
+            .filter(|file| stdin.is_none() || file.role != Role::Scan)
+            .map(|file| match fs::read(&file.file) {
+                Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
+                Err(error) => {
+                    Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))
+                }
+            })
+            .collect()
+    });
+    let mut files = Vec::with_capacity(read.len());
+    for file in read {
+        match file {
+            Ok(file) => files.push(file),
+            Err(warning) => terminal.warn(&warning),
+        }
+    }
+    files
+}
+
+/// Put standard input in the place of the file that it stands for.
+fn overlay(
+    files: &mut Vec<InputFile>,
+    asked: &[PathBuf],
+    paths: &Paths,
+    bytes: Vec<u8>,
+) -> miette::Result<String> {
+    let path = asked.first().and_then(|file| paths.engine_path(file));
+    let path = path.ok_or_else(|| miette!("--stdin-filename is not UTF-8"))?;
+    files.retain(|file| file.path != path);
+    files.push(InputFile { path: path.clone(), bytes, role: Role::Scan });
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(path)
+}
+
+impl Loaded {
+    /// Run the engine; with `apply` its fixes too.
+    pub fn analyse(mut self, apply: bool, terminal: &Terminal) -> Analysis {
+        let _progress = terminal.progress(format!("Looking at {} files", self.scanned));
+        let mut files = std::mem::take(&mut self.files);
+        for file in files.iter_mut().filter(|file| file.role == Role::Scan) {
+            let ignored = self.ignored(&file.path);
+            let all = self.rules.iter().all(|rule| ignored.contains(rule.meta().name));
+            // The engine applies every codemod to every file that it scans. Until it can be told otherwise, a
+            // file for which some are ignored gets no fix at all rather than one that was not wanted.
+            if !ignored.is_empty() && (all || apply) {
+                file.role = Role::Index;
+                if !all {
+                    terminal.warn(&format!(
+                        "{}: `per-file-ignores` names it for some codemods, so none of its fixes are applied",
+                        self.paths.show(&file.path)
+                    ));
+                }
+            }
+        }
+        let mut report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
+        if !self.ignores.is_empty() {
+            let paths: Vec<String> =
+                sources(&report.project).iter().map(|source| source.path().to_string()).collect();
+            let is_wanted = |finding: &Finding| {
+                paths
+                    .get(finding.site.file.0 as usize)
+                    .is_none_or(|path| !self.ignored(path).contains(finding.codemod))
+            };
+            report.findings.retain(is_wanted);
+        }
+        drop(_progress);
+        warn(&report, &self.paths, terminal);
+        Analysis { report, paths: self.paths }
+    }
+
+    /// Index the project without looking for anything.
+    pub fn index(&mut self, terminal: &Terminal) -> Project {
+        let _progress = terminal.progress(format!("Indexing {} files", self.files.len()));
+        let files = std::mem::take(&mut self.files);
+        let project = self.pool.install(|| {
+            let sources = files.into_par_iter().map(|file| Source::new(file.path, file.bytes)).collect();
+            Project::build(sources)
+        });
+        for warning in problems(&project, &[], &self.paths) {
+            terminal.warn(&text_of(&warning, &self.paths));
+        }
+        project
+    }
+
+    /// The codemods that `per-file-ignores` turns off for the file that the engine calls `path`.
+    fn ignored(&self, path: &str) -> FxHashSet<&'static str> {
+        let file = self.paths.absolute(path);
+        self.ignores
+            .iter()
+            .filter(|(glob, _)| glob.matched_path_or_any_parents(&file, false).is_ignore())
+            .flat_map(|(_, names)| names.iter().copied())
+            .collect()
+    }
+}
+
+/// Say what the engine has to say, in order.
+fn warn(report: &Report, paths: &Paths, terminal: &Terminal) {
+    let mut warnings = report.warnings.clone();
+    warnings.extend(problems(&report.project, &report.warnings, paths));
+    warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
+    for warning in &warnings {
+        terminal.warn(&text_of(warning, paths));
+    }
+}
+
+/// Files of the project that could not be read as text, unless a warning names them already.
+fn problems(project: &Project, warnings: &[Warning], paths: &Paths) -> Vec<Warning> {
+    let known: FxHashSet<&str> = warnings.iter().map(|warning| warning.path.as_str()).collect();
+    sources(project)
+        .into_iter()
+        .filter(|source| !known.contains(source.path()) && !paths.environment.contains(source.path()))
+        .filter_map(|source| {
+            let message = format!("{}, so it is left out", source.problem()?);
+            Some(Warning { path: source.path().to_string(), line: None, message })
+        })
+        .collect()
+}
+
+fn text_of(warning: &Warning, paths: &Paths) -> String {
+    let line = warning.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{}{line}: {}", paths.show(&warning.path), crate::escape::escape_line(&warning.message))
+}

@@ -1,0 +1,44 @@
+//! One line a finding: `path:line:col: codemod [outcome] message`, and the reasons after a dash.
+
+use super::Findings;
+use crate::escape::escape_line;
+use std::io::{self, Write};
+
+/// Write `findings`.
+pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> io::Result<()> {
+    for (finding, _) in findings.shown(with_withheld) {
+        let at = findings.source(finding.site.file).map(|source| source.line_column(finding.site.span.start));
+        let (line, column) = at.map_or((0, 0), |at| (at.line, at.column));
+        write!(
+            out,
+            "{}:{line}:{column}: {} [{}] {}",
+            findings.show_path(finding.site.file),
+            finding.codemod,
+            finding.outcome().name(),
+            escape_line(&finding.message)
+        )?;
+        for (index, hazard) in finding.hazards.iter().enumerate() {
+            write!(out, "{} {}", if index == 0 { " -" } else { ";" }, findings.hazard_text(hazard))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn rendered() {
+        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
+        let findings = Findings::new(&list, sources.iter().collect(), &paths);
+        let mut out = Vec::new();
+        write(&mut out, &findings, true).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+        let mut out = Vec::new();
+        write(&mut out, &findings, false).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+    }
+}

@@ -1,0 +1,69 @@
+//! A piece of a source file for miette: only the lines that labels need, and with control characters escaped.
+
+use crate::escape::escape_text;
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use ormend_engine::text::{Source, Span};
+
+/// Lines around the labels.
+const CONTEXT: usize = 1;
+/// What is longer is not shown: a file of one endless line, or labels a whole large file apart.
+const LIMIT: usize = 256 << 10;
+
+/// Consecutive lines of a file.
+#[derive(Debug)]
+pub struct Excerpt {
+    name: String,
+    text: String,
+    /// The 0-based index of the first line.
+    first: usize,
+}
+
+impl Excerpt {
+    /// The lines of `source` that hold `spans`, and the spans' places in them, each cut to its first line.
+    /// `None` if they are too long to show.
+    pub fn new(source: &Source, name: String, spans: &[Span]) -> Option<(Excerpt, Vec<SourceSpan>)> {
+        let lines = spans.iter().map(|span| source.line_index(span.start));
+        let first = lines.clone().min()?.saturating_sub(CONTEXT);
+        let last = (lines.max()? + CONTEXT).min(source.line_count().saturating_sub(1));
+        if (source.line_start(last + 1) - source.line_start(first)) as usize > LIMIT {
+            return None;
+        }
+        let mut text = String::new();
+        let mut starts = Vec::new();
+        for line in first..=last {
+            starts.push(text.len());
+            text.push_str(&escape_text(source.line_text(line)));
+            text.push('\n');
+        }
+        let place = |span: &Span| {
+            let line = source.line_index(span.start);
+            let start = source.line_start(line);
+            let code = source.line_text(line);
+            let end = span.end.min(start + code.len() as u32).max(span.start);
+            let column = |offset: u32| escape_text(source.slice(Span::new(start, offset))).len();
+            let at = starts.get(line - first).copied().unwrap_or(0) + column(span.start);
+            SourceSpan::from((at, column(end).saturating_sub(column(span.start))))
+        };
+        let places = spans.iter().map(place).collect();
+        Some((Excerpt { name, text, first }, places))
+    }
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let contents = self.text.read_span(span, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            contents.data(),
+            *contents.span(),
+            contents.line() + self.first,
+            contents.column(),
+            contents.line_count(),
+        )))
+    }
+}

@@ -1,0 +1,240 @@
+//! Findings for a reader: the source code with every place, what it costs, every hazard, and the change.
+
+use super::excerpt::Excerpt;
+use super::{Findings, edits_of};
+use crate::escape::{escape_line, escape_text};
+use crate::terminal::graphical;
+use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, Severity, SourceCode, SourceSpan};
+use ormend_engine::codemod::{Finding, Outcome};
+use ormend_engine::text::{Edit, FileId, Source, Span, apply};
+use similar::{ChangeTag, DiffTag, TextDiff};
+use std::fmt;
+use std::io::{self, Write};
+
+/// Write `findings`, a blank line between them.
+pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool, color: bool) -> io::Result<()> {
+    let handler = graphical(color);
+    for (finding, _) in findings.shown(with_withheld) {
+        out.write_all(render(findings, finding, &handler, color).as_bytes())?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// A label: a place and what is to be said there.
+struct Place {
+    file: FileId,
+    span: Span,
+    text: String,
+    is_primary: bool,
+}
+
+fn render(findings: &Findings, finding: &Finding, handler: &GraphicalReportHandler, color: bool) -> String {
+    let mut places = vec![Place {
+        file: finding.site.file,
+        span: finding.site.span,
+        text: escape_line(&finding.queries.before).into_owned(),
+        is_primary: true,
+    }];
+    let hazards = finding.hazards.iter().filter_map(|hazard| Some((hazard.site?, hazard.message())));
+    for (site, text) in finding.related.iter().map(|r| (r.site, r.message.clone())).chain(hazards) {
+        let text = escape_line(&text).into_owned();
+        places.push(Place { file: site.file, span: site.span, text, is_primary: false });
+    }
+    let mut files: Vec<FileId> = Vec::new();
+    for place in &places {
+        if !files.contains(&place.file) {
+            files.push(place.file);
+        }
+    }
+    let mut text = String::new();
+    for (index, file) in files.into_iter().enumerate() {
+        let here: Vec<&Place> = places.iter().filter(|place| place.file == file).collect();
+        let snippet = Snippet::new(findings, finding, file, &here, index == 0);
+        // Writing to a String cannot fail.
+        let _ = handler.render_report(&mut text, &snippet);
+    }
+    let style = |text: &str, style: &str| {
+        if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_string() }
+    };
+    let queries = &finding.queries;
+    if !queries.before.is_empty() || !queries.after.is_empty() {
+        let (before, after) = (escape_line(&queries.before), escape_line(&queries.after));
+        text.push_str(&format!("  {} {before} -> {after}\n", style("queries:", "1")));
+    }
+    if !finding.hazards.is_empty() {
+        let title = match finding.outcome() {
+            Outcome::Withheld => "withheld, because:",
+            _ => "unsafe, because:",
+        };
+        text.push_str(&format!("  {}\n", style(title, "1")));
+        for hazard in &finding.hazards {
+            text.push_str(&format!("    {}\n", findings.hazard_text(hazard)));
+        }
+    }
+    if !edits_of(finding).is_empty() {
+        text.push_str(&format!("  {}\n", style("fix:", "1")));
+        text.push_str(&change(findings, finding, &style));
+    }
+    text
+}
+
+/// The lines that the fix changes, as `-` and `+`.
+fn change(findings: &Findings, finding: &Finding, style: &dyn Fn(&str, &str) -> String) -> String {
+    let edits = edits_of(finding);
+    let mut files: Vec<FileId> = edits.iter().map(|edit| edit.file).collect();
+    files.sort();
+    files.dedup();
+    let mut text = String::new();
+    for file in files {
+        let Some(source) = findings.source(file) else { continue };
+        let here: Vec<&Edit> = edits.iter().filter(|edit| edit.file == file).map(|edit| &edit.edit).collect();
+        let Some((before, after)) = changed_lines(source, &here) else { continue };
+        if file != finding.site.file {
+            text.push_str(&format!("    in {}\n", findings.show_path(file)));
+        }
+        let diff = TextDiff::from_lines(&before, &after);
+        for (index, group) in diff.grouped_ops(0).iter().enumerate() {
+            if index > 0 {
+                text.push_str("    ...\n");
+            }
+            for op in group.iter().filter(|op| op.tag() != DiffTag::Equal) {
+                for change in diff.iter_changes(op) {
+                    let line = escape_text(change.value().trim_end_matches(['\n', '\r'])).into_owned();
+                    let (sign, ink) = match change.tag() {
+                        ChangeTag::Delete => ("-", "31"),
+                        _ => ("+", "32"),
+                    };
+                    text.push_str(&format!("    {}\n", style(&format!("{sign} {line}"), ink)));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The lines that `edits` touch, before and after.
+fn changed_lines(source: &Source, edits: &[&Edit]) -> Option<(String, String)> {
+    let first = source.line_index(edits.iter().map(|edit| edit.span.start).min()?);
+    let last = source.line_index(edits.iter().map(|edit| edit.span.end).max()?);
+    let region = Span::new(source.line_start(first), source.line_start(last + 1));
+    let moved: Vec<Edit> = edits
+        .iter()
+        .map(|edit| {
+            let span = Span::new(edit.span.start - region.start, edit.span.end.checked_sub(region.start)?);
+            Some(Edit::replace(span, edit.text.clone()))
+        })
+        .collect::<Option<_>>()?;
+    let before = source.slice(region);
+    Some((before.to_string(), apply(before, &moved)?))
+}
+
+/// One file's part of a finding, as a diagnostic.
+#[derive(Debug)]
+struct Snippet {
+    title: String,
+    code: Option<String>,
+    severity: Severity,
+    excerpt: Option<Excerpt>,
+    labels: Vec<(SourceSpan, String, bool)>,
+}
+
+impl Snippet {
+    fn new(
+        findings: &Findings,
+        finding: &Finding,
+        file: FileId,
+        places: &[&Place],
+        is_first: bool,
+    ) -> Snippet {
+        let name = findings.show_path(file);
+        let spans: Vec<Span> = places.iter().map(|place| place.span).collect();
+        let excerpt = findings.source(file).and_then(|source| Excerpt::new(source, name, &spans));
+        let (excerpt, places) = match excerpt {
+            Some((excerpt, at)) => {
+                let labels =
+                    at.into_iter().zip(places).map(|(at, place)| (at, place.text.clone(), place.is_primary));
+                (Some(excerpt), labels.collect())
+            }
+            None => (None, Vec::new()),
+        };
+        let outcome = finding.outcome();
+        let place = findings.show_place(finding.site);
+        Snippet {
+            title: match (is_first, excerpt.is_some()) {
+                (true, true) => escape_line(&finding.message).into_owned(),
+                (true, false) => format!("{} ({place})", escape_line(&finding.message)),
+                (false, _) => format!("see also {}", findings.show_path(file)),
+            },
+            code: is_first.then(|| format!("{} [{}]", finding.codemod, outcome.name())),
+            severity: if is_first && outcome != Outcome::Withheld {
+                Severity::Warning
+            } else {
+                Severity::Advice
+            },
+            excerpt,
+            labels: places,
+        }
+    }
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
+}
+
+impl std::error::Error for Snippet {}
+
+impl Diagnostic for Snippet {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code.as_ref().map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.excerpt.as_ref().map(|excerpt| excerpt as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if self.labels.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.labels.iter().map(|(span, text, is_primary)| {
+            let text = (!text.is_empty()).then(|| text.clone());
+            match is_primary {
+                true => LabeledSpan::new_primary_with_span(text, *span),
+                false => LabeledSpan::new_with_span(text, *span),
+            }
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn rendered() {
+        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
+        let findings = Findings::new(&list, sources.iter().collect(), &paths);
+        let mut out = Vec::new();
+        write(&mut out, &findings, true, false).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn an_endless_line_is_not_shown() {
+        let (list, paths) = (samples::findings(), samples::paths());
+        let long = Source::new("shop/views.py", vec![b'x'; 1 << 20]);
+        let findings = Findings::new(&list[..1], vec![&long], &paths);
+        let mut out = Vec::new();
+        write(&mut out, &findings, true, false).unwrap();
+        assert!(out.len() < 3 << 20, "{}", out.len());
+        assert!(String::from_utf8(out).unwrap().contains("(shop/views.py:1)"));
+    }
+}

@@ -1,0 +1,127 @@
+//! One JSON object a line. docs/jsonl.md documents the form, and other programs read it: add keys, never
+//! change or remove one.
+
+use super::{Findings, edits_of};
+use ormend_engine::codemod::Finding;
+use ormend_engine::text::{FileId, Span};
+use serde::Serialize;
+use std::io::{self, Write};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    codemod: &'a str,
+    path: String,
+    start: Position,
+    end: Position,
+    message: &'a str,
+    outcome: &'a str,
+    hazards: Vec<HazardLine>,
+    edits: Vec<EditLine<'a>>,
+    related: Vec<RelatedLine<'a>>,
+    queries: QueriesLine<'a>,
+    fingerprint: &'a str,
+}
+
+/// Line and column are 1-based, the column in characters; the offset is in bytes of the file as stored.
+#[derive(Serialize)]
+struct Position {
+    line: u32,
+    column: u32,
+    offset: u32,
+}
+
+#[derive(Serialize)]
+struct HazardLine {
+    kind: &'static str,
+    message: String,
+    path: Option<String>,
+    line: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct EditLine<'a> {
+    path: String,
+    start: Position,
+    end: Position,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct RelatedLine<'a> {
+    path: String,
+    start: Position,
+    end: Position,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct QueriesLine<'a> {
+    before: &'a str,
+    after: &'a str,
+}
+
+/// Write `findings`.
+pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> io::Result<()> {
+    for (finding, fingerprint) in findings.shown(with_withheld) {
+        serde_json::to_writer(&mut *out, &line(findings, finding, fingerprint))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn line<'a>(findings: &Findings, finding: &'a Finding, fingerprint: &'a str) -> Line<'a> {
+    let position = |file: FileId, offset: u32| {
+        let source = findings.source(file);
+        let at = source.map(|source| source.line_column(offset));
+        let (line, column) = at.map_or((0, 0), |at| (at.line, at.column));
+        Position { line, column, offset: source.map_or(0, |source| source.original_offset(offset)) }
+    };
+    let ends = |file: FileId, span: Span| (position(file, span.start), position(file, span.end));
+    let (start, end) = ends(finding.site.file, finding.site.span);
+    let hazards = finding.hazards.iter().map(|hazard| HazardLine {
+        kind: hazard.kind.name(),
+        message: hazard.message(),
+        path: hazard.site.map(|site| findings.path(site.file)),
+        line: hazard.site.map(|site| position(site.file, site.span.start).line),
+    });
+    let edits = edits_of(finding).iter().map(|edit| {
+        let (start, end) = ends(edit.file, edit.edit.span);
+        EditLine { path: findings.path(edit.file), start, end, text: &edit.edit.text }
+    });
+    let related = finding.related.iter().map(|related| {
+        let (start, end) = ends(related.site.file, related.site.span);
+        RelatedLine { path: findings.path(related.site.file), start, end, message: &related.message }
+    });
+    Line {
+        codemod: finding.codemod,
+        path: findings.path(finding.site.file),
+        start,
+        end,
+        message: &finding.message,
+        outcome: finding.outcome().name(),
+        hazards: hazards.collect(),
+        edits: edits.collect(),
+        related: related.collect(),
+        queries: QueriesLine { before: &finding.queries.before, after: &finding.queries.after },
+        fingerprint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn rendered() {
+        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
+        let findings = Findings::new(&list, sources.iter().collect(), &paths);
+        let mut out = Vec::new();
+        write(&mut out, &findings, true).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for line in text.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+        insta::assert_snapshot!(text);
+    }
+}

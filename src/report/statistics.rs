@@ -1,0 +1,76 @@
+//! The table of `--statistics`: a line a codemod, and below it why findings were withheld.
+
+use super::Findings;
+use ormend_engine::codemod::{Outcome, Weight};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+#[derive(Default)]
+struct Row {
+    safe: usize,
+    opt_in: usize,
+    withheld: usize,
+    files: FxHashSet<u32>,
+    /// Of withheld findings, by the hazard that blocks; a finding with several counts for each.
+    reasons: BTreeMap<&'static str, usize>,
+}
+
+/// The table, a newline at its end; withheld findings count whether they are shown or not.
+pub fn table(findings: &Findings) -> String {
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    for finding in findings.all() {
+        let row = rows.entry(finding.codemod).or_default();
+        row.files.insert(finding.site.file.0);
+        match finding.outcome() {
+            Outcome::Safe => row.safe += 1,
+            Outcome::Unsafe => row.opt_in += 1,
+            Outcome::Withheld => {
+                row.withheld += 1;
+                let blocking =
+                    finding.hazards.iter().filter(|hazard| hazard.kind.weight() == Weight::Blocking);
+                let kinds: FxHashSet<&str> = blocking.map(|hazard| hazard.kind.name()).collect();
+                if kinds.is_empty() {
+                    *row.reasons.entry("no rewrite").or_default() += 1;
+                }
+                for kind in kinds {
+                    *row.reasons.entry(kind).or_default() += 1;
+                }
+            }
+        }
+    }
+    let names = rows.iter().flat_map(|(name, row)| {
+        std::iter::once(name.len()).chain(row.reasons.keys().map(|reason| reason.len() + 2))
+    });
+    let width = names.max().unwrap_or(0).max("codemod".len());
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{:width$}  {:>6}  {:>6}  {:>8}  {:>6}",
+        "codemod", "safe", "unsafe", "withheld", "files"
+    );
+    for (name, row) in &rows {
+        let (safe, opt_in, withheld, files) = (row.safe, row.opt_in, row.withheld, row.files.len());
+        let _ = writeln!(text, "{name:width$}  {safe:>6}  {opt_in:>6}  {withheld:>8}  {files:>6}");
+        let mut reasons: Vec<_> = row.reasons.iter().collect();
+        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
+        for (reason, count) in reasons {
+            let _ = writeln!(text, "  {reason:rest$}  {:>6}  {:>6}  {count:>8}", "", "", rest = width - 2);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn rendered() {
+        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
+        let findings = Findings::new(&list, sources.iter().collect(), &paths);
+        insta::assert_snapshot!(table(&findings));
+    }
+}
