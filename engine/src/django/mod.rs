@@ -2,9 +2,7 @@
 
 mod model;
 
-pub use model::{
-    Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation,
-};
+pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation};
 
 /// Index of a class in the [`Project`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
