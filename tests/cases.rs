@@ -1,5 +1,7 @@
 //! Every documented case, through the public pipeline: exact output, exact reasons, nothing else.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use ormend_engine::codemod::{HazardKind, Outcome, Rule};

@@ -1,5 +1,7 @@
 //! Every documented case under real Django, before and after: `tests/django/cases.py` for each supported version.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::process::Command;

@@ -2,6 +2,8 @@
 //!
 //! Every rule is a function of a path and its text, so that each is also shown to fail.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::fs;
