@@ -1,0 +1,60 @@
+//! Every documented case under real Django, before and after: `tests/django/cases.py` for each supported version.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::process::Command;
+use support::pipeline::{folders, pages_of};
+use support::{python, root};
+
+fn cases_hold(version: &str) {
+    let python = python::django(version);
+    let pages: Vec<_> = folders().iter().flat_map(|folder| pages_of(folder)).collect();
+    assert!(ormend_codemods::ALL.is_empty() || !pages.is_empty(), "there are codemods but no pages");
+    if pages.is_empty() {
+        return;
+    }
+    let script = root().join("tests/django/cases.py");
+    let output =
+        Command::new(python).arg(script).args(&pages).output().expect("the environment's Python runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    assert!(
+        output.status.success(),
+        "cases fail under Django {version}\n{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn django_4_2() {
+    cases_hold("4.2");
+}
+
+#[test]
+fn django_5_2() {
+    cases_hold("5.2");
+}
+
+#[test]
+fn django_6_0() {
+    cases_hold("6.0");
+}
+
+/// The runner itself can fail: each page of `tests/django/wrong/` holds one mistake that it must find.
+#[test]
+fn the_runner_finds_mistakes() {
+    let python = python::django("5.2");
+    let pages = support::files_below(&root().join("tests/django/wrong"));
+    assert!(!pages.is_empty());
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|e| e == "md")) {
+        let text = std::fs::read_to_string(page).unwrap();
+        let wanted =
+            text.lines().find_map(|line| line.strip_prefix("Expected: ")).expect("a line `Expected: `");
+        let script = root().join("tests/django/cases.py");
+        let output = Command::new(&python).arg(script).arg(page).output().expect("Python runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && said.contains(wanted), "{}: {said}", page.display());
+    }
+}

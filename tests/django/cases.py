@@ -1,0 +1,615 @@
+"""Run the cases of Markdown pages under real Django.
+
+    PYTHON tests/django/cases.py FILE.md [FILE.md ...] [--only TEXT] [--json] [-v]
+
+PYTHON is one that has Django. Pages are `codemods/*/README.md` and `codemods/*/cases/*.md`; a case is the set of
+labelled fences under one heading (`##`, or `###` where a section holds several). Headings without a `before` fence
+are no cases. The labels:
+
+    ```python before [PATH]     a file as it is (default path: shop/code.py)
+    ```python after [PATH]      the same file after the safe fixes
+    ```python unsafe [PATH]     the same file after the unsafe fixes
+    ```python naive [PATH]      a rewrite that must change behaviour; an empty fence stands for the `unsafe` text
+    ```python check             setup() makes rows, run() calls the code and returns something to compare
+    ```text reason              what is said (not used here)
+    ```LANGUAGE PATH            another file of the project
+
+Every variant is a project of its own (`codemods/sample/`, the case's files on top), run in a fresh process on an
+in-memory database: tables, setup(), then run() under observation. Compared with `before`:
+
+- what run() returns. Lists, tuples, sets, dicts (with their order), iterators and *querysets are all distinct
+  types*; a returned queryset is evaluated as part of the run; a model instance is its class, its pk and its loaded
+  columns; 1, 1.0, True and Decimal(1) are distinct;
+- the exception's type and text, instead of the value;
+- the rows of every table;
+- records of the logger "shop" and below, in order (level and message), and mails sent;
+- pre_save, post_save, pre_delete, post_delete and m2m_changed, in order, where somebody listens;
+- queries. Statements that only open or close transactions do not count. `after` and `unsafe` must take fewer than
+  `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
+  raises it is enough that there are no more.
+
+`after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
+the `naive` one is the proof of an opt-in hazard and must differ, too.
+
+The clock stands still: timezone.now() is 2026-01-01 12:00 UTC in setup() and 2026-01-15 12:00 UTC in run(), so an
+auto_now column that is no longer written shows. `random` and uuid.uuid4() give the same numbers in every variant.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import os
+import pathlib
+import pickle
+import re
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROLES = {"before", "after", "unsafe", "naive", "check", "reason"}
+DEFAULT_PATH = "shop/code.py"
+
+# Folders whose rewrites may keep the number of queries and make the query itself cheaper.
+SAME_COUNT = {
+    "aggregate",
+    "annotate_count",
+    "atomic",
+    "count",
+    "exists",
+    "f_expression",
+    "filter_before_annotate",
+    "filter_in_database",
+    "savepoint",
+    "select_for_update",
+    "values",
+    "values_list",
+}
+
+
+@dataclasses.dataclass
+class Case:
+    page: str
+    line: int
+    title: str
+    codemod: str
+    files: dict
+    variants: dict  # before, after, unsafe, naive -> {path: text}
+    check: str
+    problems: list
+
+
+def parse(page):
+    """The cases of a page. Mistakes in the form become `problems` of their case."""
+    text = pathlib.Path(page).read_text(encoding="utf-8")
+    lines = text.split("\n")
+    cases = []
+    section = ""
+    current = new_case(page, 1, "")
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        position += 1
+        heading = re.match(r"(#{1,3}) +(.+?) *$", line)
+        if heading:
+            keep(cases, current)
+            title = heading.group(2)
+            if len(heading.group(1)) < 3:
+                section = title
+            elif section:
+                title = f"{section} / {title}"
+            current = new_case(page, position, title)
+            continue
+        fence = re.match(r"(`{3,})([^`]*)$", line)
+        if not fence:
+            continue
+        body = []
+        opened = position
+        while position < len(lines) and lines[position].rstrip() != fence.group(1):
+            body.append(lines[position])
+            position += 1
+        if position == len(lines):
+            current.problems.append(f"line {opened}: the fence is never closed")
+        position += 1
+        add(current, fence.group(2).split(), "".join(part + "\n" for part in body), opened)
+    keep(cases, current)
+    return cases
+
+
+def new_case(page, line, title):
+    folder = pathlib.Path(page).resolve().parent
+    if folder.name == "cases":
+        folder = folder.parent
+    return Case(str(page), line, title, folder.name, {}, {}, "", [])
+
+
+def add(case, words, body, line):
+    if len(words) < 2:
+        return
+    if words[1] not in ROLES:
+        if "." in words[1] or "/" in words[1]:
+            if words[1] in case.files:
+                case.problems.append(f"line {line}: a second fence for {words[1]}")
+            case.files[words[1]] = body
+        else:
+            case.problems.append(f"line {line}: `{words[1]}` is no label")
+    elif words[1] == "check":
+        if case.check:
+            case.problems.append(f"line {line}: a second check")
+        case.check = body
+    elif words[1] != "reason":
+        path = words[2] if len(words) > 2 else DEFAULT_PATH
+        files = case.variants.setdefault(words[1], {})
+        if path in files:
+            case.problems.append(f"line {line}: a second `{words[1]}` for {path}")
+        files[path] = body
+
+
+def keep(cases, case):
+    variants = case.variants
+    if "before" not in variants:
+        if variants or case.check:
+            case.problems.append("there is no `before`")
+            cases.append(case)
+        return
+    naive = variants.get("naive")
+    if naive and set("".join(naive.values()).split()) == set():
+        if "unsafe" in variants:
+            variants["naive"] = dict(variants["unsafe"])
+        else:
+            case.problems.append("an empty `naive` needs an `unsafe`")
+    for role, files in variants.items():
+        for path in files:
+            if path not in variants["before"]:
+                case.problems.append(f"`{role}` names {path}, which has no `before`")
+    runs = [role for role in ("after", "unsafe", "naive") if role in variants]
+    if runs and not case.check:
+        case.problems.append(f"there is no `check` for `{runs[0]}`")
+    cases.append(case)
+
+
+# --- in the child -------------------------------------------------------------------------------------------------
+
+
+def preload():
+    """Import what needs no settings, so that children share it."""
+    import importlib
+
+    for name in (
+        "django.apps",
+        "django.conf",
+        "django.conf.global_settings",
+        "django.contrib.auth",
+        "django.contrib.auth.hashers",
+        "django.contrib.contenttypes",
+        "django.core.checks",
+        "django.core.handlers.wsgi",
+        "django.core.mail",
+        "django.core.mail.backends.locmem",
+        "django.core.management",
+        "django.core.paginator",
+        "django.core.serializers.json",
+        "django.db",
+        "django.db.backends.sqlite3.base",
+        "django.db.backends.sqlite3.schema",
+        "django.db.models",
+        "django.db.models.functions",
+        "django.db.models.sql.compiler",
+        "django.db.models.sql.subqueries",
+        "django.dispatch",
+        "django.forms",
+        "django.http",
+        "django.template",
+        "django.template.backends.django",
+        "django.template.defaultfilters",
+        "django.template.defaulttags",
+        "django.template.loader_tags",
+        "django.test.utils",
+        "django.utils.timezone",
+    ):
+        try:
+            importlib.import_module(name)
+        except Exception:  # A version that needs settings for it imports it in the child.
+            pass
+
+
+class Clock:
+    """timezone.now() that stands still."""
+
+    def __init__(self):
+        from django.utils import timezone
+
+        self.day = 1
+        timezone.now = self.now
+
+    def now(self):
+        import datetime
+
+        from django.conf import settings
+
+        zone = datetime.timezone.utc if settings.USE_TZ else None
+        return datetime.datetime(2026, 1, self.day, 12, tzinfo=zone)
+
+
+def observe(project, check):
+    """What a variant does, as plain data. Runs in a process of its own."""
+    import logging
+    import random
+    import types
+    import uuid
+
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(project))
+    os.chdir(project)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    clock = Clock()
+    numbers = random.Random(1)
+    uuid.uuid4 = lambda: uuid.UUID(int=numbers.getrandbits(128), version=4)
+
+    import django
+
+    module = types.ModuleType("check")
+    try:
+        django.setup()
+        exec(compile(check, "check", "exec"), module.__dict__)
+        create_tables()
+        getattr(module, "setup", lambda: None)()
+        if not callable(getattr(module, "run", None)):
+            return {"broken": "the check defines no run()"}
+    except Exception:
+        return {"broken": "it does not load:\n" + traceback.format_exc()}
+
+    from django.core import mail
+    from django.db import connections, reset_queries
+
+    statements, signals, logs = [], [], []
+    listen(signals)
+    handler = logging.Handler()
+    handler.emit = lambda record: logs.append([record.levelname, record.getMessage()])
+    logger = logging.getLogger("shop")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    reset_queries()
+    mail.outbox = []
+    clock.day = 15
+    random.seed(1)
+
+    def count(execute, sql, params, many, context):
+        head = sql.lstrip(" (").split(None, 1)[0].upper()
+        if head not in ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"):
+            statements.append([sql, repr(params)])
+        return execute(sql, params, many, context)
+
+    value, error, fault = None, None, None
+    for connection in connections.all():
+        connection.execute_wrappers.append(count)
+    try:
+        value = normal(module.run())
+    except Exception as raised:
+        error = [type(raised).__module__ + "." + type(raised).__qualname__, str(raised)]
+        fault = own_fault(raised)
+    for connection in connections.all():
+        connection.execute_wrappers.remove(count)
+    mails = [[m.subject, m.body, list(m.to)] for m in mail.outbox]
+    return {
+        "value": value,
+        "exception": error,
+        "rows": rows(),
+        "log": logs,
+        "mail": mails,
+        "signals": signals,
+        "statements": statements,
+        "fault": fault,
+    }
+
+
+def create_tables():
+    from django.apps import apps
+    from django.db import connections
+
+    for alias in connections:
+        connection = connections[alias]
+        with connection.schema_editor() as editor:
+            for model in apps.get_models(include_auto_created=False):
+                if model._meta.managed and not model._meta.proxy and not model._meta.swapped:
+                    editor.create_model(model)
+
+
+def listen(signals):
+    """Record the signals that somebody receives, without being a receiver: listeners change what Django does."""
+    from django.db.models import signals as known
+
+    names = ("pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed")
+    for name in names:
+        sent = getattr(known, name)
+
+        def send(sender, _send=sent.send, _signal=sent, _name=name, **named):
+            if _signal.has_listeners(sender):
+                extra = [str(named[key]) for key in ("created", "action") if key in named]
+                signals.append([_name, sender._meta.label, *extra])
+            return _send(sender, **named)
+
+        sent.send = send
+
+
+def own_fault(raised):
+    """Why an exception is the check's own mistake rather than the code's behaviour, if it is."""
+    frames = traceback.extract_tb(raised.__traceback__)
+    if isinstance(raised, (NameError, ImportError)):
+        return True
+    inside = bool(frames) and frames[-1].filename == "check"
+    return inside and isinstance(raised, (AttributeError, TypeError, KeyError, IndexError))
+
+
+def rows():
+    from django.db import connections
+
+    tables = {}
+    for alias in connections:
+        with connections[alias].cursor() as cursor:
+            for name in sorted(connections[alias].introspection.table_names(cursor)):
+                cursor.execute(f"SELECT * FROM {connections[alias].ops.quote_name(name)}")
+                columns = [column[0] for column in cursor.description]
+                found = [", ".join(f"{c}={v!r}" for c, v in zip(columns, row)) for row in cursor.fetchall()]
+                if found:
+                    tables[f"{alias}.{name}"] = sorted(found, key=natural)
+    return tables
+
+
+def natural(text):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def normal(value, depth=0):
+    """`value` as lists, strings and numbers that compare as behaviour does."""
+    from collections.abc import Iterator
+
+    from django.db.models import Manager, Model, QuerySet
+    from django.http import HttpResponseBase
+    from django.utils.functional import Promise
+
+    kind = type(value)
+    if depth > 30:
+        return "..."
+    # True falls through: it equals 1.
+    if value is None or kind in (int, str):
+        return value
+    if kind in (list, tuple):
+        return [f"<{kind.__name__}>", *[normal(item, depth + 1) for item in value]]
+    if isinstance(value, (set, frozenset)):
+        return [f"<{kind.__name__}>", *sorted((normal(item, depth + 1) for item in value), key=repr)]
+    if isinstance(value, dict):
+        pairs = [[normal(key, depth + 1), normal(item, depth + 1)] for key, item in value.items()]
+        return [f"<{kind.__name__}>", *pairs]
+    if isinstance(value, Model):
+        loaded = value.__dict__
+        names = [field.attname for field in value._meta.concrete_fields]
+        columns = [[name, normal(loaded[name], depth + 1)] for name in names if name in loaded]
+        return [f"<{value._meta.label}>", normal(value.pk, depth + 1), *columns]
+    if isinstance(value, QuerySet):
+        return ["<queryset>", *[normal(item, depth + 1) for item in value]]
+    if isinstance(value, Manager):
+        return ["<manager>", *[normal(item, depth + 1) for item in value.all()]]
+    if isinstance(value, HttpResponseBase):
+        content = b"".join(value.streaming_content) if value.streaming else value.content
+        return ["<response>", value.status_code, content.decode("utf-8", "replace")]
+    if isinstance(value, tuple):
+        return [f"<{kind.__name__}>", *[normal(item, depth + 1) for item in value]]
+    if isinstance(value, BaseException):
+        return [f"<{kind.__name__}>", str(value)]
+    if isinstance(value, Iterator):
+        return ["<iterator>", *[normal(item, depth + 1) for item in value]]
+    if isinstance(value, Promise):
+        return str(value)
+    shown = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return f"<{kind.__name__}> {shown}"
+
+
+# --- in the parent ------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """Runs variants in forked children, a few at a time."""
+
+    def __init__(self, sample, jobs, timeout):
+        self.sample = sample
+        self.jobs = jobs
+        self.timeout = timeout
+        self.waiting = {}
+        self.results = {}
+
+    def run(self, key, files, check):
+        while len(self.waiting) >= self.jobs:
+            self.collect()
+        project = tempfile.mkdtemp(prefix="ormend-case-")
+        shutil.copytree(self.sample, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        for path, text in files.items():
+            target = pathlib.Path(project, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            # A package needs no `__init__.py` fence of its own.
+            if target.suffix == ".py" and target.parent != pathlib.Path(project):
+                init = target.parent / "__init__.py"
+                if not init.exists() and not (target.parent / "templates").exists():
+                    init.touch()
+        read, write = os.pipe()
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.close(read)
+                null = os.open(os.devnull, os.O_RDWR)
+                for stream in (0, 1, 2):
+                    os.dup2(null, stream)
+                try:
+                    result = observe(project, check)
+                except BaseException:
+                    result = {"broken": traceback.format_exc()}
+                with os.fdopen(write, "wb") as pipe:
+                    pickle.dump(result, pipe)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(write)
+        self.waiting[read] = (key, child, project, time.monotonic() + self.timeout, bytearray())
+
+    def collect(self):
+        """Read from the children until one of them is done."""
+        while self.waiting:
+            ready, _, _ = select.select(list(self.waiting), [], [], 0.5)
+            done = False
+            for pipe in ready:
+                chunk = os.read(pipe, 1 << 20)
+                if chunk:
+                    self.waiting[pipe][4].extend(chunk)
+                else:
+                    self.finish(pipe, None)
+                    done = True
+            for pipe, entry in list(self.waiting.items()):
+                if time.monotonic() > entry[3]:
+                    os.kill(entry[1], signal.SIGKILL)
+                    self.finish(pipe, f"it did not finish within {self.timeout} s")
+                    done = True
+            if done:
+                return
+
+    def finish(self, pipe, problem):
+        key, child, project, _, data = self.waiting.pop(pipe)
+        os.close(pipe)
+        os.waitpid(child, 0)
+        shutil.rmtree(project, ignore_errors=True)
+        if problem is None and not data:
+            problem = "the process died"
+        self.results[key] = {"broken": problem} if problem else pickle.loads(bytes(data))
+
+    def wait(self):
+        while self.waiting:
+            self.collect()
+        return self.results
+
+
+OBSERVED = ("value", "exception", "rows", "log", "mail", "signals")
+
+
+def differences(before, other):
+    return [name for name in OBSERVED if before[name] != other[name]]
+
+
+def explain(before, other, names):
+    parts = []
+    for name in names:
+        texts = [json.dumps(side[name], indent=1, default=str).splitlines() for side in (before, other)]
+        diff = difflib.unified_diff(*texts, "before", "now", lineterm="", n=2)
+        parts.append(f"{name}:\n" + "\n".join("    " + line for line in diff))
+    return "\n".join(parts)
+
+
+def listed(result):
+    return "\n".join(f"    {sql[:300]}" for sql, _ in result["statements"])
+
+
+def judge(case, role, before, now):
+    """What is wrong with a variant, or None."""
+    if "broken" in now:
+        return now["broken"]
+    changed = differences(before, now)
+    had, has = len(before["statements"]), len(now["statements"])
+    if role == "naive":
+        if changed or has > had:
+            return None
+        return f"it behaves as `before` does ({had} queries, now {has}), so it proves nothing"
+    if changed:
+        return "behaviour differs in " + ", ".join(changed) + "\n" + explain(before, now, changed)
+    if has > had:
+        return f"{has} queries instead of {had}\n{listed(now)}"
+    if before["exception"] or has < had:
+        return None
+    if case.codemod not in SAME_COUNT:
+        return f"no fewer queries: {had}\n{listed(now)}"
+    if before["statements"] == now["statements"]:
+        return f"the same {had} queries\n{listed(now)}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pages", nargs="+")
+    parser.add_argument("--only", help="only cases whose title holds this text")
+    parser.add_argument("--sample", default=ROOT / "codemods" / "sample", type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
+    parser.add_argument("--timeout", type=float, default=60)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also name the cases that pass, with query counts")
+    options = parser.parse_args()
+
+    import django
+
+    preload()
+    cases = [case for page in options.pages for case in parse(page)]
+    if options.only:
+        cases = [case for case in cases if options.only.lower() in case.title.lower()]
+    runner = Runner(options.sample, options.jobs, options.timeout)
+    for number, case in enumerate(cases):
+        roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
+        if not case.check or "before" not in roles or case.problems:
+            continue
+        if case.variants.get("unsafe") and case.variants.get("unsafe") == case.variants.get("naive"):
+            roles.remove("unsafe")
+        for role in roles:
+            files = {**case.files, **case.variants["before"], **case.variants[role]}
+            runner.run((number, role), files, case.check)
+    results = runner.wait()
+
+    failures, executed, unproven = [], 0, 0
+
+    def fail(case, role, message):
+        failures.append(
+            {"page": case.page, "line": case.line, "title": case.title, "variant": role, "message": message}
+        )
+
+    for number, case in enumerate(cases):
+        for problem in case.problems:
+            fail(case, "form", problem)
+        before = results.get((number, "before"))
+        if before is None:
+            unproven += 1
+            continue
+        executed += 1
+        if "broken" in before:
+            fail(case, "before", before["broken"])
+            continue
+        if before["fault"]:
+            fail(case, "before", f"the check itself is wrong: {': '.join(before['exception'])}")
+            continue
+        for role in ("after", "unsafe", "naive"):
+            now = results.get((number, role))
+            if now is None:
+                continue
+            problem = judge(case, role, before, now)
+            if problem:
+                fail(case, role, problem)
+            elif options.verbose and not options.json:
+                counts = f"{len(before['statements'])} -> {len(now['statements'])} queries"
+                print(f"ok {case.page}:{case.line}: {case.title} [{role}] {counts}")
+
+    if options.json:
+        print(json.dumps({"django": django.__version__, "cases": len(cases), "executed": executed, "failures": failures}))
+    else:
+        for failure in failures:
+            print("{page}:{line}: {title} [{variant}] {message}".format(**failure))
+        print(
+            f"Django {django.__version__}: {len(cases)} cases, {executed} executed, "
+            f"{unproven} without a check, {len(failures)} failures"
+        )
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

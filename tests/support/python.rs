@@ -1,0 +1,104 @@
+//! Python for the tests: CPython itself, and environments with Django that the tests make under `target/`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The Django versions that are supported.
+pub const VERSIONS: [&str; 3] = ["4.2", "5.2", "6.0"];
+
+/// The interpreter of the machine: `ORMEND_TEST_PYTHON`, or `python3`. It must be 3.11 or newer.
+pub fn system() -> String {
+    std::env::var("ORMEND_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// Where the tests keep what they download or make: `target/NAME`.
+pub fn target(name: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| super::root().join("target"), PathBuf::from);
+    let folder = target.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The Python of an environment with this version of Django, made on first use.
+pub fn django(version: &str) -> PathBuf {
+    let home = target("ormend-venvs");
+    let folder = home.join(version);
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    // Tests run in parallel, in one process and in several; the lock is released when `lock` is dropped.
+    let lock = File::create(home.join(format!("{version}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let ready = folder.join("ready");
+    if ready.is_file() {
+        return python;
+    }
+    let _ = fs::remove_dir_all(&folder);
+    must(Command::new(system()).args(["-m", "venv"]).arg(&folder), "python3 -m venv");
+    // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
+    must(
+        Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--ignore-requires-python",
+            ])
+            .arg(format!("django~={version}.0")),
+        "installing Django (is the package registry within reach?)",
+    );
+    fs::write(ready, "").unwrap();
+    python
+}
+
+/// Download a wheel by exact version into `target/ormend-projects`, once, and say where it is.
+pub fn wheel(name: &str, version: &str) -> PathBuf {
+    let home = target("ormend-projects");
+    let folder = home.join(format!("{name}-{version}"));
+    let lock = File::create(home.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let find = || {
+        let entries = fs::read_dir(&folder).ok()?;
+        entries.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|e| e == "whl"))
+    };
+    if let Some(wheel) = find() {
+        return wheel;
+    }
+    let partial = home.join(format!("{name}-{version}.partial"));
+    let _ = fs::remove_dir_all(&partial);
+    must(
+        Command::new(system())
+            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["--ignore-requires-python", "--only-binary=:all:", "--dest"])
+            .arg(&partial)
+            .arg(format!("{name}=={version}")),
+        &format!("downloading {name} {version} (is the package registry within reach?)"),
+    );
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&partial, &folder).unwrap();
+    find().unwrap_or_else(|| panic!("pip left no wheel in {}", folder.display()))
+}
+
+/// Compare two trees with CPython: every file of `after` parses if its counterpart in `before` does, and no
+/// comment is lost. The answer is one line a problem.
+pub fn compare_trees(before: &Path, after: &Path) -> Vec<String> {
+    let script = super::root().join("tests/support/compare_trees.py");
+    let output = Command::new(system()).arg(script).arg(before).arg(after).output().expect("python3 runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "compare_trees.py failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Run a command that has to succeed.
+pub fn must(command: &mut Command, what: &str) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{what}: {command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{what} failed: {command:?}\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
