@@ -1,6 +1,18 @@
 //! The codemods, in the order in which they are listed and tried.
 
+mod bulk_create;
+mod exists;
+mod f_expression;
+mod select_related;
+mod values_list;
+
 use ormend_engine::codemod::Rule;
 
 /// Every codemod.
-pub const ALL: &[&dyn Rule] = &[];
+pub const ALL: &[&dyn Rule] = &[
+    &select_related::SelectRelated,
+    &bulk_create::BulkCreate,
+    &f_expression::FExpression,
+    &values_list::ValuesList,
+    &exists::Exists,
+];

@@ -95,7 +95,24 @@ hazards! {
     /// Validation sees an expression instead of a number.
     ValidationSkipped, Blocking, "`{}` validates the number that would become an expression";
 
+    /// Something may change the row between its load and its save.
+    StaleValue, Blocking, "`{}` may change the row between its load and its save";
+    /// `save()` is still called, and what runs during it would see an expression.
+    SaveSeesExpression, OptIn, "`{}` runs during save() and would see an expression instead of a number";
+    /// Two variables may hold one row.
+    SameRow, OptIn, "{} may be one row, where the later save() undoes the earlier";
+    /// `save()` would update a row that exists already.
+    ExistingRow, Blocking, "`{}` may be a row that exists, which save() would update";
+    /// A mutable object that the loop changes is given to every row.
+    SharedValue, Blocking, "`{}` is changed while the loop runs, and every row would get its last state";
+    /// The instance or queryset may belong to another database.
+    OtherDatabase, Blocking, "`{}` may come from another database than the default one";
+    /// A transaction ends inside the loop.
+    TransactionInside, Blocking, "`{}` ends a transaction inside the loop";
+
     // Life of a queryset.
+    /// The rows may have been loaded by whoever made the queryset.
+    MayBeLoaded, Blocking, "the rows of `{}` may be loaded already, so the rewrite could add a query";
     /// The same queryset object is evaluated elsewhere, so its result cache already saves the query.
     ResultCacheUsed, Blocking, "the rows of this queryset are used here as well, so the rewrite would add a query";
     /// The queryset object leaves the function.
@@ -106,8 +123,8 @@ hazards! {
     QuerySetShape, Blocking, "the rewrite means something else on a queryset after `{}`";
     /// `only()` or `defer()` leaves out a column that the rewrite needs.
     DeferredColumns, Blocking, "`{}` leaves out columns that the rewrite would need";
-    /// `select_for_update()` with a nullable join is refused by PostgreSQL.
-    LockedRows, Blocking, "select_for_update() cannot lock the nullable side of the join to `{}`";
+    /// `select_for_update()` locks joined rows too, and PostgreSQL refuses it on a nullable join.
+    LockedRows, Blocking, "select_for_update() would also lock, or fail to lock, the rows joined for `{}`";
     /// A bare `select_related()` would be replaced.
     BareSelectRelated, Blocking, "select_related() without names is already called here";
     /// Raw SQL with unqualified columns may become ambiguous after a join.

@@ -1,12 +1,19 @@
-//! The contract of a codemod. A codemod implements [`Codemod`]; the driver runs its stages in order, so that
-//! none can be skipped: find, hazards, rewrite.
+//! The contract of a codemod. A codemod implements [`Codemod`]; one driver runs its stages in order, so that none
+//! can be skipped: find, hazards, rewrite. The engine derives the outcome from the hazards.
 
+mod context;
 mod finding;
+pub mod guards;
 mod hazard;
+mod options;
 
 pub use crate::text::{FileId, Site};
+pub use context::Context;
 pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Related};
 pub use hazard::{Hazard, HazardKind, Weight};
+pub use options::Options;
+
+use crate::python::{Kind, Node};
 
 /// A group of codemods, selectable by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +58,98 @@ pub struct Meta {
     pub hazards: &'static [HazardKind],
 }
 
+/// What a finding says, apart from its hazards and its fix.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The place: the loop, the call, the comprehension.
+    pub site: Site,
+    /// Imperative, with code in backticks.
+    pub message: String,
+    /// Other places.
+    pub related: Vec<Related>,
+    /// What it costs now and after.
+    pub queries: Queries,
+}
+
+/// A codemod, in stages. Every stage gets what the one before it has made.
+pub trait Codemod: Sync {
+    /// What the pattern matcher binds.
+    type Match<'a>;
+
+    /// What is known of it without running it.
+    fn meta(&self) -> Meta;
+
+    /// The kinds of node that [`find`](Codemod::find) is shown.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// The pattern matcher: is `node` the shape, with these types? Nodes come in order of position; each finding
+    /// must be found at exactly one node.
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Self::Match<'a>>;
+
+    /// What could make the rewrite change behaviour here.
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>, out: &mut Vec<Hazard>);
+
+    /// What to say.
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>) -> Description;
+
+    /// The transformation; an error is the hazard that stands in its way.
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>) -> Result<Fix, Hazard>;
+}
+
 /// The object-safe face of a codemod, which the driver uses.
 pub trait Rule: Sync {
     /// What is known of it.
     fn meta(&self) -> Meta;
+
+    /// The kinds of node it wants to see.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// All stages for one node.
+    fn run(&self, cx: &Context<'_>, node: Node<'_>) -> Option<Finding>;
+}
+
+impl<T: Codemod> Rule for T {
+    fn meta(&self) -> Meta {
+        Codemod::meta(self)
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        Codemod::kinds(self)
+    }
+
+    fn run(&self, cx: &Context<'_>, node: Node<'_>) -> Option<Finding> {
+        // One lifetime for the file and the frame: `node` belongs to `cx`.
+        let node = cx.node(node.id());
+        let found = self.find(cx, node)?;
+        let mut hazards = Vec::new();
+        self.hazards(cx, &found, &mut hazards);
+        let mut unique: Vec<Hazard> = Vec::new();
+        for hazard in hazards {
+            if !unique.contains(&hazard) {
+                unique.push(hazard);
+            }
+        }
+        unique.sort_by_key(|h| (h.kind, h.site));
+        let fix = if Outcome::of(&unique) == Outcome::Withheld {
+            None
+        } else {
+            match self.rewrite(cx, &found) {
+                Ok(fix) => Some(fix),
+                Err(hazard) => {
+                    unique.push(hazard);
+                    None
+                }
+            }
+        };
+        let Description { site, message, related, queries } = self.describe(cx, &found);
+        Some(Finding {
+            codemod: Codemod::meta(self).name,
+            site,
+            message,
+            related,
+            queries,
+            hazards: unique,
+            fix,
+        })
+    }
 }

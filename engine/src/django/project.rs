@@ -1,8 +1,9 @@
 //! The index of a whole project.
 
 use super::{Model, ModelId, Receiver, Signal};
-use crate::python::{ClassId, Program};
-use crate::text::{Site, Source};
+use crate::python::{ClassId, KNOWN_ROOT, Program};
+use crate::text::{FileId, Site, Source};
+use rustc_hash::FxHashMap;
 
 /// What the settings modules say. Where several disagree, the more cautious reading.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,21 @@ impl Project {
     /// among them.
     pub fn build(sources: Vec<Source>) -> Project {
         Project { program: Program::build(sources), ..Project::default() }
+    }
+
+    /// The same project with other texts for some files.
+    pub fn with_texts(&self, texts: FxHashMap<FileId, String>) -> Project {
+        let sources = self.program.files().iter().enumerate().filter_map(|(i, file)| {
+            let source = &file.source;
+            if source.path().starts_with(KNOWN_ROOT) {
+                return None;
+            }
+            Some(match texts.get(&FileId(i as u32)).and_then(|text| source.encode(text)) {
+                Some(bytes) => Source::new(source.path(), bytes),
+                None => source.clone(),
+            })
+        });
+        Project::build(sources.collect())
     }
 
     /// The Python side.

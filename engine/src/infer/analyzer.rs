@@ -65,11 +65,7 @@ const SHARDS: usize = 64;
 impl<'p> Analyzer<'p> {
     /// An analyzer of `project`.
     pub fn new(project: &'p Project) -> Analyzer<'p> {
-        Analyzer {
-            project,
-            memo: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            outside: Mutex::default(),
-        }
+        Analyzer { project, memo: (0..SHARDS).map(|_| Mutex::default()).collect(), outside: Mutex::default() }
     }
 
     /// The project.
@@ -176,11 +172,9 @@ impl<'p> Analyzer<'p> {
         let inherits = |names: &[&str]| names.iter().any(|n| self.project.program().inherits(class, n));
         if inherits(super::external::QUERYSET_CLASSES) {
             return match self.only_user_of(class) {
-                Some((model, _)) => Type::QuerySet(Arc::new(QuerySet::new(
-                    model,
-                    QuerySetClass::Custom(class),
-                    ValueId(0),
-                ))),
+                Some((model, _)) => {
+                    Type::QuerySet(Arc::new(QuerySet::new(model, QuerySetClass::Custom(class), ValueId(0))))
+                }
                 None => Type::Object(class),
             };
         }
@@ -217,7 +211,12 @@ impl<'p> Analyzer<'p> {
     }
 
     /// The summary of a call of `function` with `arguments` (one a parameter, already abstracted).
-    pub(super) fn summary(&self, function: FunctionId, arguments: Vec<Type>, stack: &mut Stack) -> Option<Arc<Summary>> {
+    pub(super) fn summary(
+        &self,
+        function: FunctionId,
+        arguments: Vec<Type>,
+        stack: &mut Stack,
+    ) -> Option<Arc<Summary>> {
         if let Some(depth) = stack.functions.iter().position(|f| *f == function) {
             stack.cut = stack.cut.min(depth);
             return Some(Arc::new(Summary { cost: 1, ..Summary::default() }));
@@ -266,7 +265,8 @@ impl<'p> Analyzer<'p> {
         stack.outside.pop();
         let complete = stack.cut == usize::MAX;
         stack.cut = stack.cut.min(outer_cut);
-        let summary = Arc::new(Summary { returns: facts.returns, events: Vec::new(), values: facts.values, cost });
+        let summary =
+            Arc::new(Summary { returns: facts.returns, events: Vec::new(), values: facts.values, cost });
         if complete {
             self.outside.lock().unwrap_or_else(PoisonError::into_inner).insert(key, summary.clone());
         }
@@ -311,7 +311,8 @@ fn summarize(facts: Facts, cost: u32, is_generator: bool) -> Summary {
 
 fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
     values.get(value.0 as usize).is_some_and(|v| {
-        matches!(v.origin, Origin::Parameter(_)) || v.alternatives.iter().any(|a| is_parameter_value(values, *a))
+        matches!(v.origin, Origin::Parameter(_))
+            || v.alternatives.iter().any(|a| is_parameter_value(values, *a))
     })
 }
 
@@ -332,7 +333,8 @@ fn derives_from_parameter(values: &[super::facts::Value], value: ValueId) -> boo
     while let Some(id) = next {
         steps += 1;
         let Some(value) = values.get(id.0 as usize) else { return false };
-        if matches!(value.origin, Origin::Parameter(_)) || value.alternatives.iter().any(|a| is_parameter_value(values, *a))
+        if matches!(value.origin, Origin::Parameter(_))
+            || value.alternatives.iter().any(|a| is_parameter_value(values, *a))
         {
             return true;
         }

@@ -36,7 +36,10 @@ impl<'a> Frame<'a, '_> {
                     self.call_key(args, &Type::list(ty.clone()));
                     ty
                 } else {
-                    args.iter().filter(|a| a.name.is_none()).map(|a| a.ty.clone()).fold(Type::Never, Type::join)
+                    args.iter()
+                        .filter(|a| a.name.is_none())
+                        .map(|a| a.ty.clone())
+                        .fold(Type::Never, Type::join)
                 }
             }
             "sum" => {
@@ -84,7 +87,8 @@ impl<'a> Frame<'a, '_> {
                 Type::iterator(Type::Tuple(vec![key, Type::iterator(ty)].into()))
             }
             "map" => {
-                let items: Vec<Type> = args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
+                let items: Vec<Type> =
+                    args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
                 let ty = first.map_or(Type::Unknown, |f| self.call_with(f, &items));
                 Type::iterator(ty)
             }
@@ -127,7 +131,12 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::Dict(Arc::new((Type::Unknown, Type::Unknown)))
             }
-            "str" | "repr" | "format" | "ascii" | "django.utils.encoding.force_str" | "django.utils.html.escape"
+            "str"
+            | "repr"
+            | "format"
+            | "ascii"
+            | "django.utils.encoding.force_str"
+            | "django.utils.html.escape"
             | "django.utils.html.conditional_escape" => {
                 if let Some(arg) = first {
                     self.stringify(&arg.ty.clone(), arg.node);
@@ -188,7 +197,11 @@ impl<'a> Frame<'a, '_> {
                             path: i.path.clone(),
                             name: Name::from(name.as_str()),
                         },
-                        None => EventKind::WriteAttribute { root: i.root, path: i.path.clone(), name: Name::from("*") },
+                        None => EventKind::WriteAttribute {
+                            root: i.root,
+                            path: i.path.clone(),
+                            name: Name::from("*"),
+                        },
                     };
                     self.event(node, kind);
                 }
@@ -450,4 +463,3 @@ impl<'a> Frame<'a, '_> {
         }
     }
 }
-

@@ -5,7 +5,9 @@ use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
 use super::frame::Frame;
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
-use crate::python::{Binding, ClassId, Def, Expr, FunctionId, Member, Node, ParameterKind, arguments, parameters};
+use crate::python::{
+    Binding, ClassId, Def, Expr, FunctionId, Member, Node, ParameterKind, arguments, parameters,
+};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -81,13 +83,21 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Call what `callee` is.
-    pub(super) fn call_value(&mut self, callee: &Type, args: &[Arg<'a>], node: Node<'a>, func: Node<'a>) -> Type {
+    pub(super) fn call_value(
+        &mut self,
+        callee: &Type,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+        func: Node<'a>,
+    ) -> Type {
         match callee {
             Type::Def(Def::Function(function)) => self.call_function(*function, None, args, node),
             Type::Def(Def::Class(class)) => {
                 let class = *class;
                 let object = self.az.object_of_class(class);
-                if let Some((_, Member::Function(init, _))) = self.az.project.program().member(class, "__init__") {
+                if let Some((_, Member::Function(init, _))) =
+                    self.az.project.program().member(class, "__init__")
+                {
                     let init = *init;
                     self.call_function(init, Some(object.clone()), args, node);
                 } else {
@@ -205,9 +215,12 @@ impl<'a> Frame<'a, '_> {
                 self.call_external(&path, args, node)
             }
             Type::Str | Type::Bytes => self.str_method(name, args),
-            Type::List(_) | Type::Set(_) | Type::Dict(_) | Type::Tuple(_) | Type::Iterator(_) | Type::Never => {
-                self.container_method(owner, name, args, func)
-            }
+            Type::List(_)
+            | Type::Set(_)
+            | Type::Dict(_)
+            | Type::Tuple(_)
+            | Type::Iterator(_)
+            | Type::Never => self.container_method(owner, name, args, func),
             Type::None | Type::Bool | Type::Int | Type::Float | Type::Column(_) => {
                 if let Type::Column(crate::django::FieldKind::File) = owner {
                     self.event(node, EventKind::Outside { name: Name::from(name) });
@@ -272,7 +285,14 @@ impl<'a> Frame<'a, '_> {
         Type::Unknown
     }
 
-    fn super_method(&mut self, class: ClassId, receiver: &Type, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    fn super_method(
+        &mut self,
+        class: ClassId,
+        receiver: &Type,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
         let program = self.az.project.program();
         // The order of the receiver's own class, where it is known.
         let start = match receiver {
@@ -313,12 +333,17 @@ impl<'a> Frame<'a, '_> {
     /// methods of that name, one of Django's, or one of a library that does not know the project's tables.
     pub(super) fn call_unknown(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         self.escape_all(args, node, Escape::External);
-        if external::WRITING_METHODS.contains(&name) && !(name == "add" || name == "remove" || name == "set" || name == "clear" || name == "update") {
+        if external::WRITING_METHODS.contains(&name)
+            && !(name == "add" || name == "remove" || name == "set" || name == "clear" || name == "update")
+        {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         } else if matches!(name, "add" | "remove" | "set" | "clear" | "update") {
             // A set or dict as often as a related manager: unknown.
             self.event(node, EventKind::Write { model: None, write: Write::Other });
-        } else if matches!(name, "filter" | "exclude" | "all" | "first" | "last" | "exists" | "aggregate" | "count") {
+        } else if matches!(
+            name,
+            "filter" | "exclude" | "all" | "first" | "last" | "exists" | "aggregate" | "count"
+        ) {
             self.event(node, EventKind::Query { model: None });
         }
         let program = self.az.project.program();
@@ -336,7 +361,9 @@ impl<'a> Frame<'a, '_> {
                 let params = parameters(program.file(info.file).node(info.node));
                 let takes = params
                     .iter()
-                    .filter(|p| matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword))
+                    .filter(|p| {
+                        matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
+                    })
                     .count();
                 let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
                 spread || open || positional < takes + 1
@@ -499,11 +526,19 @@ impl<'a> Frame<'a, '_> {
                 None => match i.root {
                     Root::Value(v) => {
                         let value = self.value_at(node, t.made(v), None);
-                        Type::Instance(Instance { model: i.model, root: Root::Value(value), path: i.path.clone() })
+                        Type::Instance(Instance {
+                            model: i.model,
+                            root: Root::Value(value),
+                            path: i.path.clone(),
+                        })
                     }
                     Root::Row(_) => {
                         let value = self.value_at(node, Made::Unknown, None);
-                        Type::Instance(Instance { model: i.model, root: Root::Row(value), path: i.path.clone() })
+                        Type::Instance(Instance {
+                            model: i.model,
+                            root: Root::Row(value),
+                            path: i.path.clone(),
+                        })
                     }
                     Root::Opaque => Type::Instance(i.clone()),
                 },
@@ -717,8 +752,10 @@ impl<'a> Frame<'a, '_> {
 
     /// Call a function given as an argument with values of these types.
     pub(super) fn call_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
-        let args: Vec<Arg<'a>> =
-            values.iter().map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 }).collect();
+        let args: Vec<Arg<'a>> = values
+            .iter()
+            .map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 })
+            .collect();
         match &function.ty {
             Type::Local(id) => {
                 let def = self.scope.at(*id);
@@ -757,9 +794,9 @@ impl<'a> Frame<'a, '_> {
                 self.event(node, EventKind::Outside { name: Name::from(path) });
                 Some(EventKind::Write { model: None, write: Write::Other })
             }
-            Effect::Transaction => Some(EventKind::Transaction {
-                name: Name::from(path.rsplit('.').next().unwrap_or(path)),
-            }),
+            Effect::Transaction => {
+                Some(EventKind::Transaction { name: Name::from(path.rsplit('.').next().unwrap_or(path)) })
+            }
         };
         if let Some(kind) = kind {
             self.event(node, kind);
@@ -824,4 +861,3 @@ fn is_transparent(def: &Def) -> bool {
 pub(super) fn short(text: &str) -> &str {
     text.lines().next().unwrap_or(text)
 }
-

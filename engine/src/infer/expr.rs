@@ -17,7 +17,11 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         }
         self.nesting += 1;
-        let ty = if node.has_error() && node.kind() == Kind::Error { Type::Unknown } else { self.expr_inner(node) };
+        let ty = if node.has_error() && node.kind() == Kind::Error {
+            Type::Unknown
+        } else {
+            self.expr_inner(node)
+        };
         self.nesting -= 1;
         self.record(node, &ty);
         ty
@@ -183,7 +187,11 @@ impl<'a> Frame<'a, '_> {
                 Type::Dict(Arc::new((key, value)))
             }
             Expr::Str(node) => {
-                if node.text().trim_start_matches(['r', 'R']).starts_with(['b', 'B']) { Type::Bytes } else { Type::Str }
+                if node.text().trim_start_matches(['r', 'R']).starts_with(['b', 'B']) {
+                    Type::Bytes
+                } else {
+                    Type::Str
+                }
             }
             Expr::JoinedStr(node) => {
                 for part in node.descendants().filter(|n| n.kind() == Kind::Interpolation) {
@@ -231,7 +239,11 @@ impl<'a> Frame<'a, '_> {
             Expr::Other(other) => {
                 match other.kind() {
                     Kind::Assign | Kind::AugAssign => self.statement(other),
-                    Kind::ExprStatement | Kind::GenericType | Kind::Unknown | Kind::Pair | Kind::DictSplat => {
+                    Kind::ExprStatement
+                    | Kind::GenericType
+                    | Kind::Unknown
+                    | Kind::Pair
+                    | Kind::DictSplat => {
                         for child in other.children() {
                             self.expr(child);
                         }
@@ -432,13 +444,22 @@ impl<'a> Frame<'a, '_> {
                     match super::frame::row_type(&qs, super::types::ValueId(0)) {
                         Type::Instance(i) => {
                             let made = self.value_at(node, super::facts::Made::Loaded, None);
-                            Type::Instance(super::types::Instance::root(i.model, super::types::Root::Value(made)))
+                            Type::Instance(super::types::Instance::root(
+                                i.model,
+                                super::types::Root::Value(made),
+                            ))
                         }
                         other => other,
                     }
                 }
             }
-            Type::List(t) => if is_slice { Type::List(t.clone()) } else { (**t).clone() },
+            Type::List(t) => {
+                if is_slice {
+                    Type::List(t.clone())
+                } else {
+                    (**t).clone()
+                }
+            }
             Type::Tuple(types) => match Expr::of(index) {
                 Expr::Int(text) => {
                     text.parse::<usize>().ok().and_then(|i| types.get(i)).cloned().unwrap_or(Type::Unknown)

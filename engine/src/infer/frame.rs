@@ -242,10 +242,9 @@ impl<'a, 's> Frame<'a, 's> {
     pub fn escape(&mut self, ty: &Type, node: Node<'a>, how: Escape) {
         match ty {
             Type::QuerySet(qs) => self.use_queryset(qs, node, Use::Escape(how)),
-            Type::Instance(i) => self.event(
-                node,
-                EventKind::InstanceEscapes { root: i.root, path: i.path.clone(), how },
-            ),
+            Type::Instance(i) => {
+                self.event(node, EventKind::InstanceEscapes { root: i.root, path: i.path.clone(), how })
+            }
             Type::List(t) | Type::Set(t) | Type::Iterator(t) => {
                 let element = (**t).clone();
                 self.escape(&element, node, how);
@@ -499,7 +498,9 @@ impl<'a, 's> Frame<'a, 's> {
                 for decorator in decorators {
                     self.expr(decorator);
                 }
-                if self.scope.kind() == Kind::Module || self.az.project.program().function_at(self.file, def.id()).is_some() {
+                if self.scope.kind() == Kind::Module
+                    || self.az.project.program().function_at(self.file, def.id()).is_some()
+                {
                     return;
                 }
                 self.define_local(def);
@@ -538,10 +539,20 @@ impl<'a, 's> Frame<'a, 's> {
                 self.env = None;
             }
             Stmt::Other(other) => {
-                if other.has_error() || matches!(other.kind(), Kind::ExecStatement | Kind::Error | Kind::Unknown) {
-                    self.event(node, EventKind::UnknownCall { name: Name::from("a statement that did not parse") });
+                if other.has_error()
+                    || matches!(other.kind(), Kind::ExecStatement | Kind::Error | Kind::Unknown)
+                {
+                    self.event(
+                        node,
+                        EventKind::UnknownCall { name: Name::from("a statement that did not parse") },
+                    );
                     // Whatever it binds is not known.
-                    for name in other.descendants().filter(|n| n.kind() == Kind::Name).map(Node::text).collect::<Vec<_>>() {
+                    for name in other
+                        .descendants()
+                        .filter(|n| n.kind() == Kind::Name)
+                        .map(Node::text)
+                        .collect::<Vec<_>>()
+                    {
                         if self.lookup(name).is_some() {
                             self.bind(name, Type::Unknown);
                         }
@@ -794,10 +805,7 @@ impl<'a, 's> Frame<'a, 's> {
             let owner = related.owner.clone();
             let mut path = owner.path.clone();
             path.push(related.accessor.clone());
-            self.event(
-                node,
-                EventKind::ReadMany { root: owner.root, path, method: Name::from(method) },
-            );
+            self.event(node, EventKind::ReadMany { root: owner.root, path, method: Name::from(method) });
         } else {
             self.event(node, EventKind::Query { model: Some(qs.model) });
         }
@@ -818,7 +826,11 @@ impl<'a, 's> Frame<'a, 's> {
             Type::Bytes => Type::Int,
             Type::Union(types) => {
                 let types = types.clone();
-                types.iter().filter(|t| **t != Type::None).map(|t| self.element(t, node)).fold(Type::Never, Type::join)
+                types
+                    .iter()
+                    .filter(|t| **t != Type::None)
+                    .map(|t| self.element(t, node))
+                    .fold(Type::Never, Type::join)
             }
             Type::Never => Type::Never,
             _ => Type::Unknown,
@@ -845,9 +857,18 @@ fn is_binding(node: Node<'_>) -> bool {
     let mut child = node;
     for parent in node.ancestors() {
         match parent.kind() {
-            Kind::PatternList | Kind::TuplePattern | Kind::ListPattern | Kind::SplatPattern | Kind::Paren
-            | Kind::Tuple | Kind::List | Kind::ExprList | Kind::AsPatternTarget => child = parent,
-            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => return child.field() == Field::Left,
+            Kind::PatternList
+            | Kind::TuplePattern
+            | Kind::ListPattern
+            | Kind::SplatPattern
+            | Kind::Paren
+            | Kind::Tuple
+            | Kind::List
+            | Kind::ExprList
+            | Kind::AsPatternTarget => child = parent,
+            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
+                return child.field() == Field::Left;
+            }
             Kind::NamedExpr | Kind::FunctionDef | Kind::ClassDef => return child.field() == Field::Name,
             Kind::AsPattern => return child.field() == Field::Alias,
             Kind::ExceptHandler => return child.field() == Field::Alias,

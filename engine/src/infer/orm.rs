@@ -70,7 +70,8 @@ impl<'a> Frame<'a, '_> {
             Type::Object(class) => self.object_attribute(*class, owner, name, node),
             Type::Super(..) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Type::External(path) => {
-                if name == "user" && &**path == "django.http.HttpRequest"
+                if name == "user"
+                    && &**path == "django.http.HttpRequest"
                     && let Some(user) = self.user_model()
                 {
                     return Type::Instance(Instance::root(user, Root::Opaque));
@@ -102,7 +103,11 @@ impl<'a> Frame<'a, '_> {
             "_base_manager" => {
                 return Type::Manager(Arc::new(Manager {
                     model,
-                    class: if info.base_manager_name.is_some() { QuerySetClass::Unknown } else { QuerySetClass::Plain },
+                    class: if info.base_manager_name.is_some() {
+                        QuerySetClass::Unknown
+                    } else {
+                        QuerySetClass::Plain
+                    },
                     name: None,
                     related: None,
                     known: BTreeSet::new(),
@@ -136,7 +141,9 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         }
         match self.az.project.program().member(info.class, name) {
-            Some((_, Member::Function(..))) => Type::Bound(Arc::new(Type::ModelClass(model)), Name::from(name)),
+            Some((_, Member::Function(..))) => {
+                Type::Bound(Arc::new(Type::ModelClass(model)), Name::from(name))
+            }
             Some((owner, Member::Value(value))) => {
                 let (owner, value) = (owner, *value);
                 self.class_value(owner, value, node)
@@ -161,7 +168,15 @@ impl<'a> Frame<'a, '_> {
             Some((_, Member::Function(..))) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Some((definer, Member::Value(value))) => {
                 let (definer, value) = (definer, *value);
-                if matches!(self.az.project.program().file(self.az.project.program().class(definer).file).node(value).kind(), crate::python::Kind::None) {
+                if matches!(
+                    self.az
+                        .project
+                        .program()
+                        .file(self.az.project.program().class(definer).file)
+                        .node(value)
+                        .kind(),
+                    crate::python::Kind::None
+                ) {
                     // A default that instances override.
                     return Type::Unknown;
                 }
@@ -179,7 +194,10 @@ impl<'a> Frame<'a, '_> {
             }
             None if name == "request" => {
                 let info = self.az.project.program().class(class);
-                let is_view = info.external_bases.iter().any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"));
+                let is_view = info
+                    .external_bases
+                    .iter()
+                    .any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"));
                 if is_view { Type::External(Name::from("django.http.HttpRequest")) } else { Type::Unknown }
             }
             _ => Type::Unknown,
@@ -354,7 +372,13 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    pub(super) fn instance_method(&mut self, instance: &Instance, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    pub(super) fn instance_method(
+        &mut self,
+        instance: &Instance,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
         let info = self.az.project.model(instance.model);
         let receiver = Type::Instance(instance.clone());
         // `asave()` and `adelete()` call the plain ones.
@@ -363,7 +387,8 @@ impl<'a> Frame<'a, '_> {
             "adelete" => "delete",
             other => other,
         };
-        if let Some((_, Member::Function(function, binding))) = self.az.project.program().member(info.class, plain)
+        if let Some((_, Member::Function(function, binding))) =
+            self.az.project.program().member(info.class, plain)
             && info.field(plain).is_none()
         {
             let (function, binding) = (*function, *binding);
@@ -400,7 +425,11 @@ impl<'a> Frame<'a, '_> {
             let _ = self.call_unknown(name, args, node);
             self.event(
                 node,
-                EventKind::InstanceEscapes { root: instance.root, path: instance.path.clone(), how: Escape::External },
+                EventKind::InstanceEscapes {
+                    root: instance.root,
+                    path: instance.path.clone(),
+                    how: Escape::External,
+                },
             );
             return Type::Unknown;
         }
@@ -447,7 +476,9 @@ impl<'a> Frame<'a, '_> {
             }
             "full_clean" | "validate_unique" | "validate_constraints" | "clean_fields" => {
                 let class = self.az.project.model(instance.model).class;
-                if let Some((_, Member::Function(function, _))) = self.az.project.program().member(class, "clean") {
+                if let Some((_, Member::Function(function, _))) =
+                    self.az.project.program().member(class, "clean")
+                {
                     let function = *function;
                     self.call_function(function, Some(Type::Instance(instance.clone())), &[], node);
                 }
@@ -472,8 +503,13 @@ impl<'a> Frame<'a, '_> {
             return;
         }
         for signal in signals {
-            let receivers: Vec<_> =
-                self.az.project.receivers(model, *signal).into_iter().map(|r| (r.function, r.name.clone())).collect();
+            let receivers: Vec<_> = self
+                .az
+                .project
+                .receivers(model, *signal)
+                .into_iter()
+                .map(|r| (r.function, r.name.clone()))
+                .collect();
             for (function, name) in receivers {
                 match function {
                     Some(function) => {
@@ -627,7 +663,9 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
         owner: Node<'a>,
     ) -> Type {
-        if manager.related.is_some() && matches!(name, "add" | "remove" | "set" | "clear" | "aadd" | "aremove" | "aset" | "aclear") {
+        if manager.related.is_some()
+            && matches!(name, "add" | "remove" | "set" | "clear" | "aadd" | "aremove" | "aset" | "aclear")
+        {
             for arg in args {
                 self.escape(&arg.ty.clone(), arg.node, Escape::Store);
             }
@@ -658,7 +696,9 @@ impl<'a> Frame<'a, '_> {
         match self.manager_queryset(manager, owner) {
             Type::QuerySet(qs) => {
                 let ty = self.queryset_method(&qs, name, args, node);
-                if manager.is_many_to_many && matches!(name, "create" | "acreate" | "get_or_create" | "update_or_create") {
+                if manager.is_many_to_many
+                    && matches!(name, "create" | "acreate" | "get_or_create" | "update_or_create")
+                {
                     self.event(node, EventKind::Write { model: None, write: Write::Other });
                 }
                 ty
@@ -669,7 +709,13 @@ impl<'a> Frame<'a, '_> {
 
     // ---- querysets ----
 
-    pub(super) fn queryset_method(&mut self, qs: &Arc<QuerySet>, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    pub(super) fn queryset_method(
+        &mut self,
+        qs: &Arc<QuerySet>,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
         if let QuerySetClass::Custom(class) = qs.class
             && let Some((_, Member::Function(function, _))) = self.az.project.program().member(class, name)
         {
@@ -751,7 +797,9 @@ impl<'a> Frame<'a, '_> {
                     let value = frame.value_at(node, Made::Loaded, None);
                     Type::Instance(Instance::root(model, Root::Value(value)))
                 }
-                other => super::frame::row_type(&QuerySet { rows: other.clone(), ..(**qs).clone() }, ValueId(0)),
+                other => {
+                    super::frame::row_type(&QuerySet { rows: other.clone(), ..(**qs).clone() }, ValueId(0))
+                }
             };
             if optional { ty.optional() } else { ty }
         };
@@ -824,7 +872,9 @@ impl<'a> Frame<'a, '_> {
                     q.related = None;
                     q.traits.insert(Trait::Deferred);
                     match names {
-                        Some(names) => q.deferred.extend(names.iter().map(|n| Name::from(format!("{sign}{n}")))),
+                        Some(names) => {
+                            q.deferred.extend(names.iter().map(|n| Name::from(format!("{sign}{n}"))))
+                        }
                         None => {
                             q.traits.insert(Trait::Mysterious);
                         }
@@ -1007,7 +1057,9 @@ impl<'a> Frame<'a, '_> {
             };
             optional |= field.null;
             match (&field.relation, parts.peek()) {
-                (Some(relation), Some(_)) if matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) => {
+                (Some(relation), Some(_))
+                    if matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) =>
+                {
                     model = relation.target?;
                 }
                 (Some(_), _) => return None,
@@ -1103,7 +1155,8 @@ pub(super) fn is_queryset_method(name: &str) -> bool {
     is_chain_method(name)
         || matches!(
             name.strip_prefix('a').filter(|n| *n != "ll" && *n != "lias" && *n != "nnotate").unwrap_or(name),
-            "all" | "raw"
+            "all"
+                | "raw"
                 | "get"
                 | "first"
                 | "last"

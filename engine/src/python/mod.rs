@@ -1,6 +1,7 @@
 //! Python, no Django: parse, arena, views, scopes, imports, emit.
 
 mod ast;
+pub mod emit;
 mod imports;
 mod kind;
 mod known;
@@ -14,6 +15,7 @@ mod tests;
 mod view;
 
 pub use ast::{Ast, Node, NodeId};
+pub use emit::insert_imports;
 pub use kind::{Field, Kind};
 pub use known::{canonical, is_models_export};
 pub use modules::KNOWN_ROOT;

@@ -1,7 +1,14 @@
 //! Runs codemods over a project: scan, resolve conflicts, merge imports, apply in memory, re-parse, repeat.
 
+mod apply;
+mod scan;
+mod suppress;
+
+pub use crate::codemod::Options;
+
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;
+use crate::text::{FileId, Source};
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,36 +30,6 @@ pub struct InputFile {
     pub bytes: Vec<u8>,
     /// What is wanted of it.
     pub role: Role,
-}
-
-/// What the user has set.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Also apply fixes with opt-in hazards.
-    pub unsafe_fixes: bool,
-    /// Columns after which a line is wrapped.
-    pub line_length: usize,
-    /// `batch_size=` of bulk writes.
-    pub batch_size: u32,
-    /// The oldest Django that the project supports.
-    pub target_django: (u8, u8),
-    /// Models (`app.Model`) whose receivers may be ignored.
-    pub assume_no_signals: Vec<String>,
-    /// How many passes at most.
-    pub max_passes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            unsafe_fixes: false,
-            line_length: 88,
-            batch_size: 500,
-            target_django: (4, 2),
-            assume_no_signals: Vec::new(),
-            max_passes: 10,
-        }
-    }
 }
 
 /// Something the run has to say about a file that is not a finding.
@@ -93,12 +70,25 @@ pub struct Report {
 
 /// Scan `files` with `rules`; when `apply` is set also compute [`Report::changes`].
 pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
-    let _ = (rules, options, apply);
-    let sources = files.into_iter().map(|f| crate::text::Source::new(f.path, f.bytes)).collect();
-    Report {
-        project: Project::build(sources),
-        findings: Vec::new(),
-        changes: Vec::new(),
-        warnings: Vec::new(),
+    let mut warnings = Vec::new();
+    let scanned: Vec<FileId> = files
+        .iter()
+        .enumerate()
+        .filter(|(_, file)| file.role == Role::Scan)
+        .map(|(i, _)| FileId(i as u32))
+        .collect();
+    let sources: Vec<Source> = files.into_iter().map(|f| Source::new(f.path, f.bytes)).collect();
+    let project = Project::build(sources);
+    for &file in &scanned {
+        warnings.extend(scan::problems(&project, file));
     }
+    let found = scan::scan(&project, &scanned, rules, options);
+    warnings.extend(found.warnings);
+    let changes = if apply {
+        apply::fixpoint(&project, &scanned, rules, options, &found.findings, &mut warnings)
+    } else {
+        Vec::new()
+    };
+    warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
+    Report { project, findings: found.findings, changes, warnings }
 }

@@ -1,0 +1,49 @@
+//! Insert the rows that a loop creates with one statement a batch.
+
+use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, Meta};
+use ormend_engine::python::{Kind, Node};
+
+/// The codemod.
+pub struct BulkCreate;
+
+/// What the pattern matcher binds.
+pub struct Match<'a> {
+    node: Node<'a>,
+}
+
+impl Codemod for BulkCreate {
+    type Match<'a> = Match<'a>;
+
+    fn meta(&self) -> Meta {
+        Meta {
+            name: "bulk-create",
+            group: Group::BulkWrites,
+            summary: "Insert the rows that a loop creates with one statement a batch.",
+            docs: include_str!("README.md"),
+            hazards: &[],
+        }
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    fn find<'a>(&self, _cx: &Context<'a>, _node: Node<'a>) -> Option<Match<'a>> {
+        None
+    }
+
+    fn hazards<'a>(&self, _cx: &Context<'a>, _found: &Match<'a>, _out: &mut Vec<Hazard>) {}
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
+        Description {
+            site: cx.site(found.node),
+            message: String::new(),
+            related: Vec::new(),
+            queries: ormend_engine::codemod::Queries { before: String::new(), after: String::new() },
+        }
+    }
+
+    fn rewrite<'a>(&self, _cx: &Context<'a>, _found: &Match<'a>) -> Result<Fix, Hazard> {
+        Ok(Fix::default())
+    }
+}

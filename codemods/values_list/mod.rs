@@ -1,0 +1,49 @@
+//! Read one or a few columns instead of whole rows.
+
+use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, Meta};
+use ormend_engine::python::{Kind, Node};
+
+/// The codemod.
+pub struct ValuesList;
+
+/// What the pattern matcher binds.
+pub struct Match<'a> {
+    node: Node<'a>,
+}
+
+impl Codemod for ValuesList {
+    type Match<'a> = Match<'a>;
+
+    fn meta(&self) -> Meta {
+        Meta {
+            name: "values-list",
+            group: Group::Projection,
+            summary: "Read one or a few columns instead of whole rows.",
+            docs: include_str!("README.md"),
+            hazards: &[],
+        }
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    fn find<'a>(&self, _cx: &Context<'a>, _node: Node<'a>) -> Option<Match<'a>> {
+        None
+    }
+
+    fn hazards<'a>(&self, _cx: &Context<'a>, _found: &Match<'a>, _out: &mut Vec<Hazard>) {}
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
+        Description {
+            site: cx.site(found.node),
+            message: String::new(),
+            related: Vec::new(),
+            queries: ormend_engine::codemod::Queries { before: String::new(), after: String::new() },
+        }
+    }
+
+    fn rewrite<'a>(&self, _cx: &Context<'a>, _found: &Match<'a>) -> Result<Fix, Hazard> {
+        Ok(Fix::default())
+    }
+}

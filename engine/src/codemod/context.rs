@@ -1,0 +1,97 @@
+//! What a codemod sees of the place it looks at.
+
+use super::{FileEdit, Fix, Hazard, HazardKind, Options};
+use crate::django::{Model, ModelId, Project};
+use crate::infer::{Analyzer, Event, Facts, Type, Value, ValueId};
+use crate::python::{Node, NodeId};
+use crate::text::{Edit, FileId, Site, Source};
+
+/// One frame (a function with what is nested in it, or a module body) of one file, with its facts and the project.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// For types and facts of other frames.
+    pub analyzer: &'a Analyzer<'a>,
+    /// The whole project.
+    pub project: &'a Project,
+    /// The file.
+    pub file: FileId,
+    /// The facts of the frame.
+    pub facts: &'a Facts,
+    /// What the user has set.
+    pub options: &'a Options,
+}
+
+impl<'a> Context<'a> {
+    /// The text of the file.
+    pub fn source(&self) -> &'a Source {
+        &self.project.program().file(self.file).source
+    }
+
+    /// The root of the file.
+    pub fn root(&self) -> Node<'a> {
+        self.project.program().file(self.file).root()
+    }
+
+    /// The node of the frame: a function definition, or the module.
+    pub fn scope(&self) -> Node<'a> {
+        self.node(self.facts.scope)
+    }
+
+    /// A node of the file.
+    pub fn node(&self, id: NodeId) -> Node<'a> {
+        self.project.program().file(self.file).node(id)
+    }
+
+    /// The type of an expression of the frame.
+    pub fn type_of(&self, node: Node<'a>) -> &'a Type {
+        self.facts.type_of(node)
+    }
+
+    /// An object of the frame.
+    pub fn value(&self, id: ValueId) -> Option<&'a Value> {
+        self.facts.value(id)
+    }
+
+    /// What happens at or below `node`, in order of evaluation.
+    pub fn events_in(&self, node: Node<'a>) -> impl Iterator<Item = &'a Event> + use<'a> {
+        self.facts.events_in(node)
+    }
+
+    /// A model.
+    pub fn model(&self, id: ModelId) -> &'a Model {
+        self.project.model(id)
+    }
+
+    /// The place of a node.
+    pub fn site(&self, node: Node<'a>) -> Site {
+        Site { file: self.file, span: node.span() }
+    }
+
+    /// A hazard caused at a node of this file.
+    pub fn hazard(&self, kind: HazardKind, subject: impl Into<String>, at: Node<'a>) -> Hazard {
+        Hazard { kind, site: Some(self.site(at)), subject: subject.into() }
+    }
+
+    /// An edit of this file.
+    pub fn edit(&self, edit: Edit) -> FileEdit {
+        FileEdit { file: self.file, edit }
+    }
+
+    /// A fix of this file from its edits.
+    pub fn fix(&self, edits: Vec<Edit>) -> Fix {
+        Fix { edits: edits.into_iter().map(|e| self.edit(e)).collect(), ..Fix::default() }
+    }
+
+    /// Whether the user lets us take it that this model has no receivers.
+    pub fn assumes_no_signals(&self, model: ModelId) -> bool {
+        let label = self.model(model).label();
+        self.options.assume_no_signals.iter().any(|l| l.eq_ignore_ascii_case(&label))
+    }
+}
+
+impl Hazard {
+    /// A hazard at a known place.
+    pub fn at(kind: HazardKind, subject: impl Into<String>, site: Site) -> Hazard {
+        Hazard { kind, site: Some(site), subject: subject.into() }
+    }
+}

@@ -1,0 +1,1 @@
+//! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.

@@ -1,0 +1,202 @@
+//! Applies fixes in memory until nothing applies any more.
+//!
+//! A pass takes the applicable findings in order and drops what conflicts with one taken before; the loser is
+//! looked at again in the next pass. A file that no longer parses, comes back to an earlier text, or is still
+//! changing after the last pass is given back as it was, and that is reported as our mistake.
+
+use super::scan::scan;
+use super::{Change, Warning};
+use crate::codemod::{Finding, Fix, ImportRequest, Options, Outcome, Rule};
+use crate::django::Project;
+use crate::python::{insert_imports, parse};
+use crate::text::{Edit, FileId, Site, Span, apply};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+#[derive(Default)]
+struct Progress {
+    text: String,
+    fixes: usize,
+    seen: FxHashSet<u64>,
+    given_up: bool,
+}
+
+/// The files that the fixes change.
+pub(super) fn fixpoint(
+    project: &Project,
+    scanned: &[FileId],
+    rules: &[&dyn Rule],
+    options: &Options,
+    findings: &[Finding],
+    warnings: &mut Vec<Warning>,
+) -> Vec<Change> {
+    let mut progress: BTreeMap<FileId, Progress> = BTreeMap::new();
+    let mut current: Option<Project> = None;
+    let mut findings: Vec<Finding> = findings.to_vec();
+    for pass in 0..=options.max_passes {
+        let now = current.as_ref().unwrap_or(project);
+        let mut changed = one_pass(now, &findings, options, &mut progress, project, warnings);
+        changed.retain(|file| scanned.contains(file));
+        if changed.is_empty() {
+            break;
+        }
+        if pass == options.max_passes {
+            for file in changed {
+                give_up(project, file, &mut progress, warnings, "the fixes do not settle");
+            }
+            break;
+        }
+        let next = project.with_texts(
+            progress.iter().filter(|(_, p)| !p.given_up).map(|(file, p)| (*file, p.text.clone())).collect(),
+        );
+        findings = scan(&next, &changed, rules, options).findings;
+        current = Some(next);
+    }
+    let mut changes: Vec<Change> = progress
+        .into_iter()
+        .filter(|(_, p)| !p.given_up && p.fixes > 0)
+        .filter_map(|(file, p)| {
+            let source = &project.program().file(file).source;
+            let before = source.encode(source.text())?;
+            match source.encode(&p.text) {
+                Some(after) => Some(Change { path: source.path().to_owned(), before, after, fixes: p.fixes }),
+                None => {
+                    warnings.push(Warning {
+                        path: source.path().to_owned(),
+                        line: None,
+                        message:
+                            "the fixed text cannot be written in the file's encoding, so nothing was changed"
+                                .to_owned(),
+                    });
+                    None
+                }
+            }
+        })
+        .collect();
+    changes.sort_by(|a, b| a.path.cmp(&b.path));
+    changes
+}
+
+/// Apply what can be applied together; the files that changed.
+fn one_pass(
+    project: &Project,
+    findings: &[Finding],
+    options: &Options,
+    progress: &mut BTreeMap<FileId, Progress>,
+    original: &Project,
+    warnings: &mut Vec<Warning>,
+) -> Vec<FileId> {
+    let wanted = |f: &&Finding| match f.outcome() {
+        Outcome::Safe => true,
+        Outcome::Unsafe => options.unsafe_fixes,
+        Outcome::Withheld => false,
+    };
+    let mut taken: Vec<&Fix> = Vec::new();
+    for finding in findings.iter().filter(wanted) {
+        if let Some(fix) = &finding.fix
+            && !taken.iter().any(|other| conflict(fix, other))
+        {
+            taken.push(fix);
+        }
+    }
+    let mut edits: FxHashMap<FileId, Vec<Edit>> = FxHashMap::default();
+    let mut imports: FxHashMap<FileId, Vec<ImportRequest>> = FxHashMap::default();
+    let mut fixes: FxHashMap<FileId, usize> = FxHashMap::default();
+    for fix in taken {
+        for edit in &fix.edits {
+            edits.entry(edit.file).or_default().push(edit.edit.clone());
+        }
+        for request in &fix.imports {
+            imports.entry(request.file).or_default().push(request.clone());
+        }
+        if let Some(first) = fix.edits.first() {
+            *fixes.entry(first.file).or_default() += 1;
+        }
+    }
+    let mut changed = Vec::new();
+    let mut files: Vec<FileId> = edits.keys().copied().collect();
+    files.sort();
+    for file in files {
+        let parsed = project.program().file(file);
+        let mut all = edits.remove(&file).unwrap_or_default();
+        if let Some(requests) = imports.remove(&file) {
+            all.extend(insert_imports(
+                parsed,
+                &requests.iter().map(|r| (r.module.as_str(), r.name.as_str())).collect::<Vec<_>>(),
+            ));
+        }
+        let entry = progress.entry(file).or_insert_with(|| Progress {
+            text: parsed.source.text().to_owned(),
+            seen: FxHashSet::from_iter([hash(parsed.source.text())]),
+            ..Progress::default()
+        });
+        if entry.given_up {
+            continue;
+        }
+        let reason = match apply(parsed.source.text(), &all) {
+            None => Some("two fixes overlap"),
+            Some(text) if has_new_error(parsed.root().has_error(), &text) => Some("a fix does not parse"),
+            Some(text) if !entry.seen.insert(hash(&text)) => Some("the fixes undo each other"),
+            Some(text) => {
+                entry.text = text;
+                entry.fixes += fixes.get(&file).copied().unwrap_or(0);
+                changed.push(file);
+                None
+            }
+        };
+        if let Some(reason) = reason {
+            give_up(original, file, progress, warnings, reason);
+        }
+    }
+    changed
+}
+
+fn give_up(
+    project: &Project,
+    file: FileId,
+    progress: &mut BTreeMap<FileId, Progress>,
+    warnings: &mut Vec<Warning>,
+    reason: &str,
+) {
+    if let Some(entry) = progress.get_mut(&file) {
+        entry.given_up = true;
+    }
+    warnings.push(Warning {
+        path: project.program().file(file).source.path().to_owned(),
+        line: None,
+        message: format!("internal error: {reason}; the file was left as it was, please report this"),
+    });
+}
+
+/// Whether one fix writes what the other wrote or read.
+fn conflict(a: &Fix, b: &Fix) -> bool {
+    let writes = |fix: &Fix| -> Vec<Site> {
+        fix.edits.iter().map(|e| Site { file: e.file, span: e.edit.span }).collect()
+    };
+    let touch = |x: &Site, y: &Site| {
+        x.file == y.file
+            && (x.span.overlaps(y.span)
+                || x.span == y.span
+                || (x.span.is_empty() && inside(x.span.start, y.span))
+                || (y.span.is_empty() && inside(y.span.start, x.span)))
+    };
+    let (a_writes, b_writes) = (writes(a), writes(b));
+    a_writes.iter().any(|x| b_writes.iter().any(|y| touch(x, y)))
+        || a.reads.iter().any(|x| b_writes.iter().any(|y| touch(x, y)))
+        || b.reads.iter().any(|x| a_writes.iter().any(|y| touch(x, y)))
+}
+
+fn inside(offset: u32, span: Span) -> bool {
+    span.start <= offset && offset <= span.end
+}
+
+fn has_new_error(had_error: bool, text: &str) -> bool {
+    !had_error && parse(text).root(text).has_error()
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    text.hash(&mut hasher);
+    hasher.finish()
+}

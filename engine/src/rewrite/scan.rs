@@ -1,0 +1,119 @@
+//! Shows every node of every frame to the codemods that asked for its kind.
+
+use super::{Warning, suppress};
+use crate::codemod::{Context, Finding, Options, Rule};
+use crate::django::Project;
+use crate::infer::{Analyzer, Facts};
+use crate::python::{Kind, Node, NodeId};
+use crate::text::FileId;
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+/// What a scan gives.
+pub(super) struct Scanned {
+    /// By file path and position; suppressed ones left out.
+    pub findings: Vec<Finding>,
+    /// Suppressions that suppress nothing.
+    pub warnings: Vec<Warning>,
+}
+
+/// Why a file, or a part of it, cannot be looked at.
+pub(super) fn problems(project: &Project, file: FileId) -> Vec<Warning> {
+    let file = project.program().file(file);
+    let path = file.source.path().to_owned();
+    if let Some(problem) = file.source.problem() {
+        return vec![Warning { path, line: None, message: problem.to_owned() }];
+    }
+    if file.ast.is_too_deep() {
+        let message = "nested too deeply to be looked at".to_owned();
+        return vec![Warning { path, line: None, message }];
+    }
+    if file.ast.is_empty() || !file.root().has_error() {
+        return Vec::new();
+    }
+    let first = file
+        .root()
+        .descendants()
+        .filter(|n| n.has_error())
+        .find(|n| n.kind() == Kind::Error || !n.all_children().any(|c| c.has_error()));
+    let line = first.map(|n| file.source.line_column(n.span().start).line);
+    let message = "this statement did not parse and is left alone".to_owned();
+    vec![Warning { path, line, message }]
+}
+
+/// Run `rules` over `files`.
+pub(super) fn scan(project: &Project, files: &[FileId], rules: &[&dyn Rule], options: &Options) -> Scanned {
+    let analyzer = Analyzer::new(project);
+    let mut per_file: Vec<(FileId, Vec<Finding>, Vec<Warning>)> = files
+        .par_iter()
+        .map(|&file| {
+            let (findings, warnings) = scan_file(&analyzer, file, rules, options);
+            (file, findings, warnings)
+        })
+        .collect();
+    per_file.sort_by(|a, b| {
+        let path = |f: FileId| project.program().file(f).source.path();
+        path(a.0).cmp(path(b.0))
+    });
+    let mut out = Scanned { findings: Vec::new(), warnings: Vec::new() };
+    for (_, findings, warnings) in per_file {
+        out.findings.extend(findings);
+        out.warnings.extend(warnings);
+    }
+    out
+}
+
+fn scan_file(
+    analyzer: &Analyzer<'_>,
+    file: FileId,
+    rules: &[&dyn Rule],
+    options: &Options,
+) -> (Vec<Finding>, Vec<Warning>) {
+    let project = analyzer.project();
+    let parsed = project.program().file(file);
+    let suppressions = suppress::Suppressions::of(parsed);
+    if suppressions.whole_file {
+        return (Vec::new(), Vec::new());
+    }
+    let mut by_kind: FxHashMap<Kind, Vec<usize>> = FxHashMap::default();
+    for (i, rule) in rules.iter().enumerate() {
+        for kind in rule.kinds() {
+            by_kind.entry(*kind).or_default().push(i);
+        }
+    }
+    let mut findings = Vec::new();
+    for facts in analyzer.frames(file) {
+        let cx = Context { analyzer, project, file, facts: &facts, options };
+        for node in nodes_of_frame(&cx, &facts) {
+            let Some(interested) = by_kind.get(&node.kind()) else { continue };
+            if node.has_error() {
+                continue;
+            }
+            for rule in interested.iter().filter_map(|i| rules.get(*i)) {
+                findings.extend(rule.run(&cx, node));
+            }
+        }
+    }
+    findings.sort_by_key(|f| (f.site.span, f.codemod));
+    let path = parsed.source.path();
+    suppressions.filter(findings, &parsed.source, path)
+}
+
+/// The nodes that belong to a frame: not those of functions and methods that are frames of their own.
+fn nodes_of_frame<'a>(cx: &Context<'a>, facts: &Facts) -> Vec<Node<'a>> {
+    let scope = cx.node(facts.scope);
+    let end = scope.subtree_end();
+    let mut out = Vec::new();
+    let mut next = scope.id().0 + 1;
+    while next < end.0 {
+        let node = scope.at(NodeId(next));
+        if node.kind() == Kind::FunctionDef && cx.project.program().function_at(cx.file, node.id()).is_some()
+        {
+            next = node.subtree_end().0;
+            continue;
+        }
+        out.push(node);
+        next += 1;
+    }
+    out
+}
