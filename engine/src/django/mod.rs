@@ -1,9 +1,19 @@
 //! The project as Django sees it, read-only: models, relations, managers, signals, settings.
 
+mod apps;
+mod builder;
+mod fields;
+mod managers;
 mod model;
 mod project;
+mod settings;
 mod signals;
+mod stubs;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation};
-pub use project::{Project, Settings};
+pub use project::Project;
+pub use settings::Settings;
 pub use signals::{Receiver, Signal};

@@ -1,24 +1,11 @@
 //! The index of a whole project.
 
-use super::{Model, ModelId, Receiver, Signal};
-use crate::python::{ClassId, KNOWN_ROOT, Program};
+use super::{
+    Manager, Model, ModelId, Receiver, Settings, Signal, builder, managers, settings, signals, stubs,
+};
+use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Program};
 use crate::text::{FileId, Site, Source};
 use rustc_hash::FxHashMap;
-
-/// What the settings modules say. Where several disagree, the more cautious reading.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// INSTALLED_APPS, all settings modules together.
-    pub installed_apps: Vec<String>,
-    /// AUTH_USER_MODEL (`auth.User` unless set).
-    pub auth_user_model: String,
-    /// ATOMIC_REQUESTS somewhere in DATABASES.
-    pub atomic_requests: bool,
-    /// The ENGINE strings found in DATABASES.
-    pub database_engines: Vec<String>,
-    /// DEFAULT_AUTO_FIELD
-    pub default_auto_field: Option<String>,
-}
 
 /// Everything known about the project, read-only.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +14,40 @@ pub struct Project {
     models: Vec<Model>,
     receivers: Vec<Receiver>,
     settings: Settings,
+    by_class: FxHashMap<ClassId, ModelId>,
+    by_label: FxHashMap<String, Vec<ModelId>>,
+    by_signal: FxHashMap<Signal, Vec<usize>>,
 }
 
 impl Project {
     /// Index `sources`. Django's contrib models and those of some well-known packages are known without being
     /// among them.
-    pub fn build(sources: Vec<Source>) -> Project {
-        Project { program: Program::build(sources), ..Project::default() }
+    pub fn build(mut sources: Vec<Source>) -> Project {
+        let known = stubs::sources(&sources);
+        sources.extend(known);
+        let program = Program::build(sources);
+        let settings = settings::settings(&program);
+        let built = builder::build(&program, &settings);
+        let mut project = Project {
+            program,
+            models: built.models,
+            receivers: Vec::new(),
+            settings,
+            by_class: built.by_class,
+            by_label: built.by_label,
+            by_signal: FxHashMap::default(),
+        };
+        project.receivers = signals::receivers(
+            &project.program,
+            &project.settings,
+            &project.models,
+            &project.by_class,
+            |label| project.model_by_label(label),
+        );
+        for (index, receiver) in project.receivers.iter().enumerate() {
+            project.by_signal.entry(receiver.signal).or_default().push(index);
+        }
+        project
     }
 
     /// The same project with other texts for some files.
@@ -66,16 +80,21 @@ impl Project {
         &self.models[id.0 as usize]
     }
 
+    /// Whether a file was brought along by the engine: it is not the user's, nothing in it is reported.
+    pub fn is_known_file(&self, file: FileId) -> bool {
+        self.program.file(file).source.path().starts_with(KNOWN_ROOT)
+    }
+
     /// The model that `class` is, if it is one.
     pub fn model_of_class(&self, class: ClassId) -> Option<ModelId> {
-        let _ = class;
-        None
+        self.by_class.get(&class).copied()
     }
 
     /// The model called `app.Model` (case-insensitive model name), as strings and settings name it.
     pub fn model_by_label(&self, label: &str) -> Option<ModelId> {
-        let _ = label;
-        None
+        let (app, name) = label.split_once('.')?;
+        let found = self.by_label.get(&format!("{app}.{}", name.to_lowercase()))?;
+        found.iter().copied().min_by_key(|id| (self.is_known_file(self.model(*id).site.file), id.0))
     }
 
     /// The settings.
@@ -83,27 +102,123 @@ impl Project {
         &self.settings
     }
 
-    /// Every receiver that may hear `signal` for `model`: by class, by label, by an abstract or proxy
-    /// relative, by no sender, or by a sender that could not be resolved.
+    /// Every registered receiver, in order of files.
+    pub fn all_receivers(&self) -> &[Receiver] {
+        &self.receivers
+    }
+
+    /// Every receiver that may hear `signal` for `model`: by class, by label, by an abstract relative, by no
+    /// sender, or by a sender that could not be resolved.
+    ///
+    /// Django sends with the exact class of the instance, a proxy's being the proxy itself, so a receiver of a
+    /// base does not hear a child; but deleting a row of a child table deletes the parents' rows as well, with
+    /// signals of their own. Receivers that tests register are heard by the tests' own models only.
     pub fn receivers(&self, model: ModelId, signal: Signal) -> Vec<&Receiver> {
-        let _ = (model, signal);
-        Vec::new()
+        let this = self.model(model);
+        let is_delete = matches!(signal, Signal::PreDelete | Signal::PostDelete);
+        let in_tests = self.is_test_file(this.site.file);
+        let hears = |receiver: &Receiver| {
+            if !in_tests && self.is_test_file(receiver.site.file) {
+                return false;
+            }
+            let Some(sender) = receiver.sender else { return true };
+            sender == model
+                || (this.bases.contains(&sender)
+                    && (self.model(sender).is_abstract || (is_delete && !this.is_proxy)))
+        };
+        let indexes = self.by_signal.get(&signal).map_or(&[][..], Vec::as_slice);
+        indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r)).collect()
+    }
+
+    fn is_test_file(&self, file: FileId) -> bool {
+        let path = self.program.file(file).source.path();
+        let mut parts = path.rsplit('/');
+        let name = parts.next().unwrap_or("");
+        name.starts_with("test_")
+            || name.ends_with("_test.py")
+            || matches!(name, "tests.py" | "conftest.py")
+            || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
     }
 
     /// Where `model` or a base in the program (not Django's `Model`) overrides the method `name`.
     pub fn override_of(&self, model: ModelId, name: &str) -> Option<Site> {
-        let _ = (model, name);
-        None
+        let (owner, member) = self.program.member(self.model(model).class, name)?;
+        let class = self.program.class(owner);
+        let file = self.program.file(class.file);
+        let node = match member {
+            Member::Function(function, _) => self.program.function(*function).node,
+            Member::Value(node) => *node,
+            Member::Class(nested) => self.program.class(*nested).node,
+            Member::Annotation(_) => return None,
+            Member::Other => class.node,
+        };
+        Some(Site { file: class.file, span: file.node(node).span() })
+    }
+
+    /// The function by which `model` or a base in the program defines the method `name`.
+    pub fn method(&self, model: ModelId, name: &str) -> Option<FunctionId> {
+        managers::method(&self.program, self.model(model).class, name)
     }
 
     /// Every model that is `model` or inherits from it (proxies and multi-table children included).
     pub fn family(&self, model: ModelId) -> Vec<ModelId> {
-        vec![model]
+        let class = self.model(model).class;
+        self.program.descendants(class).into_iter().filter_map(|c| self.model_of_class(c)).collect()
     }
 
-    /// The class of a manager: `Some` when its rows or methods may differ from Django's own `Manager`.
+    /// Whether rows and standard methods of a manager are those of Django's own `Manager`: nothing in its class
+    /// or its queryset's overrides them, and nothing about it is unknown. Methods of its own do no harm.
     pub fn is_plain_manager(&self, model: ModelId, manager: &str) -> bool {
-        let _ = (model, manager);
-        false
+        let Some(manager) = self.model(model).manager(manager) else { return false };
+        !manager.is_unknown
+            && [manager.class, manager.queryset]
+                .into_iter()
+                .flatten()
+                .all(|class| managers::leaves_standard(&self.program, class))
+    }
+
+    /// The queryset class of the program whose instances a manager gives: by `from_queryset`, `as_manager`.
+    /// A class that only `get_queryset` names is not found here.
+    pub fn queryset_class(&self, model: ModelId, manager: &str) -> Option<ClassId> {
+        self.model(model).manager(manager)?.queryset
+    }
+
+    /// The method `name` of a manager: of its class, else of its queryset's class.
+    pub fn manager_method(&self, model: ModelId, manager: &str, name: &str) -> Option<FunctionId> {
+        let manager = self.model(model).manager(manager)?;
+        self.manager_function(manager, name)
+    }
+
+    /// As [`manager_method`](Self::manager_method), of a manager at hand.
+    pub fn manager_function(&self, manager: &Manager, name: &str) -> Option<FunctionId> {
+        [manager.class, manager.queryset]
+            .into_iter()
+            .flatten()
+            .find_map(|class| managers::method(&self.program, class, name))
+    }
+
+    /// The method `name` of a queryset or manager class of the program, own or inherited.
+    pub fn queryset_method(&self, class: ClassId, name: &str) -> Option<FunctionId> {
+        managers::method(&self.program, class, name)
+    }
+
+    /// Whether a class of the program is a manager.
+    pub fn is_manager_class(&self, class: ClassId) -> bool {
+        managers::is_manager_class(&self.program, class)
+    }
+
+    /// Whether a class of the program is a queryset.
+    pub fn is_queryset_class(&self, class: ClassId) -> bool {
+        self.program.inherits(class, "django.db.models.QuerySet")
+    }
+
+    /// The queryset class that a manager class is made from by `from_queryset`, own or inherited.
+    pub fn queryset_of_manager(&self, class: ClassId) -> Option<ClassId> {
+        managers::queryset_of(&self.program, class)
+    }
+
+    /// Whether a manager or queryset class leaves alone which rows come and what the standard methods do.
+    pub fn leaves_standard(&self, class: ClassId) -> bool {
+        managers::leaves_standard(&self.program, class)
     }
 }

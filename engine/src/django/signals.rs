@@ -1,7 +1,11 @@
 //! Signal receivers and what else watches models being made, saved or deleted.
 
-use super::ModelId;
-use crate::text::Site;
+use super::values::{Call, Values};
+use super::{Model, ModelId, Settings};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt};
+use crate::text::{FileId, Site};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 /// The model signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,5 +32,372 @@ pub struct Receiver {
     /// Where it is registered.
     pub site: Site,
     /// The receiving function when it is in the program.
-    pub function: Option<crate::python::FunctionId>,
+    pub function: Option<FunctionId>,
+}
+
+impl Signal {
+    fn named(name: &str) -> Option<Signal> {
+        Some(match name {
+            "pre_init" => Signal::PreInit,
+            "post_init" => Signal::PostInit,
+            "pre_save" => Signal::PreSave,
+            "post_save" => Signal::PostSave,
+            "pre_delete" => Signal::PreDelete,
+            "post_delete" => Signal::PostDelete,
+            "m2m_changed" => Signal::M2mChanged,
+            _ => return None,
+        })
+    }
+}
+
+/// Who a registration listens to, before labels are resolved.
+enum Sender {
+    Any,
+    Class(ClassId),
+    Label(String),
+}
+
+struct Found {
+    signal: Signal,
+    sender: Sender,
+    name: String,
+    site: Site,
+    function: Option<FunctionId>,
+}
+
+/// Packages that watch every model once their app is installed.
+const WATCHERS: &[(&str, &[Signal])] = &[
+    ("cacheops", &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged]),
+    (
+        "django_elasticsearch_dsl",
+        &[Signal::PostSave, Signal::PreDelete, Signal::PostDelete, Signal::M2mChanged],
+    ),
+    ("easyaudit", &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged]),
+];
+
+/// Calls by which a package is told to watch a model.
+const REGISTRIES: &[(&str, &str, &[Signal])] = &[
+    (
+        "auditlog.registry.auditlog.register",
+        "auditlog",
+        &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged],
+    ),
+    ("reversion.register", "reversion", &[Signal::PostSave, Signal::M2mChanged]),
+    ("reversion.revisions.register", "reversion", &[Signal::PostSave, Signal::M2mChanged]),
+    ("watson.search.register", "watson", &[Signal::PostSave, Signal::PreDelete]),
+    ("simple_history.register", "simple_history", HISTORY),
+    ("algoliasearch_django.register", "algoliasearch", &[Signal::PostSave, Signal::PreDelete]),
+];
+
+const HISTORY: &[Signal] = &[Signal::PostSave, Signal::PreDelete, Signal::PostDelete, Signal::M2mChanged];
+
+/// Every registration in the program.
+pub(super) fn receivers(
+    program: &Program,
+    settings: &Settings,
+    models: &[Model],
+    by_class: &FxHashMap<ClassId, ModelId>,
+    by_label: impl Fn(&str) -> Option<ModelId>,
+) -> Vec<Receiver> {
+    let scan = Scan { program, values: Values { program, settings } };
+    let files: Vec<FileId> = program.file_ids().collect();
+    let found: Vec<Vec<Found>> = files.par_iter().map(|file| scan.file(*file)).collect();
+    let mut out = Vec::new();
+    for (file, found) in files.iter().zip(found) {
+        for found in found {
+            let sender = match &found.sender {
+                Sender::Any => None,
+                Sender::Class(class) => match by_class.get(class) {
+                    Some(model) => Some(*model),
+                    // A class that is no model never sends.
+                    None if !program.class(*class).has_unknown_base => continue,
+                    None => None,
+                },
+                Sender::Label(label) if label.contains('.') => by_label(label),
+                Sender::Label(name) => {
+                    models.iter().find(|m| m.site.file == *file && m.name == *name).map(|m| m.id)
+                }
+            };
+            out.push(Receiver {
+                signal: found.signal,
+                sender,
+                name: found.name,
+                site: found.site,
+                function: found.function,
+            });
+        }
+    }
+    packages(program, settings, models, &mut out);
+    out
+}
+
+/// What packages connect without a call that names the model.
+fn packages(program: &Program, settings: &Settings, models: &[Model], out: &mut Vec<Receiver>) {
+    let mut add = |signals: &[Signal], sender: Option<ModelId>, name: &str, site: Site| {
+        for &signal in signals {
+            out.push(Receiver { signal, sender, name: name.to_owned(), site, function: None });
+        }
+    };
+    for model in models.iter().filter(|m| !m.is_abstract) {
+        let class = program.class(model.class);
+        for ancestor in &class.mro {
+            let owner = program.class(*ancestor);
+            for value in owner.order.iter().filter_map(|n| match owner.members.get(n) {
+                Some(Member::Value(value)) => Some(*value),
+                _ => None,
+            }) {
+                let node = program.file(owner.file).node(value);
+                let Some(call) = Call::of(node) else { continue };
+                let site = Site { file: owner.file, span: node.span() };
+                match call.func.text().rsplit('.').next() {
+                    Some("HistoricalRecords") => add(HISTORY, Some(model.id), "simple_history", site),
+                    Some("AuditlogHistoryField") => {}
+                    Some("FieldTracker" | "ModelTracker") => {
+                        add(&[Signal::PostInit, Signal::PostSave], Some(model.id), "FieldTracker", site);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let is_indexed = class.external_bases.iter().any(|b| {
+            matches!(
+                b.as_str(),
+                "wagtail.search.index.Indexed" | "wagtail.models.Page" | "modelsearch.index.Indexed"
+            )
+        });
+        if is_indexed {
+            add(&[Signal::PostSave, Signal::PostDelete], Some(model.id), "wagtail.search", model.site);
+        }
+    }
+    let site = settings.files.first().map(|file| Site { file: *file, span: crate::text::Span::at(0) });
+    let Some(site) = site else { return };
+    for (app, signals) in WATCHERS {
+        if settings.installed_apps.iter().any(|a| a.split('.').next() == Some(app)) {
+            add(signals, None, app, site);
+        }
+    }
+    if let Some(processor) = settings.strings.get("HAYSTACK_SIGNAL_PROCESSOR")
+        && !processor.ends_with("BaseSignalProcessor")
+    {
+        add(&[Signal::PostSave, Signal::PostDelete], None, "haystack", site);
+    }
+}
+
+struct Scan<'a> {
+    program: &'a Program,
+    values: Values<'a>,
+}
+
+impl<'a> Scan<'a> {
+    fn file(&self, id: FileId) -> Vec<Found> {
+        let file = self.program.file(id);
+        let text = file.source.text();
+        let mut out = Vec::new();
+        if !["receiver", ".connect", ".register"].iter().any(|needle| text.contains(needle)) {
+            return out;
+        }
+        for node in file.root().descendants() {
+            match node.kind() {
+                Kind::Call => self.call(id, node, &mut out),
+                Kind::DecoratedDef => self.decorated(id, node, &mut out),
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn decorated(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
+        match Stmt::of(node) {
+            Stmt::FunctionDef { def, decorators } => {
+                let name = def.child(Field::Name).map_or("", Node::text);
+                for decorator in decorators {
+                    let Some(call) = Call::of(decorator) else { continue };
+                    let is_receiver = match self.resolve(file, call.func) {
+                        Some(Def::External(path)) => path == "django.dispatch.receiver",
+                        Some(_) => false,
+                        None => call.func.text().ends_with("receiver"),
+                    };
+                    if !is_receiver {
+                        continue;
+                    }
+                    let Some(first) = call.argument("signal", 0) else { continue };
+                    let sender = self.sender(file, call.keyword("sender"), call.is_open);
+                    let mut signals = Vec::new();
+                    match Expr::of(first) {
+                        Expr::List(list) | Expr::Tuple(list) | Expr::Set(list) => {
+                            signals.extend(list.children().flat_map(|s| self.signals(file, s)));
+                        }
+                        _ => signals = self.signals(file, first),
+                    }
+                    let function = self.program.function_at(file, def.id());
+                    let site = Site { file, span: decorator.span() };
+                    push(out, &signals, &sender, name, site, function);
+                }
+            }
+            Stmt::ClassDef { def, decorators } => {
+                for decorator in decorators {
+                    let func = Call::of(decorator).map_or(decorator, |c| c.func);
+                    let Some(Def::External(path)) = self.resolve(file, func) else { continue };
+                    let Some((_, name, signals)) = REGISTRIES.iter().find(|(p, ..)| *p == path) else {
+                        continue;
+                    };
+                    let sender = self.program.class_at(file, def.id()).map_or(Sender::Any, Sender::Class);
+                    push(out, signals, &sender, name, Site { file, span: decorator.span() }, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
+        let Expr::Call { func, .. } = Expr::of(node) else { return };
+        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return };
+        let site = Site { file, span: node.span() };
+        match attr {
+            "connect" => {
+                let signals = self.signals(file, value);
+                if signals.is_empty() {
+                    return;
+                }
+                let Some(call) = Call::of(node) else { return };
+                let receiver = call.argument("receiver", 0);
+                let name = receiver.map_or("", |r| r.text().rsplit('.').next().unwrap_or(""));
+                let function = receiver.and_then(|r| match self.resolve(file, r)? {
+                    Def::Function(f) => Some(f),
+                    _ => None,
+                });
+                let sender = self.sender(file, call.argument("sender", 1), call.is_open);
+                push(out, &signals, &sender, name, site, function);
+            }
+            "register" => {
+                let Some(Def::External(path)) = self.resolve(file, func) else { return };
+                let Some((_, name, signals)) = REGISTRIES.iter().find(|(p, ..)| *p == path) else { return };
+                let Some(call) = Call::of(node) else { return };
+                if let Some(model) = call.argument("model", 0) {
+                    push(out, signals, &self.sender(file, Some(model), false), name, site, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The model signals that an expression stands for: one, or those that a loop goes over.
+    fn signals(&self, file: FileId, node: Node<'a>) -> Vec<Signal> {
+        if let Some(signal) = self.signal(file, node) {
+            return vec![signal];
+        }
+        let Expr::Name(name) = Expr::of(node) else { return Vec::new() };
+        for ancestor in node.ancestors() {
+            if let Stmt::For { target, iter, .. } = Stmt::of(ancestor)
+                && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+            {
+                return iter
+                    .descendants()
+                    .filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute))
+                    .filter(|n| n.parent().is_none_or(|p| p.kind() != Kind::Attribute))
+                    .filter_map(|n| self.signal(file, n))
+                    .collect();
+            }
+        }
+        Vec::new()
+    }
+
+    fn signal(&self, file: FileId, node: Node<'a>) -> Option<Signal> {
+        let name = match Expr::of(node) {
+            Expr::Name(name) => name,
+            Expr::Attribute { attr, .. } => attr,
+            _ => return None,
+        };
+        match self.resolve(file, node) {
+            Some(Def::External(path)) => Signal::named(path.strip_prefix("django.db.models.signals.")?),
+            // Two ways to import one name leave a variable; the name itself is telling enough.
+            Some(Def::Variable { .. }) | None => Signal::named(name),
+            Some(_) => None,
+        }
+    }
+
+    /// What a name means here: imported in the function around it, or global.
+    fn resolve(&self, file: FileId, node: Node<'a>) -> Option<Def> {
+        let mut attributes = Vec::new();
+        let mut base = node.peel();
+        while let Expr::Attribute { value, attr, .. } = Expr::of(base) {
+            attributes.push(attr);
+            base = value.peel();
+        }
+        let Expr::Name(name) = Expr::of(base) else { return None };
+        let mut local = None;
+        for function in base.ancestors().filter(|a| a.kind() == Kind::FunctionDef) {
+            for import in
+                function.descendants().filter(|n| matches!(n.kind(), Kind::Import | Kind::ImportFrom))
+            {
+                let names = self.program.local_imports(file, import.id());
+                if let Some((_, def)) = names.into_iter().find(|(n, _)| n == name) {
+                    local = Some(def);
+                }
+            }
+            if local.is_some() {
+                break;
+            }
+        }
+        let mut def = match local {
+            Some(def) => def,
+            None => self.program.global(file, name)?,
+        };
+        for attr in attributes.iter().rev() {
+            def = self.program.attribute(&def, attr)?;
+        }
+        Some(def)
+    }
+
+    fn sender(&self, file: FileId, node: Option<Node<'a>>, is_open: bool) -> Sender {
+        let Some(node) = node.filter(|_| !is_open || node.is_some()) else { return Sender::Any };
+        if let Some(label) = self.values.string(file, node) {
+            return Sender::Label(label);
+        }
+        if let Some(call) = Call::of(node) {
+            let name = call.func.text().rsplit('.').next().unwrap_or("");
+            if name == "get_user_model" {
+                return Sender::Label(self.values.settings.auth_user_model.clone());
+            }
+            if name == "get_model" {
+                let parts: Vec<_> =
+                    call.positional.iter().filter_map(|a| self.values.string(file, *a)).collect();
+                if parts.len() == 2 || parts.iter().any(|p| p.contains('.')) {
+                    return Sender::Label(parts.join("."));
+                }
+            }
+            return Sender::Any;
+        }
+        match self.resolve(file, node) {
+            Some(Def::Class(class)) => Sender::Class(class),
+            Some(Def::Variable { file, value: Some(value) }) => {
+                let inner = self.values.node(file, value);
+                if matches!(Expr::of(inner), Expr::Call { .. }) {
+                    self.sender(file, Some(inner), false)
+                } else {
+                    Sender::Any
+                }
+            }
+            // `sender=settings.AUTH_USER_MODEL` is a string; another thing from outside is not one of ours.
+            _ => Sender::Any,
+        }
+    }
+}
+
+fn push(
+    out: &mut Vec<Found>,
+    signals: &[Signal],
+    sender: &Sender,
+    name: &str,
+    site: Site,
+    function: Option<FunctionId>,
+) {
+    for &signal in signals {
+        let sender = match sender {
+            Sender::Any => Sender::Any,
+            Sender::Class(class) => Sender::Class(*class),
+            Sender::Label(label) => Sender::Label(label.clone()),
+        };
+        out.push(Found { signal, sender, name: name.to_owned(), site, function });
+    }
 }

@@ -199,6 +199,19 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A name that must be there, of a module that stars exactly one module outside the program.
+    fn through_external_star(self, file: FileId, name: &str) -> Option<Def> {
+        let scope = self.linker.scopes.get(file.0 as usize)?;
+        let mut outside = scope.stars.iter().filter_map(|star| match self.module(file, star) {
+            Some(Def::External(path)) => Some(path),
+            _ => None,
+        });
+        match (outside.next(), outside.next()) {
+            (Some(path), None) => Some(Def::External(canonical(&format!("{path}.{name}")).into_owned())),
+            _ => None,
+        }
+    }
+
     /// The value of a variable that is a bare name or dotted name, so that the variable may be an alias.
     fn alias_of(self, def: &Def) -> Option<Node<'a>> {
         let Def::Variable { file, value: Some(value) } = def else { return None };
@@ -297,7 +310,8 @@ impl<'a> View<'a> {
         match def {
             Def::Module(file) => self
                 .global_in(*file, name, seen)
-                .or_else(|| self.linker.modules.submodule(*file, name).map(Def::Module)),
+                .or_else(|| self.linker.modules.submodule(*file, name).map(Def::Module))
+                .or_else(|| self.through_external_star(*file, name)),
             Def::External(path) => {
                 let dotted = format!("{path}.{name}");
                 Some(match self.linker.modules.lookup(&dotted, None) {

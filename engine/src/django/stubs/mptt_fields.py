@@ -1,0 +1,1 @@
+from mptt.models import TreeForeignKey, TreeManyToManyField, TreeOneToOneField
