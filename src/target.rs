@@ -63,9 +63,7 @@ fn toml_file(path: &Path) -> Option<Table> {
 fn of_pyproject(pyproject: &Table) -> Option<(u8, u8)> {
     let project = pyproject.get("project");
     let tool = pyproject.get("tool");
-    let list = |value: &Value| {
-        value.as_array()?.iter().filter_map(Value::as_str).find_map(|requirement| lowest(requirement))
-    };
+    let list = |value: &Value| value.as_array()?.iter().filter_map(Value::as_str).find_map(lowest);
     project
         .and_then(|project| list(project.get("dependencies")?))
         .or_else(|| tool.and_then(|tool| of_dependency_table(tool.get("poetry")?.get("dependencies")?)))

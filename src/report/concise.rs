@@ -36,7 +36,7 @@ mod tests {
         let findings = Findings::new(&list, sources.iter().collect(), &paths);
         let mut out = Vec::new();
         write(&mut out, &findings, true).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
         let mut out = Vec::new();
         write(&mut out, &findings, false).unwrap();
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);

@@ -51,12 +51,15 @@ pub fn write_file(
     paint(out, style, "1", format!("--- {}", quoted("a/", name)).as_bytes())?;
     paint(out, style, "1", format!("+++ {}", quoted("b/", name)).as_bytes())?;
     for group in groups {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let header = format!(
-            "@@ -{} +{} @@",
-            range(first.old_range().start, last.old_range().end),
-            range(first.new_range().start, last.new_range().end)
-        );
+        // Lengths are summed: an insertion's place among the old lines, which it does not use, may be off. Groups
+        // start inside equal lines, or at the very start.
+        let start = match group.first() {
+            Some(DiffOp::Equal { old_index, new_index, .. }) => (*old_index, *new_index),
+            _ => (0, 0),
+        };
+        let old_length = group.iter().map(|op| op.old_range().len()).sum();
+        let new_length = group.iter().map(|op| op.new_range().len()).sum();
+        let header = format!("@@ -{} +{} @@", range(start.0, old_length), range(start.1, new_length));
         paint(out, style, "36", header.as_bytes())?;
         for op in &group {
             let (removed, added) = (op.old_range(), op.new_range());
@@ -77,8 +80,8 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
 }
 
 /// `12,3`; the line before for an empty range, as diff(1) counts.
-fn range(start: usize, end: usize) -> String {
-    match end.saturating_sub(start) {
+fn range(start: usize, length: usize) -> String {
+    match length {
         0 => format!("{start},0"),
         1 => format!("{}", start + 1),
         length => format!("{},{length}", start + 1),
@@ -188,8 +191,18 @@ mod tests {
         let before = b"1\n2\n3\n4\n5\n6\n7\n8\n9\n";
         let after = b"1\n2\n3\n4\nfive\n6\n7\n8\nnine";
         let text = String::from_utf8(diff("shop/a.py", before, after)).unwrap();
-        insta::assert_snapshot!(text);
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
         assert!(diff("a", before, before).is_empty());
+    }
+
+    #[test]
+    fn hunk_lengths_count_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = b"0\na\n\ra\n\ra\n\ra\n\ra\nb\r\n";
+        let after = b"0\na\nb\r\na\nb\r\na\na\na\na\na\na\na\na\n\rb\r\na\n";
+        std::fs::write(dir.path().join("x.py"), before).unwrap();
+        apply(dir.path(), &diff("x.py", before, after), &[]);
+        assert_eq!(std::fs::read(dir.path().join("x.py")).unwrap(), after);
     }
 
     #[test]
@@ -215,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn git_takes_it_forwards_and_backwards(
             before in prop::collection::vec(prop::sample::select(&["a\n", "b\r\n", "\r", "\n", "x"][..]), 1..30),

@@ -224,7 +224,7 @@ mod tests {
         let findings = Findings::new(&list, sources.iter().collect(), &paths);
         let mut out = Vec::new();
         write(&mut out, &findings, true, false).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
     }
 
     #[test]

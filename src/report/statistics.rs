@@ -71,6 +71,6 @@ mod tests {
     fn rendered() {
         let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
         let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        insta::assert_snapshot!(table(&findings));
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(table(&findings)) });
     }
 }

@@ -1,0 +1,291 @@
+//! The command from outside: help, exit status, configuration, bad input.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::Project;
+
+const CLEAN: &str = "x = 1\n";
+
+#[test]
+fn help_and_version() {
+    let project = Project::new(&[]);
+    for command in ["check", "diff", "fix", "explain", "codemods", "models"] {
+        let run = project.run(&["--help"]);
+        assert!(run.stdout.contains(&format!("  {command} ")), "{}", run.stdout);
+        let run = project.run(&[command, "--help"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    }
+    assert!(project.run(&["diff", "--help"]).stdout.contains("git apply"));
+    assert!(project.run(&["--help"]).stdout.contains("Exit status"));
+    assert_eq!(project.run(&["--version"]).stdout, format!("ormend {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn usage_errors_are_status_2() {
+    let project = Project::new(&[("a.py", CLEAN)]);
+    for args in [
+        &[][..],
+        &["chekc"],
+        &["check", "--no-such-flag"],
+        &["check", "--jobs", "0"],
+        &["check", "--output-format", "xml"],
+        &["check", "gone.py"],
+        &["check", "-", "a.py"],
+        &["check", "--stdin-filename", "a.py"],
+        &["check", "--select", "no-such-codemod"],
+        &["check", "--ignore", "no-such-codemod"],
+        &["explain", "no-such-codemod"],
+        &["check", "-q", "-v"],
+    ] {
+        let run = project.run(args);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{args:?}: {}", run.stderr);
+        assert!(!run.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_wrong_name_names_the_nearest() {
+    let project = Project::new(&[("a.py", CLEAN)]);
+    let run = project.run(&["check", "--select", "bulk-writse"]);
+    assert!(run.stderr.contains("--select: there is no codemod or group `bulk-writse`"), "{}", run.stderr);
+    assert!(run.stderr.contains("did you mean `bulk-writes`?"), "{}", run.stderr);
+    let run = project.run(&["check", "gone.py"]);
+    assert!(run.stderr.contains("cannot look at `gone.py`: no such file or directory"), "{}", run.stderr);
+}
+
+#[test]
+fn a_clean_project_is_status_0() {
+    let project =
+        Project::new(&[("manage.py", CLEAN), ("shop/a.py", CLEAN), ("shop/tests/test_a.py", CLEAN)]);
+    for command in ["check", "diff", "fix"] {
+        let run = project.run(&[command]);
+        assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{}", run.stderr);
+        let summary = "Looked at 2 files; left out 1 test file (--include-tests).";
+        assert!(run.stderr.contains(summary), "{}", run.stderr);
+        assert_eq!(project.run(&[command, "-q"]).stderr, "");
+        assert!(project.run(&[command, "--include-tests"]).stderr.contains("Looked at 3 files."));
+    }
+    for format in ["full", "concise", "jsonl"] {
+        assert_eq!(
+            project.run(&["check", "--output-format", format, "--no-cache", "--jobs", "1"]).stdout,
+            ""
+        );
+    }
+    project.assert_unchanged();
+}
+
+#[test]
+fn paths_pick_files_of_one_project() {
+    let project = Project::new(&[("manage.py", CLEAN), ("shop/a.py", CLEAN), ("blog/b.py", CLEAN)]);
+    assert!(project.run(&["check", "shop"]).stderr.contains("Looked at 1 file."));
+    assert!(project.run(&["check", "shop", "blog/b.py"]).stderr.contains("Looked at 2 files."));
+    let run = project.run_in("shop", &["check", "-v"]);
+    assert!(run.stderr.contains("project root: ..\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("Looked at 1 file."), "{}", run.stderr);
+}
+
+#[test]
+fn nothing_to_look_at_is_said() {
+    let run = Project::new(&[("readme.txt", "")]).run(&["check"]);
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.contains("warning: there is no Python file to look at here"));
+}
+
+#[test]
+fn configuration_is_read() {
+    let project = Project::new(&[
+        ("pyproject.toml", "[project]\ndependencies = ['Django>=5.2']\n[tool.black]\nline-length = 100\n"),
+        ("a.py", CLEAN),
+        ("vendored/b.py", CLEAN),
+    ]);
+    let run = project.run(&["check", "-v"]);
+    assert!(run.stderr.contains("Django 5.2 and later, line length 100"), "{}", run.stderr);
+    assert!(run.stderr.contains("configuration: none"), "{}", run.stderr);
+    project.write("ormend.toml", "target-django = '4.2'\nline-length = 79\nexclude = ['vendored/']\n");
+    let run = project.run(&["check", "-v"]);
+    assert!(run.stderr.contains("Django 4.2 and later, line length 79"), "{}", run.stderr);
+    assert!(run.stderr.contains("left out 1 excluded file."), "{}", run.stderr);
+}
+
+#[test]
+fn configuration_errors_name_key_and_place() {
+    let project = Project::new(&[("a.py", CLEAN)]);
+    for (text, message, help) in [
+        ("[tool.ormend]\nselct = []\n", "there is no key `selct`", "did you mean `select`?"),
+        ("[tool.ormend]\nselect = ['exist']\n", "no codemod or group `exist`", "ormend codemods"),
+        ("[tool.ormend]\nline-length = 'x'\n", "invalid type", "correct this value"),
+        ("[tool.ormend\n", "the configuration in", "correct the TOML syntax"),
+        ("[tool.ormend]\npython = 'gone'\n", "names no Python environment", "virtual environment"),
+    ] {
+        project.write("pyproject.toml", text);
+        for command in ["check", "diff", "fix", "models"] {
+            let run = project.run(&[command]);
+            assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{text}");
+            // Long lines are wrapped, and paths of temporary directories are long.
+            let words = |text: &str| text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words(&run.stderr).contains(message), "{text}: {}", run.stderr);
+            assert!(words(&run.stderr).contains(help), "{text}: {}", run.stderr);
+        }
+    }
+}
+
+/// Files that are not plain UTF-8 text with LF. With a warning's text where they cannot be looked at.
+#[test]
+fn bad_input_is_a_warning_and_the_run_goes_on() {
+    let nested = format!("x = {}1{}\n", "(".repeat(10_000), ")".repeat(10_000));
+    let cases: &[(&[u8], Option<&str>)] = &[
+        (b"", None),
+        (b"x = 1", None),
+        (b"\xef\xbb\xbfx = 1\n", None),
+        (b"# coding: latin-1\nx = '\xe9'\n", None),
+        (b"x = 1\r\ny = 2\r\n", None),
+        (b"x = 1\ry = 2\r", None),
+        (b"if x:\n\ty = 1\n\x0c\nz = 2\n", None),
+        (nested.as_bytes(), None),
+        (&[0; 4096], Some("it has a NUL byte at offset 0, which Python does not accept, so it is left out")),
+        (
+            b"\xff\xfe",
+            Some("line 1 is not UTF-8, and the file declares no other encoding, so it is left out"),
+        ),
+        (
+            b"# coding: x-y\n",
+            Some("line 1 declares the encoding `x-y`, which is not supported, so it is left out"),
+        ),
+    ];
+    for (bytes, warning) in cases {
+        let project = Project::new(&[("good.py", CLEAN)]);
+        project.write("bad.py", bytes);
+        for command in ["check", "diff", "fix", "models"] {
+            let run = project.run(&[command]);
+            assert_eq!(run.code, 0, "{bytes:?}: {}", run.stderr);
+            match warning {
+                // The index tells which files it could not read as soon as there is one.
+                Some(warning) if run.stderr.contains("warning:") => {
+                    assert!(run.stderr.contains(&format!("warning: bad.py: {warning}\n")), "{}", run.stderr);
+                }
+                _ => {}
+            }
+        }
+        project.assert_unchanged();
+        assert_eq!(project.read("bad.py"), *bytes);
+    }
+}
+
+#[test]
+fn a_file_with_a_syntax_error_does_not_stop_the_run() {
+    let project =
+        Project::new(&[("good.py", CLEAN), ("bad.py", "def (:\n    x\n"), ("py2.py", "print 'x'\n")]);
+    for command in ["check", "diff", "fix"] {
+        assert_eq!(project.run(&[command]).code, 0);
+    }
+    project.assert_unchanged();
+}
+
+#[cfg(unix)]
+#[test]
+fn links() {
+    use std::os::unix::fs::symlink;
+    let outside = Project::new(&[("o.py", CLEAN)]);
+    let project = Project::new(&[("manage.py", CLEAN), ("shop/a.py", CLEAN)]);
+    symlink(outside.path(), project.path().join("out")).unwrap();
+    symlink(outside.path().join("o.py"), project.path().join("o.py")).unwrap();
+    symlink(project.path(), project.path().join("shop/up")).unwrap();
+    symlink("me.py", project.path().join("me.py")).unwrap();
+    let run = project.run(&["check"]);
+    assert_eq!(run.code, 0);
+    for (path, reason) in [
+        ("me.py", "leads back to itself, a loop"),
+        ("o.py", "leaves the project"),
+        ("out", "leaves the project"),
+        ("shop/up", "a directory that holds it, a loop"),
+    ] {
+        let line = run.stderr.lines().find(|line| line.starts_with(&format!("warning: {path}: ")));
+        assert!(line.is_some_and(|line| line.contains(reason)), "{path}: {}", run.stderr);
+    }
+    assert!(run.stderr.contains("Looked at 2 files."), "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_may_not_be_read_is_a_warning() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let project = Project::new(&[("a.py", CLEAN), ("secret.py", CLEAN), ("dir/x.py", CLEAN)]);
+    for path in ["secret.py", "dir"] {
+        fs::set_permissions(project.path().join(path), Permissions::from_mode(0o000)).unwrap();
+    }
+    let is_root = fs::read(project.path().join("secret.py")).is_ok();
+    let run = project.run(&["check"]);
+    fs::set_permissions(project.path().join("dir"), Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(run.code, 0);
+    // The superuser may read everything.
+    if !is_root {
+        assert!(
+            run.stderr.contains("warning: secret.py: it cannot be read: permission denied"),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("warning: dir: it cannot be read: permission denied"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn names_with_control_characters_are_escaped() {
+    let project = Project::new(&[("a.py", CLEAN)]);
+    project.write("b\x1b[31m.py", b"\xff");
+    let run = project.run(&["check"]);
+    assert!(!run.stderr.contains('\x1b'), "{:?}", run.stderr);
+    let run = project.run(&["check", "no\x1b[31m.py"]);
+    assert!(!run.stderr.contains('\x1b') && run.stderr.contains("no\\x1b[31m.py"), "{:?}", run.stderr);
+}
+
+#[test]
+fn colours_only_where_they_are_asked_for() {
+    let project = Project::new(&[("a.py", CLEAN)]);
+    assert!(!project.run(&["check", "gone.py"]).stderr.contains('\x1b'));
+    assert!(!project.run(&["check", "gone.py", "--color", "never"]).stderr.contains('\x1b'));
+    assert!(project.run(&["check", "gone.py", "--color", "always"]).stderr.contains('\x1b'));
+}
+
+#[test]
+fn standard_input() {
+    let project = Project::new(&[("shop/a.py", CLEAN)]);
+    let text = b"\xef\xbb\xbf# \xc3\xa9\r\nx = 2\r\n";
+    for args in
+        [&["-"][..], &["-", "--stdin-filename", "shop/a.py"], &["--stdin-filename", "shop/new.py", "-"]]
+    {
+        for (command, out) in [("check", &b""[..]), ("diff", b""), ("fix", text)] {
+            let args = [&[command], args].concat();
+            let run = project.run_with(&args, text);
+            assert_eq!((run.code, run.stdout.as_bytes()), (0, out), "{args:?}: {}", run.stderr);
+            assert!(run.stderr.contains("Looked at 1 file."), "{}", run.stderr);
+        }
+    }
+    let run = project.run_with(&["check", "-", "--stdin-filename", "gone/a.py"], text);
+    assert_eq!(run.code, 2);
+    project.assert_unchanged();
+}
+
+#[test]
+fn models_as_json() {
+    let project = Project::new(&[("shop/models.py", CLEAN)]);
+    let run = project.run(&["models", "--output-format", "json"]);
+    assert_eq!(run.code, 0);
+    let graph: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert!(graph["models"].is_array());
+    assert_eq!(project.run(&["models"]).code, 0);
+}
+
+#[test]
+fn every_listed_codemod_is_explained() {
+    let project = Project::new(&[]);
+    let run = project.run(&["codemods"]);
+    assert_eq!(run.code, 0);
+    for line in run.stdout.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        let run = project.run(&["explain", name]);
+        assert!(run.code == 0 && run.stdout.starts_with(&format!("# {name}\n")), "{}", run.stdout);
+    }
+}
