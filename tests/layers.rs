@@ -172,6 +172,9 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             }
         }
     }
+    // One `use` of several names is one mistake.
+    found.sort();
+    found.dedup();
     found
 }
 
