@@ -121,10 +121,9 @@ fn one_pass(
         let parsed = project.program().file(file);
         let mut all = edits.remove(&file).unwrap_or_default();
         if let Some(requests) = imports.remove(&file) {
-            all.extend(insert_imports(
-                parsed,
-                &requests.iter().map(|r| (r.module.as_str(), r.name.as_str())).collect::<Vec<_>>(),
-            ));
+            let requests: Vec<(&str, &str)> =
+                requests.iter().map(|r| (r.module.as_str(), r.name.as_str())).collect();
+            all.extend(insert_imports(parsed, &requests, &|package| is_first_party(project, package)));
         }
         let entry = progress.entry(file).or_insert_with(|| Progress {
             text: parsed.source.text().to_owned(),
@@ -199,4 +198,13 @@ fn hash(text: &str) -> u64 {
     let mut hasher = FxHasher::default();
     text.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Whether a top-level package is among the scanned project's own files.
+fn is_first_party(project: &Project, package: &str) -> bool {
+    let program = project.program();
+    match program.module(package) {
+        Some(file) => !program.file(file).source.path().starts_with(crate::python::KNOWN_ROOT),
+        None => program.files().iter().any(|f| f.module.split('.').next() == Some(package)),
+    }
 }

@@ -1,10 +1,10 @@
 //! Calls and blocks, laid out as black would.
 
-use crate::python::{File, Node};
+use crate::python::{Expr, File, Kind, Node};
 use crate::text::{Edit, Span};
 
-/// The edits that append `.method(arguments)` to the call chain `chain`: on a line of its own where the chain is
-/// written one call a line, wrapped as black would where the line becomes too long.
+/// The edits that append `.method(arguments)` to the call chain `chain`: on a line of its own where the chain is written
+/// one call a line, wrapped as black would where the line becomes too long.
 pub fn append_call(
     file: &File,
     chain: Node<'_>,
@@ -12,12 +12,122 @@ pub fn append_call(
     arguments: &[String],
     line_length: usize,
 ) -> Vec<Edit> {
-    let _ = (file, line_length);
-    vec![Edit::insert(chain.span().end, format!(".{method}({})", arguments.join(", ")))]
+    let chain = chain.peel();
+    let addition = format!(".{method}({})", arguments.join(", "));
+    let end = chain.span().end;
+    if let Some(lead) = own_line_of_last_link(file, chain) {
+        return vec![Edit::insert(end, format!("{}{lead}{addition}", newline(file)))];
+    }
+    let line = file.source.line_index(end);
+    let width = file.source.line_text(line).chars().count() + addition.chars().count();
+    if width <= line_length || file.source.line_text(line).chars().count() > line_length {
+        return vec![Edit::insert(end, addition)];
+    }
+    match split_chain(file, chain, &addition) {
+        Some(edits) => edits,
+        None => vec![Edit::insert(end, addition)],
+    }
 }
 
-/// `prefix` + `callee(arguments)` + `suffix` as a statement at `indent`, on one line if it fits, otherwise as
-/// black wraps it. The result has no indentation on its first line and no final newline.
+fn newline(file: &File) -> &'static str {
+    file.source.newline().as_str()
+}
+
+/// The white space before the dot of the chain's last call, where that dot starts a line.
+fn own_line_of_last_link<'a>(file: &'a File, chain: Node<'a>) -> Option<&'a str> {
+    let attribute = match Expr::of(chain) {
+        Expr::Call { func, .. } => func.peel(),
+        _ => chain,
+    };
+    let Expr::Attribute { value, attr_node, .. } = Expr::of(attribute) else { return None };
+    let between = file.source.slice(Span::new(value.with_parens().span().end, attr_node.span().start));
+    if !between.contains('\n') {
+        return None;
+    }
+    let line = file.source.line_index(attr_node.span().start);
+    let text = file.source.line_text(line);
+    text.get(..text.len() - text.trim_start().len())
+}
+
+/// A chain on one line as black splits it when it does not fit: in parentheses, a call a line.
+fn split_chain(file: &File, chain: Node<'_>, addition: &str) -> Option<Vec<Edit>> {
+    if chain.text().contains('\n') {
+        return None;
+    }
+    let links = links(chain)?;
+    let dots: Vec<u32> = links.iter().map(|(dot, _)| *dot).collect();
+    let calls = links.iter().filter(|(_, is_call)| *is_call).count();
+    let indent = indentation(file, chain);
+    let unit = file.source.indent_unit();
+    let newline = newline(file);
+    let already = chain.parent().is_some_and(|p| p.kind() == Kind::Paren)
+        || chain.parent().is_some_and(|p| matches!(p.kind(), Kind::Arguments));
+    // Black splits at the dots where two calls or more are chained.
+    if calls + 1 < 2 || already && chain.parent().is_some_and(|p| p.kind() == Kind::Arguments) {
+        return None;
+    }
+    let statement = chain.statement()?;
+    let simple = matches!(statement.kind(), Kind::ExprStatement | Kind::Return | Kind::For);
+    if !simple {
+        return None;
+    }
+    let inner = format!("{indent}{unit}");
+    // Black splits before a dot that follows a call; `Book.objects.filter` stays together.
+    let first = links.iter().position(|(_, is_call)| *is_call)?;
+    let mut edits = Vec::new();
+    if already {
+        let paren = chain.parent()?;
+        edits.push(Edit::replace(
+            Span::new(paren.span().start, chain.span().start),
+            format!("({newline}{inner}"),
+        ));
+    } else {
+        edits.push(Edit::insert(chain.span().start, format!("({newline}{inner}")));
+    }
+    for dot in dots.get(first + 1..)? {
+        edits.push(Edit::insert(*dot, format!("{newline}{inner}")));
+    }
+    let close = format!("{newline}{inner}{addition}{newline}{indent})");
+    if already {
+        let paren = chain.parent()?;
+        edits.push(Edit::replace(Span::new(chain.span().end, paren.span().end), close));
+    } else {
+        edits.push(Edit::insert(chain.span().end, close));
+    }
+    Some(edits)
+}
+
+/// The dots of a chain, left to right, each with whether a call follows.
+fn links(chain: Node<'_>) -> Option<Vec<(u32, bool)>> {
+    let mut out = Vec::new();
+    let mut node = chain.peel();
+    let mut is_call = false;
+    loop {
+        match Expr::of(node) {
+            Expr::Call { func, .. } => {
+                is_call = true;
+                node = func.peel();
+            }
+            Expr::Attribute { value, attr_node, .. } => {
+                let value = value.with_parens();
+                let between =
+                    node.file_text().get(value.span().end as usize..attr_node.span().start as usize)?;
+                let dot = value.span().end + between.find('.')? as u32;
+                out.push((dot, is_call));
+                is_call = false;
+                node = value.peel();
+            }
+            Expr::Subscript { value, .. } => node = value.peel(),
+            Expr::Name(_) => break,
+            _ => return None,
+        }
+    }
+    out.reverse();
+    Some(out)
+}
+
+/// `prefix` + `callee(arguments)` + `suffix` as a statement at `indent`, on one line if it fits, otherwise as black wraps
+/// it. The result has no indentation on its first line and no final newline; lines are separated by LF.
 pub fn call(
     indent: &str,
     unit: &str,
@@ -27,8 +137,43 @@ pub fn call(
     suffix: &str,
     line_length: usize,
 ) -> String {
-    let _ = (indent, unit, line_length);
-    format!("{prefix}{callee}({}){suffix}", arguments.join(", "))
+    let width = |text: &str| indent.chars().count() + text.chars().count();
+    let one = format!("{prefix}{callee}({}){suffix}", arguments.join(", "));
+    let multiline = one.contains('\n');
+    if !multiline && width(&one) <= line_length {
+        return one;
+    }
+    let inner = format!("{indent}{unit}");
+    let joined = arguments.join(", ");
+    if !joined.contains('\n') && inner.chars().count() + joined.chars().count() <= line_length {
+        return format!("{prefix}{callee}(\n{inner}{joined}\n{indent}){suffix}");
+    }
+    let refs: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    wrapped_list(indent, unit, &format!("{prefix}{callee}("), &refs, &format!("){suffix}"), "\n")
+}
+
+/// `open`, one item a line with a trailing comma, `close`.
+pub(super) fn wrapped_list(
+    indent: &str,
+    unit: &str,
+    open: &str,
+    items: &[&str],
+    close: &str,
+    newline: &str,
+) -> String {
+    let mut out = String::from(open);
+    for item in items {
+        out.push_str(newline);
+        out.push_str(indent);
+        out.push_str(unit);
+        out.push_str(item);
+        // Nothing may follow `**kwargs` in Python 2 only; a generator argument takes no comma.
+        out.push(',');
+    }
+    out.push_str(newline);
+    out.push_str(indent);
+    out.push_str(close);
+    out
 }
 
 /// The white space before the statement that holds `node`.
@@ -39,8 +184,127 @@ pub fn indentation<'a>(file: &'a File, node: Node<'a>) -> &'a str {
 }
 
 /// The text of `span`, whole lines of statements at indentation `from`, at indentation `to` instead. Lines inside
-/// multi-line strings stay as they are.
+/// multi-line strings stay as they are. The first line counts as starting at the span's start.
 pub fn reindent(file: &File, span: Span, from: &str, to: &str) -> String {
-    let _ = (from, to);
-    file.source.slice(span).to_owned()
+    let inside_string = |offset: u32| {
+        file.root()
+            .descendants()
+            .any(|n| n.kind() == Kind::Str && n.span().start < offset && offset < n.span().end)
+    };
+    let text = file.source.slice(span);
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut offset = span.start;
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        if i == 0 || inside_string(offset) {
+            out.push_str(line);
+        } else if line.trim().is_empty() {
+            out.push_str(line.trim_start_matches([' ', '\t']));
+        } else if let Some(rest) = line.strip_prefix(from) {
+            out.push_str(to);
+            out.push_str(rest);
+        } else {
+            out.push_str(line);
+        }
+        offset += line.len() as u32;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::{Program, insert_imports};
+    use crate::text::{FileId, Source, apply};
+
+    fn with_file<T>(text: &str, check: impl FnOnce(&File) -> T) -> T {
+        let program = Program::build(vec![Source::new("shop/code.py", text.as_bytes().to_vec())]);
+        check(program.file(FileId(0)))
+    }
+
+    fn appended(text: &str, chain: &str) -> String {
+        with_file(text, |file| {
+            let node = file
+                .root()
+                .descendants()
+                .filter(|n| matches!(n.kind(), Kind::Call | Kind::Attribute | Kind::Name))
+                .find(|n| n.text().replace(['\n', ' '], "") == chain)
+                .unwrap();
+            let edits = append_call(file, node, "select_related", &["\"author\"".to_owned()], 88);
+            apply(text, &edits).unwrap()
+        })
+    }
+
+    #[test]
+    fn chains_keep_their_form() {
+        assert_eq!(
+            appended("x = A.objects.all()\n", "A.objects.all()"),
+            "x = A.objects.all().select_related(\"author\")\n"
+        );
+        assert_eq!(
+            appended("x = (\n    A.objects\n    .all()\n)\n", "A.objects.all()"),
+            "x = (\n    A.objects\n    .all()\n    .select_related(\"author\")\n)\n"
+        );
+    }
+
+    #[test]
+    fn long_chains_are_split_as_black_splits_them() {
+        let long = "    books_of_the_house = Book.objects.filter(status=\"published\").order_by(\"title\", \"pk\")\n";
+        let text = format!("def f():\n{long}");
+        assert_eq!(
+            appended(&text, "Book.objects.filter(status=\"published\").order_by(\"title\",\"pk\")"),
+            "def f():\n    books_of_the_house = (\n        Book.objects.filter(status=\"published\")\n        .order_by(\"title\", \"pk\")\n        .select_related(\"author\")\n    )\n"
+        );
+    }
+
+    fn imported(text: &str, requests: &[(&str, &str)]) -> String {
+        with_file(text, |file| {
+            apply(text, &insert_imports(file, requests, &|package| package == "shop")).unwrap()
+        })
+    }
+
+    #[test]
+    fn imports_are_merged_and_placed() {
+        let f = [("django.db.models", "F")];
+        assert_eq!(
+            imported("from django.db.models import Count, Q\n", &f),
+            "from django.db.models import Count, F, Q\n"
+        );
+        assert_eq!(
+            imported(
+                "import os\n\nfrom django.db import models\n\nfrom shop.models import Book\n\nx = 1\n",
+                &f
+            ),
+            "import os\n\nfrom django.db import models\nfrom django.db.models import F\n\nfrom shop.models import Book\n\nx = 1\n"
+        );
+        assert_eq!(
+            imported("from shop.models import Book\n\n\ndef f():\n    pass\n", &f),
+            "from django.db.models import F\n\nfrom shop.models import Book\n\n\ndef f():\n    pass\n"
+        );
+        assert_eq!(
+            imported("\"\"\"Doc.\"\"\"\n\nx = 1\n", &f),
+            "\"\"\"Doc.\"\"\"\n\nfrom django.db.models import F\n\nx = 1\n"
+        );
+        assert_eq!(
+            imported("from django.db.models import (\n    Count,\n    Q,\n)\n", &f),
+            "from django.db.models import (\n    Count,\n    F,\n    Q,\n)\n"
+        );
+        assert_eq!(
+            imported("from .models import Book\n", &f),
+            "from django.db.models import F\n\nfrom .models import Book\n"
+        );
+        assert_eq!(
+            imported("import csv\n\nx = 1\n", &f),
+            "import csv\n\nfrom django.db.models import F\n\nx = 1\n"
+        );
+    }
+
+    #[test]
+    fn calls_are_wrapped_as_black_wraps_them() {
+        let arguments =
+            ["[Author(name=name) for name in author_names]".to_owned(), "batch_size=500".to_owned()];
+        assert_eq!(
+            call("    ", "    ", "", "Author.objects.bulk_create", &arguments, "", 88),
+            "Author.objects.bulk_create(\n        [Author(name=name) for name in author_names], batch_size=500\n    )"
+        );
+    }
 }
