@@ -11,6 +11,8 @@ mod external;
 mod facts;
 mod frame;
 mod orm;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use analyzer::Analyzer;
