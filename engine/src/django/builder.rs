@@ -46,6 +46,58 @@ pub(super) struct Built {
     pub by_label: FxHashMap<String, Vec<ModelId>>,
 }
 
+/// Classes whose base is a call that gives a model (`get_user_model()`, `get_model("app", "Model")`), or a
+/// variable of one: what [`Program::rebase`] takes.
+pub(super) fn looked_up_bases(
+    program: &Program,
+    settings: &Settings,
+    built: &Built,
+) -> Vec<(ClassId, usize, ClassId)> {
+    let values = Values { program, settings };
+    let mut out = Vec::new();
+    for id in program.class_ids() {
+        let class = program.class(id);
+        for (position, base) in class.bases.iter().enumerate() {
+            if base.is_some() {
+                continue;
+            }
+            let Some(mut node) = class.base_nodes.get(position).map(|n| values.node(class.file, *n)) else {
+                continue;
+            };
+            let mut file = class.file;
+            if let Some(Def::Variable { file: at, value: Some(value) }) =
+                program.resolve_expr(file, node.id())
+            {
+                file = at;
+                node = values.node(at, value);
+            }
+            let Some(label) = looked_up(values, file, node) else { continue };
+            let model = label
+                .split_once('.')
+                .and_then(|(app, name)| built.by_label.get(&format!("{app}.{}", name.to_lowercase())))
+                .and_then(|found| found.first())
+                .and_then(|model| built.models.get(model.0 as usize));
+            if let Some(model) = model.filter(|m| m.class != id) {
+                out.push((id, position, model.class));
+            }
+        }
+    }
+    out
+}
+
+/// The label of the model that a call looks up.
+fn looked_up<'a>(values: Values<'a>, file: FileId, node: Node<'a>) -> Option<String> {
+    let call = Call::of(node)?;
+    match call.func.text().rsplit('.').next().unwrap_or("") {
+        "get_user_model" => Some(values.settings.auth_user_model.clone()),
+        "get_model" => {
+            let parts: Vec<_> = call.positional.iter().filter_map(|a| values.string(file, *a)).collect();
+            (!parts.is_empty()).then(|| parts.join("."))
+        }
+        _ => None,
+    }
+}
+
 struct Builder<'a> {
     values: Values<'a>,
     program: &'a Program,
@@ -477,7 +529,9 @@ impl<'a> Builder<'a> {
                 },
                 kind: class.kind,
                 class: class.path.clone(),
-                null: flag("null") == Some(true) || class.path.ends_with(".NullBooleanField"),
+                null: flag("null") == Some(true)
+                    || class.kind == FieldKind::GenericRelation
+                    || class.path.ends_with(".NullBooleanField"),
                 unique: flag("unique") == Some(true) || primary_key || class.is_one_to_one,
                 primary_key,
                 auto_now: flag("auto_now") == Some(true),
@@ -552,19 +606,8 @@ impl<'a> Builder<'a> {
         if let Some(label) = self.values.string(file, node) {
             return Target::Label(label);
         }
-        if let Some(call) = Call::of(node) {
-            let name = call.func.text().rsplit('.').next().unwrap_or("");
-            match name {
-                "get_user_model" => return Target::Label(self.values.settings.auth_user_model.clone()),
-                "get_model" | "get_class" => {
-                    let parts: Vec<_> =
-                        call.positional.iter().filter_map(|a| self.values.string(file, *a)).collect();
-                    if !parts.is_empty() {
-                        return Target::Label(parts.join("."));
-                    }
-                }
-                _ => {}
-            }
+        if let Some(label) = looked_up(self.values, file, node) {
+            return Target::Label(label);
         }
         match self.program.resolve_expr(file, node.id()) {
             Some(Def::Class(class)) => Target::Class(class),

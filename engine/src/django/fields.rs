@@ -2,7 +2,9 @@
 
 use super::FieldKind;
 use super::values::Call;
-use crate::python::{ClassId, Def, Expr, Kind, Member, Node, NodeId, Program, Stmt, canonical, string_value};
+use crate::python::{
+    ClassId, Def, Expr, Kind, Member, Node, NodeId, Program, Stmt, canonical, parameters, string_value,
+};
 use crate::text::FileId;
 
 /// Methods that make a field more than a stored value.
@@ -206,6 +208,16 @@ pub(super) fn defaults(program: &Program, class: ClassId) -> Vec<(String, FileId
                     {
                         out.push((key, function.file, value.id(), false));
                     } else if attr == "__init__" && value.text().starts_with("super(") {
+                        // `super().__init__(Target, ...)` with a target of its own.
+                        if let Some(first) = call.positional.first()
+                            && matches!(
+                                Expr::of(*first),
+                                Expr::Name(_) | Expr::Attribute { .. } | Expr::Str(_)
+                            )
+                            && !parameters(def).iter().any(|p| p.name == first.text())
+                        {
+                            out.push(("to".to_owned(), function.file, first.id(), true));
+                        }
                         for (key, value) in &call.keywords {
                             if !matches!(Expr::of(*value), Expr::Name(name) if name == *key) {
                                 out.push(((*key).to_owned(), function.file, value.id(), true));

@@ -95,7 +95,17 @@ fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
         };
         return Some(ManagerClass { class: None, queryset, is_unknown: false });
     }
-    class_of(program, file, call.func, depth + 1)
+    let unknown = || {
+        // A class that is loaded by name, say: what it gives is not known, but that it is a manager is.
+        let name = call.func.text().rsplit('.').next().unwrap_or("");
+        let is_resolved = matches!(
+            program.resolve_expr(file, call.func.id()),
+            Some(Def::Class(_) | Def::Function(_) | Def::External(_))
+        );
+        (!is_resolved && name.ends_with("Manager"))
+            .then(|| ManagerClass { is_unknown: true, ..ManagerClass::default() })
+    };
+    class_of(program, file, call.func, depth + 1).or_else(unknown)
 }
 
 /// The manager class that an expression names or makes.

@@ -25,9 +25,14 @@ impl Project {
     pub fn build(mut sources: Vec<Source>) -> Project {
         let known = stubs::sources(&sources);
         sources.extend(known);
-        let program = Program::build(sources);
+        let mut program = Program::build(sources);
         let settings = settings::settings(&program);
-        let built = builder::build(&program, &settings);
+        let mut built = builder::build(&program, &settings);
+        let looked_up = builder::looked_up_bases(&program, &settings, &built);
+        if !looked_up.is_empty() {
+            program.rebase(&looked_up);
+            built = builder::build(&program, &settings);
+        }
         let mut project = Project {
             program,
             models: built.models,

@@ -64,7 +64,7 @@ pub(super) fn settings(program: &Program) -> Settings {
     });
     let mut reader = Reader { program, out, apps: FxHashSet::default() };
     for id in reader.out.files.clone() {
-        reader.block(id, program.file(id).root(), 0);
+        reader.block(id, program.file(id).root(), 0, true);
     }
     let mut out = reader.out;
     if out.auth_user_model.is_empty() {
@@ -80,7 +80,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn block(&mut self, file: FileId, block: Node<'a>, depth: usize) {
+    /// `is_usual` is false below an `if` on the environment: what stands there is not the normal value.
+    fn block(&mut self, file: FileId, block: Node<'a>, depth: usize, is_usual: bool) {
         if depth > 10 {
             return;
         }
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
             match Stmt::of(statement) {
                 Stmt::Assign { targets, value: Some(value), .. } => {
                     for target in targets {
-                        self.assigned(file, target, value);
+                        self.assigned(file, target, value, is_usual);
                     }
                 }
                 Stmt::AugAssign { target, value, .. } if target.text() == "INSTALLED_APPS" => {
@@ -104,23 +105,29 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Stmt::If { branches, orelse } => {
-                    for body in branches.into_iter().map(|(_, body)| body).chain(orelse) {
-                        self.block(file, body, depth + 1);
+                    for (test, body) in branches {
+                        let text = test.text();
+                        let is_switch = text.contains("environ") || text.contains("getenv");
+                        let is_usual = is_usual && (!is_switch || matches!(Expr::of(test), Expr::Not(_)));
+                        self.block(file, body, depth + 1, is_usual);
+                    }
+                    if let Some(body) = orelse {
+                        self.block(file, body, depth + 1, is_usual);
                     }
                 }
                 Stmt::Try { body, handlers, orelse, finally } => {
                     let parts = std::iter::once(body).chain(handlers.iter().map(|h| h.body));
                     for part in parts.chain(orelse).chain(finally) {
-                        self.block(file, part, depth + 1);
+                        self.block(file, part, depth + 1, is_usual);
                     }
                 }
-                Stmt::With { body, .. } => self.block(file, body, depth + 1),
+                Stmt::With { body, .. } => self.block(file, body, depth + 1, is_usual),
                 _ => {}
             }
         }
     }
 
-    fn assigned(&mut self, file: FileId, target: Node<'a>, value: Node<'a>) {
+    fn assigned(&mut self, file: FileId, target: Node<'a>, value: Node<'a>, is_usual: bool) {
         let text = target.text();
         match Expr::of(target) {
             Expr::Name("INSTALLED_APPS") => self.add_apps(file, value),
@@ -135,7 +142,8 @@ impl<'a> Reader<'a> {
                 self.databases(value);
             }
             Expr::Name(name)
-                if name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit()) =>
+                if is_usual
+                    && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit()) =>
             {
                 let empty = Settings { auth_user_model: "auth.User".to_owned(), ..Settings::default() };
                 let values = Values { program: self.program, settings: &empty };

@@ -215,6 +215,18 @@ fn receivers_are_heard_by_the_exact_class() {
 }
 
 #[test]
+fn bases_may_be_looked_up() {
+    let p = shop(
+        "from django.contrib.auth import get_user_model\nfrom django.apps import apps\nUser = get_user_model()\nThing = apps.get_model('shop', 'Thing')\nclass Staff(User):\n    class Meta: proxy = True\nclass Member(get_user_model()): pass\nclass Thing2(Thing):\n    objects = LoadedManager()\n",
+    );
+    assert!(model(&p, "shop.Staff").is_proxy);
+    assert_eq!(model(&p, "shop.Staff").concrete, p.model_by_label("auth.User").unwrap());
+    assert_eq!(model(&p, "shop.Member").table_parents, [p.model_by_label("auth.User").unwrap()]);
+    assert!(model(&p, "auth.User").reverse("member").is_some());
+    assert!(p.model_by_label("shop.Thing2").is_none());
+}
+
+#[test]
 fn packages_watch_models() {
     let p = shop(
         "from auditlog.registry import auditlog\nfrom simple_history.models import HistoricalRecords\nimport reversion\nfrom model_utils import FieldTracker\nclass Base(models.Model):\n    history = HistoricalRecords(inherit=True)\n    class Meta: abstract = True\n@reversion.register()\nclass A(Base):\n    tracker = FieldTracker()\nclass B(models.Model): pass\nauditlog.register(B)\n",

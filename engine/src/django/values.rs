@@ -57,6 +57,12 @@ impl<'a> Values<'a> {
                         }
                         None
                     }
+                    // `swapper` names the setting by app and model.
+                    "swapper.swappable_setting" => {
+                        let app = string_value(first?)?;
+                        let model = string_value(list.get(1)?.value)?;
+                        Some(format!("{app}_{model}_MODEL").to_uppercase())
+                    }
                     // Translations are their text.
                     "_" | "gettext_lazy" | "gettext" | "str" => self.string_at(file, first?, depth + 1),
                     _ => self.returned(file, func, depth),

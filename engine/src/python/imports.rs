@@ -271,16 +271,17 @@ impl<'a> View<'a> {
     {
         let module = self.module(file, import)?;
         let Some(name) = &import.name else { return Some(module) };
-        if let Def::External(path) = &module {
-            if let Some(file) = self.linker.modules.lookup(&format!("{path}.{name}"), Some(file)) {
-                return Some(Def::Module(file));
-            }
+        if let Def::External(path) = &module
+            && let Some(file) = self.linker.modules.lookup(&format!("{path}.{name}"), Some(file))
+        {
+            return Some(Def::Module(file));
         }
         match self.attribute_owned(&module, name, seen) {
             Some(def) => Some(def),
-            // A name that its module does not visibly define is still a name with a path.
+            // A name that its module does not visibly define is still a name with a path. Not so on the way to
+            // an answer, where another star import may yet lead to it.
             None => match module {
-                Def::Module(f) => {
+                Def::Module(f) if seen.len() <= 1 => {
                     let module = &self.files.get(f.0 as usize)?.module;
                     Some(Def::External(canonical(&format!("{module}.{name}")).into_owned()))
                 }

@@ -74,6 +74,16 @@ pub(super) fn link(files: Vec<File>, symbols: Vec<Symbols>, modules: Modules) ->
 
     let (mut classes, functions) = definitions(&files, &symbols, &starts, &linker);
     linearise(&mut classes);
+    let children = descendants(&classes);
+    let mut by_name: FxHashMap<String, Vec<FunctionId>> = FxHashMap::default();
+    for (index, function) in functions.iter().enumerate() {
+        by_name.entry(function.name.clone()).or_default().push(FunctionId(index as u32));
+    }
+    Program { files, classes, functions, linker, starts, children, by_name }
+}
+
+/// Every class's descendants, itself first.
+fn descendants(classes: &[Class]) -> Vec<Vec<ClassId>> {
     let mut children: Vec<Vec<ClassId>> = vec![Vec::new(); classes.len()];
     for (index, class) in classes.iter().enumerate() {
         for ancestor in &class.mro {
@@ -82,11 +92,24 @@ pub(super) fn link(files: Vec<File>, symbols: Vec<Symbols>, modules: Modules) ->
             }
         }
     }
-    let mut by_name: FxHashMap<String, Vec<FunctionId>> = FxHashMap::default();
-    for (index, function) in functions.iter().enumerate() {
-        by_name.entry(function.name.clone()).or_default().push(FunctionId(index as u32));
+    children
+}
+
+impl Program {
+    /// Put classes in the place of bases that only a framework's rules could tell (`get_user_model()`), given as
+    /// class, position among its bases, and base.
+    pub fn rebase(&mut self, found: &[(ClassId, usize, ClassId)]) {
+        for (class, position, base) in found {
+            let slot = self.classes.get_mut(class.0 as usize).and_then(|c| c.bases.get_mut(*position));
+            if let Some(slot) = slot {
+                *slot = Some(Def::Class(*base));
+            }
+        }
+        if !found.is_empty() {
+            linearise(&mut self.classes);
+            self.children = descendants(&self.classes);
+        }
     }
-    Program { files, classes, functions, linker, starts, children, by_name }
 }
 
 fn definitions(

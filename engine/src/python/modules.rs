@@ -215,7 +215,7 @@ impl Modules {
         let candidates = self.by_name.get(dotted)?;
         let top = dotted.split('.').next().unwrap_or("");
         let from = importer.and_then(|i| self.directories.get(i.0 as usize)).map_or("", String::as_str);
-        let mut best: Option<((u32, u32, u32, u32, u32), FileId)> = None;
+        let mut best: Option<([u32; 5], FileId)> = None;
         for &(file, root) in candidates {
             let dir = self.directories.get(file.0 as usize).map_or("", String::as_str);
             let is_known = root == u32::MAX;
@@ -230,7 +230,7 @@ impl Modules {
                 }
             }
             let shared = common_components(dir, from);
-            let key = (u32::from(is_known), u32::from(!is_above), u32::MAX - shared, root, file.0);
+            let key = [u32::from(is_known), u32::from(!is_above), u32::MAX - shared, root, file.0];
             if best.is_none_or(|(k, _)| key < k) {
                 best = Some((key, file));
             }

@@ -183,16 +183,20 @@ fn statement(node: Node<'_>, place: Place, out: &mut Symbols) {
         }
         Stmt::AugAssign { target, .. } => names_in(target, place, out),
         Stmt::If { branches, orelse } => {
+            // What only type checkers or a switch in the environment turn on is not the usual branch.
+            let is_unusual = |test: Node<'_>| {
+                let text = test.peel().text();
+                !matches!(Expr::of(test), Expr::Not(_))
+                    && (text.ends_with("TYPE_CHECKING")
+                        || ["environ", "getenv", "is_swapped("].iter().any(|sign| text.contains(sign)))
+            };
             for (i, (test, body)) in branches.iter().enumerate() {
-                let is_typing =
-                    test.peel().text().ends_with("TYPE_CHECKING") && !matches!(Expr::of(*test), Expr::Not(_));
-                let inner = if i > 0 || is_typing { place.alternative() } else { place.below() };
+                let inner = if i > 0 || is_unusual(*test) { place.alternative() } else { place.below() };
                 block(*body, inner, out);
             }
             if let Some(orelse) = orelse {
-                let typing_first = branches.len() == 1
-                    && branches.first().is_some_and(|(t, _)| t.peel().text().ends_with("TYPE_CHECKING"));
-                block(orelse, if typing_first { place.below() } else { place.alternative() }, out);
+                let is_usual = matches!(branches.as_slice(), [(test, _)] if is_unusual(*test));
+                block(orelse, if is_usual { place.below() } else { place.alternative() }, out);
             }
         }
         Stmt::For { target, body, orelse, .. } => {

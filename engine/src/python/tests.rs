@@ -110,6 +110,19 @@ fn cycles_end() {
 }
 
 #[test]
+fn star_imports_may_go_in_circles() {
+    let p = program(&[
+        ("cms/__init__.py", ""),
+        ("cms/models/__init__.py", "from .plugin import *\nfrom .page import *\nfrom .alias import *\n"),
+        ("cms/models/plugin.py", "class Plugin: pass\n"),
+        ("cms/models/page.py", "from cms.models import Plugin\nclass Page(Plugin): pass\n"),
+        ("cms/models/alias.py", "from cms.models import Plugin, Page\nclass Alias(Plugin): pass\n"),
+    ]);
+    assert_eq!(names(&p, &p.class(class(&p, "cms.models.alias", "Alias")).mro), ["Alias", "Plugin"]);
+    assert_eq!(path(&p, "cms.models.alias", "Page").as_deref(), Some("cms.models.page.Page"));
+}
+
+#[test]
 fn of_alternatives_the_first_counts() {
     let p = program(&[(
         "m.py",
