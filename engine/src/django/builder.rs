@@ -5,7 +5,7 @@ use super::fields::{self, FieldClass, field_call};
 use super::managers;
 use super::values::{Call, Values};
 use super::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation, Settings};
-use crate::python::{ClassId, Def, Expr, KNOWN_ROOT, Member, Node, Program, is_models_export};
+use crate::python::{Class, ClassId, Def, Expr, KNOWN_ROOT, Member, Node, Program, is_models_export};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -326,7 +326,7 @@ impl<'a> Builder<'a> {
         let is_proxy = self.get(id).is_proxy;
         let mut names: FxHashSet<String> = own.iter().map(|d| d.field.name.clone()).collect();
         let class = self.program.class(class_id);
-        let own_attributes: FxHashSet<&str> = class.members.keys().map(String::as_str).collect();
+        let own_attributes: FxHashSet<&str> = attributes(class).collect();
         let mut inherited: FxHashSet<String> = FxHashSet::default();
         let mut copies: Vec<Declared> = Vec::new();
         let mut links: Vec<Declared> = Vec::new();
@@ -339,7 +339,7 @@ impl<'a> Builder<'a> {
                 other => {
                     let class = self.program.class(*ancestor);
                     // Mixins and remote ancestors win by their attributes only.
-                    inherited.extend(class.order.iter().cloned());
+                    inherited.extend(attributes(class).map(str::to_owned));
                     if let Some(base) = other.filter(|b| **b != id) {
                         inherited.extend(self.local_of(*base).iter().map(|d| d.field.attname.clone()));
                     }
@@ -826,6 +826,14 @@ impl<'a> Builder<'a> {
             let Some(mut relation) = declared.field.relation.take() else { continue };
             relation.target =
                 declared.target.as_ref().and_then(|t| self.resolve_target(t, id, declared.file));
+            // Tags are what the `tag` of the items in between points at.
+            if declared.field.class.ends_with("TaggableManager")
+                && let Some(through) = &declared.through
+                && let Some(items) = self.resolve_target(through, id, declared.file)
+                && let Some(tag) = self.local_of(items).iter().find(|d| d.field.name == "tag")
+            {
+                relation.target = self.target(tag, items).or(relation.target);
+            }
             relation.target_text = match (&relation.target, &declared.target) {
                 (Some(target), _) => self.get(*target).label(),
                 (None, Some(Target::Label(text) | Target::Unknown(text))) => text.clone(),
@@ -912,9 +920,17 @@ impl<'a> Builder<'a> {
         } else {
             for parent in &model.table_parents {
                 for field in &self.get(*parent).fields {
-                    if !fields.iter().any(|f| f.name == field.name) {
-                        fields.push(field.clone());
+                    if fields.iter().any(|f| f.name == field.name) {
+                        continue;
                     }
+                    let mut field = field.clone();
+                    // The copy of a generic relation in a child table gives up its name in lookups.
+                    if let Some(relation) = &mut field.relation
+                        && relation.kind == RelationKind::GenericRelation
+                    {
+                        relation.query_name = None;
+                    }
+                    fields.push(field);
                 }
             }
             if !model.table_parents.is_empty() {
@@ -973,7 +989,7 @@ impl<'a> Builder<'a> {
                 // What the class itself defines under that name hides an accessor that it inherits.
                 all.retain(|r| {
                     own.get(index).is_some_and(|o| o.iter().any(|x| x.accessor == r.accessor))
-                        || !class.members.contains_key(&r.accessor)
+                        || !attributes(class).any(|name| name == r.accessor)
                 });
                 model.reverse = all;
             }
@@ -995,6 +1011,11 @@ impl<'a> Builder<'a> {
         let package = package.split("/models").next().unwrap_or("").replace('/', ".");
         apps.is_empty() || apps.iter().any(|a| a.starts_with(package.as_str()))
     }
+}
+
+/// The names that a class body binds; an annotation without value binds nothing.
+fn attributes(class: &Class) -> impl Iterator<Item = &str> {
+    class.members.iter().filter(|(_, m)| !matches!(m, Member::Annotation(_))).map(|(name, _)| name.as_str())
 }
 
 fn relation(kind: RelationKind, parent_link: bool) -> Relation {

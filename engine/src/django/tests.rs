@@ -227,6 +227,15 @@ fn bases_may_be_looked_up() {
 }
 
 #[test]
+fn annotations_hide_nothing() {
+    let p = shop(
+        "from typing import TYPE_CHECKING\nclass Base(models.Model):\n    name = models.CharField()\n    class Meta: abstract = True\nclass Item(Base):\n    id: int\n    name: str\n    if TYPE_CHECKING:\n        part_set: 'Manager[Part]'\nclass Child(Item):\n    part_set: 'Manager[Part]'\nclass Part(models.Model):\n    item = models.ForeignKey(Item, models.CASCADE)\n",
+    );
+    assert_eq!(fields(model(&p, "shop.Item")), ["id", "name"]);
+    assert!(model(&p, "shop.Child").reverse("part_set").is_some());
+}
+
+#[test]
 fn packages_watch_models() {
     let p = shop(
         "from auditlog.registry import auditlog\nfrom simple_history.models import HistoricalRecords\nimport reversion\nfrom model_utils import FieldTracker\nclass Base(models.Model):\n    history = HistoricalRecords(inherit=True)\n    class Meta: abstract = True\n@reversion.register()\nclass A(Base):\n    tracker = FieldTracker()\nclass B(models.Model): pass\nauditlog.register(B)\n",

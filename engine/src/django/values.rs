@@ -63,6 +63,12 @@ impl<'a> Values<'a> {
                         let model = string_value(list.get(1)?.value)?;
                         Some(format!("{app}_{model}_MODEL").to_uppercase())
                     }
+                    "swapper.get_model_name" => {
+                        let app = string_value(first?)?;
+                        let model = string_value(list.get(1)?.value)?;
+                        let setting = format!("{app}_{model}_MODEL").to_uppercase();
+                        self.setting(&setting).or_else(|| Some(format!("{app}.{model}")))
+                    }
                     // Translations are their text.
                     "_" | "gettext_lazy" | "gettext" | "str" => self.string_at(file, first?, depth + 1),
                     _ => self.returned(file, func, depth),
