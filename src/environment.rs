@@ -2,6 +2,7 @@
 //! builds on, for the index. They are read, never executed.
 
 use ormend_engine::rewrite::{InputFile, Role};
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
 use std::fs;
@@ -74,13 +75,15 @@ impl Environment {
             let top = name.split('.').next().unwrap_or_default();
             !own.contains(top) && top != "django"
         };
-        let (mut names, mut apps) = (Vec::new(), Vec::new());
-        for file in files {
-            let text = String::from_utf8_lossy(&file.bytes);
-            names.extend(imports(&text, &package_of(&file.path)).into_iter().filter(is_foreign));
-            apps.extend(installed_apps(&text).into_iter().filter(is_foreign));
-        }
-        self.read_modules(&names, &apps)
+        let (names, apps): (Vec<Vec<String>>, Vec<Vec<String>>) = files
+            .par_iter()
+            .map(|file| {
+                let text = String::from_utf8_lossy(&file.bytes);
+                let names = imports(&text, &package_of(&file.path)).into_iter().filter(is_foreign).collect();
+                (names, installed_apps(&text).into_iter().filter(is_foreign).collect())
+            })
+            .unzip();
+        self.read_modules(&names.concat(), &apps.concat())
     }
 
     /// The source files of the modules called `names` (dotted) and of the `apps`, of the packages around them,
@@ -195,8 +198,11 @@ impl<'a> Reader<'a> {
 }
 
 fn matters(file: &InputFile) -> bool {
-    file.path.ends_with("__init__.py")
-        || file.bytes.windows(6).any(|window| window.eq_ignore_ascii_case(b"django"))
+    if file.path.ends_with("__init__.py") {
+        return true;
+    }
+    let text = String::from_utf8_lossy(&file.bytes);
+    text.contains("django") || text.contains("Django")
 }
 
 fn is_identifier(text: &str) -> bool {

@@ -112,7 +112,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
     if let Some(environment) = environment::find(&root, config.python.as_deref())? {
         let _progress = terminal.progress("Reading installed packages");
         let own: FxHashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let mut packages = environment.read_needed(&files);
+        let mut packages = pool.install(|| environment.read_needed(&files));
         packages.retain(|file| !own.contains(file.path.as_str()));
         terminal.detail(&format!(
             "environment: {} ({} files read)",
@@ -221,8 +221,8 @@ fn select(run: &RunArgs, config: &Config) -> miette::Result<Vec<&'static dyn Rul
 }
 
 fn options(run: &RunArgs, config: &Config, root: &Path, terminal: &Terminal) -> Options {
-    let mut dirs = vec![root];
-    if config.base != root {
+    let mut dirs = root::project_dirs(root);
+    if !dirs.contains(&config.base.as_path()) {
         dirs.push(&config.base);
     }
     let default = Options::default();
@@ -376,7 +376,7 @@ fn problems(project: &Project, warnings: &[Warning], paths: &Paths) -> Vec<Warni
         .into_iter()
         .filter(|source| !known.contains(source.path()) && !paths.environment.contains(source.path()))
         .filter_map(|source| {
-            let message = format!("{}, so it is left out", source.problem()?);
+            let message = source.problem()?.to_string();
             Some(Warning { path: source.path().to_string(), line: None, message })
         })
         .collect()

@@ -16,6 +16,15 @@ pub fn find(paths: &[PathBuf]) -> PathBuf {
     common.ancestors().find(marked).unwrap_or(common).to_path_buf()
 }
 
+/// The directories whose files speak of the project at `root`, nearest first: it and those above it up to the top
+/// of its repository; without a repository, it alone.
+pub fn project_dirs(root: &Path) -> Vec<&Path> {
+    match root.ancestors().position(|dir| dir.join(".git").exists()) {
+        Some(top) => root.ancestors().take(top + 1).collect(),
+        None => vec![root],
+    }
+}
+
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
@@ -40,5 +49,7 @@ mod tests {
         assert_eq!(find(&[base.join("a/b/c"), base.join("a/d")]), base);
         fs::remove_file(base.join("pyproject.toml")).unwrap();
         assert_eq!(find(&[base.join("a/b/c"), base.join("a/d")]), base.join("a"));
+        fs::create_dir(base.join(".git")).unwrap();
+        assert_eq!(project_dirs(&base.join("a/b")), [base.join("a/b"), base.join("a"), base.clone()]);
     }
 }
