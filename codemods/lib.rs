@@ -1,5 +1,7 @@
 //! The codemods, in the order in which they are listed and tried.
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
+
 mod bulk_create;
 mod exists;
 mod f_expression;

@@ -3,6 +3,8 @@
 //! The floors, each of which may use those before it: [`text`], [`python`], [`django`], [`infer`], [`codemod`]
 //! (whose plain data, sites and hazards, all floors share), [`rewrite`].
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
+
 pub mod codemod;
 pub mod django;
 pub mod infer;

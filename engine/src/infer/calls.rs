@@ -29,7 +29,8 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn call(&mut self, node: Node<'a>, func: Node<'a>, args: Node<'a>) -> Type {
         match Expr::of(func) {
             Expr::Attribute { value, attr, .. } => {
-                if let Expr::Name(name) = Expr::of(value)
+                if self.has_overrides
+                    && let Expr::Name(name) = Expr::of(value)
                     && let Some(callee) = self.lookup(&format!("{name}.{attr}")).cloned()
                 {
                     self.expr(value);
@@ -443,7 +444,7 @@ impl<'a> Frame<'a, '_> {
             .map(|(ty, parameter)| match (ty, parameter.kind) {
                 (_, ParameterKind::VarPositional | ParameterKind::VarKeyword) => Type::Unknown,
                 (Some(ty), _) => ty,
-                (None, _) => match parameter.default.map(|d| Expr::of(d)) {
+                (None, _) => match parameter.default.map(Expr::of) {
                     Some(Expr::None) => Type::None,
                     Some(Expr::True | Expr::False) => Type::Bool,
                     Some(Expr::Int(_)) => Type::Int,

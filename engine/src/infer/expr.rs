@@ -42,7 +42,8 @@ impl<'a> Frame<'a, '_> {
         match Expr::of(node) {
             Expr::Name(name) => self.name(name),
             Expr::Attribute { value, attr, .. } => {
-                if let Expr::Name(name) = Expr::of(value)
+                if self.has_overrides
+                    && let Expr::Name(name) = Expr::of(value)
                     && let Some(ty) = self.lookup(&format!("{name}.{attr}")).cloned()
                 {
                     self.expr(value);
@@ -343,11 +344,9 @@ impl<'a> Frame<'a, '_> {
                 }
             }
             Expr::Not(inner) => self.narrow(inner, !truth),
-            Expr::BoolOp { left, op, right } => {
-                if (op == Kind::And) == truth {
-                    self.narrow(left, truth);
-                    self.narrow(right, truth);
-                }
+            Expr::BoolOp { left, op, right } if (op == Kind::And) == truth => {
+                self.narrow(left, truth);
+                self.narrow(right, truth);
             }
             Expr::Compare { left, op, right } => {
                 let (Expr::Name(name), Expr::None) = (Expr::of(left), Expr::of(right)) else { return };

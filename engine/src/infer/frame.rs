@@ -49,6 +49,8 @@ pub(super) struct Frame<'a, 's> {
     /// Names bound somewhere in the scope (a read before binding is not the module's).
     pub locals: FxHashSet<&'a str>,
     pub returns: Option<Type>,
+    /// Some key of `env` is an attribute (`self.books`) that was assigned.
+    pub has_overrides: bool,
     /// Local functions and lambdas that nothing has called yet, with the names they see.
     pending: Vec<(Node<'a>, Env)>,
     loops: Vec<LoopExits>,
@@ -80,6 +82,7 @@ impl<'a, 's> Frame<'a, 's> {
             volatile: FxHashSet::default(),
             locals: FxHashSet::default(),
             returns: None,
+            has_overrides: false,
             pending: Vec::new(),
             loops: Vec::new(),
             loop_depth: 0,
@@ -274,8 +277,10 @@ impl<'a, 's> Frame<'a, 's> {
         if env.len() > 400 {
             return;
         }
-        let prefix = format!("{name}.");
-        env.retain(|key, _| !key.starts_with(&prefix));
+        if self.has_overrides {
+            let prefix = format!("{name}.");
+            env.retain(|key, _| !key.starts_with(&prefix));
+        }
         env.insert(Name::from(name), ty);
     }
 
@@ -706,6 +711,7 @@ impl<'a, 's> Frame<'a, 's> {
                     let prefix = format!("{name}.{attr}.");
                     env.retain(|key, _| !key.starts_with(&prefix));
                     env.insert(Name::from(format!("{name}.{attr}")), ty);
+                    self.has_overrides = true;
                 }
             }
             Expr::Subscript { value: owner, index, .. } => {

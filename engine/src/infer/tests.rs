@@ -84,32 +84,57 @@ fn reads(body: &str) -> Vec<String> {
 
 #[test]
 fn relations_are_read_from_rows() {
-    assert_eq!(reads("def f():\n    for b in Book.objects.all():\n        print(b.author.name)\n"), ["author"]);
+    assert_eq!(
+        reads("def f():\n    for b in Book.objects.all():\n        print(b.author.name)\n"),
+        ["author"]
+    );
     assert_eq!(
         reads("def f():\n    return [b.author.publisher.name for b in Book.objects.filter(title='x')]\n"),
         ["author", "author__publisher"]
     );
-    assert_eq!(reads("def f():\n    books = Book.objects.order_by('title')[:5]\n    for i, b in enumerate(books):\n        a = b.author\n        print(a.imprint)\n"), ["author", "author__publisher"]);
-    assert_eq!(reads("def f():\n    return sorted(Book.objects.all(), key=lambda b: b.author.name)\n"), ["author"]);
+    assert_eq!(
+        reads(
+            "def f():\n    books = Book.objects.order_by('title')[:5]\n    for i, b in enumerate(books):\n        a = b.author\n        print(a.imprint)\n"
+        ),
+        ["author", "author__publisher"]
+    );
+    assert_eq!(
+        reads("def f():\n    return sorted(Book.objects.all(), key=lambda b: b.author.name)\n"),
+        ["author"]
+    );
     assert_eq!(reads("def f():\n    for a in Author.objects.active():\n        print(a)\n"), ["publisher"]);
-    assert_eq!(reads("def f():\n    for b in Book.objects.all():\n        print(b.author_id)\n"), Vec::<String>::new());
+    assert_eq!(
+        reads("def f():\n    for b in Book.objects.all():\n        print(b.author_id)\n"),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn relations_are_read_in_callees() {
     assert_eq!(
-        reads("def line(b):\n    return b.byline()\n\ndef f():\n    for b in Book.objects.all():\n        line(b)\n"),
+        reads(
+            "def line(b):\n    return b.byline()\n\ndef f():\n    for b in Book.objects.all():\n        line(b)\n"
+        ),
         ["author"]
     );
     assert_eq!(
-        reads("def show(books):\n    for b in books:\n        print(b.author)\n\ndef f():\n    show(Book.objects.all())\n"),
+        reads(
+            "def show(books):\n    for b in books:\n        print(b.author)\n\ndef f():\n    show(Book.objects.all())\n"
+        ),
         ["author", "author__publisher"]
     );
     assert_eq!(
-        reads("def books():\n    return Book.objects.filter(title='x')\n\ndef f():\n    for b in books():\n        b.byline()\n"),
+        reads(
+            "def books():\n    return Book.objects.filter(title='x')\n\ndef f():\n    for b in books():\n        b.byline()\n"
+        ),
         ["author"]
     );
-    assert_eq!(reads("def f():\n    def line(b):\n        return b.author.name\n    return [line(b) for b in Book.objects.all()]\n"), ["author"]);
+    assert_eq!(
+        reads(
+            "def f():\n    def line(b):\n        return b.author.name\n    return [line(b) for b in Book.objects.all()]\n"
+        ),
+        ["author"]
+    );
 }
 
 #[test]
@@ -147,5 +172,8 @@ fn types_flow() {
     assert_eq!(ty("def f(x):\n    return x\n"), "Unknown");
     assert!(ty("def f(x: Book):\n    return x\n").starts_with("Instance"));
     assert!(ty("from django.shortcuts import get_object_or_404\ndef f(pk):\n    x = get_object_or_404(Book, pk=pk)\n    return x\n").starts_with("Instance"));
-    assert!(ty("def f():\n    for a in Author.objects.all():\n        x = a.books.all()\n        print(x)\n").starts_with("QuerySet"));
+    assert!(
+        ty("def f():\n    for a in Author.objects.all():\n        x = a.books.all()\n        print(x)\n")
+            .starts_with("QuerySet")
+    );
 }
