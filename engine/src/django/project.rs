@@ -3,8 +3,9 @@
 use super::{
     Manager, Model, ModelId, Receiver, Settings, Signal, builder, managers, settings, signals, stubs,
 };
-use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Program};
+use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 /// Everything known about the project, read-only.
@@ -22,10 +23,14 @@ pub struct Project {
 impl Project {
     /// Index `sources`. Django's contrib models and those of some well-known packages are known without being
     /// among them.
-    pub fn build(mut sources: Vec<Source>) -> Project {
-        let known = stubs::sources(&sources);
-        sources.extend(known);
-        let mut program = Program::build(sources);
+    pub fn build(sources: Vec<Source>) -> Project {
+        Project::link(sources.into_par_iter().map(Parsed::new).collect())
+    }
+
+    fn link(mut files: Vec<Parsed>) -> Project {
+        let known = stubs::files(&files);
+        files.extend(known);
+        let mut program = Program::link(files);
         let settings = settings::settings(&program);
         let mut built = builder::build(&program, &settings);
         let looked_up = builder::looked_up_bases(&program, &settings, &built);
@@ -55,19 +60,16 @@ impl Project {
         project
     }
 
-    /// The same project with other texts for some files.
+    /// The same project with other texts for some files; the others are not parsed again.
     pub fn with_texts(&self, texts: FxHashMap<FileId, String>) -> Project {
-        let sources = self.program.files().iter().enumerate().filter_map(|(i, file)| {
-            let source = &file.source;
-            if source.path().starts_with(KNOWN_ROOT) {
-                return None;
+        let files = self.program.file_ids().filter(|file| !self.is_known_file(*file)).map(|file| {
+            let source = &self.program.file(file).source;
+            match texts.get(&file).and_then(|text| source.encode(text)) {
+                Some(bytes) => Parsed::new(Source::new(source.path(), bytes)),
+                None => self.program.parsed(file),
             }
-            Some(match texts.get(&FileId(i as u32)).and_then(|text| source.encode(text)) {
-                Some(bytes) => Source::new(source.path(), bytes),
-                None => source.clone(),
-            })
         });
-        Project::build(sources.collect())
+        Project::link(files.collect())
     }
 
     /// The Python side.

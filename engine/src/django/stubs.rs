@@ -4,9 +4,10 @@
 //! `unknown(...)` stands for whatever the real code does. They go through the same path as scanned files, and a
 //! scanned file of the same module takes their place.
 
-use crate::python::KNOWN_ROOT;
+use crate::python::{KNOWN_ROOT, Parsed};
 use crate::text::Source;
 use rustc_hash::FxHashSet;
+use std::sync::LazyLock;
 
 const STUBS: &[(&str, &str)] = &[
     ("django/contrib/auth/models.py", include_str!("stubs/auth.py")),
@@ -42,11 +43,18 @@ const STUBS: &[(&str, &str)] = &[
     ("django_lifecycle/__init__.py", include_str!("stubs/lifecycle.py")),
 ];
 
-/// The sources to add to those of the project.
-pub(super) fn sources(scanned: &[Source]) -> Vec<Source> {
+/// The files to add to those of the project.
+pub(super) fn files(scanned: &[Parsed]) -> Vec<Parsed> {
+    // Parsed once: an editor or a test builds many projects.
+    static PARSED: LazyLock<Vec<Parsed>> = LazyLock::new(|| {
+        let source = |(path, text): &(&str, &str)| {
+            Source::new(format!("{KNOWN_ROOT}{path}"), text.as_bytes().to_vec())
+        };
+        STUBS.iter().map(|stub| Parsed::new(source(stub))).collect()
+    });
     // A package that is among the scanned files is taken from there, whole.
     let mut present: FxHashSet<&str> = FxHashSet::default();
-    for source in scanned {
+    for source in scanned.iter().map(Parsed::source) {
         for (path, _) in STUBS {
             if source.path() == *path
                 || source.path().strip_suffix(path).is_some_and(|rest| rest.ends_with('/'))
@@ -57,8 +65,9 @@ pub(super) fn sources(scanned: &[Source]) -> Vec<Source> {
     }
     STUBS
         .iter()
-        .filter(|(path, _)| !present.contains(package(path)))
-        .map(|(path, text)| Source::new(format!("{KNOWN_ROOT}{path}"), text.as_bytes().to_vec()))
+        .zip(PARSED.iter())
+        .filter(|((path, _), _)| !present.contains(package(path)))
+        .map(|(_, parsed)| parsed.clone())
         .collect()
 }
 

@@ -9,6 +9,7 @@ use super::view::Expr;
 use crate::text::FileId;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 
 /// Re-exports are followed this far.
 const MAX_HOPS: usize = 200;
@@ -64,7 +65,7 @@ pub(super) fn grouped(binds: &[Bind]) -> Vec<(&str, Vec<&Bind>)> {
 
 impl Linker {
     /// Collect the scopes; `starts` gives every file's first class and function id.
-    pub fn new(modules: Modules, symbols: &[Symbols], starts: &[(u32, u32)]) -> Linker {
+    pub fn new(modules: Modules, symbols: &[Arc<Symbols>], starts: &[(u32, u32)]) -> Linker {
         let scopes = symbols
             .par_iter()
             .enumerate()

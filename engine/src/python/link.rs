@@ -9,6 +9,7 @@ use super::view::{Expr, arguments};
 use crate::text::FileId;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 
 /// Class hierarchies deeper than this are cut, with an unknown base.
 const MAX_ANCESTRY: usize = 100;
@@ -60,7 +61,7 @@ const BUILTIN_BASES: &[&str] = &[
     "type",
 ];
 
-pub(super) fn link(files: Vec<File>, symbols: Vec<Symbols>, modules: Modules) -> Program {
+pub(super) fn link(files: Vec<File>, symbols: Vec<Arc<Symbols>>, modules: Modules) -> Program {
     let mut starts = Vec::with_capacity(symbols.len() + 1);
     let mut next = (0u32, 0u32);
     for file in &symbols {
@@ -79,7 +80,7 @@ pub(super) fn link(files: Vec<File>, symbols: Vec<Symbols>, modules: Modules) ->
     for (index, function) in functions.iter().enumerate() {
         by_name.entry(function.name.clone()).or_default().push(FunctionId(index as u32));
     }
-    Program { files, classes, functions, linker, starts, children, by_name }
+    Program { files, symbols, classes, functions, linker, starts, children, by_name }
 }
 
 /// Every class's descendants, itself first.
@@ -114,7 +115,7 @@ impl Program {
 
 fn definitions(
     files: &[File],
-    symbols: &[Symbols],
+    symbols: &[Arc<Symbols>],
     starts: &[(u32, u32)],
     linker: &Linker,
 ) -> (Vec<Class>, Vec<Function>) {

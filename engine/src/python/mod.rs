@@ -20,7 +20,7 @@ pub use kind::{Field, Kind};
 pub use known::{canonical, is_models_export};
 pub use modules::KNOWN_ROOT;
 pub use parse::parse;
-pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Program};
+pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
 pub use view::{
     Argument, Expr, Generator, Handler, Parameter, ParameterKind, Stmt, arguments, generators, parameters,
     string_value,

@@ -4,7 +4,8 @@
 //! looks like a Django app (`models.py`, `apps.py`, `migrations`). An absolute import may start at any directory
 //! that is not a package, because any of them may be on `sys.path`.
 
-use crate::text::{FileId, Source};
+use super::program::Parsed;
+use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Paths of sources that the engine itself brings along start with this.
@@ -121,11 +122,11 @@ fn is_identifier(name: &str) -> bool {
 
 impl Modules {
     /// Name every source and index the names.
-    pub fn build(sources: &[Source]) -> (Modules, Vec<Named>) {
+    pub fn build(sources: &[Parsed]) -> (Modules, Vec<Named>) {
         let mut marked: FxHashSet<&str> = FxHashSet::default();
         let mut importable_roots: FxHashSet<&str> = FxHashSet::default();
         for source in sources {
-            let (dir, file) = split(source.path());
+            let (dir, file) = split(source.source().path());
             match file {
                 "__init__.py" | "__init__.pyi" | "models.py" | "apps.py" => {
                     marked.insert(dir);
@@ -147,7 +148,7 @@ impl Modules {
         let mut names = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let id = FileId(index as u32);
-            let path = source.path();
+            let path = source.source().path();
             let (dir, file) = split(path);
             let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
             let is_package = stem == "__init__";

@@ -8,11 +8,12 @@ use super::imports::Linker;
 use super::known::canonical;
 use super::link;
 use super::modules::Modules;
-use super::symbols;
+use super::symbols::{self, Symbols};
 use super::view::Expr;
 use crate::text::{FileId, Site, Source, Span};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Index of a class in the [`Program`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -26,9 +27,9 @@ pub struct FunctionId(pub u32);
 #[derive(Clone, Debug)]
 pub struct File {
     /// Its text.
-    pub source: Source,
+    pub source: Arc<Source>,
     /// Its arena.
-    pub ast: Ast,
+    pub ast: Arc<Ast>,
     /// Its dotted module name: `shop.models`; `shop` for `shop/__init__.py`.
     pub module: String,
     /// Whether it is a package's `__init__.py`.
@@ -148,10 +149,37 @@ pub struct Function {
     pub is_generator: bool,
 }
 
+/// A file that was parsed and looked through, before it is linked with others. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    source: Arc<Source>,
+    ast: Arc<Ast>,
+    symbols: Arc<Symbols>,
+}
+
+impl Parsed {
+    /// Parse `source`.
+    pub fn new(source: Source) -> Parsed {
+        let ast = super::parse(source.text());
+        let symbols = if ast.is_too_deep() || ast.is_empty() {
+            Symbols::default()
+        } else {
+            symbols::symbols(ast.root(source.text()))
+        };
+        Parsed { source: Arc::new(source), ast: Arc::new(ast), symbols: Arc::new(symbols) }
+    }
+
+    /// Its source.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
 /// Every file with its names resolved.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     pub(super) files: Vec<File>,
+    pub(super) symbols: Vec<Arc<Symbols>>,
     pub(super) classes: Vec<Class>,
     pub(super) functions: Vec<Function>,
     pub(super) linker: Linker,
@@ -162,24 +190,31 @@ pub struct Program {
 }
 
 impl Program {
-    /// Parse the sources (in parallel) and link them. A file's module name is its path from the nearest
-    /// ancestor directory that is not a package, or from a `src`-like root when others import it that way.
+    /// Parse the sources (in parallel) and link them.
     pub fn build(sources: Vec<Source>) -> Program {
-        let (modules, names) = Modules::build(&sources);
-        let (files, symbols): (Vec<File>, Vec<symbols::Symbols>) = sources
-            .into_par_iter()
+        Program::link(sources.into_par_iter().map(Parsed::new).collect())
+    }
+
+    /// Link parsed files. A file's module name is its path from the nearest ancestor directory that is not a
+    /// package, or from a `src`-like root when others import it that way.
+    pub fn link(parsed: Vec<Parsed>) -> Program {
+        let (modules, names) = Modules::build(&parsed);
+        let (files, symbols): (Vec<File>, Vec<Arc<Symbols>>) = parsed
+            .into_iter()
             .zip(names)
-            .map(|(source, named)| {
-                let ast = super::parse(source.text());
-                let symbols = if ast.is_too_deep() || ast.is_empty() {
-                    symbols::Symbols::default()
-                } else {
-                    symbols::symbols(ast.root(source.text()))
-                };
-                (File { source, ast, module: named.module, is_package: named.is_package }, symbols)
+            .map(|(Parsed { source, ast, symbols }, named)| {
+                let file = File { source, ast, module: named.module, is_package: named.is_package };
+                (file, symbols)
             })
             .unzip();
         link::link(files, symbols, modules)
+    }
+
+    /// The parsed form of a file, to be linked again in another program.
+    pub fn parsed(&self, id: FileId) -> Parsed {
+        let file = self.file(id);
+        let symbols = self.symbols.get(id.0 as usize).cloned().unwrap_or_default();
+        Parsed { source: file.source.clone(), ast: file.ast.clone(), symbols }
     }
 
     /// Every file, by [`FileId`].
