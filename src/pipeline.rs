@@ -57,7 +57,7 @@ impl Analysis {
 
 /// The sources of a project, by `FileId`.
 pub fn sources(project: &Project) -> Vec<&Source> {
-    project.program().files().iter().map(|file| &file.source).collect()
+    project.program().files().iter().map(|file| &*file.source).collect()
 }
 
 /// Read what `run` asks for.
