@@ -16,7 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Calls nested deeper than this are not followed.
 pub(super) const MAX_CALL_DEPTH: usize = 16;
 /// Calls followed from one frame, those of its callees included.
-pub(super) const MAX_COST: u32 = 4000;
+pub(super) const MAX_COST: u32 = 1000;
+/// Functions of one name that a call on an unknown object may reach before it counts as unknown itself.
+const MAX_CANDIDATES: usize = 12;
+/// Names that the effects of a call on an unknown object are followed through.
+const MAX_NAMES: usize = 60;
 /// Events kept of one callee.
 const MAX_EVENTS: usize = 600;
 
@@ -33,7 +37,7 @@ pub(super) struct Summary {
     pub cost: u32,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     function: FunctionId,
     arguments: Vec<Type>,
@@ -44,6 +48,7 @@ pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     memo: Vec<Mutex<FxHashMap<Key, Arc<Summary>>>>,
     outside: Mutex<FxHashMap<(FileId, NodeId), Arc<Summary>>>,
+    named: Mutex<FxHashMap<(Name, Option<u8>), Arc<Vec<Event>>>>,
 }
 
 /// The functions being analysed on this thread, outermost first.
@@ -52,11 +57,14 @@ pub(super) struct Stack {
     pub outside: Vec<(FileId, NodeId)>,
     /// The shallowest function at which recursion was cut off since the last reset.
     pub cut: usize,
+    /// Summaries that were cut off at a function which is still being analysed, with its depth. They hold as long
+    /// as it is, and not after.
+    partial: FxHashMap<Key, (Arc<Summary>, usize)>,
 }
 
 impl Stack {
     fn new() -> Stack {
-        Stack { functions: Vec::new(), outside: Vec::new(), cut: usize::MAX }
+        Stack { functions: Vec::new(), outside: Vec::new(), cut: usize::MAX, partial: FxHashMap::default() }
     }
 }
 
@@ -65,7 +73,12 @@ const SHARDS: usize = 64;
 impl<'p> Analyzer<'p> {
     /// An analyzer of `project`.
     pub fn new(project: &'p Project) -> Analyzer<'p> {
-        Analyzer { project, memo: (0..SHARDS).map(|_| Mutex::default()).collect(), outside: Mutex::default() }
+        Analyzer {
+            project,
+            memo: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            outside: Mutex::default(),
+            named: Mutex::default(),
+        }
     }
 
     /// The project.
@@ -95,7 +108,8 @@ impl<'p> Analyzer<'p> {
         let root = self.project.program().file(file).root();
         let mut frame = Frame::new(self, &mut stack, file, root, None);
         frame.run_module();
-        frame.finish().0
+        let facts = frame.finish().0;
+        self.expanded(facts, &mut stack)
     }
 
     /// The facts of a function, called with what its annotations and its class say of its arguments.
@@ -103,7 +117,123 @@ impl<'p> Analyzer<'p> {
         let mut stack = Stack::new();
         stack.functions.push(function);
         let arguments = self.default_arguments(function, &mut stack);
-        self.run(function, arguments, &mut stack).0
+        let facts = self.run(function, arguments, &mut stack).0;
+        stack.functions.pop();
+        stack.partial.clear();
+        self.expanded(facts, &mut stack)
+    }
+
+    /// The methods that a call of `.name()` on an unknown object may reach.
+    pub(super) fn candidates<'n>(
+        &self,
+        name: &'n str,
+        positional: Option<u8>,
+    ) -> impl Iterator<Item = FunctionId> + use<'n, 'p> {
+        let project = self.project;
+        let program = project.program();
+        program.functions_named(name).iter().copied().filter(move |f| {
+            let info = program.function(*f);
+            if info.class.is_none() || is_framework_entry(project, *f) {
+                return false;
+            }
+            let Some(positional) = positional else { return true };
+            let params = parameters(program.file(info.file).node(info.node));
+            let takes = params
+                .iter()
+                .filter(|p| {
+                    matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
+                })
+                .count();
+            let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
+            open || usize::from(positional) <= takes
+        })
+    }
+
+    /// Put what methods of a name may do in the place of the calls on unknown objects.
+    fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
+        if !facts.events.iter().any(|e| matches!(e.kind, EventKind::CallNamed { .. })) {
+            return facts;
+        }
+        let mut out = Vec::with_capacity(facts.events.len());
+        for event in facts.events.drain(..) {
+            let EventKind::CallNamed { name, positional } = &event.kind else {
+                out.push(event);
+                continue;
+            };
+            for effect in self.effects_of_name(name, *positional, stack).iter() {
+                out.push(Event { at: event.at, site: effect.site, kind: effect.kind.clone() });
+            }
+        }
+        facts.events = out;
+        facts
+    }
+
+    /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
+    /// included: one event a kind, with the first place that does it.
+    fn effects_of_name(&self, name: &Name, positional: Option<u8>, stack: &mut Stack) -> Arc<Vec<Event>> {
+        let key = (name.clone(), positional);
+        if let Some(hit) = self.named.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return hit.clone();
+        }
+        let mut queue = vec![key.clone()];
+        let mut seen_kinds = FxHashSet::default();
+        let mut events: Vec<Event> = Vec::new();
+        let mut next = 0;
+        while let Some((name, positional)) = queue.get(next).cloned() {
+            next += 1;
+            let candidates: Vec<FunctionId> = self.candidates(&name, positional).collect();
+            let unknown = |name: Name| EventKind::UnknownCall { name };
+            if candidates.len() > MAX_CANDIDATES || queue.len() > MAX_NAMES {
+                let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
+                let kind = unknown(name.clone());
+                if seen_kinds.insert(kind.clone()) {
+                    events.push(Event { at: NodeId(0), site, kind });
+                }
+                continue;
+            }
+            for candidate in candidates {
+                let receiver = self.receiver(candidate).map(|r| opaque(&r));
+                let info = self.project.program().function(candidate);
+                let count = parameters(self.project.program().file(info.file).node(info.node)).len();
+                let mut arguments = vec![Type::Unknown; count];
+                if let (Some(receiver), Some(first)) = (receiver, arguments.first_mut()) {
+                    *first = abstracted(&receiver, 0);
+                }
+                let Some(summary) = self.summary(candidate, arguments, stack) else { continue };
+                for event in &summary.events {
+                    match &event.kind {
+                        EventKind::CallNamed { name, positional } => {
+                            let key = (name.clone(), *positional);
+                            if !queue.contains(&key) {
+                                queue.push(key);
+                            }
+                        }
+                        kind @ (EventKind::Query { .. }
+                        | EventKind::Write { .. }
+                        | EventKind::Outside { .. }
+                        | EventKind::Log
+                        | EventKind::UnknownCall { .. }
+                        | EventKind::Raise
+                        | EventKind::Suspend
+                        | EventKind::Transaction { .. }) => {
+                            if seen_kinds.insert(kind.clone()) {
+                                events.push(event.clone());
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let events = Arc::new(events);
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(key, events.clone());
+        events
+    }
+
+    fn site_of(&self, function: FunctionId) -> Site {
+        let program = self.project.program();
+        let info = program.function(function);
+        Site { file: info.file, span: program.file(info.file).node(info.node).span() }
     }
 
     fn run(&self, function: FunctionId, arguments: Vec<Type>, stack: &mut Stack) -> (Facts, u32) {
@@ -230,16 +360,23 @@ impl<'p> Analyzer<'p> {
         if let Some(hit) = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(hit.clone());
         }
+        if let Some((hit, cut)) = stack.partial.get(&key) {
+            stack.cut = stack.cut.min(*cut);
+            return Some(hit.clone());
+        }
         let depth = stack.functions.len();
         let outer_cut = std::mem::replace(&mut stack.cut, usize::MAX);
         stack.functions.push(function);
         let (facts, cost) = self.run(function, key.arguments.clone(), stack);
         stack.functions.pop();
-        let complete = stack.cut >= depth;
-        stack.cut = stack.cut.min(outer_cut);
+        stack.partial.retain(|_, (_, cut)| *cut < depth);
+        let cut = stack.cut;
+        stack.cut = cut.min(outer_cut);
         let is_generator = self.project.program().function(function).is_generator;
         let summary = Arc::new(summarize(facts, cost, is_generator));
-        if complete {
+        if cut < depth {
+            stack.partial.insert(key, (summary.clone(), cut));
+        } else {
             shard.lock().unwrap_or_else(PoisonError::into_inner).insert(key, summary.clone());
         }
         Some(summary)

@@ -1,6 +1,6 @@
 //! Calls: what is called, what it does, what comes back.
 
-use super::analyzer::{Translation, abstracted, is_framework_entry, opaque};
+use super::analyzer::{Translation, abstracted, opaque};
 use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
 use super::frame::Frame;
@@ -12,9 +12,6 @@ use crate::text::Site;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// Functions of one name that a call on an unknown object may reach before it counts as unknown itself.
-const MAX_CANDIDATES: usize = 12;
 
 /// An evaluated argument.
 #[derive(Clone, Debug)]
@@ -347,42 +344,15 @@ impl<'a> Frame<'a, '_> {
         ) {
             self.event(node, EventKind::Query { model: None });
         }
-        let program = self.az.project.program();
         let positional = args.iter().filter(|a| a.name.is_none() && a.stars == 0).count();
         let spread = args.iter().any(|a| a.stars > 0);
-        let candidates: Vec<FunctionId> = program
-            .functions_named(name)
-            .iter()
-            .copied()
-            .filter(|f| {
-                let info = program.function(*f);
-                if info.class.is_none() || is_framework_entry(self.az.project, *f) {
-                    return false;
-                }
-                let params = parameters(program.file(info.file).node(info.node));
-                let takes = params
-                    .iter()
-                    .filter(|p| {
-                        matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
-                    })
-                    .count();
-                let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
-                spread || open || positional < takes + 1
-            })
-            .collect();
-        if candidates.is_empty() {
+        let positional = if spread { None } else { u8::try_from(positional).ok() };
+        if self.az.candidates(name, positional).next().is_none() {
             if !external::PLAIN_METHODS.contains(&name) && name != "get" {
                 self.event(node, EventKind::Outside { name: Name::from(name) });
             }
-            return Type::Unknown;
-        }
-        if candidates.len() > MAX_CANDIDATES {
-            self.event(node, EventKind::UnknownCall { name: Name::from(name) });
-            return Type::Unknown;
-        }
-        for candidate in candidates {
-            let receiver = self.az.receiver(candidate).map(|r| opaque(&r));
-            self.call_function(candidate, receiver, args, node);
+        } else {
+            self.event(node, EventKind::CallNamed { name: Name::from(name), positional });
         }
         Type::Unknown
     }

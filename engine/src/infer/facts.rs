@@ -188,6 +188,14 @@ pub enum EventKind {
         /// What is called, as written.
         name: Name,
     },
+    /// A method is called on an object of unknown type: any method of that name that takes so many positional
+    /// arguments may run. Replaced by what those do before facts are handed out.
+    CallNamed {
+        /// The method.
+        name: Name,
+        /// How many positional arguments; `None` where they are spread from a container.
+        positional: Option<u8>,
+    },
     /// `raise`, `assert`, or code that raises on purpose.
     Raise,
     /// `yield` or `await`: others run here.
