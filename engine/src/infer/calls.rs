@@ -481,7 +481,24 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         }
         let site = Site { file: info.file, span: def.span() };
-        self.translated_type(returns, &translation, node, site)
+        let result = self.translated_type(returns, &translation, node, site);
+        if info.decorators.iter().flatten().any(remembers) {
+            let name = def.child(crate::python::Field::Name).unwrap_or(def);
+            self.keep(&result, Site { file: info.file, span: name.span() });
+        }
+        result
+    }
+
+    /// The querysets of `ty` live longer than the call that gave them.
+    fn keep(&mut self, ty: &Type, site: Site) {
+        for alternative in ty.alternatives() {
+            let Type::QuerySet(qs) = alternative else { continue };
+            for value in &qs.values {
+                if let Some(value) = self.facts.values.get_mut(value.0 as usize) {
+                    value.kept = Some(site);
+                }
+            }
+        }
     }
 
     fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
@@ -575,8 +592,10 @@ impl<'a> Frame<'a, '_> {
                 out.values = SmallVec::from_slice(&[value]);
                 let out = Arc::new(out);
                 self.set_queryset(value, &out);
+                let kept = qs.values.iter().find_map(|v| kept(&t.summary.values, *v));
                 if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
                     v.site = Some(site);
+                    v.kept = v.kept.or(kept);
                 }
                 Type::QuerySet(out)
             }
@@ -637,6 +656,7 @@ impl<'a> Frame<'a, '_> {
                     alternatives: SmallVec::new(),
                     made: Made::Unknown,
                     site: Some(site),
+                    kept: None,
                 });
                 let mut out = (*qs).clone();
                 out.values = SmallVec::from_slice(&[id]);
@@ -856,6 +876,25 @@ fn is_transparent(def: &Def) -> bool {
         || path.starts_with("functools.")
         || path.starts_with("rest_framework.decorators")
         || matches!(last, "atomic" | "cached_property" | "property" | "classmethod" | "staticmethod")
+}
+
+/// Whether a decorator makes a function give the same object again.
+fn remembers(def: &Def) -> bool {
+    let Def::External(path) = def else { return false };
+    let last = path.rsplit('.').next().unwrap_or(path);
+    matches!(last, "cached_property" | "lru_cache" | "cache")
+}
+
+/// Where a callee keeps one of its querysets.
+fn kept(values: &[super::facts::Value], value: ValueId) -> Option<Site> {
+    let value = values.get(value.0 as usize)?;
+    if value.origin == Origin::Outside {
+        return value.site;
+    }
+    let alternatives = || value.alternatives.iter().filter_map(|v| values.get(v.0 as usize));
+    value.kept.or_else(|| {
+        alternatives().find_map(|v| v.kept.or(if v.origin == Origin::Outside { v.site } else { None }))
+    })
 }
 
 /// The first line of a callee's text, for messages.
