@@ -95,7 +95,16 @@ impl<'a> Frame<'a, '_> {
             Type::Def(Def::Function(function)) => self.call_function(*function, None, args, node),
             Type::Def(Def::Class(class)) => {
                 let class = *class;
-                let object = self.az.object_of_class(class);
+                let mut object = self.az.object_of_class(class);
+                if let Some(model) = queryset_model(args)
+                    && self.az.project.is_queryset_class(class)
+                {
+                    let qs = QuerySet::new(model, super::types::QuerySetClass::Custom(class), ValueId(0));
+                    object = Type::QuerySet(Arc::new(qs));
+                }
+                if let Type::QuerySet(qs) = &object {
+                    object = self.made_queryset((**qs).clone(), node);
+                }
                 if let Some((_, Member::Function(init, _))) =
                     self.az.project.program().member(class, "__init__")
                 {
@@ -116,6 +125,12 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Def(Def::External(path)) => {
                 let path = path.clone();
+                if matches!(path.as_str(), "django.db.models.QuerySet" | "django.db.models.query.QuerySet")
+                    && let Some(model) = queryset_model(args)
+                {
+                    let qs = QuerySet::new(model, super::types::QuerySetClass::Plain, ValueId(0));
+                    return self.made_queryset(qs, node);
+                }
                 self.call_external(&path, args, node)
             }
             Type::Local(id) => {
@@ -150,6 +165,15 @@ impl<'a> Frame<'a, '_> {
                 Type::Unknown
             }
         }
+    }
+
+    /// A queryset made by calling its class.
+    fn made_queryset(&mut self, mut qs: QuerySet, node: Node<'a>) -> Type {
+        let value = self.value_at(node, Made::Unknown, None);
+        qs.values = SmallVec::from_slice(&[value]);
+        let qs = Arc::new(qs);
+        self.set_queryset(value, &qs);
+        Type::QuerySet(qs)
     }
 
     /// Call the method `name` of `owner`.
@@ -876,6 +900,18 @@ fn is_transparent(def: &Def) -> bool {
         || path.starts_with("functools.")
         || path.starts_with("rest_framework.decorators")
         || matches!(last, "atomic" | "cached_property" | "property" | "classmethod" | "staticmethod")
+}
+
+/// The model given to a queryset's class: `BookQuerySet(self.model, using=self._db)`. With a query of its own the
+/// rows are not known.
+fn queryset_model(args: &[Arg<'_>]) -> Option<crate::django::ModelId> {
+    let is_model = |a: &&Arg<'_>| a.name.is_none_or(|n| n == "model");
+    let known = args.iter().all(|a| a.stars == 0 && a.name.is_none_or(|n| matches!(n, "model" | "using")));
+    let positional = args.iter().filter(|a| a.name.is_none()).count();
+    match args.iter().find(is_model)?.ty {
+        Type::ModelClass(model) if known && positional <= 1 => Some(model),
+        _ => None,
+    }
 }
 
 /// Whether a decorator makes a function give the same object again.

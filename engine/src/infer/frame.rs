@@ -427,9 +427,7 @@ impl<'a, 's> Frame<'a, 's> {
                 for handler in handlers {
                     self.env = Self::join_env(before.clone(), after_body.clone());
                     if let Some(class) = handler.class {
-                        self.dry += 1;
                         self.expr(class);
-                        self.dry -= 1;
                     }
                     if let Some(name) = handler.name {
                         self.bind(name, Type::External(Name::from("builtins.Exception")));
