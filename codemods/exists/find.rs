@@ -107,10 +107,17 @@ fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) 
         bound,
     };
     if let Some(end) = climb(cx, inner, given) {
+        // `== None` asks the model's own `__eq__`, where there is one.
+        if end.by_equality && owns_equality(cx, receiver) {
+            return None;
+        }
         return Some(asked(end, None));
     }
     let (assignment, read) = bound_once(cx, inner)?;
     let end = climb(cx, read, given)?;
+    if end.by_equality && owns_equality(cx, receiver) {
+        return None;
+    }
     is_first_in(assignment, end.whole).then(|| asked(end, Some((assignment, read))))
 }
 
@@ -211,11 +218,22 @@ struct End<'a> {
     whole: Node<'a>,
     negated: bool,
     by_truth: bool,
+    by_equality: bool,
+}
+
+/// Whether the rows are instances of a model with an `__eq__` of its own.
+pub fn owns_equality<'a>(cx: &Context<'a>, receiver: Node<'a>) -> bool {
+    let model = match cx.type_of(receiver) {
+        Type::Manager(manager) => manager.model,
+        Type::QuerySet(qs) => qs.model,
+        _ => return true,
+    };
+    ["__eq__", "__ne__"].iter().any(|name| cx.project.override_of(model, name).is_some())
 }
 
 /// From `node` up to the expression that is nothing but a truth.
 fn climb<'a>(cx: &Context<'a>, node: Node<'a>, given: Given) -> Option<End<'a>> {
-    let mut end = End { whole: node, negated: false, by_truth: true };
+    let mut end = End { whole: node, negated: false, by_truth: true, by_equality: false };
     let mut is_bool = false;
     if let Some(parent) = end.whole.with_parens().parent()
         && parent.kind() == Kind::Compare
@@ -223,6 +241,7 @@ fn climb<'a>(cx: &Context<'a>, node: Node<'a>, given: Given) -> Option<End<'a>> 
         end.negated = compared(parent, node, given)?;
         end.whole = parent;
         end.by_truth = false;
+        end.by_equality = matches!(Expr::of(parent), Expr::Compare { op: Kind::Eq | Kind::NotEq, .. });
         is_bool = true;
     }
     // `bool()` around it goes: what remains is a bool.

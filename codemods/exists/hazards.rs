@@ -57,12 +57,12 @@ pub fn standard<'a>(
     let unknown = || cx.hazard(HazardKind::UnknownType, receiver.peel().text(), receiver);
     let mut classes = Vec::new();
     if let Type::Manager(manager) = cx.type_of(receiver) {
-        classes.push(manager.class);
+        classes.push((manager.model, manager.class));
     }
     let qs = queryset_of(cx, receiver);
-    classes.extend(qs.map(|qs| qs.class));
-    for class in classes {
-        match reading(cx, class, methods) {
+    classes.extend(qs.map(|qs| (qs.model, qs.class)));
+    for (model, class) in classes {
+        match reading(cx, model, class, methods) {
             Reading::Standard => {}
             Reading::Custom(what, site) => {
                 out.push(Hazard::at(HazardKind::CustomQuerySet, what, site));

@@ -2,6 +2,7 @@
 //! it by a query of another form costs a query wherever the same object is read as well.
 
 use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Type, Use, Value, ValueId};
 use crate::python::{ClassId, Expr, Kind, Member, Node, generators};
 use crate::text::Site;
@@ -32,7 +33,13 @@ pub fn ties<'a>(cx: &Context<'a>, qs: &QuerySet, at: Node<'a>) -> Vec<Tie> {
 
 /// [`ties`] as hazards: the rows are used elsewhere, or the object comes from or goes to somebody else.
 pub fn cache_hazards<'a>(cx: &Context<'a>, qs: &QuerySet, at: Node<'a>, out: &mut Vec<Hazard>) {
-    for tie in ties(cx, qs, at) {
+    let ties = ties(cx, qs, at);
+    let is_foreign = ties.iter().any(|t| matches!(t, Tie::Foreign(_)));
+    for tie in ties {
+        // An object that comes from elsewhere needs no second reason.
+        if is_foreign && matches!(tie, Tie::Escapes(_)) {
+            continue;
+        }
         out.push(match tie {
             Tie::Used(site) => Hazard::at(HazardKind::ResultCacheUsed, "", site),
             Tie::Escapes(site) | Tie::Foreign(site) => Hazard::at(HazardKind::QuerySetEscapes, "", site),
@@ -225,13 +232,33 @@ pub enum Reading {
     Unknown,
 }
 
-/// Whether a class of querysets or managers leaves all of `methods` as Django has them.
-pub fn reading(cx: &Context<'_>, class: QuerySetClass, methods: &[&str]) -> Reading {
-    let class = match class {
-        QuerySetClass::Plain => return Reading::Standard,
-        QuerySetClass::Unknown => return Reading::Unknown,
-        QuerySetClass::Custom(class) => class,
-    };
+/// Whether a class of querysets or managers of `model` leaves all of `methods` as Django has them.
+pub fn reading(cx: &Context<'_>, model: ModelId, class: QuerySetClass, methods: &[&str]) -> Reading {
+    match class {
+        QuerySetClass::Plain => Reading::Standard,
+        QuerySetClass::Custom(class) => reading_of_class(cx, class, methods),
+        QuerySetClass::Unknown => {
+            // An annotation `QuerySet[Book]`, or branches that disagree: one of those that the model's managers give.
+            for manager in cx.project.family(model).iter().flat_map(|m| &cx.model(*m).managers) {
+                if manager.is_unknown {
+                    return Reading::Unknown;
+                }
+                for class in [manager.class, manager.queryset].into_iter().flatten() {
+                    if overridden(cx, class, "get_queryset").is_some() {
+                        return Reading::Unknown;
+                    }
+                    let found = reading_of_class(cx, class, methods);
+                    if found != Reading::Standard {
+                        return found;
+                    }
+                }
+            }
+            if cx.model(model).has_unknown_base { Reading::Unknown } else { Reading::Standard }
+        }
+    }
+}
+
+fn reading_of_class(cx: &Context<'_>, class: ClassId, methods: &[&str]) -> Reading {
     for method in methods {
         if let Some(found) = overridden(cx, class, method) {
             return found;
