@@ -1,7 +1,9 @@
 //! Ask whether rows exist instead of counting or loading them.
 
 mod find;
+mod get;
 mod hazards;
+mod member;
 mod rewrite;
 
 use find::{Asked, How};
@@ -15,6 +17,10 @@ pub struct Exists;
 pub enum Match<'a> {
     /// Rows are counted or loaded, and only their existence is tested.
     Asked(Asked<'a>),
+    /// A row is fetched, and only its absence is handled.
+    Tried(get::Tried<'a>),
+    /// Rows are loaded to look for one of them.
+    Member(member::Member<'a>),
 }
 
 impl Codemod for Exists {
@@ -36,21 +42,30 @@ impl Codemod for Exists {
                 HazardKind::LookupMayRaise,
                 HazardKind::ValueMayDiffer,
                 HazardKind::HandlerAround,
+                HazardKind::MayBeLoaded,
+                HazardKind::UnknownType,
+                HazardKind::CommentLost,
             ],
         }
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Call, Kind::Name, Kind::Attribute, Kind::Subscript, Kind::BinOp]
+        &[Kind::Call, Kind::Name, Kind::Attribute, Kind::Subscript, Kind::BinOp, Kind::Compare, Kind::Try]
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-        find::asked(cx, node).map(Match::Asked)
+        match node.kind() {
+            Kind::Try => get::tried(cx, node).map(Match::Tried),
+            Kind::Compare => member::member(cx, node).map(Match::Member),
+            _ => find::asked(cx, node).map(Match::Asked),
+        }
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         match found {
             Match::Asked(found) => hazards::asked(cx, found, out),
+            Match::Tried(found) => get::hazards(cx, found, out),
+            Match::Member(found) => member::hazards(cx, found, out),
         }
     }
 
@@ -70,6 +85,16 @@ impl Codemod for Exists {
                 };
                 (cx.site(found.whole), message, before)
             }
+            Match::Tried(found) => (
+                cx.site(get::place(found)),
+                "Ask with `exists()` instead of catching `DoesNotExist`",
+                "1 query, loads a row",
+            ),
+            Match::Member(found) => (
+                cx.site(member::place(found)),
+                "Ask the database with `exists()` instead of searching loaded rows",
+                "1 query, loads every row",
+            ),
         };
         Description {
             site,
@@ -82,6 +107,8 @@ impl Codemod for Exists {
     fn rewrite<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
         match found {
             Match::Asked(found) => rewrite::asked(cx, found),
+            Match::Tried(found) => get::rewrite(cx, found),
+            Match::Member(found) => member::rewrite(cx, found),
         }
     }
 }

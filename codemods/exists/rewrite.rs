@@ -72,6 +72,11 @@ fn negate(found: &Asked<'_>, at: Node<'_>, mut edits: Vec<Edit>) -> Vec<Edit> {
     edits
 }
 
+/// `not `, where the answer is turned around, and how strongly the result binds.
+pub fn negation(_place: Node<'_>, negated: bool, of: Precedence) -> (&'static str, Precedence) {
+    if negated { ("not ", Precedence::Not) } else { ("", of) }
+}
+
 /// What stands in `whole` around `inner` goes, and `not` comes where it must.
 pub fn surround<'a>(
     cx: &Context<'a>,
