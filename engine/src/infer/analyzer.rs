@@ -419,7 +419,17 @@ fn default_by_convention(name: &str) -> Type {
     }
 }
 
-fn summarize(facts: Facts, cost: u32, is_generator: bool) -> Summary {
+fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {
+    // Uses of the callee's own querysets stay behind; what they did to an object that comes back does not.
+    for event in &facts.events {
+        if let EventKind::Use { value, how } = &event.kind
+            && how.may_load()
+            && *how != Use::Escape(super::facts::Escape::Return)
+            && let Some(value) = facts.values.get_mut(value.0 as usize)
+        {
+            value.kept.get_or_insert(event.site);
+        }
+    }
     let mut seen = FxHashSet::default();
     let mut events = Vec::new();
     for event in facts.events {

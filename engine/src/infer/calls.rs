@@ -92,7 +92,16 @@ impl<'a> Frame<'a, '_> {
             Type::Def(Def::Function(function)) => self.call_function(*function, None, args, node),
             Type::Def(Def::Class(class)) => {
                 let class = *class;
-                let object = self.az.object_of_class(class);
+                let mut object = self.az.object_of_class(class);
+                if let Some(model) = queryset_model(args)
+                    && self.az.project.is_queryset_class(class)
+                {
+                    let qs = QuerySet::new(model, super::types::QuerySetClass::Custom(class), ValueId(0));
+                    object = Type::QuerySet(Arc::new(qs));
+                }
+                if let Type::QuerySet(qs) = &object {
+                    object = self.made_queryset((**qs).clone(), node);
+                }
                 if let Some((_, Member::Function(init, _))) =
                     self.az.project.program().member(class, "__init__")
                 {
@@ -113,6 +122,12 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Def(Def::External(path)) => {
                 let path = path.clone();
+                if matches!(path.as_str(), "django.db.models.QuerySet" | "django.db.models.query.QuerySet")
+                    && let Some(model) = queryset_model(args)
+                {
+                    let qs = QuerySet::new(model, super::types::QuerySetClass::Plain, ValueId(0));
+                    return self.made_queryset(qs, node);
+                }
                 self.call_external(&path, args, node)
             }
             Type::Local(id) => {
@@ -147,6 +162,15 @@ impl<'a> Frame<'a, '_> {
                 Type::Unknown
             }
         }
+    }
+
+    /// A queryset made by calling its class.
+    fn made_queryset(&mut self, mut qs: QuerySet, node: Node<'a>) -> Type {
+        let value = self.value_at(node, Made::Unknown, None);
+        qs.values = SmallVec::from_slice(&[value]);
+        let qs = Arc::new(qs);
+        self.set_queryset(value, &qs);
+        Type::QuerySet(qs)
     }
 
     /// Call the method `name` of `owner`.
@@ -451,7 +475,24 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         }
         let site = Site { file: info.file, span: def.span() };
-        self.translated_type(returns, &translation, node, site)
+        let result = self.translated_type(returns, &translation, node, site);
+        if info.decorators.iter().flatten().any(remembers) {
+            let name = def.child(crate::python::Field::Name).unwrap_or(def);
+            self.keep(&result, Site { file: info.file, span: name.span() });
+        }
+        result
+    }
+
+    /// The querysets of `ty` live longer than the call that gave them.
+    fn keep(&mut self, ty: &Type, site: Site) {
+        for alternative in ty.alternatives() {
+            let Type::QuerySet(qs) = alternative else { continue };
+            for value in &qs.values {
+                if let Some(value) = self.facts.values.get_mut(value.0 as usize) {
+                    value.kept = Some(site);
+                }
+            }
+        }
     }
 
     fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
@@ -545,8 +586,10 @@ impl<'a> Frame<'a, '_> {
                 out.values = SmallVec::from_slice(&[value]);
                 let out = Arc::new(out);
                 self.set_queryset(value, &out);
+                let kept = qs.values.iter().find_map(|v| kept(&t.summary.values, *v));
                 if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
                     v.site = Some(site);
+                    v.kept = v.kept.or(kept);
                 }
                 Type::QuerySet(out)
             }
@@ -607,6 +650,7 @@ impl<'a> Frame<'a, '_> {
                     alternatives: SmallVec::new(),
                     made: Made::Unknown,
                     site: Some(site),
+                    kept: None,
                 });
                 let mut out = (*qs).clone();
                 out.values = SmallVec::from_slice(&[id]);
@@ -826,6 +870,37 @@ fn is_transparent(def: &Def) -> bool {
         || path.starts_with("functools.")
         || path.starts_with("rest_framework.decorators")
         || matches!(last, "atomic" | "cached_property" | "property" | "classmethod" | "staticmethod")
+}
+
+/// The model given to a queryset's class: `BookQuerySet(self.model, using=self._db)`. With a query of its own the
+/// rows are not known.
+fn queryset_model(args: &[Arg<'_>]) -> Option<crate::django::ModelId> {
+    let is_model = |a: &&Arg<'_>| a.name.is_none_or(|n| n == "model");
+    let known = args.iter().all(|a| a.stars == 0 && a.name.is_none_or(|n| matches!(n, "model" | "using")));
+    let positional = args.iter().filter(|a| a.name.is_none()).count();
+    match args.iter().find(is_model)?.ty {
+        Type::ModelClass(model) if known && positional <= 1 => Some(model),
+        _ => None,
+    }
+}
+
+/// Whether a decorator makes a function give the same object again.
+fn remembers(def: &Def) -> bool {
+    let Def::External(path) = def else { return false };
+    let last = path.rsplit('.').next().unwrap_or(path);
+    matches!(last, "cached_property" | "lru_cache" | "cache")
+}
+
+/// Where a callee keeps one of its querysets.
+fn kept(values: &[super::facts::Value], value: ValueId) -> Option<Site> {
+    let value = values.get(value.0 as usize)?;
+    if value.origin == Origin::Outside {
+        return value.site;
+    }
+    let alternatives = || value.alternatives.iter().filter_map(|v| values.get(v.0 as usize));
+    value.kept.or_else(|| {
+        alternatives().find_map(|v| v.kept.or(if v.origin == Origin::Outside { v.site } else { None }))
+    })
 }
 
 /// The first line of a callee's text, for messages.

@@ -34,6 +34,9 @@ pub struct Value {
     pub made: Made,
     /// For an origin outside or in a callee: the place that made it, where it is known.
     pub site: Option<Site>,
+    /// For a queryset that a callee gave back: the place where the callee loaded its rows, stored it, or took it
+    /// from somewhere that outlives the call. Its rows may be loaded, and somebody else may read them.
+    pub kept: Option<Site>,
 }
 
 /// How an instance came to be.
@@ -265,6 +268,16 @@ impl Facts {
         (0..self.values.len() as u32)
             .map(ValueId)
             .filter(move |id| self.value(*id).is_some_and(|v| v.parent == Some(value)))
+    }
+}
+
+impl Use {
+    /// Whether it may fill the queryset's result cache, or hands the object to somebody who may.
+    pub fn may_load(&self) -> bool {
+        match self {
+            Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Other | Use::Escape(_) => true,
+            Use::Index | Use::Slice | Use::Method(_) => false,
+        }
     }
 }
 

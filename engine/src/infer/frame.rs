@@ -122,6 +122,7 @@ impl<'a, 's> Frame<'a, 's> {
                 alternatives: SmallVec::new(),
                 made: Made::Unknown,
                 site: Some(Site { file: self.file, span: parameter.name_node.span() }),
+                kept: None,
             });
             self.bind(parameter.name, ty);
             if let Some(default) = parameter.default {
@@ -204,6 +205,7 @@ impl<'a, 's> Frame<'a, 's> {
                 alternatives: SmallVec::new(),
                 made,
                 site: None,
+                kept: None,
             });
         }
         if let Some(value) = self.facts.values.get_mut(id.0 as usize) {
@@ -425,9 +427,7 @@ impl<'a, 's> Frame<'a, 's> {
                 for handler in handlers {
                     self.env = Self::join_env(before.clone(), after_body.clone());
                     if let Some(class) = handler.class {
-                        self.dry += 1;
                         self.expr(class);
-                        self.dry -= 1;
                     }
                     if let Some(name) = handler.name {
                         self.bind(name, Type::External(Name::from("builtins.Exception")));

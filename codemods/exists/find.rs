@@ -1,0 +1,397 @@
+//! Which expressions ask for nothing but whether there is a row: from the counting or loading expression up to the
+//! comparison, `bool()` or `not` that ends in a truth.
+
+use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::queryset::link;
+use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
+use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments};
+
+/// What the tested expression gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// `count()`
+    Count,
+    /// The rows themselves: `len()`, `list()`, the truth of a queryset.
+    Rows,
+    /// `first()` or `last()`, whose truth is asked (and not only whether it is None).
+    One {
+        /// The model's own truth decides.
+        by_truth: bool,
+    },
+}
+
+/// An expression that asks whether there is a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// How it asks.
+    pub how: How,
+    /// The queryset or manager.
+    pub receiver: Node<'a>,
+    /// The method's name in `receiver.count()`; none where rows are loaded.
+    pub method: Option<Node<'a>>,
+    /// What stays of it: the call (with its `await`), or the receiver.
+    pub inner: Node<'a>,
+    /// All that is replaced.
+    pub whole: Node<'a>,
+    /// True where there is no row.
+    pub negated: bool,
+    /// The name that holds the answer until it is tested at once: its assignment, and the place that reads it.
+    pub bound: Option<(Node<'a>, Node<'a>)>,
+}
+
+/// What an expression gives, as far as its truth goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Number,
+    RowOrNone,
+    Collection,
+}
+
+/// The finding whose innermost expression is `node`.
+pub fn asked<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
+    match Expr::of(node) {
+        Expr::Call { func, arguments: list } => {
+            if let Some(found) = method(cx, node, func, list) {
+                return Some(found);
+            }
+            if let Some(found) = collected(cx, node) {
+                return Some(found);
+            }
+            truth(cx, node)
+        }
+        Expr::Name(_) | Expr::Subscript { .. } | Expr::BinOp { .. } | Expr::Attribute { .. } => {
+            truth(cx, node)
+        }
+        _ => None,
+    }
+}
+
+/// `books.count()`, `books.first()` and their asynchronous siblings.
+fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) -> Option<Asked<'a>> {
+    let Expr::Attribute { value: receiver, attr, attr_node } = Expr::of(func) else { return None };
+    let (given, is_async) = match attr {
+        "count" => (Given::Number, false),
+        "acount" => (Given::Number, true),
+        "first" | "last" => (Given::RowOrNone, false),
+        "afirst" | "alast" => (Given::RowOrNone, true),
+        _ => return None,
+    };
+    if list.kind() != Kind::Arguments || list.children().next().is_some() {
+        return None;
+    }
+    let rows = rows_of(cx, receiver)?;
+    // A column may be false or None although there is a row.
+    if given == Given::RowOrNone && !matches!(rows, Rows::Instances | Rows::Dicts | Rows::Tuples) {
+        return None;
+    }
+    let awaited = node.with_parens().parent().filter(|p| p.kind() == Kind::Await);
+    let inner = match (is_async, awaited) {
+        (true, Some(awaited)) => awaited,
+        (false, None) => node,
+        _ => return None,
+    };
+    // Synchronous queries in asynchronous code raise, as they would after the rewrite.
+    if !is_async && in_async_code(node) {
+        return None;
+    }
+    let asked = |end: End<'a>, bound| Asked {
+        how: match given {
+            Given::Number => How::Count,
+            _ => How::One { by_truth: end.by_truth },
+        },
+        receiver,
+        method: Some(attr_node),
+        inner,
+        whole: end.whole,
+        negated: end.negated,
+        bound,
+    };
+    if let Some(end) = climb(cx, inner, given) {
+        // `== None` asks the model's own `__eq__`, where there is one.
+        if end.by_equality && owns_equality(cx, receiver) {
+            return None;
+        }
+        return Some(asked(end, None));
+    }
+    let (assignment, read) = bound_once(cx, inner)?;
+    let end = climb(cx, read, given)?;
+    if end.by_equality && owns_equality(cx, receiver) {
+        return None;
+    }
+    is_first_in(assignment, end.whole).then(|| asked(end, Some((assignment, read))))
+}
+
+/// `len(books)`, `len(list(books))`, `list(books)`.
+fn collected<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
+    let (receiver, given) = if let Some(argument) = builtin_argument(cx, node, "len") {
+        (builtin_argument(cx, argument.peel(), "list").unwrap_or(argument), Given::Number)
+    } else {
+        let argument = builtin_argument(cx, node, "list")?;
+        if enclosing_call(cx, node, &["len"]).is_some() {
+            return None;
+        }
+        (argument, Given::Collection)
+    };
+    loaded(cx, receiver, node, given)
+}
+
+/// A queryset whose truth is asked.
+fn truth<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
+    loaded(cx, node, node, Given::Collection)
+}
+
+fn loaded<'a>(cx: &Context<'a>, receiver: Node<'a>, from: Node<'a>, given: Given) -> Option<Asked<'a>> {
+    let receiver = receiver.peel();
+    if !matches!(cx.type_of(receiver), Type::QuerySet(_)) || in_async_code(from) {
+        return None;
+    }
+    rows_of(cx, receiver)?;
+    let end = climb(cx, from, given)?;
+    Some(Asked {
+        how: How::Rows,
+        receiver,
+        method: None,
+        inner: receiver,
+        whole: end.whole,
+        negated: end.negated,
+        bound: None,
+    })
+}
+
+/// What the rows of a queryset or manager are, where it can be asked at all: raw ones have no `exists()`, and
+/// locked ones are loaded for their locks.
+pub fn rows_of<'a>(cx: &Context<'a>, receiver: Node<'a>) -> Option<Rows> {
+    match cx.type_of(receiver) {
+        Type::Manager(_) => Some(Rows::Instances),
+        Type::QuerySet(qs) if !qs.is(Trait::Raw) && !is_locked(cx, qs) => Some(qs.rows.clone()),
+        _ => None,
+    }
+}
+
+fn is_locked<'a>(cx: &Context<'a>, qs: &QuerySet) -> bool {
+    let locks = |node: Node<'a>| {
+        matches!(Expr::of(node), Expr::Call { func, .. }
+            if matches!(Expr::of(func), Expr::Attribute { attr: "select_for_update", .. }))
+    };
+    qs.is(Trait::Locked) || link(cx, qs, locks).is_some()
+}
+
+pub fn in_async_code(node: Node<'_>) -> bool {
+    node.enclosing_function().is_some_and(Node::is_async)
+}
+
+/// The only positional argument of a call of the builtin `name`.
+pub fn builtin_argument<'a>(cx: &Context<'a>, node: Node<'a>, name: &str) -> Option<Node<'a>> {
+    let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+    if list.kind() != Kind::Arguments || !is_builtin(cx, func, name) {
+        return None;
+    }
+    match arguments(list).as_slice() {
+        [only] if only.name.is_none() && only.stars == 0 => Some(only.value),
+        _ => None,
+    }
+}
+
+fn is_builtin<'a>(cx: &Context<'a>, func: Node<'a>, name: &str) -> bool {
+    matches!(Expr::of(func), Expr::Name(n) if n == name)
+        && matches!(cx.type_of(func), Type::Def(Def::External(path)) if path.strip_prefix("builtins.") == Some(name))
+}
+
+/// The call of one of these builtins whose only argument `node` is.
+fn enclosing_call<'a>(cx: &Context<'a>, node: Node<'a>, names: &[&str]) -> Option<Node<'a>> {
+    let place = node.with_parens();
+    let parent = place.parent()?;
+    let call = match parent.kind() {
+        Kind::Arguments => parent.parent()?,
+        // A generator expression that is the only argument.
+        Kind::Call => parent,
+        _ => return None,
+    };
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    let [only] = arguments(list).try_into().ok()?;
+    let only: ormend_engine::python::Argument<'a> = only;
+    let is_only = only.name.is_none() && only.stars == 0 && only.value.peel() == node.peel();
+    (is_only && names.iter().any(|name| is_builtin(cx, func, name))).then_some(call)
+}
+
+struct End<'a> {
+    whole: Node<'a>,
+    negated: bool,
+    by_truth: bool,
+    by_equality: bool,
+}
+
+/// Whether the rows are instances of a model with an `__eq__` of its own.
+pub fn owns_equality<'a>(cx: &Context<'a>, receiver: Node<'a>) -> bool {
+    let model = match cx.type_of(receiver) {
+        Type::Manager(manager) => manager.model,
+        Type::QuerySet(qs) => qs.model,
+        _ => return true,
+    };
+    ["__eq__", "__ne__"].iter().any(|name| cx.project.override_of(model, name).is_some())
+}
+
+/// From `node` up to the expression that is nothing but a truth.
+fn climb<'a>(cx: &Context<'a>, node: Node<'a>, given: Given) -> Option<End<'a>> {
+    let mut end = End { whole: node, negated: false, by_truth: true, by_equality: false };
+    let mut is_bool = false;
+    if let Some(parent) = end.whole.with_parens().parent()
+        && parent.kind() == Kind::Compare
+    {
+        end.negated = compared(parent, node, given)?;
+        end.whole = parent;
+        end.by_truth = false;
+        end.by_equality = matches!(Expr::of(parent), Expr::Compare { op: Kind::Eq | Kind::NotEq, .. });
+        is_bool = true;
+    }
+    // `bool()` around it goes: what remains is a bool.
+    while let Some(call) = enclosing_call(cx, end.whole, &["bool"]) {
+        end.whole = call;
+        is_bool = true;
+    }
+    while end.negated
+        && let Some(parent) = end.whole.with_parens().parent()
+        && parent.kind() == Kind::Not
+    {
+        end.whole = parent;
+        end.negated = false;
+    }
+    if !is_bool {
+        if let Some(parent) = end.whole.with_parens().parent()
+            && parent.kind() == Kind::Not
+            && let Some(call) = enclosing_call(cx, parent, &["bool"])
+        {
+            // `bool(not books)`
+            end.whole = call;
+            end.negated = true;
+        } else if !is_test(cx, end.whole, 0) {
+            return None;
+        }
+    }
+    Some(end)
+}
+
+/// Whether a comparison asks for no row (true) or for some row (false); `None` for anything else.
+fn compared(compare: Node<'_>, node: Node<'_>, given: Given) -> Option<bool> {
+    let Expr::Compare { left, op, right } = Expr::of(compare) else { return None };
+    let is_left = left.peel() == node.peel();
+    let other = if is_left { right } else { left };
+    match given {
+        Given::Number => {
+            let Expr::Int(text) = Expr::of(other) else { return None };
+            let op = if is_left { op } else { mirrored(op) };
+            match (op, text) {
+                (Kind::Gt | Kind::NotEq, "0") | (Kind::GtE, "1") => Some(false),
+                (Kind::Eq | Kind::LtE, "0") | (Kind::Lt, "1") => Some(true),
+                _ => None,
+            }
+        }
+        Given::RowOrNone => {
+            let Expr::None = Expr::of(other) else { return None };
+            match op {
+                Kind::Is | Kind::Eq => Some(true),
+                Kind::IsNot | Kind::NotEq => Some(false),
+                _ => None,
+            }
+        }
+        Given::Collection => None,
+    }
+}
+
+fn mirrored(op: Kind) -> Kind {
+    match op {
+        Kind::Gt => Kind::Lt,
+        Kind::Lt => Kind::Gt,
+        Kind::GtE => Kind::LtE,
+        Kind::LtE => Kind::GtE,
+        other => other,
+    }
+}
+
+/// Whether Python takes nothing but the truth of `node`.
+fn is_test<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
+    let place = node.with_parens();
+    let Some(parent) = place.parent().filter(|_| depth < 100) else { return false };
+    match parent.kind() {
+        Kind::If | Kind::Elif | Kind::While => place.field() == Field::Condition,
+        Kind::IfExp => parent.children().nth(1) == Some(place),
+        Kind::Assert => parent.children().next() == Some(place),
+        Kind::CompIf | Kind::Not => true,
+        Kind::BoolOp => is_test(cx, parent, depth + 1) || enclosing_call(cx, parent, &["bool"]).is_some(),
+        Kind::GeneratorExp | Kind::ListComp => {
+            place.field() == Field::Body && enclosing_call(cx, parent, &["any", "all"]).is_some()
+        }
+        Kind::List => enclosing_call(cx, parent, &["any", "all"]).is_some(),
+        _ => false,
+    }
+}
+
+/// `total = ...` and the only place that reads `total`.
+fn bound_once<'a>(cx: &Context<'a>, inner: Node<'a>) -> Option<(Node<'a>, Node<'a>)> {
+    let statement = inner.statement()?;
+    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
+        return None;
+    };
+    let [target] = targets.as_slice() else { return None };
+    let Expr::Name(name) = Expr::of(*target) else { return None };
+    if value.peel() != inner || inner.text().contains('\n') {
+        return None;
+    }
+    let scope = statement.enclosing_function()?;
+    let mut others = names(scope, name).filter(|n| *n != target.peel());
+    let read = others.next()?;
+    if others.next().is_some() || hands_out_names(scope) || read.enclosing_function() != Some(scope) {
+        return None;
+    }
+    let _ = cx;
+    Some((statement, read))
+}
+
+/// Every place in `scope` that binds or reads the name: not attributes and keywords of that name.
+pub fn names<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
+    scope.descendants().filter(move |n| {
+        n.kind() == Kind::Name
+            && n.text() == name
+            && n.field() != Field::Attribute
+            && !(n.field() == Field::Name && n.parent().is_some_and(|p| p.kind() == Kind::KeywordArgument))
+    })
+}
+
+/// Whether the scope looks at its names as a mapping.
+pub fn hands_out_names(scope: Node<'_>) -> bool {
+    scope
+        .descendants()
+        .any(|n| matches!(n.kind(), Kind::Name) && matches!(n.text(), "locals" | "vars" | "eval" | "exec"))
+}
+
+/// Whether the statement after `assignment` evaluates `whole` before anything else, and once.
+fn is_first_in<'a>(assignment: Node<'a>, whole: Node<'a>) -> bool {
+    let Some(next) = whole.statement() else { return false };
+    let Some(block) = assignment.parent() else { return false };
+    let siblings: Vec<Node<'a>> = block.children().collect();
+    let follows = siblings.windows(2).any(|pair| pair == [assignment, next]);
+    if !follows {
+        return false;
+    }
+    let start = match Stmt::of(next) {
+        Stmt::If { branches, .. } => branches.first().map(|b| b.0),
+        Stmt::Return(value) => value,
+        Stmt::Assign { value, .. } => value,
+        Stmt::Assert(parts) => parts.first().copied(),
+        _ => None,
+    };
+    let mut next = start;
+    while let Some(node) = next {
+        let node = node.peel();
+        if node == whole.peel() {
+            return true;
+        }
+        next = match Expr::of(node) {
+            Expr::Not(inner) => Some(inner),
+            Expr::BoolOp { left, .. } => Some(left),
+            Expr::IfExp { test, .. } => Some(test),
+            _ => None,
+        };
+    }
+    false
+}
