@@ -1,1 +1,3 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
+
+pub mod writes;

@@ -490,9 +490,9 @@ impl<'a> Frame<'a, '_> {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
                 EventKind::ReadRelation { root, path, model: *model }
             }
-            EventKind::ReadMany { root, path, method } => {
+            EventKind::ReadMany { root, path, method, model } => {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
-                EventKind::ReadMany { root, path, method: method.clone() }
+                EventKind::ReadMany { root, path, method: method.clone(), model: *model }
             }
             EventKind::ReadAttribute { root, path, name } => {
                 let (root, path) = t.roots(*root, path)?;
