@@ -44,8 +44,7 @@ pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut
     }
     for signal in signals {
         for receiver in cx.project.receivers(model, *signal) {
-            let hazard =
-                Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
+            let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
             if !out.contains(&hazard) {
                 out.push(hazard);
             }
@@ -202,9 +201,11 @@ pub fn callable_defaults(project: &Project, model: ModelId) -> Vec<FunctionId> {
     let mut out = Vec::new();
     for field in &project.model(model).fields {
         let file = program.file(field.site.file);
-        let Some(call) = file.root().descendants().find(|n| {
-            n.kind() == crate::python::Kind::Call && field.site.span.contains(n.span())
-        }) else {
+        let Some(call) = file
+            .root()
+            .descendants()
+            .find(|n| n.kind() == crate::python::Kind::Call && field.site.span.contains(n.span()))
+        else {
             continue;
         };
         let Expr::Call { arguments, .. } = Expr::of(call) else { continue };
