@@ -147,7 +147,7 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
                 .events
                 .iter()
                 .any(|e| e.at == call.id() && matches!(e.kind, EventKind::Write { .. }));
-            if !is_written || leaves(&row, node) {
+            if !is_written || node.kind() == Kind::For && leaves(&row, node) {
                 continue;
             }
             // A second save() of one instance is a use of it.

@@ -435,10 +435,9 @@ fn only_logs(cx: &Context<'_>, body: Node<'_>) -> bool {
 
 fn swallows(cx: &Context<'_>, context: Node<'_>) -> bool {
     match Expr::of(context) {
-        Expr::Call { func, .. } => match cx.type_of(func) {
-            Type::Def(Def::External(path)) => path.ends_with("suppress"),
-            Type::Def(Def::Class(_) | Def::Function(_)) | Type::Unknown => func.text().contains("suppress"),
-            _ => false,
+        Expr::Call { func, .. } => match external_path(cx, func) {
+            Some(path) => path.ends_with("suppress"),
+            None => func.text().contains("suppress"),
         },
         _ => false,
     }
@@ -449,7 +448,24 @@ fn is_atomic(cx: &Context<'_>, context: Node<'_>) -> bool {
         Expr::Call { func, .. } => func,
         _ => context,
     };
-    matches!(cx.type_of(func), Type::Def(Def::External(path)) if path == "django.db.transaction.atomic")
+    external_path(cx, func).as_deref() == Some("django.db.transaction.atomic")
+}
+
+/// The dotted path of what is called, where it is outside the program.
+fn external_path(cx: &Context<'_>, func: Node<'_>) -> Option<String> {
+    if let Type::Def(Def::External(path)) = cx.type_of(func) {
+        return Some(path.clone());
+    }
+    if let Expr::Attribute { value, attr, .. } = Expr::of(func) {
+        return match cx.type_of(value) {
+            Type::Def(Def::External(path)) => Some(format!("{path}.{attr}")),
+            _ => None,
+        };
+    }
+    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+        Some(Def::External(path)) => Some(path),
+        _ => None,
+    }
 }
 
 /// Whether one transaction holds the whole loop, with no handler in between.
@@ -486,7 +502,7 @@ fn inner_atomic(cx: &Context<'_>, outer: Node<'_>, node: Node<'_>) -> bool {
 fn on_commit_around<'a>(cx: &Context<'a>, outer: Node<'a>, node: Node<'a>) -> Option<Node<'a>> {
     node.ancestors().take_while(|a| *a != outer).find(|a| match Expr::of(*a) {
         Expr::Call { func, .. } if a.kind() == Kind::Call => {
-            matches!(cx.type_of(func), Type::Def(Def::External(path)) if path == "django.db.transaction.on_commit")
+            external_path(cx, func).as_deref() == Some("django.db.transaction.on_commit")
         }
         _ => false,
     })

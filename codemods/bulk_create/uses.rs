@@ -84,7 +84,10 @@ impl<'a> Walk<'_, '_, 'a> {
     }
 
     fn report(&mut self, kind: HazardKind, subject: &str, at: Node<'a>) {
-        self.out.hazards.push(self.cx.hazard(kind, subject, at));
+        let told = |h: &Hazard| h.kind == kind && h.subject == subject;
+        if !self.out.hazards.iter().any(told) {
+            self.out.hazards.push(self.cx.hazard(kind, subject, at));
+        }
         // What else happens in that statement follows from this.
         let statement = at.statement();
         let is_simple = statement.is_some_and(|s| {

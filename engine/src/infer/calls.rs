@@ -792,6 +792,14 @@ impl<'a> Frame<'a, '_> {
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);
                 }
+                if path.starts_with("importlib") || path.starts_with("builtins.e") {
+                    let text = match Expr::of(node) {
+                        Expr::Call { func, .. } => short(func.text()),
+                        _ => path,
+                    };
+                    self.event(node, EventKind::UnknownCall { name: Name::from(text) });
+                    return;
+                }
                 self.event(node, EventKind::Outside { name: Name::from(path) });
                 Some(EventKind::Write { model: None, write: Write::Other })
             }

@@ -192,6 +192,12 @@ impl<'a> Frame<'a, '_> {
                 let annotation = self.scope.at(*annotation);
                 super::analyzer::opaque(&self.annotation(annotation))
             }
+            None if matches!(name, "stdout" | "stderr") && self.is_command(class) => {
+                Type::External(Name::from("django.core.management.base.OutputWrapper"))
+            }
+            None if name == "style" && self.is_command(class) => {
+                Type::External(Name::from("django.core.management.base.style"))
+            }
             None if name == "request" => {
                 let info = self.az.project.program().class(class);
                 let is_view = info
@@ -202,6 +208,11 @@ impl<'a> Frame<'a, '_> {
             }
             _ => Type::Unknown,
         }
+    }
+
+    fn is_command(&self, class: ClassId) -> bool {
+        let bases = &self.az.project.program().class(class).external_bases;
+        bases.iter().any(|b| b.starts_with("django.core.management"))
     }
 
     /// Whether a method of the class assigns `self.name`.

@@ -139,7 +139,17 @@ pub fn table_parents(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let info = cx.model(model);
     if info.order_with_respect_to.is_some() {
-        out.push(Hazard::at(HazardKind::FieldHook, "_order", info.site));
+        let program = cx.project.program();
+        // Where Meta says it, the model's own or an abstract parent's.
+        let site = program.class(info.class).mro.iter().find_map(|id| {
+            let class = program.class(*id);
+            let node = program.file(class.file).node(class.node);
+            let name = node
+                .descendants()
+                .find(|n| n.kind() == crate::python::Kind::Name && n.text() == "order_with_respect_to")?;
+            Some(Site { file: class.file, span: name.span() })
+        });
+        out.push(Hazard::at(HazardKind::FieldHook, "_order", site.unwrap_or(info.site)));
     }
     for field in &info.fields {
         if is_saved_specially(cx.project, field) {
