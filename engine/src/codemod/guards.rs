@@ -1,3 +1,4 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
 
 pub mod queryset;
+pub mod writes;

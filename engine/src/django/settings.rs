@@ -2,7 +2,7 @@
 
 use super::values::{Call, Values};
 use crate::python::{Expr, Kind, Node, Program, Stmt, string_value};
-use crate::text::FileId;
+use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What the settings modules say. Where several disagree, the more cautious reading.
@@ -16,6 +16,12 @@ pub struct Settings {
     pub atomic_requests: bool,
     /// The ENGINE strings found in DATABASES.
     pub database_engines: Vec<String>,
+    /// Where each of them is first named.
+    pub engine_sites: Vec<Site>,
+    /// The most entries that one DATABASES has.
+    pub database_aliases: usize,
+    /// DATABASE_ROUTERS holds something.
+    pub has_database_routers: bool,
     /// DEFAULT_AUTO_FIELD
     pub default_auto_field: Option<String>,
     /// Other settings that are strings, by name; the first that is found.
@@ -52,6 +58,7 @@ pub(super) fn settings(program: &Program) -> Settings {
         let is_settings = stem.starts_with("settings") && stem.ends_with(".py")
             || in_package
             || stem.ends_with("_settings.py")
+            || sets_databases(program.file(id).source.text())
             || named.contains(&id);
         if is_settings && !program.file(id).ast.is_too_deep() {
             out.files.push(id);
@@ -71,6 +78,16 @@ pub(super) fn settings(program: &Program) -> Settings {
         out.auth_user_model = "auth.User".to_owned();
     }
     out
+}
+
+/// Whether a module assigns DATABASES at its top, as only a settings module does.
+fn sets_databases(text: &str) -> bool {
+    text.lines().any(|line| {
+        line.strip_prefix("DATABASES").is_some_and(|rest| {
+            let rest = rest.trim_start();
+            rest.starts_with('[') || rest.starts_with('=') && !rest.starts_with("==")
+        })
+    })
 }
 
 struct Reader<'a> {
@@ -131,15 +148,29 @@ impl<'a> Reader<'a> {
         let text = target.text();
         match Expr::of(target) {
             Expr::Name("INSTALLED_APPS") => self.add_apps(file, value),
-            Expr::Name("DATABASES") => self.databases(value),
+            Expr::Name("DATABASES") => {
+                if let Expr::Dict(dict) = Expr::of(value) {
+                    let entries = dict.children().filter(|c| c.kind() != Kind::Comment).count();
+                    self.out.database_aliases = self.out.database_aliases.max(entries);
+                }
+                self.databases(file, value);
+            }
+            Expr::Name("DATABASE_ROUTERS") => {
+                let is_empty =
+                    matches!(Expr::of(value), Expr::List(l) | Expr::Tuple(l) if l.children().count() == 0);
+                self.out.has_database_routers |= !is_empty;
+            }
             Expr::Subscript { .. } if text.starts_with("DATABASES") => {
                 if text.contains("ATOMIC_REQUESTS") && !matches!(Expr::of(value), Expr::False) {
                     self.out.atomic_requests = true;
                 }
-                if text.contains("ENGINE") {
-                    self.add_engine(value);
+                if !text.contains("default") {
+                    self.out.database_aliases = self.out.database_aliases.max(2);
                 }
-                self.databases(value);
+                if text.contains("ENGINE") {
+                    self.add_engine(file, value);
+                }
+                self.databases(file, value);
             }
             Expr::Name(name)
                 if is_usual
@@ -181,7 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn databases(&mut self, value: Node<'a>) {
+    fn databases(&mut self, file: FileId, value: Node<'a>) {
         use crate::python::Field;
         for pair in value.descendants().filter(|n| n.kind() == Kind::Pair) {
             let (Some(key), Some(value)) = (pair.child(Field::Key), pair.child(Field::Value)) else {
@@ -191,7 +222,7 @@ impl<'a> Reader<'a> {
                 Some("ATOMIC_REQUESTS") if !matches!(Expr::of(value), Expr::False) => {
                     self.out.atomic_requests = true;
                 }
-                Some("ENGINE") => self.add_engine(value),
+                Some("ENGINE") => self.add_engine(file, value),
                 _ => {}
             }
         }
@@ -205,11 +236,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn add_engine(&mut self, value: Node<'a>) {
-        let engines = value.descendants().filter(|n| n.kind() == Kind::Str).filter_map(string_value);
-        for engine in engines.filter(|e| e.contains('.')) {
+    fn add_engine(&mut self, file: FileId, value: Node<'a>) {
+        for node in value.descendants().filter(|n| n.kind() == Kind::Str) {
+            let Some(engine) = string_value(node).filter(|e| e.contains('.')) else { continue };
             if !self.out.database_engines.contains(&engine) {
                 self.out.database_engines.push(engine);
+                self.out.engine_sites.push(Site { file, span: node.span() });
             }
         }
     }

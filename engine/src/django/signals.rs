@@ -261,7 +261,7 @@ impl<'a> Scan<'a> {
                 }
                 let Some(call) = Call::of(node) else { return };
                 let receiver = call.argument("receiver", 0);
-                let name = receiver.map_or("", |r| r.text().rsplit('.').next().unwrap_or(""));
+                let name = receiver.map_or("", Node::text);
                 let function = receiver.and_then(|r| match self.resolve(file, r)? {
                     Def::Function(f) => Some(f),
                     _ => None,

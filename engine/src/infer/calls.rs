@@ -501,9 +501,9 @@ impl<'a> Frame<'a, '_> {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
                 EventKind::ReadRelation { root, path, model: *model }
             }
-            EventKind::ReadMany { root, path, method } => {
+            EventKind::ReadMany { root, path, method, model } => {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
-                EventKind::ReadMany { root, path, method: method.clone() }
+                EventKind::ReadMany { root, path, method: method.clone(), model: *model }
             }
             EventKind::ReadAttribute { root, path, name } => {
                 let (root, path) = t.roots(*root, path)?;
@@ -805,6 +805,14 @@ impl<'a> Frame<'a, '_> {
             Effect::Anything => {
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                if path.starts_with("importlib") || path.starts_with("builtins.e") {
+                    let text = match Expr::of(node) {
+                        Expr::Call { func, .. } => short(func.text()),
+                        _ => path,
+                    };
+                    self.event(node, EventKind::UnknownCall { name: Name::from(text) });
+                    return;
                 }
                 self.event(node, EventKind::Outside { name: Name::from(path) });
                 Some(EventKind::Write { model: None, write: Write::Other })

@@ -92,6 +92,9 @@ const PURE_MODULES: &[&str] = &[
     "django.http",
     "django.conf",
     "django.core.exceptions",
+    "django.core.files.File",
+    "django.core.files.base",
+    "django.core.files.images.ImageFile",
     "django.core.paginator",
     "django.core.serializers",
     "django.core.validators",
@@ -120,7 +123,14 @@ const PURE_MODULES: &[&str] = &[
     "django.core.management.base",
 ];
 
-const LOG_MODULES: &[&str] = &["logging", "structlog", "loguru", "django.contrib.messages", "syslog"];
+const LOG_MODULES: &[&str] = &[
+    "django.core.management.base.OutputWrapper",
+    "logging",
+    "structlog",
+    "loguru",
+    "django.contrib.messages",
+    "syslog",
+];
 
 const OUTSIDE_MODULES: &[&str] = &[
     "requests",

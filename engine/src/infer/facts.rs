@@ -123,6 +123,8 @@ pub enum EventKind {
         path: Path,
         /// The method, `all` for plain.
         method: Name,
+        /// The model of the rows that are read.
+        model: ModelId,
     },
     /// An attribute of an instance that is a column, annotation or unknown attribute is read.
     ReadAttribute {

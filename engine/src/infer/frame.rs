@@ -811,9 +811,13 @@ impl<'a, 's> Frame<'a, 's> {
             let owner = related.owner.clone();
             let mut path = owner.path.clone();
             path.push(related.accessor.clone());
-            self.event(node, EventKind::ReadMany { root: owner.root, path, method: Name::from(method) });
+            let (method, model) = (Name::from(method), qs.model);
+            self.event(node, EventKind::ReadMany { root: owner.root, path, method, model });
         } else {
             self.event(node, EventKind::Query { model: Some(qs.model) });
+        }
+        for model in &qs.joined {
+            self.event(node, EventKind::Query { model: Some(*model) });
         }
     }
 

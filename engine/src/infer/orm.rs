@@ -192,6 +192,12 @@ impl<'a> Frame<'a, '_> {
                 let annotation = self.scope.at(*annotation);
                 super::analyzer::opaque(&self.annotation(annotation))
             }
+            None if matches!(name, "stdout" | "stderr") && self.is_command(class) => {
+                Type::External(Name::from("django.core.management.base.OutputWrapper"))
+            }
+            None if name == "style" && self.is_command(class) => {
+                Type::External(Name::from("django.core.management.base.style"))
+            }
             None if name == "request" => {
                 let info = self.az.project.program().class(class);
                 let is_view = info
@@ -202,6 +208,11 @@ impl<'a> Frame<'a, '_> {
             }
             _ => Type::Unknown,
         }
+    }
+
+    fn is_command(&self, class: ClassId) -> bool {
+        let bases = &self.az.project.program().class(class).external_bases;
+        bases.iter().any(|b| b.starts_with("django.core.management"))
     }
 
     /// Whether a method of the class assigns `self.name`.
@@ -779,6 +790,16 @@ impl<'a> Frame<'a, '_> {
                 self.use_queryset(&other, arg.node, Use::Method(Name::from("__subquery__")));
             }
         }
+        let joined = self.joined_by(qs.model, args);
+        let with_joins;
+        let qs = if joined.is_subset(&qs.joined) {
+            qs
+        } else {
+            let mut more = (**qs).clone();
+            more.joined.extend(joined);
+            with_joins = Arc::new(more);
+            &with_joins
+        };
         let literals: Vec<Option<Name>> =
             args.iter().map(|a| string_value(a.node).map(|s| Name::from(s.as_str()))).collect();
         let positional_literals = || -> Option<BTreeSet<Name>> {
@@ -1035,6 +1056,77 @@ impl<'a> Frame<'a, '_> {
             }
             "explain" | "resolve_expression" | "as_manager" => Type::Unknown,
             _ => Type::Unknown,
+        }
+    }
+
+    /// The models whose rows the lookups, expressions and subqueries in `args` read besides those of `model`.
+    fn joined_by(&self, model: ModelId, args: &[Arg<'a>]) -> BTreeSet<ModelId> {
+        let mut out = BTreeSet::new();
+        for arg in args {
+            if let Type::QuerySet(other) = &arg.ty {
+                out.insert(other.model);
+                out.extend(other.joined.iter().copied());
+            }
+            if let Some(lookup) = arg.name {
+                self.joined_on(model, lookup, &mut out);
+            }
+            // A value may be any string; a path in an expression (`F`, `Count`, `Q`) is one that resolves.
+            for node in arg.node.descendants() {
+                match node.kind() {
+                    crate::python::Kind::Str => {
+                        if let Some(path) = string_value(node) {
+                            self.joined_on(model, path.trim_start_matches('-'), &mut out);
+                        }
+                    }
+                    crate::python::Kind::KeywordArgument => {
+                        if let Some(name) = node.child(crate::python::Field::Name) {
+                            self.joined_on(model, name.text(), &mut out);
+                        }
+                    }
+                    _ => {
+                        if let Some(Type::QuerySet(other)) = self.facts.types.get(&node.id()) {
+                            out.insert(other.model);
+                            out.extend(other.joined.iter().copied());
+                        }
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// The models that a lookup path passes through after `model`.
+    fn joined_on(&self, model: ModelId, path: &str, out: &mut BTreeSet<ModelId>) {
+        let mut model = model;
+        // A forward relation is read only if something of its target is asked for.
+        let mut pending: Option<ModelId> = None;
+        for part in path.split("__") {
+            let info = self.az.project.model(model);
+            let is_key = part == "pk" || info.primary_key().is_some_and(|pk| pk.name == part);
+            let field = info.field(part);
+            let reverse = info.reverse.iter().find(|r| r.query_name == part);
+            if field.is_none() && reverse.is_none() {
+                return;
+            }
+            if let Some(target) = pending.take()
+                && !is_key
+            {
+                out.insert(target);
+            }
+            if let Some(reverse) = reverse {
+                out.insert(reverse.source);
+                model = reverse.source;
+                continue;
+            }
+            let Some(relation) = field.and_then(|f| f.relation.as_ref()) else { return };
+            let Some(target) = relation.target else { return };
+            match relation.kind {
+                RelationKind::ForeignKey | RelationKind::OneToOne => pending = Some(target),
+                _ => {
+                    out.insert(target);
+                }
+            }
+            model = target;
         }
     }
 

@@ -129,6 +129,8 @@ pub struct QuerySet {
     pub deferred: BTreeSet<Name>,
     /// Names of annotations.
     pub annotations: BTreeSet<Name>,
+    /// Models whose rows its lookups, subqueries and eager loads read besides its own.
+    pub joined: BTreeSet<ModelId>,
     /// The rest.
     pub traits: BTreeSet<Trait>,
     /// For a related manager's queryset: the owner and the accessor, whose prefetch cache may serve it.
@@ -338,6 +340,7 @@ impl QuerySet {
             known: BTreeSet::new(),
             deferred: BTreeSet::new(),
             annotations: BTreeSet::new(),
+            joined: BTreeSet::new(),
             traits: BTreeSet::new(),
             related: None,
         }
@@ -364,6 +367,7 @@ impl QuerySet {
             known: a.known.intersection(&b.known).cloned().collect(),
             deferred: a.deferred.union(&b.deferred).cloned().collect(),
             annotations: a.annotations.union(&b.annotations).cloned().collect(),
+            joined: a.joined.union(&b.joined).copied().collect(),
             traits: a.traits.union(&b.traits).copied().collect(),
             related: if a.related == b.related { a.related.clone() } else { None },
         }

@@ -1,0 +1,636 @@
+//! Writing the bulk statements.
+
+use super::find::{How, Loop, Place, Row, binds};
+use super::layout::Doc;
+use super::obstacles::models;
+use super::uses::own_list;
+use ormend_engine::codemod::guards::writes::{one_line, shares_table};
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, Site};
+use ormend_engine::django::{FieldKind, ModelId};
+use ormend_engine::python::emit::{ImportedName, import_name, indentation};
+use ormend_engine::python::{Expr, File, Kind, Node, Stmt, generators};
+use ormend_engine::text::{Edit, Span};
+
+/// The manager through which rows of a model are written where the code names none.
+pub fn manager_name(cx: &Context<'_>, model: ModelId) -> String {
+    let info = cx.model(model);
+    match info.manager("objects") {
+        Some(_) => "objects".to_owned(),
+        None => info.default_manager.clone(),
+    }
+}
+
+/// How the model of a row is written, and the import that it relies on.
+fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportRequest>), Hazard> {
+    match &row.how {
+        How::Create { class: Some(class), .. } => return Ok((one_line(class.text()), None)),
+        How::Save { constructor, .. } => {
+            if let Expr::Call { func, .. } = Expr::of(*constructor) {
+                return Ok((one_line(func.text()), None));
+            }
+        }
+        How::Create { .. } => {}
+    }
+    let model = cx.model(row.model);
+    let shadowed =
+        |span| Hazard::at(HazardKind::ImportShadowed, model.name.clone(), Site { file: cx.file, span });
+    if model.site.file == cx.file {
+        let local = cx.scope().kind() != Kind::Module
+            && cx.scope().descendants().any(|n| n.kind() == Kind::Name && n.text() == model.name && binds(n));
+        let is_global = matches!(
+            cx.project.program().global(cx.file, &model.name),
+            Some(ormend_engine::python::Def::Class(class)) if class == model.class
+        );
+        return if local || !is_global {
+            Err(shadowed(model.site.span))
+        } else {
+            Ok((model.name.clone(), None))
+        };
+    }
+    match import_name(file(cx), row.call, &model.module, &model.name) {
+        ImportedName::Bound(text) => Ok((text, None)),
+        ImportedName::Insert(text) => {
+            if imports(cx, model.site.file, 0, &mut Vec::new()) {
+                // The module of the model imports this one.
+                return Err(shadowed(model.site.span));
+            }
+            let request =
+                ImportRequest { file: cx.file, module: model.module.clone(), name: model.name.clone() };
+            Ok((text, Some(request)))
+        }
+        ImportedName::Shadowed(span) => Err(shadowed(span)),
+    }
+}
+
+/// Whether `from` imports the file at hand when it is loaded, by way of others or not.
+fn imports(
+    cx: &Context<'_>,
+    from: ormend_engine::codemod::FileId,
+    depth: usize,
+    seen: &mut Vec<ormend_engine::codemod::FileId>,
+) -> bool {
+    let program = cx.project.program();
+    if seen.contains(&from) || depth > 12 || cx.project.is_known_file(from) {
+        return false;
+    }
+    seen.push(from);
+    for statement in program.file(from).root().descendants() {
+        if !matches!(statement.kind(), Kind::Import | Kind::ImportFrom)
+            || statement.enclosing_scope().is_some_and(|s| s.kind() == Kind::FunctionDef)
+        {
+            continue;
+        }
+        for target in imported_files(cx, from, statement) {
+            if target == cx.file || imports(cx, target, depth + 1, seen) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+fn imported_files(
+    cx: &Context<'_>,
+    from: ormend_engine::codemod::FileId,
+    statement: Node<'_>,
+) -> Vec<ormend_engine::codemod::FileId> {
+    let program = cx.project.program();
+    let text = one_line(statement.text()).replace(['(', ')'], " ");
+    let file = program.file(from);
+    let absolute = |module: &str| -> String {
+        let dots = module.chars().take_while(|c| *c == '.').count();
+        if dots == 0 {
+            return module.to_owned();
+        }
+        let mut parts: Vec<&str> = file.module.split('.').collect();
+        for _ in 0..dots.saturating_sub(usize::from(file.is_package)) {
+            parts.pop();
+        }
+        let rest = module.trim_start_matches('.');
+        if !rest.is_empty() {
+            parts.push(rest);
+        }
+        parts.join(".")
+    };
+    let names = |list: &str| -> Vec<String> {
+        list.split(',').filter_map(|n| n.split_whitespace().next()).map(str::to_owned).collect()
+    };
+    let mut wanted = Vec::new();
+    if let Some(rest) = text.strip_prefix("from ") {
+        let Some((module, list)) = rest.split_once(" import ") else { return Vec::new() };
+        let module = absolute(module.trim());
+        for name in names(list) {
+            wanted.push(format!("{module}.{name}"));
+        }
+        wanted.push(module);
+    } else if let Some(list) = text.strip_prefix("import ") {
+        wanted.extend(names(list));
+    }
+    wanted.iter().filter_map(|module| program.module_from(from, module)).collect()
+}
+
+fn file<'a>(cx: &Context<'a>) -> &'a File {
+    cx.project.program().file(cx.file)
+}
+
+/// Obstacles to naming what has to be named.
+pub fn naming(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
+    for row in &found.rows {
+        if let Err(hazard) = class_name(cx, row) {
+            out.push(hazard);
+        }
+    }
+    for model in models(found) {
+        let rows: Vec<&Row<'_>> = found.rows.iter().filter(|r| r.model == model).collect();
+        let targets: Vec<String> = rows.iter().filter_map(|r| target(cx, r).ok()).collect();
+        if let (Some(first), Some(other)) =
+            (targets.first(), rows.iter().zip(&targets).find(|(_, t)| Some(*t) != targets.first()))
+        {
+            let _ = first;
+            out.push(cx.hazard(HazardKind::InterleavedWrites, one_line(other.0.call.text()), other.0.call));
+        }
+    }
+    if order(cx, found).is_none()
+        && let Some(row) = found.rows.last()
+    {
+        out.push(cx.hazard(HazardKind::InterleavedWrites, one_line(row.call.text()), row.call));
+    }
+}
+
+/// What `bulk_create` is called on for a row.
+fn target(cx: &Context<'_>, row: &Row<'_>) -> Result<String, Hazard> {
+    match &row.how {
+        How::Create { manager, owner: None, .. } => Ok(one_line(manager.text())),
+        How::Create { .. } => Ok(format!("{}.{}", class_name(cx, row)?.0, manager_name(cx, row.model))),
+        How::Save { using, .. } => {
+            let manager = format!("{}.{}", class_name(cx, row)?.0, manager_name(cx, row.model));
+            Ok(match using {
+                Some(alias) => format!("{manager}.using({})", one_line(alias.text())),
+                None => manager,
+            })
+        }
+    }
+}
+
+/// The models in the order in which their rows are written: parents first.
+fn order(cx: &Context<'_>, found: &Loop<'_>) -> Option<Vec<ModelId>> {
+    let mut rest = models(found);
+    let mut out = Vec::new();
+    let needs = |child: ModelId, parent: ModelId| {
+        child != parent
+            && cx.model(child).fields.iter().any(|f| {
+                f.kind == FieldKind::ForeignKey
+                    && f.relation
+                        .as_ref()
+                        .and_then(|r| r.target)
+                        .is_some_and(|t| shares_table(cx.project, t, parent))
+            })
+    };
+    while !rest.is_empty() {
+        let next = rest.iter().position(|m| !rest.iter().any(|other| needs(*m, *other)))?;
+        out.push(rest.remove(next));
+    }
+    Some(out)
+}
+
+/// The rewrite.
+pub fn rewrite<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Fix, Hazard> {
+    let mut imports = Vec::new();
+    for row in &found.rows {
+        if let Some(request) = class_name(cx, row)?.1
+            && !imports.contains(&request)
+        {
+            imports.push(request);
+        }
+    }
+    let newline = cx.source().newline().as_str();
+    let mut edits = match found.node.kind() {
+        Kind::ListComp => list_comprehension(cx, found)?,
+        _ => match comprehension(cx, found)? {
+            Some(edits) => edits,
+            None => lists(cx, found)?,
+        },
+    };
+    if newline != "\n" {
+        for edit in &mut edits {
+            edit.text = edit.text.replace("\r\n", "\n").replace('\n', newline);
+        }
+    }
+    let mut fix = cx.fix(edits);
+    fix.imports = imports;
+    fix.reads.push(cx.site(found.node));
+    Ok(fix)
+}
+
+/// `Model(...)` with the values of a row.
+fn instance(cx: &Context<'_>, row: &Row<'_>) -> Result<Doc, Hazard> {
+    let (class, _) = class_name(cx, row)?;
+    let constructor = row.constructor();
+    let Expr::Call { arguments: list, .. } = Expr::of(constructor) else {
+        return Ok(Doc::Text(constructor.text().to_owned()));
+    };
+    let text = list.text();
+    if list.descendants().any(|n| n.kind() == Kind::Comment) {
+        // As it is written, comments included.
+        let owner = match &row.how {
+            How::Create { owner: Some((owner, field)), .. } => format!("{field}={}, ", owner.text()),
+            _ => String::new(),
+        };
+        let rest = text.strip_prefix('(').unwrap_or(text);
+        return Ok(Doc::Text(format!("{class}({owner}{rest}")));
+    }
+    let mut items = Vec::new();
+    if let How::Create { owner: Some((owner, field)), .. } = &row.how {
+        items.push(Doc::Text(format!("{field}={}", one_line(owner.text()))));
+    }
+    items.extend(ormend_engine::python::arguments(list).iter().map(|a| Doc::Text(a.node.text().to_owned())));
+    let magic = text.trim_end_matches(')').trim_end().ends_with(',') && text.contains('\n');
+    Ok(Doc::call(&class, items, magic && !items_are_empty(text)))
+}
+
+fn items_are_empty(text: &str) -> bool {
+    text.trim_matches(['(', ')', ' ', '\n', ',']).is_empty()
+}
+
+fn bulk_create(cx: &Context<'_>, target: &str, objects: Doc) -> Doc {
+    let size = Doc::Text(format!("batch_size={}", cx.options.batch_size));
+    Doc::call(&format!("{target}.bulk_create"), vec![objects, size], false)
+}
+
+fn print(cx: &Context<'_>, doc: &Doc, at: Node<'_>, prefix: &str, suffix: &str) -> String {
+    let indent = indentation(file(cx), at);
+    doc.print(indent, cx.source().indent_unit(), prefix, suffix, cx.options.line_length)
+}
+
+fn list_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, Hazard> {
+    let Some(row) = found.rows.first() else { return Ok(Vec::new()) };
+    let node = found.node;
+    let clauses = node
+        .children()
+        .filter(|c| matches!(c.kind(), Kind::CompFor | Kind::CompIf))
+        .map(|c| c.text().to_owned())
+        .collect();
+    let comprehension = Doc::Comprehension { element: Box::new(instance(cx, row)?), clauses };
+    let list = Doc::Bracket {
+        open: "[".to_owned(),
+        items: vec![comprehension],
+        close: "]".to_owned(),
+        magic: false,
+    };
+    let doc = bulk_create(cx, &target(cx, row)?, list);
+    let span = node.span();
+    if let Some(statement) = node.statement() {
+        let whole = statement.span();
+        let prefix = cx.source().slice(Span::new(whole.start, span.start));
+        let suffix = cx.source().slice(Span::new(span.end, whole.end));
+        let simple = matches!(statement.kind(), Kind::ExprStatement | Kind::Return);
+        if simple && !prefix.contains('\n') && !suffix.contains('\n') {
+            return Ok(vec![Edit::replace(whole, print(cx, &doc, statement, prefix, suffix))]);
+        }
+    }
+    Ok(vec![Edit::replace(span, doc.print("", cx.source().indent_unit(), "", "", usize::MAX))])
+}
+
+/// The whole loop as one statement, where its body is one create and nothing needs the loop.
+fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>, Hazard> {
+    let ([row], Stmt::For { target: variable, iter, body, orelse: None, .. }) =
+        (found.rows.as_slice(), Stmt::of(found.node))
+    else {
+        return Ok(None);
+    };
+    let Place::Statement(statement) = row.place else { return Ok(None) };
+    let mut statements = body.children();
+    if statements.next() != Some(statement) || statements.next().is_some() {
+        return Ok(None);
+    }
+    let node = found.node;
+    let is_kept = node.descendants().any(|n| {
+        matches!(n.kind(), Kind::Comment | Kind::NamedExpr | Kind::Yield | Kind::Lambda)
+            || n.kind() == Kind::Name
+                && matches!(n.text(), "super" | "locals" | "__class__" | "vars" | "eval")
+    }) || comment_on_last_line(cx, node);
+    let plain_target = variable.descendants().all(|n| {
+        matches!(
+            n.kind(),
+            Kind::Name
+                | Kind::Tuple
+                | Kind::PatternList
+                | Kind::TuplePattern
+                | Kind::ListPattern
+                | Kind::ExprList
+                | Kind::Paren
+                | Kind::SplatPattern
+        )
+    });
+    if is_kept || !plain_target || iter.text().contains('\n') || variable.text().contains('\n') {
+        return Ok(None);
+    }
+    let names: Vec<&str> =
+        variable.descendants().filter(|n| n.kind() == Kind::Name).map(Node::text).collect();
+    if read_elsewhere(cx, node, &names) {
+        return Ok(None);
+    }
+    let bare = iter.text();
+    let needs_parens = matches!(iter.kind(), Kind::ExprList | Kind::PatternList | Kind::IfExp | Kind::Lambda)
+        || iter.kind() != Kind::Paren && bare.starts_with('*');
+    let iter_text = if needs_parens { format!("({bare})") } else { bare.to_owned() };
+    let clause = format!("for {} in {iter_text}", variable.text());
+    let comprehension = Doc::Comprehension { element: Box::new(instance(cx, row)?), clauses: vec![clause] };
+    let list = Doc::Bracket {
+        open: "[".to_owned(),
+        items: vec![comprehension],
+        close: "]".to_owned(),
+        magic: false,
+    };
+    let doc = bulk_create(cx, &target(cx, row)?, list);
+    let text = print(cx, &doc, node, "", "");
+    Ok(Some(vec![Edit::replace(node.span(), text)]))
+}
+
+fn comment_on_last_line(cx: &Context<'_>, node: Node<'_>) -> bool {
+    let source = cx.source();
+    let end = node.span().end;
+    let line = source.line_index(end);
+    let start = source.line_start(line);
+    let text = source.line_text(line);
+    text.get((end - start) as usize..).is_some_and(|rest| rest.trim_start().starts_with('#'))
+}
+
+/// Whether the loop's variables are used anywhere where a comprehension would not leave them.
+fn read_elsewhere(cx: &Context<'_>, node: Node<'_>, names: &[&str]) -> bool {
+    let scope = cx.scope();
+    let around = node
+        .ancestors()
+        .filter(|a| matches!(a.kind(), Kind::For | Kind::While) && a.enclosing_scope() == Some(scope))
+        .last();
+    scope.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && names.contains(&n.text())
+            && !node.contains(n.id())
+            && !is_other_name(n)
+            && (n.span().start >= node.span().end
+                || around.is_some_and(|a| a.contains(n.id()))
+                || matches!(n.parent().map(Node::kind), Some(Kind::Global | Kind::Nonlocal))
+                || n.enclosing_scope() != Some(scope) && scope.kind() != Kind::Module)
+            && !is_rebound_first(cx, n, node)
+    })
+}
+
+/// An attribute or keyword of that name, or a name that a comprehension has for itself.
+fn is_other_name(node: Node<'_>) -> bool {
+    use ormend_engine::python::Field;
+    let Some(parent) = node.parent() else { return true };
+    let by_field = match parent.kind() {
+        Kind::Attribute => node.field() == Field::Attribute,
+        Kind::KeywordArgument => node.field() == Field::Name,
+        _ => false,
+    };
+    by_field
+        || node.ancestors().take_while(|a| !a.kind().is_statement()).any(|a| {
+            matches!(a.kind(), Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp)
+                && generators(a).iter().any(|g| {
+                    g.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text())
+                })
+        })
+}
+
+/// Whether a later statement binds the name again before this place reads it: the target or body of another loop
+/// over the same name, or a plain assignment.
+fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
+    if node.span().start < after.span().end {
+        return false;
+    }
+    let is_target =
+        |n: Node<'_>| binds(n) && !n.ancestors().any(|a| matches!(a.kind(), Kind::AugAssign | Kind::Delete));
+    if is_target(node) {
+        return true;
+    }
+    // In the body of a later loop whose variable it is.
+    node.ancestors().take_while(|a| *a != cx.scope()).any(|a| {
+        a.kind() == Kind::For
+            && a.span().start >= after.span().end
+            && matches!(Stmt::of(a), Stmt::For { target, body, .. }
+                if body.contains(node.id())
+                    && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text()))
+    })
+}
+
+/// Lists before the loop, filled in it, written after it.
+fn lists<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Vec<Edit>, Hazard> {
+    let node = found.node;
+    let source = cx.source();
+    let indent = indentation(file(cx), node);
+    let mut edits = Vec::new();
+    let mut before = String::new();
+    let mut taken: Vec<String> = Vec::new();
+    let mut named: Vec<(ModelId, String)> = Vec::new();
+    for model in models(found) {
+        let rows: Vec<&Row<'a>> = found.rows.iter().filter(|r| r.model == model).collect();
+        let own = own_list(cx, found, &rows);
+        let list = match own {
+            Some(own) => own.text().to_owned(),
+            None => fresh(cx, &cx.model(model).name, &taken),
+        };
+        if own.is_none() {
+            before.push_str(&format!("{list} = []\n{indent}"));
+        }
+        for row in rows {
+            row_edits(cx, row, &list, own.is_some(), &mut edits)?;
+        }
+        taken.push(list.clone());
+        named.push((model, list));
+    }
+    if !before.is_empty() {
+        edits.insert(0, Edit::insert(node.span().start, before));
+    }
+    let mut after = String::new();
+    for model in order(cx, found).unwrap_or_default() {
+        let Some((_, list)) = named.iter().find(|(m, _)| *m == model) else { continue };
+        let Some(row) = found.rows.iter().find(|r| r.model == model) else { continue };
+        let doc = bulk_create(cx, &target(cx, row)?, Doc::Text(list.clone()));
+        after.push_str(&format!("\n{indent}{}", print(cx, &doc, node, "", "")));
+    }
+    edits.push(Edit::insert(end_of_loop(source.text(), node.span().end, indent), after));
+    Ok(edits)
+}
+
+/// The end of the last line of a loop: what stands behind its last statement, and comments of its body below,
+/// belong to it.
+fn end_of_loop(text: &str, end: u32, indent: &str) -> u32 {
+    let line_end = |from: usize| text.get(from..).and_then(|t| t.find('\n')).map_or(text.len(), |n| from + n);
+    let mut at = line_end(end as usize);
+    let mut last = at;
+    while at < text.len() {
+        let start = at + 1;
+        let stop = line_end(start);
+        let line = text.get(start..stop).unwrap_or("");
+        let own = line.len() - line.trim_start().len();
+        if line.trim().is_empty() {
+            at = stop;
+            if start >= text.len() {
+                break;
+            }
+            continue;
+        }
+        if !line.trim_start().starts_with('#') || own <= indent.len() {
+            break;
+        }
+        last = stop;
+        at = stop;
+    }
+    let at = last;
+    if text.get(..at).is_some_and(|t| t.ends_with('\r')) { at as u32 - 1 } else { at as u32 }
+}
+
+fn row_edits(
+    cx: &Context<'_>,
+    row: &Row<'_>,
+    list: &str,
+    own: bool,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Hazard> {
+    let source = cx.source();
+    let Some(statement) = row.statement() else { return Ok(()) };
+    let whole = statement.span();
+    let indent = indentation(file(cx), statement);
+    let doc = instance(cx, row)?;
+    let append = |item: Doc| Doc::call(&format!("{list}.append"), vec![item], false);
+    let replaced = |doc: &Doc| {
+        let call = row.call.with_parens().span();
+        let prefix = source.slice(Span::new(whole.start, call.start)).to_owned();
+        let suffix = source.slice(Span::new(call.end, whole.end)).to_owned();
+        print(cx, doc, statement, &prefix, &suffix)
+    };
+    match row.place {
+        Place::Statement(_) => {
+            edits.push(Edit::replace(whole, print(cx, &append(doc), statement, "", "")));
+        }
+        Place::Named(_, name) => match &row.how {
+            How::Save { .. } if own => edits.push(whole_line(source.text(), whole)),
+            How::Save { .. } => edits.push(Edit::replace(whole, format!("{list}.append({})", name.text()))),
+            How::Create { .. } => {
+                edits.push(Edit::replace(whole, replaced(&doc)));
+                if !own {
+                    let end = end_of_line(source.text(), whole.end);
+                    edits.push(Edit::insert(end, format!("\n{indent}{list}.append({})", name.text())));
+                }
+            }
+        },
+        Place::Appended(_, other) if own => {
+            let doc = Doc::call(&format!("{}.append", other.text()), vec![doc], false);
+            edits.push(Edit::replace(whole, print(cx, &doc, statement, "", "")));
+        }
+        Place::Appended(_, other) => {
+            edits.push(Edit::replace(whole, print(cx, &append(doc), statement, "", "")));
+            let end = end_of_line(source.text(), whole.end);
+            edits.push(Edit::insert(end, format!("\n{indent}{}.append({list}[-1])", other.text())));
+        }
+        Place::Stored(_, target) => {
+            edits.push(Edit::replace(whole, replaced(&doc)));
+            let end = end_of_line(source.text(), whole.end);
+            edits.push(Edit::insert(end, format!("\n{indent}{list}.append({})", target.text())));
+        }
+        Place::Element | Place::Elsewhere => {}
+    }
+    Ok(())
+}
+
+/// The end of the line on which a statement ends, without its line break.
+fn end_of_line(text: &str, from: u32) -> u32 {
+    let rest = text.get(from as usize..).unwrap_or("");
+    let line = rest.split('\n').next().unwrap_or("");
+    from + line.trim_end_matches('\r').len() as u32
+}
+
+/// A statement with its line, or only itself where something else stands there.
+fn whole_line(text: &str, span: Span) -> Edit {
+    let start = text.get(..span.start as usize).and_then(|t| t.rfind('\n')).map_or(0, |n| n + 1);
+    let end = text
+        .get(span.end as usize..)
+        .and_then(|t| t.find('\n'))
+        .map_or(text.len(), |n| span.end as usize + n + 1);
+    let alone = |a: usize, b: usize| text.get(a..b).is_some_and(|t| t.trim().is_empty());
+    if alone(start, span.start as usize) && alone(span.end as usize, end) {
+        return Edit::delete(Span::new(start as u32, end as u32));
+    }
+    let rest = text.get(span.end as usize..).unwrap_or("");
+    let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    Edit::delete(Span::new(span.start, span.end + blanks as u32))
+}
+
+/// A name for the list that nothing in the function has.
+fn fresh(cx: &Context<'_>, model: &str, taken: &[String]) -> String {
+    let plural = plural(&snake_case(model));
+    let is_taken = |name: &str| {
+        taken.iter().any(|t| t == name)
+            || cx.project.program().global(cx.file, name).is_some()
+            || cx
+                .scope()
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
+    };
+    if !is_taken(&plural) {
+        return plural;
+    }
+    let wanted = format!("new_{plural}");
+    let mut name = wanted.clone();
+    let mut next = 2;
+    while is_taken(&name) {
+        name = format!("{wanted}_{next}");
+        next += 1;
+    }
+    name
+}
+
+fn is_plain_attribute(node: Node<'_>) -> bool {
+    use ormend_engine::python::Field;
+    match node.parent().map(|p| (p.kind(), node.field())) {
+        Some((Kind::Attribute, field)) => field == Field::Attribute,
+        Some((Kind::KeywordArgument, field)) => field == Field::Name,
+        _ => false,
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    let chars: Vec<char> = name.chars().collect();
+    for (i, c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|i| chars.get(i));
+        let after = chars.get(i + 1);
+        let starts = c.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase()
+                    || b.is_numeric()
+                    || b.is_uppercase() && after.is_some_and(|a| a.is_lowercase())
+            });
+        if starts {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+fn plural(word: &str) -> String {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|s| word.ends_with(s));
+    if let Some(stem) = word.strip_suffix('y')
+        && !ends(&["ay", "ey", "iy", "oy", "uy"])
+    {
+        return format!("{stem}ies");
+    }
+    if ends(&["s", "x", "z", "ch", "sh"]) { format!("{word}es") } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_named_after_their_model() {
+        let list = |name: &str| plural(&snake_case(name));
+        assert_eq!(list("Author"), "authors");
+        assert_eq!(list("LogEntry"), "log_entries");
+        assert_eq!(list("Box"), "boxes");
+        assert_eq!(list("HTTPDay"), "http_days");
+    }
+}

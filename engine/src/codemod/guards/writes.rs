@@ -1,0 +1,350 @@
+//! What runs when rows are saved one by one, and what else happens between statements that a rewrite moves.
+//!
+//! The first half asks about a model: what of its saving a bulk statement leaves out. The second half asks about
+//! events: what one of them does to a set of tables.
+
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::{FieldKind, ModelId, Project, Signal};
+use crate::infer::{Event, EventKind, QuerySetClass, Write};
+use crate::python::{Def, Expr, FunctionId, Member, Node};
+use crate::text::Site;
+
+// ---- what saving a row does ----
+
+/// A class of the program that overrides `save()` for `model`: bulk statements do not call it.
+pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    for name in ["save", "save_base"] {
+        let Some((owner, member)) = program.member(cx.model(model).class, name) else { continue };
+        let class = program.class(owner);
+        let file = program.file(class.file);
+        let node = match member {
+            Member::Function(function, _) => program.function(*function).node,
+            Member::Value(node) => *node,
+            Member::Class(nested) => program.class(*nested).node,
+            Member::Annotation(_) => continue,
+            Member::Other => class.node,
+        };
+        let site = Site { file: class.file, span: file.node(node).span() };
+        out.push(Hazard::at(HazardKind::CustomSave, class.name.clone(), site));
+    }
+}
+
+/// Receivers of `pre_save` and `post_save` that hear `model`, one hazard a receiver, unless the user says that
+/// there are none.
+pub fn save_receivers(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    receivers(cx, model, &[Signal::PreSave, Signal::PostSave], out);
+}
+
+/// Receivers of any of `signals` that hear `model`, one hazard a receiver, unless the user says that there are
+/// none.
+pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut Vec<Hazard>) {
+    if cx.assumes_no_signals(model) {
+        return;
+    }
+    for signal in signals {
+        for receiver in cx.project.receivers(model, *signal) {
+            let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
+            if !out.contains(&hazard) {
+                out.push(hazard);
+            }
+        }
+    }
+}
+
+/// Whether saving a row of `model` runs no code of the project: no override, no receiver, no field hook.
+pub fn saves_plainly(cx: &Context<'_>, model: ModelId) -> bool {
+    let mut found = Vec::new();
+    custom_save(cx, model, &mut found);
+    save_receivers(cx, model, &mut found);
+    field_hooks(cx, model, &mut found);
+    unknown_bases(cx, model, &mut found);
+    found.is_empty()
+}
+
+/// Methods of Django's that the class of a manager or queryset, or the queryset class behind a manager,
+/// overrides. `name` is the manager's attribute on the model, where it is known.
+pub fn manager_methods(
+    cx: &Context<'_>,
+    model: ModelId,
+    name: Option<&str>,
+    class: QuerySetClass,
+    methods: &[&str],
+    out: &mut Vec<Hazard>,
+) {
+    let program = cx.project.program();
+    let info = cx.model(model);
+    let declared = name.and_then(|n| info.manager(n));
+    let mut classes = Vec::new();
+    if let QuerySetClass::Custom(class) = class {
+        classes.push(class);
+    }
+    if let Some(manager) = declared {
+        classes.extend(manager.class);
+        classes.extend(manager.queryset);
+    }
+    let is_unknown = class == QuerySetClass::Unknown
+        || declared.is_some_and(|m| m.is_unknown)
+        || classes.iter().any(|c| program.class(*c).has_unknown_base);
+    // A get_queryset() of the project may make querysets of yet another class.
+    for class in classes.clone() {
+        let Some((owner, Member::Function(function, _))) = program.member(class, "get_queryset") else {
+            continue;
+        };
+        let file = program.class(owner).file;
+        let node = program.file(file).node(program.function(*function).node);
+        for name in node.descendants().filter(|n| n.kind() == crate::python::Kind::Name) {
+            if let Some(Def::Class(named)) = program.resolve_expr(file, name.id())
+                && cx.project.is_queryset_class(named)
+                && !classes.contains(&named)
+            {
+                classes.push(named);
+            }
+        }
+    }
+    for method in methods {
+        for class in &classes {
+            let Some((owner, member)) = program.member(*class, method) else { continue };
+            let owner = program.class(owner);
+            let node = match member {
+                Member::Function(function, _) => program.function(*function).node,
+                Member::Value(node) => *node,
+                _ => owner.node,
+            };
+            let site = Site { file: owner.file, span: program.file(owner.file).node(node).span() };
+            let hazard =
+                Hazard::at(HazardKind::CustomManagerMethod, format!("{}.{method}", owner.name), site);
+            if !out.contains(&hazard) {
+                out.push(hazard);
+            }
+        }
+    }
+    if is_unknown {
+        let subject = format!("{}.{}", info.name, name.unwrap_or("_default_manager"));
+        let site = declared.and_then(|m| m.site).unwrap_or(info.site);
+        out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+    }
+}
+
+/// A concrete parent: the rows live in two tables.
+pub fn table_parents(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    let concrete = cx.model(cx.model(model).concrete);
+    if !concrete.table_parents.is_empty() {
+        out.push(Hazard::at(HazardKind::MultiTableParent, concrete.name.clone(), concrete.site));
+    }
+}
+
+/// Fields that do more than store their value when an instance is saved: `pre_save()` of the project, field
+/// classes that are not known, `order_with_respect_to`.
+pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    let info = cx.model(model);
+    if info.order_with_respect_to.is_some() {
+        let program = cx.project.program();
+        // Where Meta says it, the model's own or an abstract parent's.
+        let site = program.class(info.class).mro.iter().find_map(|id| {
+            let class = program.class(*id);
+            let node = program.file(class.file).node(class.node);
+            let name = node
+                .descendants()
+                .find(|n| n.kind() == crate::python::Kind::Name && n.text() == "order_with_respect_to")?;
+            Some(Site { file: class.file, span: name.span() })
+        });
+        out.push(Hazard::at(HazardKind::FieldHook, "_order", site.unwrap_or(info.site)));
+    }
+    for field in &info.fields {
+        if is_saved_specially(cx.project, field) {
+            out.push(Hazard::at(HazardKind::FieldHook, field.name.clone(), field.site));
+        }
+    }
+}
+
+fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
+    let program = project.program();
+    if let Some(Def::Class(class)) = program.dotted(&field.class, None) {
+        let overrides = ["pre_save", "contribute_to_class"].iter().any(|name| {
+            program.member(class, name).is_some_and(|(owner, _)| {
+                // The stubs of Django's own classes define what Django's own fields do.
+                !program.class_path(owner).starts_with("django.")
+            })
+        });
+        return overrides || program.class(class).has_unknown_base;
+    }
+    if field.class.starts_with("django.") {
+        return false;
+    }
+    // A class outside the program: known ones store a value of a kind, the others may do anything.
+    let name = field.class.rsplit('.').next().unwrap_or("");
+    field.has_hooks && (field.kind == FieldKind::Other || name.contains("Auto"))
+}
+
+/// A base class that could not be resolved may override anything.
+pub fn unknown_bases(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    let info = cx.model(model);
+    if !info.has_unknown_base {
+        return;
+    }
+    let program = cx.project.program();
+    let unresolved = program.class(info.class).mro.iter().find_map(|id| {
+        let class = program.class(*id);
+        let base = class.bases.iter().zip(&class.base_nodes).find(|(def, _)| match def {
+            Some(Def::Class(_)) => false,
+            Some(Def::External(path)) => !path.starts_with("django.") && !path.starts_with("builtins."),
+            _ => true,
+        })?;
+        Some(program.file(class.file).node(*base.1).text().to_owned())
+    });
+    let subject = unresolved.unwrap_or_else(|| info.name.clone());
+    out.push(Hazard::at(HazardKind::UnknownType, subject, info.site));
+}
+
+/// Everything that a bulk insert of `model` leaves out of saving its rows one by one.
+pub fn saving(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    custom_save(cx, model, out);
+    save_receivers(cx, model, out);
+    field_hooks(cx, model, out);
+    unknown_bases(cx, model, out);
+}
+
+/// The function of the project that gives the default of a field of `model`, by field.
+pub fn callable_defaults(project: &Project, model: ModelId) -> Vec<FunctionId> {
+    let program = project.program();
+    let mut out = Vec::new();
+    for field in &project.model(model).fields {
+        let file = program.file(field.site.file);
+        let Some(call) = file
+            .root()
+            .descendants()
+            .find(|n| n.kind() == crate::python::Kind::Call && field.site.span.contains(n.span()))
+        else {
+            continue;
+        };
+        let Expr::Call { arguments, .. } = Expr::of(call) else { continue };
+        for argument in crate::python::arguments(arguments) {
+            if argument.name == Some("default")
+                && let Some(Def::Function(function)) =
+                    program.resolve_expr(field.site.file, argument.value.peel().id())
+            {
+                out.push(function);
+            }
+        }
+    }
+    out
+}
+
+// ---- what an event does to tables ----
+
+/// What stands between two statements that a rewrite moves past each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Rows of one of the tables may be read.
+    Reads,
+    /// Rows of one of the tables may be written.
+    Writes(Write),
+    /// Rows of other tables are written.
+    WritesOther(ModelId, Write),
+    /// Something outside the database and the frame happens.
+    Outside,
+    /// Anything may happen.
+    Unknown,
+    /// A transaction begins, ends, or is given something to do at its end.
+    Transaction,
+    /// An exception may be raised on purpose.
+    Raises,
+    /// Others run here.
+    Suspends,
+}
+
+/// Whether rows of `model` stand (also) in the table of `table`.
+pub fn shares_table(project: &Project, model: ModelId, table: ModelId) -> bool {
+    let tables = |id: ModelId| {
+        let concrete = project.model(id).concrete;
+        let mut out = vec![concrete];
+        let mut next = 0;
+        while let Some(id) = out.get(next).copied() {
+            next += 1;
+            for parent in &project.model(id).table_parents {
+                let parent = project.model(*parent).concrete;
+                if !out.contains(&parent) {
+                    out.push(parent);
+                }
+            }
+        }
+        out
+    };
+    let (a, b) = (tables(model), tables(table));
+    a.iter().any(|t| b.contains(t))
+}
+
+/// What `event` does, seen from `tables`; `None` where it does not matter to them.
+pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Effect> {
+    let touches = |model: ModelId| tables.iter().any(|t| shares_table(cx.project, model, *t));
+    match &event.kind {
+        EventKind::Query { model: None } => Some(Effect::Reads),
+        EventKind::Query { model: Some(model) } | EventKind::ReadMany { model, .. } => {
+            touches(*model).then_some(Effect::Reads)
+        }
+        EventKind::Write { model: None, write } => Some(Effect::Writes(*write)),
+        EventKind::Write { model: Some(model), write } if touches(*model) => Some(Effect::Writes(*write)),
+        EventKind::Write { model: Some(model), write } => Some(Effect::WritesOther(*model, *write)),
+        EventKind::Outside { .. } => Some(Effect::Outside),
+        EventKind::UnknownCall { .. } => Some(Effect::Unknown),
+        EventKind::Transaction { .. } => Some(Effect::Transaction),
+        EventKind::Raise => Some(Effect::Raises),
+        EventKind::Suspend => Some(Effect::Suspends),
+        EventKind::ReadRelation { .. }
+        | EventKind::ReadAttribute { .. }
+        | EventKind::WriteAttribute { .. }
+        | EventKind::InstanceMethod { .. }
+        | EventKind::InstanceEscapes { .. }
+        | EventKind::Use { .. }
+        | EventKind::Log => None,
+    }
+}
+
+/// The node in the event's own file that it really happens at, where one has exactly its span.
+pub fn node_of<'a>(cx: &Context<'a>, event: &Event) -> Option<Node<'a>> {
+    let file = cx.project.program().file(event.site.file);
+    file.root().descendants().find(|n| n.span() == event.site.span)
+}
+
+/// Whether the event happens inside a function that the frame calls, rather than in the frame itself.
+pub fn is_in_callee(cx: &Context<'_>, event: &Event) -> bool {
+    event.site.file != cx.file || event.site.span != cx.node(event.at).span()
+}
+
+/// How a message names what happens at `event`: the whole call where the frame's own code does it, the function
+/// called where it happens inside of one.
+pub fn call_subject(cx: &Context<'_>, event: &Event) -> String {
+    if is_in_callee(cx, event) {
+        return callee_subject(cx, event);
+    }
+    one_line(cx.node(event.at).text())
+}
+
+/// How a message names the function that is called at `event`.
+pub fn callee_subject(cx: &Context<'_>, event: &Event) -> String {
+    let node = cx.node(event.at).peel();
+    match Expr::of(node) {
+        Expr::Call { func, .. } => one_line(func.text()),
+        _ => one_line(node.text()),
+    }
+}
+
+/// Source text on one line, for a message.
+pub fn one_line(text: &str) -> String {
+    if !text.contains('\n') {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    for (i, line) in text.lines().map(str::trim).enumerate() {
+        let glued = i == 0 || out.ends_with(['(', '[', '{']) || line.starts_with([')', ']', '}', '.']);
+        if !glued {
+            out.push(' ');
+        }
+        if line.starts_with([')', ']', '}']) && out.ends_with(',') {
+            out.pop();
+        }
+        out.push_str(line);
+    }
+    out
+}
