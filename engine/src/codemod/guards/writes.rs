@@ -287,7 +287,7 @@ pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Eff
         EventKind::Write { model: Some(model), write } if touches(*model) => Some(Effect::Writes(*write)),
         EventKind::Write { model: Some(model), write } => Some(Effect::WritesOther(*model, *write)),
         EventKind::Outside { .. } => Some(Effect::Outside),
-        EventKind::UnknownCall { .. } => Some(Effect::Unknown),
+        EventKind::UnknownCall { .. } | EventKind::CallNamed { .. } => Some(Effect::Unknown),
         EventKind::Transaction { .. } => Some(Effect::Transaction),
         EventKind::Raise => Some(Effect::Raises),
         EventKind::Suspend => Some(Effect::Suspends),
