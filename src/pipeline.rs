@@ -226,16 +226,14 @@ fn options(run: &RunArgs, config: &Config, root: &Path, terminal: &Terminal) -> 
         dirs.push(&config.base);
     }
     let default = Options::default();
-    if let UnsafeFixes::Of(names) = &config.unsafe_fixes
-        && !names.is_empty()
-        && !run.unsafe_fixes
-    {
-        terminal.warn(
-            "`unsafe-fixes` for single codemods is not supported yet and has no effect; \
-             use --unsafe-fixes with --select",
-        );
-    }
+    let unsafe_codemods = match &config.unsafe_fixes {
+        UnsafeFixes::Of(names) => {
+            names.iter().filter_map(|name| config::resolve(name).ok()).flatten().collect()
+        }
+        UnsafeFixes::All(_) => Vec::new(),
+    };
     Options {
+        unsafe_codemods: unsafe_codemods.into_iter().map(str::to_owned).collect(),
         unsafe_fixes: run.unsafe_fixes || config.unsafe_fixes == UnsafeFixes::All(true),
         line_length: config.line_length.or_else(|| target::line_length(&dirs)).unwrap_or(default.line_length),
         batch_size: config.batch_size.unwrap_or(default.batch_size),
@@ -302,32 +300,19 @@ impl Loaded {
     /// Run the engine; with `apply` its fixes too.
     pub fn analyse(mut self, apply: bool, terminal: &Terminal) -> Analysis {
         let _progress = terminal.progress(format!("Looking at {} files", self.scanned));
-        let mut files = std::mem::take(&mut self.files);
-        for file in files.iter_mut().filter(|file| file.role == Role::Scan) {
-            let ignored = self.ignored(&file.path);
-            let all = self.rules.iter().all(|rule| ignored.contains(rule.meta().name));
-            // The engine applies every codemod to every file that it scans. Until it can be told otherwise, a
-            // file for which some are ignored gets no fix at all rather than one that was not wanted.
-            if !ignored.is_empty() && (all || apply) {
-                file.role = Role::Index;
-                if !all {
-                    terminal.warn(&format!(
-                        "{}: `per-file-ignores` names it for some codemods, so none of its fixes are applied",
-                        self.paths.show(&file.path)
-                    ));
-                }
-            }
+        let files = std::mem::take(&mut self.files);
+        if !self.ignores.is_empty() {
+            let scanned = files.iter().filter(|file| file.role == Role::Scan);
+            let skip = scanned.flat_map(|file| {
+                self.ignored(&file.path).into_iter().map(|name| (file.path.clone(), name.to_owned()))
+            });
+            self.options.skip = skip.collect();
         }
         let mut report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
-        if !self.ignores.is_empty() {
-            let paths: Vec<String> =
-                sources(&report.project).iter().map(|source| source.path().to_string()).collect();
-            let is_wanted = |finding: &Finding| {
-                paths
-                    .get(finding.site.file.0 as usize)
-                    .is_none_or(|path| !self.ignored(path).contains(finding.codemod))
-            };
-            report.findings.retain(is_wanted);
+        // What a report shows of a fix is the whole of it.
+        for fix in report.findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
+            fix.edits = rewrite::edits_with_imports(&report.project, fix);
+            fix.imports.clear();
         }
         drop(_progress);
         warn(&report, &self.paths, terminal);

@@ -81,8 +81,7 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// The edits of a finding's fix. The imports that it relies on are requests until fixes are merged, so they are
-/// among the edits only where the fix itself has them as edits.
+/// The edits of a finding's fix, those of its imports included.
 fn edits_of(finding: &Finding) -> &[FileEdit] {
     finding.fix.as_ref().map_or(&[], |fix| &fix.edits)
 }

@@ -5,6 +5,10 @@
 pub struct Options {
     /// Also apply fixes with opt-in hazards.
     pub unsafe_fixes: bool,
+    /// Codemods whose fixes with opt-in hazards are applied although `unsafe_fixes` is off.
+    pub unsafe_codemods: Vec<String>,
+    /// Codemods that are not run on a file: its path and the codemod's name.
+    pub skip: Vec<(String, String)>,
     /// Columns after which a line is wrapped.
     pub line_length: usize,
     /// `batch_size=` of bulk writes.
@@ -21,6 +25,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             unsafe_fixes: false,
+            unsafe_codemods: Vec::new(),
+            skip: Vec::new(),
             line_length: 88,
             batch_size: 500,
             target_django: (4, 2),

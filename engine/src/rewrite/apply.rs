@@ -6,7 +6,7 @@
 
 use super::scan::scan;
 use super::{Change, Warning};
-use crate::codemod::{Finding, Fix, ImportRequest, Options, Outcome, Rule};
+use crate::codemod::{FileEdit, Finding, Fix, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
 use crate::python::{insert_imports, parse};
 use crate::text::{Edit, FileId, Site, Span, apply};
@@ -78,6 +78,21 @@ pub(super) fn fixpoint(
     changes
 }
 
+/// The edits of one fix, those of the imports that it needs included.
+pub fn edits_with_imports(project: &Project, fix: &Fix) -> Vec<FileEdit> {
+    let mut edits = fix.edits.clone();
+    let mut by_file: BTreeMap<FileId, Vec<(&str, &str)>> = BTreeMap::new();
+    for request in &fix.imports {
+        by_file.entry(request.file).or_default().push((request.module.as_str(), request.name.as_str()));
+    }
+    for (file, requests) in by_file {
+        let parsed = project.program().file(file);
+        let added = insert_imports(parsed, &requests, &|package| is_first_party(project, package));
+        edits.extend(added.into_iter().map(|edit| FileEdit { file, edit }));
+    }
+    edits
+}
+
 /// Apply what can be applied together; the files that changed.
 fn one_pass(
     project: &Project,
@@ -89,7 +104,9 @@ fn one_pass(
 ) -> Vec<FileId> {
     let wanted = |f: &&Finding| match f.outcome() {
         Outcome::Safe => true,
-        Outcome::Unsafe => options.unsafe_fixes,
+        Outcome::Unsafe => {
+            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == f.codemod)
+        }
         Outcome::Withheld => false,
     };
     let mut taken: Vec<&Fix> = Vec::new();

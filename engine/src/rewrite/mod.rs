@@ -5,6 +5,7 @@ mod scan;
 mod suppress;
 
 pub use crate::codemod::Options;
+pub use apply::edits_with_imports;
 
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;

@@ -76,7 +76,9 @@ fn scan_file(
         return (Vec::new(), Vec::new());
     }
     let mut by_kind: FxHashMap<Kind, Vec<usize>> = FxHashMap::default();
-    for (i, rule) in rules.iter().enumerate() {
+    let path = parsed.source.path();
+    let skipped = |name: &str| options.skip.iter().any(|(file, codemod)| file == path && codemod == name);
+    for (i, rule) in rules.iter().enumerate().filter(|(_, rule)| !skipped(rule.meta().name)) {
         for kind in rule.kinds() {
             by_kind.entry(*kind).or_default().push(i);
         }
@@ -95,7 +97,6 @@ fn scan_file(
         }
     }
     findings.sort_by_key(|f| (f.site.span, f.codemod));
-    let path = parsed.source.path();
     suppressions.filter(findings, &parsed.source, path)
 }
 
