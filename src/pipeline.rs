@@ -12,7 +12,7 @@ use crate::terminal::Terminal;
 use ignore::gitignore::Gitignore;
 use miette::miette;
 use ormend_codemods::ALL;
-use ormend_engine::codemod::{Finding, Rule};
+use ormend_engine::codemod::Rule;
 use ormend_engine::django::Project;
 use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
 use ormend_engine::text::Source;
@@ -126,7 +126,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         terminal.detail("environment: none");
     }
 
-    let options = options(run, &config, &root, terminal);
+    let options = options(run, &config, &root);
     terminal.detail(&format!(
         "Django {}.{} and later, line length {}, {} codemods, {} files ({scanned} to look at)",
         options.target_django.0,
@@ -220,7 +220,7 @@ fn select(run: &RunArgs, config: &Config) -> miette::Result<Vec<&'static dyn Rul
     Ok(ALL.iter().copied().filter(|rule| is_on(rule.meta().name)).collect())
 }
 
-fn options(run: &RunArgs, config: &Config, root: &Path, terminal: &Terminal) -> Options {
+fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {
     let mut dirs = root::project_dirs(root);
     if !dirs.contains(&config.base.as_path()) {
         dirs.push(&config.base);
