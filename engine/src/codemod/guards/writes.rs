@@ -159,6 +159,13 @@ pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 }
 
 fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
+    // Without a column there is nothing that an insert stores.
+    if matches!(
+        field.kind,
+        FieldKind::ManyToMany | FieldKind::GenericRelation | FieldKind::GenericForeignKey
+    ) {
+        return false;
+    }
     let program = project.program();
     if let Some(Def::Class(class)) = program.dotted(&field.class, None) {
         let overrides = ["pre_save", "contribute_to_class"].iter().any(|name| {
