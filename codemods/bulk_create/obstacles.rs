@@ -63,7 +63,9 @@ fn hazard_of<'a>(
 ) {
     let Some(effect) = effect(cx, event, tables) else { return };
     let at = cx.node(event.at);
-    let push = |out: &mut Vec<Hazard>, kind, subject| out.push(Hazard::at(kind, subject, event.site));
+    // Code that the engine brought along is nobody's to look at.
+    let site = if cx.project.is_known_file(event.site.file) { cx.site(at) } else { event.site };
+    let push = |out: &mut Vec<Hazard>, kind, subject| out.push(Hazard::at(kind, subject, site));
     match effect {
         Effect::Reads => {
             if let Some(method) = validation(at)

@@ -206,6 +206,12 @@ impl<'a> Walk<'_, '_, 'a> {
                 self.used(name, node);
             }
             Kind::Compare if matches!(parent.token(), Some(Kind::Is | Kind::IsNot)) => {}
+            Kind::Not | Kind::If | Kind::Elif | Kind::BoolOp if self.has_plain_truth() => {
+                // `author or other` is one of the two.
+                if parent.kind() == Kind::BoolOp && !is_tested(parent) {
+                    self.used(name, node);
+                }
+            }
             Kind::Interpolation if self.is_shown(node) => {}
             _ => self.used(name, node),
         }
@@ -353,14 +359,40 @@ impl<'a> Walk<'_, '_, 'a> {
                 self.used(name.text(), node);
                 continue;
             }
-            if !self.only_fills(node, is_dict) {
-                self.used(name.text(), node);
+            if self.only_fills(node, is_dict) {
+                continue;
             }
+            // `author=cache[name]`: the row in the dictionary is the parent of another.
+            if let Some(subscript) = node.parent().filter(|p| is_dict && p.kind() == Kind::Subscript)
+                && let Some(keyword) = subscript.with_parens().parent()
+                && keyword.kind() == Kind::KeywordArgument
+                && self.child_row(keyword).is_some()
+            {
+                self.keyword(keyword, subscript, name.text());
+                continue;
+            }
+            self.used(name.text(), node);
         }
         // A parameter or a global: others have it.
         if !super::find::is_bound_in(scope_body(scope), name.text()) {
             self.needs_key = true;
         }
+    }
+
+    fn has_plain_truth(&self) -> bool {
+        let program = self.cx.project.program();
+        let class = self.model().class;
+        program.member(class, "__bool__").is_none() && program.member(class, "__len__").is_none()
+    }
+
+    /// Whether an expression is assigned to the variable of the row, whose uses are all looked at.
+    fn goes_to_the_variable(&self, node: Node<'a>) -> bool {
+        let Some(name) = self.row.name() else { return false };
+        node.with_parens().parent().is_some_and(|p| {
+            p.kind() == Kind::Assign
+                && node.with_parens().field() == Field::Right
+                && p.child(Field::Left).is_some_and(|l| l.text() == name.text())
+        })
     }
 
     /// Whether this place only puts something into the container, or asks for its size or its keys.
@@ -375,7 +407,11 @@ impl<'a> Walk<'_, '_, 'a> {
                     .and_then(Node::parent)
                     .is_some_and(|s| s.kind() == Kind::ExprStatement);
                 attr == "append" && is_statement
+                    || is_dict
+                        && attr == "get"
+                        && parent.parent().is_some_and(|call| self.goes_to_the_variable(call))
             }
+            Kind::Subscript if is_dict && self.goes_to_the_variable(parent) => true,
             Kind::Subscript => {
                 parent.parent().is_some_and(|p| p.kind() == Kind::Assign) && parent.field() == Field::Left
             }
@@ -396,6 +432,16 @@ impl<'a> Walk<'_, '_, 'a> {
 
 fn scope_body(scope: Node<'_>) -> Node<'_> {
     scope.child(Field::Body).unwrap_or(scope)
+}
+
+/// Whether a boolean operation is only asked for its truth.
+fn is_tested(node: Node<'_>) -> bool {
+    let parent = node.with_parens().parent();
+    parent.is_some_and(|p| match p.kind() {
+        Kind::If | Kind::Elif | Kind::While | Kind::Not => true,
+        Kind::BoolOp => is_tested(p),
+        _ => false,
+    })
 }
 
 /// A name that is an attribute, keyword or parameter's name rather than a variable.

@@ -796,6 +796,12 @@ impl<'a> Frame<'a, '_> {
                 }
                 Some(EventKind::Log)
             }
+            Effect::Renders => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Some(EventKind::Query { model: None })
+            }
             Effect::Outside | Effect::Unknown => {
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);

@@ -26,6 +26,8 @@ pub(super) enum Effect {
     Anything,
     /// Changes the transaction.
     Transaction,
+    /// Renders a template, which may read any row.
+    Renders,
     /// A library that is not known: it may act on the world, it does not write the project's tables.
     Unknown,
 }
@@ -188,6 +190,10 @@ fn within(path: &str, prefix: &str) -> bool {
 
 /// What calling `path` does.
 pub(super) fn effect(path: &str) -> Effect {
+    let renders = path.rsplit('.').next().is_some_and(|name| name.starts_with("render"));
+    if renders && (within(path, "django.template") || within(path, "django.shortcuts")) {
+        return Effect::Renders;
+    }
     let any = |table: &[&str]| table.iter().any(|p| within(path, p));
     if any(ANYTHING) {
         Effect::Anything

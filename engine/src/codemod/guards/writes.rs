@@ -5,7 +5,7 @@
 
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{FieldKind, ModelId, Project, Signal};
-use crate::infer::{Event, EventKind, QuerySetClass, Write};
+use crate::infer::{Escape, Event, EventKind, QuerySetClass, Use, Write};
 use crate::python::{Def, Expr, FunctionId, Member, Node};
 use crate::text::Site;
 
@@ -159,6 +159,13 @@ pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 }
 
 fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
+    // Without a column there is nothing that an insert stores.
+    if matches!(
+        field.kind,
+        FieldKind::ManyToMany | FieldKind::GenericRelation | FieldKind::GenericForeignKey
+    ) {
+        return false;
+    }
     let program = project.program();
     if let Some(Def::Class(class)) = program.dotted(&field.class, None) {
         let overrides = ["pre_save", "contribute_to_class"].iter().any(|name| {
@@ -296,15 +303,26 @@ pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Eff
         | EventKind::WriteAttribute { .. }
         | EventKind::InstanceMethod { .. }
         | EventKind::InstanceEscapes { .. }
-        | EventKind::Use { .. }
         | EventKind::Log => None,
+        // Whoever gets a queryset may ask it for its rows.
+        EventKind::Use { value, how: Use::Escape(how) } => {
+            let queryset = cx.value(*value).and_then(|v| v.queryset.as_ref());
+            let reads = queryset.is_none_or(|qs| touches(qs.model) || qs.joined.iter().any(|m| touches(*m)));
+            (reads && *how != Escape::Return).then_some(Effect::Reads)
+        }
+        EventKind::Use { .. } => None,
     }
 }
 
-/// The node in the event's own file that it really happens at, where one has exactly its span.
+/// The innermost node in the event's own file that has exactly the span of what happens.
 pub fn node_of<'a>(cx: &Context<'a>, event: &Event) -> Option<Node<'a>> {
     let file = cx.project.program().file(event.site.file);
-    file.root().descendants().find(|n| n.span() == event.site.span)
+    file.root()
+        .descendants()
+        .skip_while(|n| n.span() != event.site.span)
+        .take_while(|n| n.span().start <= event.site.span.start)
+        .filter(|n| n.span() == event.site.span)
+        .last()
 }
 
 /// Whether the event happens inside a function that the frame calls, rather than in the frame itself.
