@@ -6,7 +6,7 @@ use crate::exists::rewrite::negation;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{Origin, QuerySet, Rows, Trait, Type};
-use ormend_engine::python::emit::Precedence;
+use ormend_engine::python::emit::{Precedence, indentation, reindent};
 use ormend_engine::python::{Argument, Def, Expr, Field, Handler, Kind, Node, Stmt, arguments};
 use ormend_engine::text::{Edit, Span};
 
@@ -209,7 +209,8 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Tried<'a>, out: &mut Vec<Hazard>) {
     if !is_unique(cx, found, qs) {
         let text = found.call.text();
         let from = (found.method.span().start - found.call.span().start) as usize;
-        out.push(cx.hazard(HazardKind::LookupMayRaise, text.get(from..).unwrap_or(text), found.call));
+        let lookup: Vec<&str> = text.get(from..).unwrap_or(text).split_whitespace().collect();
+        out.push(cx.hazard(HazardKind::LookupMayRaise, lookup.join(" "), found.call));
     }
 }
 
@@ -366,7 +367,11 @@ pub fn place<'a>(found: &Tried<'a>) -> Node<'a> {
 /// The edits.
 pub fn rewrite<'a>(cx: &Context<'a>, found: &Tried<'a>) -> Result<Fix, Hazard> {
     let source = cx.source();
-    let slice = |from: u32, to: u32| source.slice(Span::new(from, to));
+    let file = cx.project.program().file(cx.file);
+    // The call moves one level out, with its lines.
+    let outer = indentation(file, found.statement);
+    let inner = indentation(file, found.call);
+    let slice = |from: u32, to: u32| reindent(file, Span::new(from, to), inner, outer);
     let method = if found.method.text() == "aget" { "aexists" } else { "exists" };
     let test = format!(
         "{}filter{}.{method}()",

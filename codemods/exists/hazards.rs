@@ -1,6 +1,7 @@
 //! What makes `exists()` differ from counting or loading.
 
 use crate::exists::find::{Asked, How};
+use ormend_engine::codemod::guards::making::is_plain;
 use ormend_engine::codemod::guards::queryset::{Reading, cache_hazards, link, queryset_of, reading};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
@@ -128,7 +129,9 @@ pub fn instances(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         }
     }
     for name in ["__init__", "__new__", "from_db"] {
-        if let Some((what, site)) = overridden(cx, model, name) {
+        if let Some((what, site)) = overridden(cx, model, name)
+            && !is_plain(cx, model, name)
+        {
             out.push(Hazard::at(HazardKind::CustomInstance, what, site));
         }
     }
