@@ -312,7 +312,7 @@ fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool
     // The callee gets all rows and goes over them itself.
     let Expr::Call { arguments: list, .. } = Expr::of(own) else { return false };
     let gets_all = arguments(list).iter().any(|a| gives_rows(cx, cx.type_of(a.value), value));
-    let iterates = cx.facts.uses(value).any(|(e, how)| e.at == at && *how == Use::Iterate);
+    let iterates = cx.facts.uses(value).any(|(e, how)| own.contains(e.at) && *how == Use::Iterate);
     !is_inside && gets_all && iterates
 }
 

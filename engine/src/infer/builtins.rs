@@ -28,12 +28,14 @@ impl<'a> Frame<'a, '_> {
                 let source = if path.starts_with("heapq") { args.get(1) } else { first };
                 let ty = self.collected(source, Type::list);
                 self.call_key(args, &ty);
+                self.compared(args, &ty, node);
                 ty
             }
             "min" | "max" => {
                 if let [only] | [only, Arg { name: Some(_), .. }, ..] = args {
                     let ty = self.iterate(&only.ty.clone(), only.node);
                     self.call_key(args, &Type::list(ty.clone()));
+                    self.compared(args, &Type::list(ty.clone()), node);
                     ty
                 } else {
                     args.iter()
@@ -216,6 +218,9 @@ impl<'a> Frame<'a, '_> {
                 _ => Type::Unknown,
             },
             "range" => Type::iterator(Type::Int),
+            "asgiref.sync.sync_to_async" | "asgiref.sync.async_to_sync" => {
+                first.map_or(Type::Unknown, |a| a.ty.clone())
+            }
             "operator.attrgetter" => Type::External(Name::from("operator.attrgetter")),
             "copy.copy" | "copy.deepcopy" => match first.map(|a| a.ty.clone()) {
                 Some(Type::Instance(i)) => Type::Instance(Instance::root(i.model, Root::Opaque)),
@@ -305,6 +310,18 @@ impl<'a> Frame<'a, '_> {
                 wrap(element)
             }
             None => wrap(Type::Never),
+        }
+    }
+
+    /// sorted(), min() and max() without `key=` compare what they get.
+    fn compared(&mut self, args: &[Arg<'a>], container: &Type, node: Node<'a>) {
+        let Type::List(element) = container else { return };
+        if args.iter().any(|a| a.name == Some("key")) {
+            return;
+        }
+        if let Type::Instance(instance) = element.without_none() {
+            let instance = instance.clone();
+            self.instance_dunders(&instance, &["__lt__", "__gt__"], node);
         }
     }
 

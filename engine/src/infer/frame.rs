@@ -145,7 +145,8 @@ impl<'a, 's> Frame<'a, 's> {
             self.returned(Type::None);
         }
         if self.returns.is_none() {
-            self.returns = Some(Type::None);
+            // A body that only raises gives nothing at all.
+            self.returns = Some(if self.env.is_some() { Type::None } else { Type::Never });
         }
     }
 
@@ -240,6 +241,7 @@ impl<'a, 's> Frame<'a, 's> {
                 alternatives: qs.values.clone(),
                 made: Made::Unknown,
                 site: None,
+                kept: None,
             });
         }
         self.set_queryset(id, qs);

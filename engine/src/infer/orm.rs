@@ -373,11 +373,19 @@ impl<'a> Frame<'a, '_> {
     }
 
     pub(super) fn instance_truth(&mut self, instance: &Instance, node: Node<'a>) {
+        self.instance_dunders(instance, &["__bool__", "__len__"], node);
+    }
+
+    /// Call the first of `names` that the model defines, with instances like this one as arguments.
+    pub(super) fn instance_dunders(&mut self, instance: &Instance, names: &[&str], node: Node<'a>) {
         let class = self.az.project.model(instance.model).class;
-        for name in ["__bool__", "__len__"] {
+        for name in names {
             if let Some((_, Member::Function(function, _))) = self.az.project.program().member(class, name) {
                 let function = *function;
-                self.call_function(function, Some(Type::Instance(instance.clone())), &[], node);
+                let other = Arg { name: None, ty: Type::Instance(instance.clone()), node, stars: 0 };
+                let takes_other = !matches!(*name, "__bool__" | "__len__");
+                let args = if takes_other { vec![other] } else { Vec::new() };
+                self.call_function(function, Some(Type::Instance(instance.clone())), &args, node);
                 return;
             }
         }
