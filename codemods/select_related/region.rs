@@ -85,7 +85,8 @@ impl Region {
 
 /// The first event that may evaluate the queryset.
 fn evaluated_at(cx: &Context<'_>, group: &Group) -> Option<usize> {
-    let mut values: BTreeSet<ValueId> = group.rows.clone();
+    // What a slice or method is taken of may hold the rows already.
+    let mut values: BTreeSet<ValueId> = group.rows.iter().chain(&group.targets).copied().collect();
     for row in &group.rows {
         if let Some(value) = cx.value(*row) {
             values.extend(value.alternatives.iter().copied());

@@ -34,7 +34,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::QuerySetShape, "FilteredRelation()", at(&["annotate", "alias"])));
         }
         if queryset.is(Trait::RawSql) {
-            let names = ["extra", "annotate", "alias", "filter", "exclude"];
+            let names = ["extra", "annotate", "alias", "filter", "exclude", "order_by"];
             out.push(Hazard::at(HazardKind::RawSql, "", raw_sql(cx, *row).unwrap_or_else(|| at(&names))));
         }
         if queryset.is(Trait::Locked) {
@@ -198,7 +198,7 @@ fn served_by_prefetch(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazar
             return;
         }
     }
-    for site in prefetches_of(cx, &related.accessor) {
+    if let Some(site) = prefetches_of(cx, &related.accessor) {
         out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
     }
 }

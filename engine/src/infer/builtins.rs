@@ -69,9 +69,22 @@ impl<'a> Frame<'a, '_> {
                     .collect();
                 Type::iterator(Type::Tuple(types.into()))
             }
-            "itertools.chain" => Type::iterator(
-                args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).fold(Type::Never, Type::join),
-            ),
+            "itertools.chain" => {
+                let items: Vec<Type> =
+                    args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
+                // Rows of several querysets are rows of what stands for one of them.
+                let sources: Option<Vec<Arc<QuerySet>>> =
+                    args.iter().map(|a| a.ty.queryset().cloned()).collect();
+                let one_model = sources.as_ref().and_then(|s| s.first()).map(|q| q.model);
+                match sources {
+                    Some(sources) if sources.iter().all(|q| Some(q.model) == one_model) => {
+                        let joined =
+                            sources.into_iter().map(Type::QuerySet).fold(Type::Never, Type::join);
+                        Type::iterator(self.element(&joined, node))
+                    }
+                    _ => Type::iterator(items.into_iter().fold(Type::Never, Type::join)),
+                }
+            }
             "itertools.islice" | "itertools.cycle" | "itertools.takewhile" | "itertools.dropwhile" => {
                 let source = if path.ends_with("while") { args.get(1) } else { first };
                 let ty = source.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));

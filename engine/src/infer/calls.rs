@@ -183,6 +183,21 @@ impl<'a> Frame<'a, '_> {
         func: Node<'a>,
     ) -> Type {
         match owner {
+            Type::Def(Def::Class(class)) => match self.az.project.program().member(*class, name) {
+                Some((_, Member::Function(function, Binding::ClassMethod))) => {
+                    let function = *function;
+                    self.call_function(function, Some(owner.clone()), args, node)
+                }
+                // `Class.method(self, ...)`, or a static method.
+                Some((_, Member::Function(function, _))) => {
+                    let function = *function;
+                    self.call_function(function, None, args, node)
+                }
+                _ => {
+                    let callee = self.attribute(owner, name, func);
+                    self.call_value(&callee, args, node, func)
+                }
+            },
             Type::Def(_) | Type::Local(_) => {
                 let callee = self.attribute(owner, name, func);
                 self.call_value(&callee, args, node, func)

@@ -159,7 +159,9 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     fn collect_locals(&mut self, scope: Node<'a>) {
-        for node in scope.descendants().skip(1) {
+        // The function's own name is bound around it.
+        let own = scope.child(crate::python::Field::Name);
+        for node in scope.descendants().skip(1).filter(|n| Some(n.id()) != own.map(Node::id)) {
             match node.kind() {
                 Kind::Global | Kind::Nonlocal => {
                     for name in node.children() {

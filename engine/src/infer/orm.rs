@@ -835,7 +835,7 @@ impl<'a> Frame<'a, '_> {
         match name {
             "all" => self.derive(qs, node, |_| {}),
             "filter" | "exclude" | "complex_filter" => {
-                let raw = args.iter().any(|a| a.node.text().contains("RawSQL"));
+                let raw = args.iter().any(is_raw);
                 self.derive(qs, node, |q| {
                     q.related = None;
                     if raw {
@@ -845,6 +845,9 @@ impl<'a> Frame<'a, '_> {
             }
             "order_by" | "reverse" => self.derive(qs, node, |q| {
                 q.related = None;
+                if args.iter().any(is_raw) {
+                    q.traits.insert(Trait::RawSql);
+                }
                 if name == "order_by" && args.is_empty() {
                     q.traits.remove(&Trait::Ordered);
                     q.traits.insert(Trait::Unordered);
@@ -913,7 +916,7 @@ impl<'a> Frame<'a, '_> {
             "annotate" | "alias" => {
                 let names: Vec<Name> = args.iter().filter_map(|a| a.name.map(Name::from)).collect();
                 let positional = args.iter().any(|a| a.name.is_none());
-                let raw = args.iter().any(|a| a.node.text().contains("RawSQL"));
+                let raw = args.iter().any(is_raw);
                 let filtered_relation = args.iter().any(|a| a.node.text().contains("FilteredRelation"));
                 self.derive(qs, node, |q| {
                     q.related = None;
@@ -1172,6 +1175,11 @@ impl<'a> Frame<'a, '_> {
         }
         None
     }
+}
+
+/// Whether an argument is, or holds, SQL written by hand.
+fn is_raw(arg: &Arg<'_>) -> bool {
+    arg.node.text().contains("RawSQL") || matches!(&arg.ty, Type::External(path) if path.ends_with("RawSQL"))
 }
 
 /// The expression before the last dot of a called attribute.

@@ -117,7 +117,7 @@ pub fn stale_copies<'e>(
 pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
     for step in steps {
         let model = project.model(step.to);
-        if model.has_unknown_base {
+        if model.has_unknown_base || has_foreign_base(project, step.to) {
             out.push(Hazard::at(HazardKind::UnknownType, model.name.clone(), model.site));
             continue;
         }
@@ -131,10 +131,27 @@ pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
         }
         for signal in [Signal::PreInit, Signal::PostInit] {
             for receiver in project.receivers(step.to, signal) {
-                out.push(Hazard::at(HazardKind::WatchedInit, receiver.name.clone(), receiver.site));
+                let site = receiver.function.map_or(receiver.site, |f| {
+                    let info = project.program().function(f);
+                    let node = project.program().file(info.file).node(info.node);
+                    Site { file: info.file, span: node.span() }
+                });
+                out.push(Hazard::at(HazardKind::WatchedInit, receiver.name.clone(), site));
             }
         }
     }
+}
+
+/// Whether a base class stands in a package that nobody has read.
+fn has_foreign_base(project: &Project, model: ModelId) -> bool {
+    const HARMLESS: &[&str] = &["django", "builtins", "abc", "typing", "typing_extensions"];
+    let program = project.program();
+    program.class(project.model(model).class).mro.iter().any(|class| {
+        program.class(*class).external_bases.iter().any(|base| {
+            let package = base.split('.').next().unwrap_or(base);
+            !HARMLESS.contains(&package)
+        })
+    })
 }
 
 /// A read goes through the related model's base manager, a join through none; a key without a constraint may point at
