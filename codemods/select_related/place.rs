@@ -53,10 +53,14 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         match expression(cx, *target) {
             Err(hazard) => out.push(hazard),
             Ok(_) => {
-                let Some(site) = cx.value(*target).and_then(|v| v.site) else { continue };
+                let Some(info) = cx.value(*target) else { continue };
+                let Some(site) = info.site else { continue };
                 let Some(function) = function_at(cx, site) else { continue };
-                if let Err(site) = returns_fresh(cx, function, 0) {
-                    out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
+                match (returns_fresh(cx, function, 0), info.kept) {
+                    (Err(site), _) | (Ok(()), Some(site)) => {
+                        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
+                    }
+                    _ => {}
                 }
             }
         }

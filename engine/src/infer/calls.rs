@@ -13,6 +13,9 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// Methods of classes below that a call may reach before it counts as unknown.
+const MAX_OVERRIDES: usize = 8;
+
 /// An evaluated argument.
 #[derive(Clone, Debug)]
 pub(super) struct Arg<'a> {
@@ -283,7 +286,7 @@ impl<'a> Frame<'a, '_> {
                 let own = self.call_bound(function, binding, class, receiver, args, node);
                 // The object may be of any class below.
                 let overrides = self.overrides_below(class, name);
-                if overrides.len() > MAX_CANDIDATES {
+                if overrides.len() > MAX_OVERRIDES {
                     self.event(node, EventKind::UnknownCall { name: Name::from(name) });
                     return Type::Unknown;
                 }

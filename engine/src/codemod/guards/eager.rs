@@ -104,7 +104,7 @@ pub fn stale_copies<'e>(
                     out.push(Hazard::at(HazardKind::StaleCopy, format!("{name}()"), event.site));
                 }
             }
-            EventKind::UnknownCall { name } => {
+            EventKind::UnknownCall { name } | EventKind::CallNamed { name, .. } => {
                 let name = name.trim_end_matches("()");
                 out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
             }
