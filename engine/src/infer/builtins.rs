@@ -28,12 +28,14 @@ impl<'a> Frame<'a, '_> {
                 let source = if path.starts_with("heapq") { args.get(1) } else { first };
                 let ty = self.collected(source, Type::list);
                 self.call_key(args, &ty);
+                self.compared(args, &ty, node);
                 ty
             }
             "min" | "max" => {
                 if let [only] | [only, Arg { name: Some(_), .. }, ..] = args {
                     let ty = self.iterate(&only.ty.clone(), only.node);
                     self.call_key(args, &Type::list(ty.clone()));
+                    self.compared(args, &Type::list(ty.clone()), node);
                     ty
                 } else {
                     args.iter()
@@ -67,9 +69,22 @@ impl<'a> Frame<'a, '_> {
                     .collect();
                 Type::iterator(Type::Tuple(types.into()))
             }
-            "itertools.chain" => Type::iterator(
-                args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).fold(Type::Never, Type::join),
-            ),
+            "itertools.chain" => {
+                let items: Vec<Type> =
+                    args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
+                // Rows of several querysets are rows of what stands for one of them.
+                let sources: Option<Vec<Arc<QuerySet>>> =
+                    args.iter().map(|a| a.ty.queryset().cloned()).collect();
+                let one_model = sources.as_ref().and_then(|s| s.first()).map(|q| q.model);
+                match sources {
+                    Some(sources) if sources.iter().all(|q| Some(q.model) == one_model) => {
+                        let joined =
+                            sources.into_iter().map(Type::QuerySet).fold(Type::Never, Type::join);
+                        Type::iterator(self.element(&joined, node))
+                    }
+                    _ => Type::iterator(items.into_iter().fold(Type::Never, Type::join)),
+                }
+            }
             "itertools.islice" | "itertools.cycle" | "itertools.takewhile" | "itertools.dropwhile" => {
                 let source = if path.ends_with("while") { args.get(1) } else { first };
                 let ty = source.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
@@ -216,6 +231,9 @@ impl<'a> Frame<'a, '_> {
                 _ => Type::Unknown,
             },
             "range" => Type::iterator(Type::Int),
+            "asgiref.sync.sync_to_async" | "asgiref.sync.async_to_sync" => {
+                first.map_or(Type::Unknown, |a| a.ty.clone())
+            }
             "operator.attrgetter" => Type::External(Name::from("operator.attrgetter")),
             "copy.copy" | "copy.deepcopy" => match first.map(|a| a.ty.clone()) {
                 Some(Type::Instance(i)) => Type::Instance(Instance::root(i.model, Root::Opaque)),
@@ -305,6 +323,18 @@ impl<'a> Frame<'a, '_> {
                 wrap(element)
             }
             None => wrap(Type::Never),
+        }
+    }
+
+    /// sorted(), min() and max() without `key=` compare what they get.
+    fn compared(&mut self, args: &[Arg<'a>], container: &Type, node: Node<'a>) {
+        let Type::List(element) = container else { return };
+        if args.iter().any(|a| a.name == Some("key")) {
+            return;
+        }
+        if let Type::Instance(instance) = element.without_none() {
+            let instance = instance.clone();
+            self.instance_dunders(&instance, &["__lt__", "__gt__"], node);
         }
     }
 

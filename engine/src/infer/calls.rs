@@ -13,6 +13,9 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// Methods of classes below that a call may reach before it counts as unknown.
+const MAX_OVERRIDES: usize = 8;
+
 /// An evaluated argument.
 #[derive(Clone, Debug)]
 pub(super) struct Arg<'a> {
@@ -183,6 +186,21 @@ impl<'a> Frame<'a, '_> {
         func: Node<'a>,
     ) -> Type {
         match owner {
+            Type::Def(Def::Class(class)) => match self.az.project.program().member(*class, name) {
+                Some((_, Member::Function(function, Binding::ClassMethod))) => {
+                    let function = *function;
+                    self.call_function(function, Some(owner.clone()), args, node)
+                }
+                // `Class.method(self, ...)`, or a static method.
+                Some((_, Member::Function(function, _))) => {
+                    let function = *function;
+                    self.call_function(function, None, args, node)
+                }
+                _ => {
+                    let callee = self.attribute(owner, name, func);
+                    self.call_value(&callee, args, node, func)
+                }
+            },
             Type::Def(_) | Type::Local(_) => {
                 let callee = self.attribute(owner, name, func);
                 self.call_value(&callee, args, node, func)
@@ -265,17 +283,20 @@ impl<'a> Frame<'a, '_> {
         match self.az.project.program().member(class, name) {
             Some((_, Member::Function(function, binding))) => {
                 let (function, binding) = (*function, *binding);
-                match binding {
-                    Binding::StaticMethod => self.call_function(function, None, args, node),
-                    Binding::ClassMethod => {
-                        self.call_function(function, Some(Type::Def(Def::Class(class))), args, node)
-                    }
-                    Binding::Property | Binding::CachedProperty => {
-                        let callee = self.call_function(function, Some(receiver.clone()), &[], node);
-                        self.call_value(&callee, args, node, node)
-                    }
-                    _ => self.call_function(function, Some(receiver.clone()), args, node),
+                let own = self.call_bound(function, binding, class, receiver, args, node);
+                // The object may be of any class below.
+                let overrides = self.overrides_below(class, name);
+                if overrides.len() > MAX_OVERRIDES {
+                    self.event(node, EventKind::UnknownCall { name: Name::from(name) });
+                    return Type::Unknown;
                 }
+                overrides.into_iter().fold(own, |ty, (below, function, binding)| {
+                    let receiver = match receiver {
+                        Type::Object(_) => &self.az.object_of_class(below),
+                        other => other,
+                    };
+                    ty.join(self.call_bound(function, binding, below, receiver, args, node))
+                })
             }
             Some((_, Member::Class(inner))) => {
                 let inner = *inner;
@@ -296,6 +317,40 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
+    }
+
+    fn call_bound(
+        &mut self,
+        function: FunctionId,
+        binding: Binding,
+        class: ClassId,
+        receiver: &Type,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
+        match binding {
+            Binding::StaticMethod => self.call_function(function, None, args, node),
+            Binding::ClassMethod => {
+                self.call_function(function, Some(Type::Def(Def::Class(class))), args, node)
+            }
+            Binding::Property | Binding::CachedProperty => {
+                let callee = self.call_function(function, Some(receiver.clone()), &[], node);
+                self.call_value(&callee, args, node, node)
+            }
+            _ => self.call_function(function, Some(receiver.clone()), args, node),
+        }
+    }
+
+    /// The methods called `name` of the classes below `class`.
+    fn overrides_below(&self, class: ClassId, name: &str) -> Vec<(ClassId, FunctionId, Binding)> {
+        let program = self.az.project.program();
+        let below = program.descendants(class).into_iter().filter(|c| *c != class);
+        below
+            .filter_map(|c| match program.class(c).members.get(name) {
+                Some(Member::Function(function, binding)) => Some((c, *function, *binding)),
+                _ => None,
+            })
+            .collect()
     }
 
     /// A method that a class has from a base outside the program: it may save what it manages.
@@ -475,7 +530,10 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         }
         let site = Site { file: info.file, span: def.span() };
-        let result = self.translated_type(returns, &translation, node, site);
+        let result = match self.translated_type(returns, &translation, node, site) {
+            Type::Unknown => self.annotated_return(function, node, site),
+            known => known,
+        };
         if info.decorators.iter().flatten().any(remembers) {
             let name = def.child(crate::python::Field::Name).unwrap_or(def);
             self.keep(&result, Site { file: info.file, span: name.span() });
@@ -492,6 +550,34 @@ impl<'a> Frame<'a, '_> {
                     value.kept = Some(site);
                 }
             }
+        }
+    }
+
+    /// What a function's annotation promises, where its body does not tell.
+    fn annotated_return(&mut self, function: FunctionId, node: Node<'a>, site: Site) -> Type {
+        let program = self.az.project.program();
+        let info = program.function(function);
+        let source = program.file(info.file);
+        let Some(annotation) = source.node(info.node).child(crate::python::Field::ReturnType) else {
+            return Type::Unknown;
+        };
+        if info.is_generator || info.is_async {
+            return Type::Unknown;
+        }
+        let mut outer = Frame::new(self.az, self.stack, info.file, source.root(), None);
+        match outer.annotation(annotation) {
+            Type::QuerySet(qs) => {
+                let value = self.value_at(node, Made::Unknown, None);
+                let mut out = (*qs).clone();
+                out.values = SmallVec::from_slice(&[value]);
+                let out = Arc::new(out);
+                self.set_queryset(value, &out);
+                if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
+                    v.site = Some(site);
+                }
+                Type::QuerySet(out)
+            }
+            other => opaque(&other),
         }
     }
 
@@ -778,12 +864,30 @@ impl<'a> Frame<'a, '_> {
                 let at = if function.node.peel().id() == *id { None } else { Some(function.node) };
                 self.call_local(def, values, at)
             }
-            Type::External(name) if &**name == "operator.attrgetter" => Type::Unknown,
+            Type::External(name) if &**name == "operator.attrgetter" => self.got(function.node, values),
             Type::None => Type::Unknown,
             other => {
                 let other = other.clone();
                 self.call_value(&other, &args, function.node, function.node)
             }
+        }
+    }
+
+    /// What `attrgetter("a.b", "c")` reads of a value.
+    fn got(&mut self, getter: Node<'a>, values: &[Type]) -> Type {
+        let (Expr::Call { arguments: list, .. }, Some(value)) = (Expr::of(getter), values.first()) else {
+            return Type::Unknown;
+        };
+        let args = arguments(list);
+        let mut types = Vec::new();
+        for arg in &args {
+            let Some(path) = crate::python::string_value(arg.value) else { return Type::Unknown };
+            let read = path.split('.').fold(value.clone(), |owner, name| self.attribute(&owner, name, getter));
+            types.push(read);
+        }
+        match types.len() {
+            1 => types.remove(0),
+            _ => Type::Tuple(types.into()),
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Frame<'a, 's> {
     pub env: Option<Env>,
     pub facts: Facts,
     pub by_node: FxHashMap<NodeId, ValueId>,
+    /// The value that stands for one of several.
+    joined: FxHashMap<SmallVec<[ValueId; 1]>, ValueId>,
     /// Nothing is recorded while this is positive.
     pub dry: u32,
     pub cost: u32,
@@ -74,6 +76,7 @@ impl<'a, 's> Frame<'a, 's> {
             env: Some(Env::default()),
             facts: Facts { file, scope: scope.id(), ..Facts::default() },
             by_node: FxHashMap::default(),
+            joined: FxHashMap::default(),
             dry: 0,
             cost: 1,
             at_override: None,
@@ -142,7 +145,8 @@ impl<'a, 's> Frame<'a, 's> {
             self.returned(Type::None);
         }
         if self.returns.is_none() {
-            self.returns = Some(Type::None);
+            // A body that only raises gives nothing at all.
+            self.returns = Some(if self.env.is_some() { Type::None } else { Type::Never });
         }
     }
 
@@ -155,7 +159,9 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     fn collect_locals(&mut self, scope: Node<'a>) {
-        for node in scope.descendants().skip(1) {
+        // The function's own name is bound around it.
+        let own = scope.child(crate::python::Field::Name);
+        for node in scope.descendants().skip(1).filter(|n| Some(n.id()) != own.map(Node::id)) {
             match node.kind() {
                 Kind::Global | Kind::Nonlocal => {
                     for name in node.children() {
@@ -221,20 +227,27 @@ impl<'a, 's> Frame<'a, 's> {
         }
     }
 
-    /// The one value that stands for a queryset: its own, or a new one for the several that it may be.
+    /// The one value that stands for a queryset: its own, or a new one for the several that it may be. Of the same
+    /// several there is one.
     pub fn single(&mut self, qs: &Arc<QuerySet>, node: Node<'a>) -> ValueId {
-        match qs.values.as_slice() {
-            [only] => *only,
-            several => {
-                let several: SmallVec<[ValueId; 1]> = SmallVec::from_slice(several);
-                let id = self.value_at(node, Made::Unknown, None);
-                if let Some(value) = self.facts.values.get_mut(id.0 as usize) {
-                    value.alternatives = several.into_iter().filter(|v| *v != id).collect();
-                    value.queryset = Some(qs.clone());
-                }
-                id
-            }
+        if let [only] = qs.values.as_slice() {
+            return *only;
         }
+        let next = ValueId(self.facts.values.len() as u32);
+        let id = *self.joined.entry(qs.values.clone()).or_insert(next);
+        if id == next {
+            self.facts.values.push(Value {
+                origin: Origin::Expr(self.at(node).peel().id()),
+                parent: None,
+                queryset: None,
+                alternatives: qs.values.clone(),
+                made: Made::Unknown,
+                site: None,
+                kept: None,
+            });
+        }
+        self.set_queryset(id, qs);
+        id
     }
 
     pub fn use_queryset(&mut self, qs: &QuerySet, node: Node<'a>, how: Use) {

@@ -373,11 +373,19 @@ impl<'a> Frame<'a, '_> {
     }
 
     pub(super) fn instance_truth(&mut self, instance: &Instance, node: Node<'a>) {
+        self.instance_dunders(instance, &["__bool__", "__len__"], node);
+    }
+
+    /// Call the first of `names` that the model defines, with instances like this one as arguments.
+    pub(super) fn instance_dunders(&mut self, instance: &Instance, names: &[&str], node: Node<'a>) {
         let class = self.az.project.model(instance.model).class;
-        for name in ["__bool__", "__len__"] {
+        for name in names {
             if let Some((_, Member::Function(function, _))) = self.az.project.program().member(class, name) {
                 let function = *function;
-                self.call_function(function, Some(Type::Instance(instance.clone())), &[], node);
+                let other = Arg { name: None, ty: Type::Instance(instance.clone()), node, stars: 0 };
+                let takes_other = !matches!(*name, "__bool__" | "__len__");
+                let args = if takes_other { vec![other] } else { Vec::new() };
+                self.call_function(function, Some(Type::Instance(instance.clone())), &args, node);
                 return;
             }
         }
@@ -827,7 +835,7 @@ impl<'a> Frame<'a, '_> {
         match name {
             "all" => self.derive(qs, node, |_| {}),
             "filter" | "exclude" | "complex_filter" => {
-                let raw = args.iter().any(|a| a.node.text().contains("RawSQL"));
+                let raw = args.iter().any(is_raw);
                 self.derive(qs, node, |q| {
                     q.related = None;
                     if raw {
@@ -837,6 +845,9 @@ impl<'a> Frame<'a, '_> {
             }
             "order_by" | "reverse" => self.derive(qs, node, |q| {
                 q.related = None;
+                if args.iter().any(is_raw) {
+                    q.traits.insert(Trait::RawSql);
+                }
                 if name == "order_by" && args.is_empty() {
                     q.traits.remove(&Trait::Ordered);
                     q.traits.insert(Trait::Unordered);
@@ -905,7 +916,7 @@ impl<'a> Frame<'a, '_> {
             "annotate" | "alias" => {
                 let names: Vec<Name> = args.iter().filter_map(|a| a.name.map(Name::from)).collect();
                 let positional = args.iter().any(|a| a.name.is_none());
-                let raw = args.iter().any(|a| a.node.text().contains("RawSQL"));
+                let raw = args.iter().any(is_raw);
                 let filtered_relation = args.iter().any(|a| a.node.text().contains("FilteredRelation"));
                 self.derive(qs, node, |q| {
                     q.related = None;
@@ -1164,6 +1175,11 @@ impl<'a> Frame<'a, '_> {
         }
         None
     }
+}
+
+/// Whether an argument is, or holds, SQL written by hand.
+fn is_raw(arg: &Arg<'_>) -> bool {
+    arg.node.text().contains("RawSQL") || matches!(&arg.ty, Type::External(path) if path.ends_with("RawSQL"))
 }
 
 /// The expression before the last dot of a called attribute.

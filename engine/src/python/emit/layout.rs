@@ -41,7 +41,8 @@ fn own_line_of_last_link<'a>(file: &'a File, chain: Node<'a>) -> Option<&'a str>
     };
     let Expr::Attribute { value, attr_node, .. } = Expr::of(attribute) else { return None };
     let between = file.source.slice(Span::new(value.with_parens().span().end, attr_node.span().start));
-    if !between.contains('\n') {
+    // After a backslash a line of its own would need another one.
+    if !between.contains('\n') || between.contains('\\') {
         return None;
     }
     let line = file.source.line_index(attr_node.span().start);

@@ -1,0 +1,205 @@
+//! Where the join is asked for: the expression that builds the queryset, provided that it builds a new one.
+
+use super::reads::Group;
+use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::infer::{Escape, Facts, Origin, Type, Use, ValueId};
+use ormend_engine::python::{Expr, FunctionId, Kind, Node, NodeId};
+use ormend_engine::text::Site;
+
+/// Helpers that return what other helpers return are followed so far.
+const MAX_DEPTH: usize = 8;
+
+/// The expression that makes a value.
+pub(super) fn origin(cx: &Context<'_>, value: ValueId) -> Option<NodeId> {
+    match cx.value(value)?.origin {
+        Origin::Expr(node) => Some(node),
+        _ => None,
+    }
+}
+
+/// The expression to extend for a value, if it is a queryset (or the manager that it comes from) there.
+pub(super) fn expression<'a>(cx: &Context<'a>, value: ValueId) -> Result<Node<'a>, Hazard> {
+    let info = cx.value(value);
+    let hazard = |text: String, site: Option<Site>| Hazard {
+        kind: HazardKind::NoPlaceToEdit,
+        site,
+        subject: text,
+    };
+    let site = info.and_then(|v| v.site);
+    match info.map(|v| v.origin) {
+        Some(Origin::Expr(node)) => {
+            let node = cx.node(node);
+            let is_place = match cx.type_of(node) {
+                Type::QuerySet(qs) => qs.values.as_slice() == [value],
+                Type::Manager(_) => true,
+                _ => false,
+            };
+            if is_place {
+                return Ok(node);
+            }
+            Err(hazard("it is made by a function inside this one".to_owned(), Some(cx.site(node))))
+        }
+        Some(Origin::Parameter(_)) => {
+            let name = site.map_or("it", |s| cx.project.program().file(s.file).source.slice(s.span));
+            Err(hazard(format!("`{name}` is a parameter"), site))
+        }
+        _ => Err(hazard("it is made outside this function".to_owned(), site)),
+    }
+}
+
+/// Hazards of the place: nowhere to write, or an object that was evaluated before.
+pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    for target in &group.targets {
+        match expression(cx, *target) {
+            Err(hazard) => out.push(hazard),
+            Ok(_) => {
+                let Some(info) = cx.value(*target) else { continue };
+                let Some(site) = info.site else { continue };
+                let Some(function) = function_at(cx, site) else { continue };
+                match (returns_fresh(cx, function, 0), info.kept) {
+                    (Err(site), _) | (Ok(()), Some(site)) => {
+                        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
+    let program = cx.project.program();
+    program.functions_in(site.file).find(|f| {
+        let info = program.function(*f);
+        program.file(info.file).node(info.node).span() == site.span
+    })
+}
+
+/// Whether each call of the function makes a queryset that nobody else has; otherwise the place that says it does not.
+fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result<(), Site> {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    let place = |node: Node<'_>| Site { file: info.file, span: node.span() };
+    if depth > MAX_DEPTH {
+        return Err(place(def));
+    }
+    if let Some(outer) = def.parent().filter(|p| p.kind() == Kind::DecoratedDef) {
+        for decorator in outer.children().filter(|c| c.kind() == Kind::Decorator) {
+            if decorator.text().contains("cache") {
+                return Err(place(decorator));
+            }
+        }
+    }
+    let facts = cx.analyzer.function(function);
+    match &facts.returns {
+        Some(returns) if returns.alternatives().iter().any(|t| matches!(t, Type::QuerySet(_))) => {
+            for alternative in returns.alternatives() {
+                let Type::QuerySet(qs) = alternative else { continue };
+                for value in &qs.values {
+                    is_fresh(cx, &facts, *value, depth).map_err(|site| site.unwrap_or(place(def)))?;
+                }
+            }
+            Ok(())
+        }
+        // Only the annotation tells that it is a queryset: a chain method makes a new one of whatever it is called on.
+        _ => {
+            let returned = def.descendants().filter(|n| n.kind() == Kind::Return);
+            for statement in returned {
+                let Some(value) = statement.children().next() else { continue };
+                let is_chain = match Expr::of(value) {
+                    Expr::Call { func, .. } => match Expr::of(func) {
+                        Expr::Attribute { attr, .. } => CHAIN.contains(&attr),
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                if !is_chain {
+                    return Err(place(statement));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+const CHAIN: &[&str] = &[
+    "filter",
+    "exclude",
+    "order_by",
+    "annotate",
+    "distinct",
+    "prefetch_related",
+    "select_related",
+    "none",
+    "using",
+    "reverse",
+];
+
+fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Result<(), Option<Site>> {
+    let Some(info) = facts.value(value) else { return Err(None) };
+    if !info.alternatives.is_empty() {
+        return info.alternatives.iter().try_for_each(|v| is_fresh(cx, facts, *v, depth + 1));
+    }
+    if depth > MAX_DEPTH {
+        return Err(None);
+    }
+    match info.origin {
+        // The argument comes back, and the caller has it from elsewhere.
+        Origin::Parameter(_) => return Err(info.site),
+        Origin::Outside => return Err(info.site),
+        Origin::Expr(_) => {}
+    }
+    let evaluated = facts.uses(value).find(|(_, how)| {
+        matches!(
+            how,
+            Use::Iterate
+                | Use::Len
+                | Use::Truth
+                | Use::Contains
+                | Use::Other
+                | Use::Escape(Escape::Store | Escape::Container | Escape::UnknownCall)
+        )
+    });
+    if let Some((event, _)) = evaluated {
+        return Err(Some(event.site));
+    }
+    match info.site.and_then(|site| function_at(cx, site)) {
+        Some(function) => returns_fresh(cx, function, depth + 1).map_err(Some),
+        None => Ok(()),
+    }
+}
+
+/// The existing `select_related()` of the chain that can be extended: literal names only.
+pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<Node<'a>> {
+    let mut node = chain.peel();
+    for _ in 0..100 {
+        let Expr::Call { func, arguments } = Expr::of(node) else { return None };
+        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
+        if !matches!(cx.type_of(node), Type::QuerySet(_)) {
+            return None;
+        }
+        if attr == "select_related" {
+            let args = ormend_engine::python::arguments(arguments);
+            let literal = !args.is_empty()
+                && args.iter().all(|a| {
+                    a.name.is_none() && a.stars == 0 && ormend_engine::python::string_value(a.value).is_some()
+                });
+            return literal.then_some(node);
+        }
+        node = value.peel();
+    }
+    None
+}
+
+/// `manager.all()`, Django's own: the call that gives way to `manager.select_related()`.
+pub(super) fn all_of_manager<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<(Node<'a>, Node<'a>)> {
+    let Expr::Call { func, arguments } = Expr::of(chain) else { return None };
+    let Expr::Attribute { value, attr: "all", attr_node } = Expr::of(func) else { return None };
+    let Type::Manager(manager) = cx.type_of(value) else { return None };
+    let own = manager.name.as_deref().and_then(|n| cx.project.manager_method(manager.model, n, "all"));
+    if own.is_some() || arguments.children().next().is_some() {
+        return None;
+    }
+    Some((attr_node, arguments))
+}

@@ -1,0 +1,379 @@
+//! Which reads of a relation happen once a row, and which rows they belong to.
+//!
+//! A group holds every such read of the rows of one queryset: where the same expressions build it, it is the same
+//! queryset, whichever loop goes over it.
+
+use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::eager::{self, Step};
+use ormend_engine::infer::{
+    EventKind, Instance, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, Use, ValueId,
+};
+use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
+use ormend_engine::text::Site;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One read.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    /// Its index among the frame's events.
+    pub event: usize,
+    /// Where the frame does it.
+    pub at: NodeId,
+    /// Where it really stands.
+    pub site: Site,
+    /// The relations from the row.
+    pub steps: Vec<Step>,
+}
+
+/// The reads of the rows of one queryset.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// The values to edit: where the queryset is built.
+    pub targets: Vec<ValueId>,
+    /// The values whose rows are read.
+    pub rows: BTreeSet<ValueId>,
+    /// The reads, in order.
+    pub reads: Vec<Read>,
+}
+
+impl Group {
+    /// The lookups to select: sorted, without those that a longer one holds.
+    pub fn lookups(&self) -> Vec<String> {
+        let all: BTreeSet<Vec<&str>> =
+            self.reads.iter().map(|r| r.steps.iter().map(|s| s.lookup.as_str()).collect()).collect();
+        let longest =
+            all.iter().filter(|path| !all.iter().any(|o| o.len() > path.len() && o.starts_with(path)));
+        let mut out: Vec<String> = longest.map(|path| path.join("__")).collect();
+        out.sort();
+        out
+    }
+
+    /// Every step of every path, each once.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut out: Vec<Step> = Vec::new();
+        for step in self.reads.iter().flat_map(|r| &r.steps) {
+            if !out.contains(step) {
+                out.push(step.clone());
+            }
+        }
+        out
+    }
+
+    /// The first steps of the paths.
+    pub fn first_steps(&self) -> Vec<&Step> {
+        self.reads.iter().filter_map(|r| r.steps.first()).collect()
+    }
+}
+
+/// Every group of the frame.
+pub(super) fn groups(cx: &Context<'_>) -> Vec<Group> {
+    let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
+    for (index, event) in cx.facts.events.iter().enumerate() {
+        let EventKind::ReadRelation { root: Root::Row(value), path, .. } = &event.kind else { continue };
+        let Some(queryset) = cx.value(*value).and_then(|v| v.queryset.as_deref()) else { continue };
+        if !is_joinable(queryset) || reloads(cx, *value) {
+            continue;
+        }
+        let Some(steps) = eager::steps(cx.project, queryset.model, path) else { continue };
+        if is_loaded(queryset, path, &steps) || is_key_only(cx, event.site, &steps) {
+            continue;
+        }
+        if is_replaced(cx, index, *value, path) {
+            continue;
+        }
+        if !is_repeated(cx, *value, event.at, event.site) {
+            continue;
+        }
+        let Some(targets) = targets(cx, *value) else { continue };
+        let group = out.entry(targets.clone()).or_insert_with(|| Group {
+            targets,
+            rows: BTreeSet::new(),
+            reads: Vec::new(),
+        });
+        group.rows.insert(*value);
+        group.reads.push(Read { event: index, at: event.at, site: event.site, steps });
+    }
+    out.into_values().collect()
+}
+
+/// Rows are instances, and nothing unknown was done to what is loaded with them.
+fn is_joinable(queryset: &QuerySet) -> bool {
+    queryset.rows == Rows::Instances
+        && !queryset.is(Trait::Mysterious)
+        && !queryset.is(Trait::Dates)
+        && !queryset.is(Trait::OpaquePrefetch)
+}
+
+/// Whether a read costs no query, or gets what is none of a join's business.
+fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step]) -> bool {
+    let lookups: Vec<&str> = steps.iter().map(|s| s.lookup.as_str()).collect();
+    let covers = |name: &Name| {
+        let parts: Vec<&str> = name.split("__").collect();
+        parts.starts_with(&lookups)
+    };
+    if queryset.selected.iter().any(covers) {
+        return true;
+    }
+    // Every row has the same known object, which is asked once.
+    if path.first().is_some_and(|first| queryset.known.contains(first)) {
+        return true;
+    }
+    let overlaps = |name: &Name| {
+        let parts: Vec<&str> = name.split("__").collect();
+        let path: Vec<&str> = path.iter().map(|p| &**p).collect();
+        parts.starts_with(&path) || path.starts_with(&parts)
+    };
+    if queryset.prefetched.iter().any(overlaps) {
+        return true;
+    }
+    let follows = |step: &Step| step.is_forward && !step.may_be_none;
+    queryset.is(Trait::BareSelectRelated) && steps.len() <= 5 && steps.iter().all(follows)
+}
+
+/// `book.author.pk`: the key alone is wanted, and the row has it.
+fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
+    let Some(last) = steps.last() else { return false };
+    let Some(node) = eager::node_at(cx.project, site) else { return false };
+    let Some(parent) = node.with_parens().parent() else { return false };
+    let Expr::Attribute { value, attr, .. } = Expr::of(parent) else { return false };
+    if value.peel().id() != node.peel().id() || !last.is_forward {
+        return false;
+    }
+    let target = cx.model(last.to);
+    attr == "pk" || target.primary_key().is_some_and(|pk| pk.relation.is_none() && pk.name == attr)
+}
+
+/// Whether the object that is read was put there, or the row was loaded anew, before the read.
+fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &Path) -> bool {
+    cx.facts.events.iter().take(read).any(|event| match &event.kind {
+        EventKind::WriteAttribute { root: Root::Row(v), path: owner, name } if *v == value => {
+            let mut written = owner.clone();
+            written.push(name.clone());
+            let is_key = |part: &Name| **name == *format!("{part}_id");
+            path.starts_with(&written)
+                || &**name == "*"
+                || (path.starts_with(owner) && path.get(owner.len()).is_some_and(is_key))
+        }
+        EventKind::InstanceMethod { root: Root::Row(v), path: owner, name } if *v == value => {
+            matches!(&**name, "refresh_from_db" | "arefresh_from_db") && path.starts_with(owner)
+        }
+        _ => false,
+    })
+}
+
+/// Whether the rows are handed to prefetch_related_objects().
+fn reloads(cx: &Context<'_>, value: ValueId) -> bool {
+    cx.facts.events.iter().any(|event| {
+        let EventKind::InstanceEscapes { root: Root::Row(v), .. } = &event.kind else { return false };
+        *v == value
+            && cx.node(event.at).ancestors().take(4).any(|n| match Expr::of(n) {
+                Expr::Call { func, .. } => func.text().ends_with("prefetch_related_objects"),
+                _ => false,
+            })
+    })
+}
+
+/// Whether `ty` holds rows of `value`.
+fn holds_rows(ty: &Type, value: ValueId) -> bool {
+    match ty {
+        Type::Instance(Instance { root, .. }) => *root == Root::Row(value),
+        Type::QuerySet(qs) => qs.values.contains(&value),
+        Type::List(t) | Type::Set(t) | Type::Iterator(t) => holds_rows(t, value),
+        Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| holds_rows(t, value)),
+        Type::Dict(kv) => holds_rows(&kv.0, value) || holds_rows(&kv.1, value),
+        _ => false,
+    }
+}
+
+/// Whether iterating `ty` gives rows of `value`.
+fn gives_rows(cx: &Context<'_>, ty: &Type, value: ValueId) -> bool {
+    match ty {
+        Type::Instance(_) => false,
+        Type::QuerySet(qs) => match cx.value(value) {
+            Some(v) if qs.values.len() > 1 => v.alternatives.iter().eq(qs.values.iter()),
+            _ => qs.values.contains(&value),
+        },
+        Type::Tuple(_) => false,
+        Type::Union(types) => types.iter().any(|t| gives_rows(cx, t, value)),
+        other => holds_rows(other, value),
+    }
+}
+
+/// The construct that makes a read happen once a row, seen from the read outwards.
+pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Option<Node<'a>> {
+    let start = cx.node(at);
+    let scope = cx.scope();
+    let mut child = start;
+    // A function that is given to sorted() and its like is called with each row.
+    let is_function = match cx.type_of(start) {
+        Type::Def(_) | Type::Local(_) => matches!(start.peel().kind(), Kind::Name | Kind::Attribute),
+        Type::External(name) => &**name == "operator.attrgetter",
+        _ => false,
+    };
+    if is_function
+        && let Some(call) = start.ancestors().take(3).find(|n| n.kind() == Kind::Call)
+    {
+        return Some(call);
+    }
+    for node in start.ancestors() {
+        if node.id() == scope.id() {
+            return None;
+        }
+        match node.kind() {
+            Kind::Raise => return None,
+            // The message of an assertion is made when it fails.
+            Kind::Assert if node.children().next().is_some_and(|test| test.id() != child.id()) => return None,
+            Kind::ExceptHandler => return None,
+            Kind::Block if leaves_after(node, child) => return None,
+            Kind::For => {
+                let in_body = node.child(Field::Body).is_some_and(|b| b.id() == child.id());
+                let iter = node.child(Field::Right)?;
+                if in_body && gives_rows(cx, cx.type_of(iter), value) {
+                    return Some(node);
+                }
+                // An outer loop, whose own end counts no more.
+                if in_body && is_made_outside(cx, value, node) {
+                    return Some(node);
+                }
+            }
+            Kind::While => {
+                let in_body = node.child(Field::Body).is_some_and(|b| b.id() == child.id());
+                if in_body && is_made_outside(cx, value, node) {
+                    return Some(node);
+                }
+            }
+            Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp => {
+                let rows = generators(node).into_iter().find(|g| {
+                    !g.iter.contains(at) && gives_rows(cx, cx.type_of(g.iter), value)
+                });
+                if let Some(generator) = rows {
+                    return Some(generator.node);
+                }
+            }
+            Kind::Lambda => {
+                let names: Vec<&str> = parameters(node).iter().map(|p| p.name).collect();
+                let reads_own = start
+                    .descendants()
+                    .any(|n| n.kind() == Kind::Name && names.contains(&n.text()));
+                if reads_own && let Some(call) = node.ancestors().take(3).find(|n| n.kind() == Kind::Call) {
+                    return Some(call);
+                }
+            }
+            // A function of this frame that nobody calls is no evidence.
+            Kind::FunctionDef => {
+                let iterated = node.descendants().any(|n| n.kind() == Kind::For || n.kind() == Kind::CompFor);
+                if !iterated {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        child = node;
+    }
+    None
+}
+
+/// Whether the queryset of `value` is not built anew in each round of the loop `node`.
+fn is_made_outside(cx: &Context<'_>, value: ValueId, node: Node<'_>) -> bool {
+    match cx.value(value).map(|v| v.origin) {
+        Some(Origin::Expr(origin)) => !node.contains(origin),
+        _ => true,
+    }
+}
+
+/// Whether the block leaves its loop or function at or after the statement `from`, on every path.
+fn leaves_after(block: Node<'_>, from: Node<'_>) -> bool {
+    block
+        .children()
+        .skip_while(|s| s.id() != from.id())
+        .any(|s| matches!(s.kind(), Kind::Return | Kind::Raise | Kind::Break))
+}
+
+fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool {
+    let own = cx.node(at);
+    let is_inside = site.file == cx.file && own.span().contains(site.span);
+    if !is_inside {
+        // The read stands in a callee: not in what is rare there.
+        let Some(node) = eager::node_at(cx.project, site) else { return false };
+        let mut child = node;
+        for outer in node.ancestors() {
+            match outer.kind() {
+                Kind::Raise | Kind::ExceptHandler => return false,
+                Kind::Assert if outer.children().next().is_some_and(|t| t.id() != child.id()) => return false,
+                Kind::FunctionDef => break,
+                _ => {}
+            }
+            child = outer;
+        }
+    }
+    if repeating(cx, value, at).is_some() {
+        return true;
+    }
+    // The callee gets all rows and goes over them itself.
+    let Expr::Call { arguments: list, .. } = Expr::of(own) else { return false };
+    let gets_all = arguments(list).iter().any(|a| gives_rows(cx, cx.type_of(a.value), value));
+    let iterates = cx.facts.uses(value).any(|(e, how)| own.contains(e.at) && *how == Use::Iterate);
+    !is_inside && gets_all && iterates
+}
+
+/// The values to edit so that the rows of `value` carry the join: the last ones that build it, or those further up that
+/// others of them are derived from.
+fn targets(cx: &Context<'_>, value: ValueId) -> Option<Vec<ValueId>> {
+    let mut out = BTreeSet::new();
+    leaves(cx, value, 0, &mut out)?;
+    // A value that is derived from another one of them has the join from there.
+    for _ in 0..20 {
+        let derived = out.iter().copied().find(|t| {
+            out.iter().any(|other| other != t && is_derived(cx, *t, *other, 0))
+        });
+        let Some(derived) = derived else { return Some(out.into_iter().collect()) };
+        if cx.value(derived).is_some_and(|v| clears(cx, v.origin)) {
+            return None;
+        }
+        let parent = cx.value(derived)?.parent?;
+        out.remove(&derived);
+        leaves(cx, parent, 0, &mut out)?;
+    }
+    None
+}
+
+/// The expressions that build what `value` may be; a slice is built by what is sliced.
+fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<ValueId>) -> Option<()> {
+    if depth > 20 {
+        return None;
+    }
+    let info = cx.value(value)?;
+    if !info.alternatives.is_empty() {
+        for alternative in &info.alternatives {
+            leaves(cx, *alternative, depth + 1, out)?;
+        }
+        return Some(());
+    }
+    if let (Origin::Expr(node), Some(parent)) = (info.origin, info.parent)
+        && cx.node(node).kind() == Kind::Subscript
+    {
+        return leaves(cx, parent, depth + 1, out);
+    }
+    out.insert(value);
+    Some(())
+}
+
+/// Whether `value` is made from `from` by methods and slices, on some path.
+pub(super) fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth: usize) -> bool {
+    if depth > 30 {
+        return false;
+    }
+    let Some(info) = cx.value(value) else { return false };
+    info.parent
+        .iter()
+        .chain(&info.alternatives)
+        .any(|up| *up == from || is_derived(cx, *up, from, depth + 1))
+}
+
+/// `select_related(None)` forgets every join before it.
+fn clears(cx: &Context<'_>, origin: Origin) -> bool {
+    let Origin::Expr(node) = origin else { return false };
+    let Expr::Call { func, arguments: list } = Expr::of(cx.node(node)) else { return false };
+    matches!(Expr::of(func), Expr::Attribute { attr: "select_related", .. })
+        && arguments(list).iter().any(|a| matches!(Expr::of(a.value), Expr::None))
+}

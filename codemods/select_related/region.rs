@@ -1,0 +1,245 @@
+//! What happens between the evaluation of a queryset and the last read of a relation of its rows: there an eager copy
+//! may become stale.
+
+use super::reads::Group;
+use ormend_engine::codemod::guards::eager;
+use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
+use ormend_engine::python::{Expr, Field, FunctionId, Kind, Node, NodeId};
+use ormend_engine::text::FileId;
+use std::collections::BTreeSet;
+
+/// Frames that consume one generator and are looked at.
+const MAX_CONSUMERS: usize = 60;
+
+/// Hazards of everything that runs between the copy and its last use.
+pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let steps = group.steps();
+    let region = Region::of(cx, group);
+    let events: Vec<&Event> =
+        region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
+    eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
+    handed_out(cx, group, &events, out);
+    let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
+    if suspends || region.leaves {
+        let mut seen = BTreeSet::new();
+        for event in consumers(cx, &mut seen) {
+            eager::stale_copies(cx.project, [&event], &steps, out);
+        }
+    }
+}
+
+/// A row that is given to a method nobody knows may come back with its relations written.
+fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<Hazard>) {
+    for event in events {
+        let EventKind::Outside { name } = &event.kind else { continue };
+        if name.contains('.') {
+            continue;
+        }
+        let call = cx.node(event.at);
+        let gets_row = events.iter().any(|e| match &e.kind {
+            EventKind::InstanceEscapes { root: Root::Row(v), how: Escape::External, .. } => {
+                group.rows.contains(v) && call.contains(e.at)
+            }
+            _ => false,
+        });
+        if gets_row {
+            out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
+        }
+    }
+}
+
+fn is_yield(cx: &Context<'_>, event: &Event) -> bool {
+    cx.node(event.at).kind() == Kind::Yield
+}
+
+/// The events between the copy and its last use.
+struct Region {
+    indexes: BTreeSet<usize>,
+    /// The reads are made by whoever consumes what the frame returns.
+    leaves: bool,
+}
+
+impl Region {
+    fn of(cx: &Context<'_>, group: &Group) -> Region {
+        let events = &cx.facts.events;
+        let mut out = Region { indexes: BTreeSet::new(), leaves: false };
+        let evaluated = evaluated_at(cx, group);
+        for read in &group.reads {
+            let start = evaluated.unwrap_or(read.event).min(read.event);
+            let mut end = read.event;
+            let at = cx.node(read.at);
+            if let Some(lazy) = lazily(cx, at) {
+                end = events.len().saturating_sub(1);
+                out.leaves |= lazy;
+            }
+            out.indexes.extend(start..=end);
+            for body in rounds(cx, group, at) {
+                let inside = events.iter().enumerate().filter(|(_, e)| body.contains(e.at));
+                out.indexes.extend(inside.map(|(i, _)| i));
+            }
+        }
+        out
+    }
+}
+
+/// The first event that may evaluate the queryset.
+fn evaluated_at(cx: &Context<'_>, group: &Group) -> Option<usize> {
+    // What a slice or method is taken of may hold the rows already.
+    let mut values: BTreeSet<ValueId> = group.rows.iter().chain(&group.targets).copied().collect();
+    for row in &group.rows {
+        if let Some(value) = cx.value(*row) {
+            values.extend(value.alternatives.iter().copied());
+        }
+    }
+    cx.facts.events.iter().position(|event| match &event.kind {
+        EventKind::Use { value, how } => {
+            values.contains(value)
+                && matches!(
+                    how,
+                    Use::Iterate
+                        | Use::Len
+                        | Use::Truth
+                        | Use::Contains
+                        | Use::Other
+                        | Use::Escape(Escape::External | Escape::UnknownCall | Escape::Yield)
+                )
+        }
+        _ => false,
+    })
+}
+
+/// The bodies that run again between a copy and a read: those of every loop around the read in which the queryset is
+/// not built anew.
+fn rounds<'a>(cx: &Context<'a>, group: &Group, at: Node<'a>) -> Vec<Node<'a>> {
+    let scope = cx.scope();
+    let built: Vec<NodeId> = group.targets.iter().filter_map(|t| super::place::origin(cx, *t)).collect();
+    at.ancestors()
+        .take_while(|n| n.id() != scope.id())
+        .filter_map(|node| match node.kind() {
+            Kind::For | Kind::While => node.child(Field::Body),
+            Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp => Some(node),
+            _ => None,
+        })
+        .filter(|body| {
+            body.kind() != Kind::Block || body.contains(at.id()) && !built.iter().any(|b| body.contains(*b))
+        })
+        .collect()
+}
+
+/// Whether the read is made later than where it stands, by whoever consumes an iterator; and whether that one is
+/// outside the frame.
+fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
+    let mut outermost: Option<Node<'a>> = None;
+    for node in at.ancestors() {
+        if matches!(node.kind(), Kind::Block | Kind::Module | Kind::Lambda) && outermost.is_some() {
+            break;
+        }
+        if matches!(node.kind(), Kind::Block | Kind::Module) {
+            break;
+        }
+        let is_call = matches!(node.kind(), Kind::GeneratorExp | Kind::Call);
+        if is_call && matches!(cx.type_of(node), Type::Iterator(_)) {
+            outermost = Some(node);
+        } else if outermost.is_some() && node.kind() == Kind::Call {
+            break;
+        }
+    }
+    let outermost = outermost?.with_parens();
+    let consumer = outermost.ancestors().take(3).find(|n| n.kind() == Kind::Call);
+    if let Some(call) = consumer
+        && let Expr::Call { func, .. } = Expr::of(call)
+        && call.span() != outermost.span()
+    {
+        let is_eager = match cx.type_of(func) {
+            Type::Def(ormend_engine::python::Def::External(path)) => {
+                path.starts_with("builtins.") || path.starts_with("collections.")
+            }
+            Type::Bound(owner, _) => !matches!(**owner, Type::Unknown),
+            _ => matches!(Expr::of(func), Expr::Attribute { attr: "join" | "writerows" | "extend" | "update", .. }),
+        };
+        if is_eager {
+            return None;
+        }
+    }
+    let leaves = outermost.ancestors().any(|n| matches!(n.kind(), Kind::Return | Kind::Yield));
+    Some(leaves)
+}
+
+/// What the callers of this frame's function do while they consume what it gives.
+fn consumers(cx: &Context<'_>, seen: &mut BTreeSet<FunctionId>) -> Vec<Event> {
+    let program = cx.project.program();
+    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return Vec::new() };
+    let mut out = Vec::new();
+    consume(cx, function, seen, &mut out);
+    out
+}
+
+fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionId>, out: &mut Vec<Event>) {
+    if !seen.insert(function) || seen.len() > 8 {
+        return;
+    }
+    let own = cx.project.program().function(function);
+    for (file, facts) in callers(cx, &own.name) {
+        let source = cx.project.program().file(file);
+        let scope = source.node(facts.scope);
+        let mut passes_on = false;
+        for call in calls_of(scope, &own.name) {
+            // A loop over the call runs its body between two rows; anything else may keep the iterator to the end.
+            let body = call
+                .ancestors()
+                .take(2)
+                .find(|n| n.kind() == Kind::For && n.child(Field::Right).is_some_and(|r| r.contains(call.id())))
+                .and_then(|n| n.child(Field::Body));
+            let whole = cx.project.program().file(own.file).node(own.node).span();
+            let later = facts.events.iter().filter(|e| match body {
+                Some(body) => body.contains(e.at),
+                None => e.at > call.id(),
+            });
+            out.extend(later.filter(|e| e.site.file != own.file || !whole.contains(e.site.span)).cloned());
+            passes_on |= call
+                .ancestors()
+                .take_while(|n| n.kind() != Kind::Block)
+                .any(|n| matches!(n.kind(), Kind::Return | Kind::Yield));
+        }
+        if (passes_on || facts.events.iter().any(|e| e.kind == EventKind::Suspend))
+            && let Some(outer) = cx.project.program().function_at(file, facts.scope)
+        {
+            consume(cx, outer, seen, out);
+        }
+    }
+}
+
+/// The frames that call something called `name`.
+pub(super) fn callers(cx: &Context<'_>, name: &str) -> Vec<(FileId, Facts)> {
+    let program = cx.project.program();
+    let mut out = Vec::new();
+    for file in program.file_ids() {
+        let source = program.file(file);
+        if cx.project.is_known_file(file) || !source.source.text().contains(name) {
+            continue;
+        }
+        for function in program.functions_in(file) {
+            let node = source.node(program.function(function).node);
+            if out.len() < MAX_CONSUMERS && calls_of(node, name).next().is_some() {
+                out.push((file, cx.analyzer.function(function)));
+            }
+        }
+        if out.len() < MAX_CONSUMERS && calls_of(source.root(), name).any(|c| c.enclosing_function().is_none()) {
+            out.push((file, cx.analyzer.module(file)));
+        }
+    }
+    out
+}
+
+/// Calls (and other reads) of something called `name` in `scope`.
+pub(super) fn calls_of<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
+    scope.descendants().filter(move |node| match Expr::of(*node) {
+        Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
+            Expr::Attribute { attr, .. } => attr == name,
+            Expr::Name(called) => called == name,
+            _ => false,
+        },
+        _ => false,
+    })
+}

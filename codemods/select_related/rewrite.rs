@@ -1,0 +1,68 @@
+//! The edit: a call appended where the queryset is built, `all()` that gives way to it, or names added to the call that
+//! is there.
+
+use super::place;
+use super::reads::Group;
+use ormend_engine::codemod::{Context, Fix, Hazard};
+use ormend_engine::infer::ValueId;
+use ormend_engine::python::emit::{append_call, quote_of, string_literal};
+use ormend_engine::python::{Expr, Node, arguments};
+use ormend_engine::text::{Edit, Span};
+
+pub(super) fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
+    let mut edits = Vec::new();
+    for target in &group.targets {
+        let node = place::expression(cx, *target)?;
+        let lookups = missing(cx, group, *target);
+        if lookups.is_empty() {
+            continue;
+        }
+        edits.extend(extend(cx, node, &lookups));
+    }
+    Ok(cx.fix(edits))
+}
+
+/// The lookups that this one of several querysets does not select already.
+fn missing(cx: &Context<'_>, group: &Group, target: ValueId) -> Vec<String> {
+    let selected = cx.value(target).and_then(|v| v.queryset.as_ref().map(|q| q.selected.clone()));
+    let selected = selected.unwrap_or_default();
+    let is_selected = |lookup: &String| {
+        selected.iter().any(|s| **s == **lookup || s.starts_with(&format!("{lookup}__")))
+    };
+    group.lookups().into_iter().filter(|l| !is_selected(l)).collect()
+}
+
+fn extend(cx: &Context<'_>, node: Node<'_>, lookups: &[String]) -> Vec<Edit> {
+    let file = cx.project.program().file(cx.file);
+    let quote = quote_of(file);
+    let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
+    if let Some(call) = place::existing(cx, node) {
+        return add_arguments(cx, call, &names);
+    }
+    if let Some((method, list)) = place::all_of_manager(cx, node) {
+        let span = Span::new(method.span().start, list.span().end);
+        return vec![Edit::replace(span, format!("select_related({})", names.join(", ")))];
+    }
+    append_call(file, node, "select_related", &names, cx.options.line_length)
+}
+
+/// Names added after the last argument, on a line of their own where that one stands so.
+fn add_arguments(cx: &Context<'_>, call: Node<'_>, names: &[String]) -> Vec<Edit> {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return Vec::new() };
+    let args = arguments(list);
+    let Some(last) = args.last() else { return Vec::new() };
+    let (start, end) = (last.node.span().end, list.span().end);
+    let file = cx.project.program().file(cx.file);
+    let rest = file.source.slice(Span::new(start, end));
+    let line = file.source.line_index(last.node.span().start);
+    let text = file.source.line_text(line);
+    let lead = text.get(..text.len() - text.trim_start().len()).unwrap_or("");
+    let own_line = text.trim_start().starts_with(last.node.text().lines().next().unwrap_or(""));
+    if rest.contains('\n') && own_line && rest.trim_start().starts_with(',') {
+        let comma = start + rest.find(',').unwrap_or(0) as u32 + 1;
+        let newline = file.source.newline().as_str();
+        let text: String = names.iter().map(|n| format!("{newline}{lead}{n},")).collect();
+        return vec![Edit::insert(comma, text)];
+    }
+    vec![Edit::insert(start, names.iter().map(|n| format!(", {n}")).collect::<String>())]
+}

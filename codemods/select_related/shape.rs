@@ -1,0 +1,387 @@
+//! What was done to a queryset, or is done to it elsewhere, that a join does not go with.
+
+use super::place;
+use super::reads::{Group, is_derived};
+use super::region;
+use ormend_engine::codemod::guards::eager::{self, Step};
+use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::infer::{
+    Escape, EventKind, Made, Origin, QuerySet, QuerySetClass, Root, Trait, Type, Use, ValueId,
+};
+use ormend_engine::python::{ClassId, Expr, Kind, Member, Node, arguments, string_value};
+use ormend_engine::text::Site;
+use std::collections::BTreeSet;
+
+/// Methods of Django's that a queryset class overrides to do something when rows are read.
+const FETCHING: &[&str] = &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
+const COMBINING: &[&str] = &["union", "intersection", "difference"];
+const DEFERRING: &[&str] = &["only", "defer"];
+
+/// Hazards of the state and of the class of the queryset.
+pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    for row in &group.rows {
+        let Some(queryset) = cx.value(*row).and_then(|v| v.queryset.clone()) else { continue };
+        let at = |names: &[&str]| made_by(cx, *row, names);
+        if queryset.is(Trait::Combined) {
+            let site = at(COMBINING);
+            let name = eager::called_name(cx.project, site);
+            out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site));
+        }
+        if queryset.is(Trait::Raw) {
+            out.push(Hazard::at(HazardKind::QuerySetShape, "raw()", at(&["raw"])));
+        }
+        if queryset.is(Trait::FilteredRelation) {
+            out.push(Hazard::at(HazardKind::QuerySetShape, "FilteredRelation()", at(&["annotate", "alias"])));
+        }
+        if queryset.is(Trait::RawSql) {
+            let names = ["extra", "annotate", "alias", "filter", "exclude", "order_by"];
+            out.push(Hazard::at(HazardKind::RawSql, "", raw_sql(cx, *row).unwrap_or_else(|| at(&names))));
+        }
+        if queryset.is(Trait::Locked) {
+            let paths = group.lookups().join("`, `");
+            out.push(Hazard::at(HazardKind::LockedRows, paths, at(&["select_for_update"])));
+        }
+        if queryset.is(Trait::BareSelectRelated) {
+            out.push(Hazard::at(HazardKind::BareSelectRelated, "", at(&["select_related"])));
+        }
+        deferred(cx, group, *row, &queryset, out);
+        custom(cx, &queryset, out);
+        served_by_prefetch(cx, &queryset, out);
+    }
+    used_elsewhere(cx, group, out);
+}
+
+/// The call in the chain of `value` to one of `names`; where it stands in a helper, the call of the helper.
+fn made_by(cx: &Context<'_>, value: ValueId, names: &[&str]) -> Site {
+    find_call(cx, value, names, 0)
+        .or_else(|| place::origin(cx, value).map(|n| cx.node(n)))
+        .map_or(cx.site(cx.scope()), |n| cx.site(n))
+}
+
+fn find_call<'a>(cx: &Context<'a>, value: ValueId, names: &[&str], depth: usize) -> Option<Node<'a>> {
+    chain(cx, value, depth, &mut |node, attr| names.contains(&attr).then_some(node))
+}
+
+/// The first answer of `look` for the calls that made `value`, last first.
+fn chain<'a, T>(
+    cx: &Context<'a>,
+    value: ValueId,
+    depth: usize,
+    look: &mut impl FnMut(Node<'a>, &'a str) -> Option<T>,
+) -> Option<T> {
+    if depth > 30 {
+        return None;
+    }
+    let info = cx.value(value)?;
+    if let (Origin::Expr(node), true) = (info.origin, info.alternatives.is_empty()) {
+        let node = cx.node(node);
+        if let Expr::Call { func, .. } = Expr::of(node)
+            && let Expr::Attribute { attr, .. } = Expr::of(func)
+            && let Some(found) = look(node, attr)
+        {
+            return Some(found);
+        }
+    }
+    info.parent.iter().chain(&info.alternatives).find_map(|up| chain(cx, *up, depth + 1, look))
+}
+
+fn raw_sql(cx: &Context<'_>, value: ValueId) -> Option<Site> {
+    chain(cx, value, 0, &mut |node, attr| {
+        let Expr::Call { arguments: list, .. } = Expr::of(node) else { return None };
+        (attr == "extra" || list.text().contains("RawSQL")).then(|| cx.site(node))
+    })
+}
+
+/// only() and defer() must leave the key, and must not reach through it.
+fn deferred(cx: &Context<'_>, group: &Group, value: ValueId, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    if queryset.deferred.is_empty() {
+        return;
+    }
+    let mut only_calls = BTreeSet::new();
+    chain(cx, value, 0, &mut |node, attr| {
+        if attr == "only" {
+            only_calls.insert(node.id());
+        }
+        None::<()>
+    });
+    let has_only = queryset.deferred.iter().any(|d| d.starts_with('+'));
+    let sign = if has_only { "only" } else { "defer" };
+    let bad = only_calls.len() > 1
+        || group.first_steps().iter().any(|step| leaves_out(step, queryset, has_only));
+    if bad {
+        let site = made_by(cx, value, &[sign]);
+        out.push(Hazard::at(HazardKind::DeferredColumns, format!("{sign}()"), site));
+    }
+}
+
+fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
+    if has_only && !step.is_forward {
+        return true;
+    }
+    let through = format!("{}__", step.lookup);
+    let mut named = false;
+    for entry in &queryset.deferred {
+        let (sign, name) = entry.split_at(1);
+        let is_key = name == step.lookup || name == step.attname;
+        if name.starts_with(&through) || (sign == "-" && is_key) {
+            return true;
+        }
+        named |= is_key;
+    }
+    has_only && !named
+}
+
+/// The queryset's own class must do as Django's.
+fn custom(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    let model = cx.model(queryset.model);
+    let classes: Vec<ClassId> = match queryset.class {
+        QuerySetClass::Plain => Vec::new(),
+        QuerySetClass::Custom(class) => vec![class],
+        QuerySetClass::Unknown => {
+            if let Some(manager) = model.managers.iter().find(|m| m.is_unknown) {
+                let subject = format!("{}.{}", model.name, manager.name);
+                let site = manager.site.unwrap_or(model.site);
+                out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+            }
+            model.managers.iter().flat_map(|m| [m.class, m.queryset]).flatten().collect()
+        }
+    };
+    for class in classes {
+        overrides(cx, class, out);
+    }
+}
+
+/// Overrides of select_related() and of how rows are read, in a queryset or manager class.
+fn overrides(cx: &Context<'_>, class: ClassId, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    if program.class(class).has_unknown_base {
+        let info = program.class(class);
+        let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
+        out.push(Hazard::at(HazardKind::UnknownType, info.name.clone(), site));
+    }
+    let checks = std::iter::once(("select_related", HazardKind::CustomManagerMethod))
+        .chain(FETCHING.iter().map(|name| (*name, HazardKind::CustomQuerySet)));
+    for (name, kind) in checks {
+        let Some((owner, member)) = program.member(class, name) else { continue };
+        let info = program.class(owner);
+        let node = match member {
+            Member::Function(function, _) => program.function(*function).node,
+            Member::Value(node) => *node,
+            _ => info.node,
+        };
+        let site = Site { file: info.file, span: program.file(info.file).node(node).span() };
+        out.push(Hazard::at(kind, format!("{}.{name}", program.class(class).name), site));
+    }
+}
+
+/// `owner.books.all()` costs nothing where the owner came with its books prefetched.
+fn served_by_prefetch(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    let Some(related) = &queryset.related else { return };
+    let owner = match related.owner.root {
+        Root::Value(v) | Root::Row(v) => cx.value(v),
+        Root::Opaque => None,
+    };
+    if let Some(owner) = owner {
+        let is_loaded_alone = matches!(related.owner.root, Root::Value(_))
+            && matches!(owner.made, Made::Loaded | Made::Created)
+            && related.owner.path.is_empty();
+        let prefetches = |qs: &QuerySet| {
+            qs.is(Trait::OpaquePrefetch)
+                || qs.is(Trait::Mysterious)
+                || qs.prefetched.iter().any(|p| p.split("__").any(|part| *part == *related.accessor))
+        };
+        let is_known_row = matches!(related.owner.root, Root::Row(_))
+            && matches!(owner.origin, Origin::Expr(_))
+            && owner.queryset.as_deref().is_some_and(|qs| !prefetches(qs));
+        let here = cx.scope().text();
+        if is_known_row || (is_loaded_alone && !here.contains("prefetch_related")) {
+            return;
+        }
+    }
+    if let Some(site) = prefetches_of(cx, &related.accessor) {
+        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
+    }
+}
+
+/// The calls in the project that may prefetch `accessor`: the first one.
+fn prefetches_of(cx: &Context<'_>, accessor: &str) -> Option<Site> {
+    let program = cx.project.program();
+    program.file_ids().find_map(|file| {
+        let source = program.file(file);
+        let text = source.source.text();
+        if cx.project.is_known_file(file)
+            || !(text.contains("prefetch_related") || text.contains("Prefetch("))
+            || !text.contains(accessor)
+        {
+            return None;
+        }
+        let names = |node: Node<'_>| {
+            node.descendants()
+                .filter(|n| n.kind() == Kind::Str)
+                .filter_map(string_value)
+                .any(|s| s.split("__").any(|part| part == accessor))
+        };
+        let calls: Vec<Node<'_>> = source
+            .root()
+            .descendants()
+            .filter(|n| match Expr::of(*n) {
+                Expr::Call { func, .. } if n.kind() == Kind::Call => {
+                    let name = func.text();
+                    name.ends_with("prefetch_related")
+                        || name.ends_with("prefetch_related_objects")
+                        || name.ends_with("Prefetch")
+                }
+                _ => false,
+            })
+            .collect();
+        let found = calls.iter().find(|call| {
+            let Expr::Call { arguments: list, .. } = Expr::of(**call) else { return false };
+            let is_open = arguments(list).iter().any(|a| a.stars > 0 || string_value(a.value).is_none());
+            names(list) || (is_open && !list.text().contains("Prefetch") && names(source.root()))
+        });
+        found.map(|call| Site { file, span: call.span() })
+    })
+}
+
+/// The queryset that gets the join may be narrowed, locked or combined elsewhere.
+fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let is_ours = |value: ValueId| {
+        group.targets.iter().any(|t| *t == value || is_derived(cx, value, *t, 0))
+    };
+    let mut returned = false;
+    for event in &cx.facts.events {
+        let EventKind::Use { value, how } = &event.kind else { continue };
+        if !is_ours(*value) {
+            continue;
+        }
+        match how {
+            Use::Method(name) if DEFERRING.contains(&&**name) => {
+                let derived = cx.facts.derived(*value).filter_map(|d| cx.value(d)?.queryset.clone());
+                let has_only = &**name == "only";
+                let bad = derived.into_iter().any(|qs| {
+                    group.first_steps().iter().any(|step| leaves_out(step, &qs, has_only))
+                });
+                if bad {
+                    out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
+                }
+            }
+            Use::Method(name) if COMBINING.contains(&&**name) => {
+                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
+            }
+            Use::Method(name) if &**name == "select_for_update" => {
+                let of = eager::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
+                if !of {
+                    out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), event.site));
+                }
+            }
+            Use::Method(name) if &**name == "__subquery__" => {
+                let call = cx.node(event.at).ancestors().take(3).find(|n| n.kind() == Kind::Call);
+                if let Some(call) = call {
+                    let name = eager::called_name(cx.project, cx.site(call));
+                    if COMBINING.contains(&name.as_str()) {
+                        out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), cx.site(call)));
+                    }
+                }
+            }
+            Use::Escape(Escape::Return | Escape::Yield | Escape::Container) => returned = true,
+            Use::Escape(Escape::Store) => stored(cx, out),
+            _ => {}
+        }
+    }
+    if returned {
+        narrowed_by_callers(cx, group, out);
+    }
+}
+
+/// Callers of this function that narrow or combine what it returns.
+fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
+    let own = program.function(function);
+    let def = program.file(own.file).node(own.node).span();
+    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).copied().collect();
+    for file in program.file_ids() {
+        let source = program.file(file);
+        let text = source.source.text();
+        if cx.project.is_known_file(file) || !text.contains(&own.name) {
+            continue;
+        }
+        if !names.iter().any(|n| text.contains(&format!(".{n}("))) {
+            continue;
+        }
+        for inner in program.functions_in(file) {
+            let node = source.node(program.function(inner).node);
+            if region::calls_of(node, &own.name).next().is_none() {
+                continue;
+            }
+            let narrowing: Vec<Node<'_>> =
+                names.iter().flat_map(|n| region::calls_of(node, n).collect::<Vec<_>>()).collect();
+            if narrowing.is_empty() {
+                continue;
+            }
+            let facts = cx.analyzer.function(inner);
+            for call in narrowing {
+                let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+                let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
+                let is_other = match facts.type_of(value) {
+                    Type::Manager(_) => true,
+                    Type::QuerySet(qs) => {
+                        let steps = group.steps();
+                        let model = steps.first().map(|s| s.from);
+                        model.is_some_and(|m| m != qs.model)
+                            || qs.values.iter().all(|v| !comes_from(&facts, *v, def, 0))
+                    }
+                    _ => false,
+                };
+                if is_other {
+                    continue;
+                }
+                let site = Site { file, span: call.span() };
+                if COMBINING.contains(&attr) {
+                    out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
+                    continue;
+                }
+                let named: Vec<String> =
+                    arguments(list).iter().filter_map(|a| string_value(a.value)).collect();
+                let keeps = group.first_steps().iter().all(|step| {
+                    let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
+                    let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
+                    !through && is_named == (attr == "only")
+                });
+                if !keeps {
+                    out.push(Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site));
+                }
+            }
+        }
+    }
+}
+
+fn comes_from(
+    facts: &ormend_engine::infer::Facts,
+    value: ValueId,
+    def: ormend_engine::text::Span,
+    depth: usize,
+) -> bool {
+    let Some(info) = facts.value(value).filter(|_| depth < 30) else { return false };
+    info.site.is_some_and(|s| s.span == def)
+        || info.parent.iter().chain(&info.alternatives).any(|up| comes_from(facts, *up, def, depth + 1))
+}
+
+/// A queryset that is kept in an attribute is used by the other functions of the file.
+fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
+    for name in DEFERRING.iter().chain(COMBINING) {
+        for call in region::calls_of(cx.root(), name) {
+            let Expr::Call { func, .. } = Expr::of(call) else { continue };
+            let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
+            if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_)) && !cx.scope().contains(call.id())
+            {
+                let kind = if COMBINING.contains(name) {
+                    HazardKind::QuerySetShape
+                } else {
+                    HazardKind::DeferredColumns
+                };
+                out.push(cx.hazard(kind, format!("{name}()"), call));
+            }
+        }
+    }
+}

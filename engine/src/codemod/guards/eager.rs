@@ -1,0 +1,331 @@
+//! Guards of eager loading: a copy that is made with the rows must be the object that a later read would have given.
+//!
+//! Every guard looks at single-valued relations only, as [`Step`]s from a row.
+
+use crate::codemod::{Hazard, HazardKind};
+use crate::django::{ModelId, Project, RelationKind, Signal};
+use crate::infer::{Event, EventKind, Write};
+use crate::python::{Expr, Kind, Node};
+use crate::text::{FileId, Site};
+use std::collections::BTreeSet;
+
+/// One single-valued relation on the way from a row to what is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The model that the relation is read from.
+    pub from: ModelId,
+    /// The model that it leads to.
+    pub to: ModelId,
+    /// The attribute.
+    pub attribute: String,
+    /// The name in lookups; differs from the attribute for some reverse one-to-ones.
+    pub lookup: String,
+    /// Whether the key is a column of `from`.
+    pub is_forward: bool,
+    /// Whether there may be no object.
+    pub may_be_none: bool,
+    /// The column of a forward relation.
+    pub attname: String,
+}
+
+/// The steps of the attribute path `path` from `model`; `None` where one of them is not a foreign key, a one-to-one
+/// field or the other side of one, or is not known.
+pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Option<Vec<Step>> {
+    let mut from = model;
+    let mut out = Vec::new();
+    for name in path {
+        let name = name.as_ref();
+        let info = project.model(from);
+        let step = if let Some(field) = info.field(name) {
+            let relation = field.relation.as_ref()?;
+            if !matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) {
+                return None;
+            }
+            Step {
+                from,
+                to: relation.target?,
+                attribute: name.to_owned(),
+                lookup: name.to_owned(),
+                is_forward: true,
+                may_be_none: field.null,
+                attname: field.attname.clone(),
+            }
+        } else {
+            let reverse = info.reverse(name).filter(|r| r.is_single())?;
+            Step {
+                from,
+                to: reverse.source,
+                attribute: name.to_owned(),
+                lookup: reverse.query_name.clone(),
+                is_forward: false,
+                may_be_none: true,
+                attname: String::new(),
+            }
+        };
+        from = step.to;
+        out.push(step);
+    }
+    Some(out)
+}
+
+/// A join copies the related rows: none of `events`, which happen between the copy and its last use, may change them.
+pub fn stale_copies<'e>(
+    project: &Project,
+    events: impl IntoIterator<Item = &'e Event>,
+    steps: &[Step],
+    out: &mut Vec<Hazard>,
+) {
+    let related: BTreeSet<ModelId> = steps.iter().flat_map(|s| tables(project, s.to)).collect();
+    let may_appear: BTreeSet<ModelId> =
+        steps.iter().filter(|s| !s.is_forward).flat_map(|s| tables(project, s.to)).collect();
+    let events: Vec<&Event> = events.into_iter().collect();
+    for event in &events {
+        match &event.kind {
+            EventKind::Write { model, write } => {
+                let name = called_name(project, event.site);
+                let harmful = match (model, write) {
+                    // A queryset's delete() is recorded once for its own rows and once for what they take along.
+                    (None, Write::Delete) => !events.iter().any(|other| {
+                        other.site == event.site
+                            && matches!(
+                                other.kind,
+                                EventKind::Write { model: Some(_), write: Write::Delete }
+                            )
+                    }),
+                    (None, _) => true,
+                    (Some(model), Write::Delete) => !cascade(project, *model).is_disjoint(&related),
+                    // A new row is nobody's related object yet, except on the other side of a one-to-one.
+                    (Some(model), Write::Insert) if only_inserts(project, event.site, &name) => {
+                        !tables(project, *model).is_disjoint(&may_appear)
+                    }
+                    (Some(model), _) => !tables(project, *model).is_disjoint(&related),
+                };
+                if harmful {
+                    out.push(Hazard::at(HazardKind::StaleCopy, format!("{name}()"), event.site));
+                }
+            }
+            EventKind::UnknownCall { name } | EventKind::CallNamed { name, .. } => {
+                let name = name.trim_end_matches("()");
+                out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Making an instance of a related model must do nothing that anybody can see.
+pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+    for step in steps {
+        let model = project.model(step.to);
+        if model.has_unknown_base || has_foreign_base(project, step.to) {
+            out.push(Hazard::at(HazardKind::UnknownType, model.name.clone(), model.site));
+            continue;
+        }
+        for name in ["__init__", "from_db", "__new__"] {
+            if let Some(site) = project.override_of(step.to, name)
+                && !is_plain_init(project, step.to, name)
+            {
+                let subject = format!("{}.{name}", model.name);
+                out.push(Hazard::at(HazardKind::WatchedInit, subject, site));
+            }
+        }
+        for signal in [Signal::PreInit, Signal::PostInit] {
+            for receiver in project.receivers(step.to, signal) {
+                let site = receiver.function.map_or(receiver.site, |f| {
+                    let info = project.program().function(f);
+                    let node = project.program().file(info.file).node(info.node);
+                    Site { file: info.file, span: node.span() }
+                });
+                out.push(Hazard::at(HazardKind::WatchedInit, receiver.name.clone(), site));
+            }
+        }
+    }
+}
+
+/// Whether a base class stands in a package that nobody has read.
+fn has_foreign_base(project: &Project, model: ModelId) -> bool {
+    const HARMLESS: &[&str] = &["django", "builtins", "abc", "typing", "typing_extensions"];
+    let program = project.program();
+    program.class(project.model(model).class).mro.iter().any(|class| {
+        program.class(*class).external_bases.iter().any(|base| {
+            let package = base.split('.').next().unwrap_or(base);
+            !HARMLESS.contains(&package)
+        })
+    })
+}
+
+/// A read goes through the related model's base manager, a join through none; a key without a constraint may point at
+/// no row.
+pub fn joined_differs(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+    for step in steps {
+        let target = project.model(step.to);
+        if let Some(name) = &target.base_manager_name
+            && !project.is_plain_manager(step.to, name)
+        {
+            let site = base_manager_site(project, step.to).unwrap_or(target.site);
+            out.push(Hazard::at(HazardKind::RelatedBaseManager, target.name.clone(), site));
+        }
+        if !step.is_forward {
+            continue;
+        }
+        let from = project.model(step.from);
+        let Some(field) = from.field(&step.attribute) else { continue };
+        let constrained = field.relation.as_ref().is_some_and(|r| r.db_constraint) && from.is_managed;
+        if !constrained {
+            let subject = format!("{}.{}", from.name, field.name);
+            out.push(Hazard::at(HazardKind::NoConstraint, subject, field.site));
+        }
+    }
+}
+
+/// With routers a lazy read may ask another database than the one that a join can reach.
+pub fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+    let Some(step) = steps.first() else { return };
+    for &file in &project.settings().files {
+        let routers = project.program().file(file).root().descendants().find(|n| {
+            n.kind() == Kind::Assign
+                && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == "DATABASE_ROUTERS")
+                && n.child(crate::python::Field::Right).is_some_and(|r| r.children().next().is_some())
+        });
+        if let Some(node) = routers {
+            let site = Site { file, span: node.span() };
+            let subject = project.model(step.to).name.clone();
+            out.push(Hazard::at(HazardKind::OtherDatabase, subject, site));
+            return;
+        }
+    }
+}
+
+/// The tables that hold a row of `model`: its own and those of its parents.
+fn tables(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
+    let mut out = BTreeSet::new();
+    let mut pending = vec![project.model(model).concrete];
+    while let Some(next) = pending.pop() {
+        if out.insert(next) {
+            pending.extend(project.model(next).table_parents.iter().map(|p| project.model(*p).concrete));
+        }
+    }
+    out
+}
+
+/// The tables that deleting rows of `model` may change: those that point at them, at any depth.
+fn cascade(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
+    let mut out = tables(project, model);
+    loop {
+        let before = out.len();
+        for other in project.models().iter().filter(|m| !m.is_abstract && !m.is_proxy) {
+            let points = other.fields.iter().filter_map(|f| f.relation.as_ref()).any(|r| {
+                r.target.is_some_and(|t| out.contains(&project.model(t).concrete))
+                    && matches!(
+                        r.kind,
+                        RelationKind::ForeignKey | RelationKind::OneToOne | RelationKind::GenericRelation
+                    )
+            });
+            if points && !out.contains(&other.id) {
+                out.extend(tables(project, other.id));
+            }
+        }
+        if out.len() == before {
+            return out;
+        }
+    }
+}
+
+/// Whether the call at `site` can make new rows only: not an upsert, and not save() on a key that was given.
+fn only_inserts(project: &Project, site: Site, name: &str) -> bool {
+    match name {
+        "create" | "acreate" | "get_or_create" | "aget_or_create" => true,
+        "bulk_create" | "abulk_create" => {
+            node_at(project, site).is_some_and(|n| !n.text().contains("update_conflicts"))
+        }
+        _ => false,
+    }
+}
+
+/// Whether an override of `__init__` or `from_db` does nothing but call the original and keep values on the instance.
+fn is_plain_init(project: &Project, model: ModelId, name: &str) -> bool {
+    use crate::python::{Field, Stmt};
+    let Some(function) = project.method(model, name) else { return false };
+    let info = project.program().function(function);
+    let def = project.program().file(info.file).node(info.node);
+    let Some(body) = def.child(Field::Body) else { return false };
+    let is_super = |n: Node<'_>| match Expr::of(n) {
+        Expr::Call { func, .. } => {
+            func.text() == format!("super().{name}")
+                && n.descendants().filter(|d| d.kind() == Kind::Call).count() == 2
+        }
+        _ => false,
+    };
+    body.children().all(|statement| match Stmt::of(statement) {
+        Stmt::Expr(e) => matches!(Expr::of(e), Expr::Str(_)) || is_super(e),
+        Stmt::Pass => true,
+        Stmt::Return(Some(e)) => is_super(e) || matches!(Expr::of(e), Expr::Name(_)),
+        Stmt::Assign { targets, value: Some(value), .. } => {
+            let own = |t: &Node<'_>| match Expr::of(*t) {
+                Expr::Name(_) => true,
+                Expr::Attribute { value, attr, .. } => {
+                    let known = project.model(model);
+                    matches!(Expr::of(value), Expr::Name("self" | "instance"))
+                        && known.field(attr).is_none()
+                        && known.field_by_attname(attr).is_none()
+                }
+                _ => false,
+            };
+            let plain = match Expr::of(value) {
+                Expr::Attribute { value, attr, .. } => {
+                    let known = project.model(model);
+                    let column = known.field(attr).map_or_else(
+                        || known.field_by_attname(attr).is_some() || attr == "pk",
+                        |f| f.relation.is_none() && f.kind.is_plain_column(),
+                    );
+                    matches!(Expr::of(value), Expr::Name("self" | "instance")) && column
+                }
+                Expr::None | Expr::True | Expr::False | Expr::Int(_) | Expr::Str(_) => true,
+                Expr::Dict(n) | Expr::List(n) => n.children().next().is_none(),
+                _ => is_super(value),
+            };
+            targets.iter().all(own) && plain
+        }
+        _ => false,
+    })
+}
+
+/// The line of `Meta` that sets `base_manager_name`, of the model or the base that it has it from.
+fn base_manager_site(project: &Project, model: ModelId) -> Option<Site> {
+    let program = project.program();
+    program.class(project.model(model).class).mro.iter().find_map(|class| {
+        let class = program.class(*class);
+        let node = program.file(class.file).node(class.node);
+        let assign = node.descendants().find(|n| {
+            n.kind() == Kind::Assign
+                && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == "base_manager_name")
+        })?;
+        Some(Site { file: class.file, span: assign.span() })
+    })
+}
+
+/// The node whose span is `site`: the innermost of several.
+pub fn node_at(project: &Project, site: Site) -> Option<Node<'_>> {
+    if site.file == FileId::default() && site.span.is_empty() {
+        return None;
+    }
+    let mut node = project.program().file(site.file).root();
+    while let Some(child) = node.all_children().find(|c| c.span().contains(site.span) && !c.span().is_empty()) {
+        node = child;
+    }
+    (node.span() == site.span).then_some(node)
+}
+
+/// The name by which the call at `site` calls.
+pub fn called_name(project: &Project, site: Site) -> String {
+    let Some(node) = node_at(project, site) else { return "...".to_owned() };
+    let func = match Expr::of(node) {
+        Expr::Call { func, .. } => func,
+        _ => node,
+    };
+    match Expr::of(func) {
+        Expr::Attribute { attr, .. } => attr.to_owned(),
+        Expr::Name(name) => name.to_owned(),
+        _ => func.text().lines().next().unwrap_or("...").to_owned(),
+    }
+}
