@@ -1,4 +1,6 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
 
+pub mod flow;
+pub mod instance;
 pub mod queryset;
 pub mod writes;
