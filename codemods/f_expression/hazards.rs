@@ -410,6 +410,12 @@ fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             ),
             None => (is_before(node), is_after(node)),
         };
+        if node.enclosing_scope() != Some(unit.scope) {
+            // A function made before may be called after.
+            seen.push(cx.site(node));
+            out.can_narrow = false;
+            continue;
+        }
         let until_save = before || (after && node.id() < save.id());
         let at = || cx.site(node);
         match kind {
@@ -458,6 +464,14 @@ fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             }
         }
     }
+    // `render(request, "book.html", locals())`
+    let takes_all = |n: Node<'a>| {
+        n.kind() == Kind::Call
+            && (matches!(n.text(), "locals()" | "vars()")
+                || n.text().starts_with("eval(")
+                || n.text().starts_with("exec("))
+    };
+    seen.extend(unit.scope.descendants().filter(|n| takes_all(*n)).map(|n| cx.site(n)));
     // Sites of this file are in the order of the text.
     out.seen = seen.into_iter().min_by_key(|s| s.span);
 }
