@@ -2,5 +2,7 @@
 
 pub mod making;
 pub mod eager;
+pub mod flow;
+pub mod instance;
 pub mod queryset;
 pub mod writes;

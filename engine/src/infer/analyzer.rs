@@ -236,6 +236,15 @@ impl<'p> Analyzer<'p> {
         Site { file: info.file, span: program.file(info.file).node(info.node).span() }
     }
 
+    /// The facts of a function called with these arguments, one a parameter: an instance or queryset among them is
+    /// the value of its parameter's index.
+    pub fn called(&self, function: FunctionId, arguments: &[Type]) -> Facts {
+        let mut stack = Stack::new();
+        stack.functions.push(function);
+        let arguments = arguments.iter().enumerate().map(|(i, ty)| abstracted(ty, i)).collect();
+        self.run(function, arguments, &mut stack).0
+    }
+
     fn run(&self, function: FunctionId, arguments: Vec<Type>, stack: &mut Stack) -> (Facts, u32) {
         let info = self.project.program().function(function);
         let node = self.project.program().file(info.file).node(info.node);

@@ -46,9 +46,13 @@ impl<'a> Frame<'a, '_> {
             }
             "sum" => {
                 let ty = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
-                match ty {
-                    Type::Bool => Type::Int,
+                let ty = match ty {
+                    Type::Bool | Type::Never => Type::Int,
                     other => other,
+                };
+                match args.get(1) {
+                    Some(start) => ty.join(start.ty.clone()),
+                    None => ty,
                 }
             }
             "any" | "all" => {
@@ -188,7 +192,15 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::Bool
             }
+            "round" if args.len() > 1 => Type::Unknown,
             "int" | "hash" | "id" | "ord" | "round" => Type::Int,
+            "vars" => {
+                // The attributes themselves: who has them may read and write every one.
+                if let Some(arg) = first {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Type::Dict(Arc::new((Type::Str, Type::Unknown)))
+            }
             "abs" => first.map_or(Type::Unknown, |a| a.ty.clone()),
             "float" => Type::Float,
             "isinstance" | "issubclass" | "callable" => Type::Bool,

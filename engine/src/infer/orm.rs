@@ -254,7 +254,8 @@ impl<'a> Frame<'a, '_> {
                 }
                 None => {
                     self.event(node, read(name));
-                    return column_type(field);
+                    // Before it is fetched again, an instance holds whatever it was given: `Book(price="3")`.
+                    return if self.is_made_here(instance) { Type::Unknown } else { column_type(field) };
                 }
             }
         }
@@ -305,6 +306,13 @@ impl<'a> Frame<'a, '_> {
                 Type::Unknown
             }
         }
+    }
+
+    /// Whether an instance was made by a constructor or `create()` rather than read from the database.
+    fn is_made_here(&self, instance: &Instance) -> bool {
+        let Root::Value(value) = instance.root else { return false };
+        let made = self.facts.value(value).map(|v| v.made);
+        instance.path.is_empty() && matches!(made, Some(Made::Constructed | Made::Created))
     }
 
     /// A single-valued relation is read.
@@ -482,11 +490,11 @@ impl<'a> Frame<'a, '_> {
                     _ => None,
                 };
                 let write = if made == Some(Made::Constructed) { Write::Insert } else { Write::Update };
-                self.written(instance.model, write, node);
+                self.written(instance, write, node);
                 Type::None
             }
             "delete" | "adelete" => {
-                self.written(instance.model, Write::Delete, node);
+                self.written(instance, Write::Delete, node);
                 Type::Unknown
             }
             "refresh_from_db" | "arefresh_from_db" => {
@@ -512,7 +520,8 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Rows of `model` are written by a method that sends signals: what the receivers do happens here too.
-    fn written(&mut self, model: ModelId, write: Write, node: Node<'a>) {
+    fn written(&mut self, instance: &Instance, write: Write, node: Node<'a>) {
+        let model = instance.model;
         self.event(node, EventKind::Write { model: Some(model), write });
         let signals: &[Signal] = match write {
             Write::Delete => &[Signal::PreDelete, Signal::PostDelete],
@@ -536,7 +545,7 @@ impl<'a> Frame<'a, '_> {
                             Arg { name: Some("sender"), ty: Type::ModelClass(model), node, stars: 0 },
                             Arg {
                                 name: Some("instance"),
-                                ty: Type::Instance(Instance::root(model, Root::Opaque)),
+                                ty: Type::Instance(instance.clone()),
                                 node,
                                 stars: 0,
                             },
@@ -568,7 +577,7 @@ impl<'a> Frame<'a, '_> {
                     node,
                 );
             }
-            _ => self.written(model, Write::Insert, node),
+            _ => self.written(&Instance::root(model, Root::Opaque), Write::Insert, node),
         }
         instance
     }
@@ -1035,7 +1044,7 @@ impl<'a> Frame<'a, '_> {
                 self.evaluated_as(qs, node, name);
                 let instance = self.created(model, args, node);
                 if name.contains("update") {
-                    self.written(model, Write::Update, node);
+                    self.written(&Instance::root(model, Root::Opaque), Write::Update, node);
                 }
                 if let Root::Value(v) = instance.root
                     && let Some(value) = self.facts.values.get_mut(v.0 as usize)
@@ -1060,7 +1069,7 @@ impl<'a> Frame<'a, '_> {
                 Type::Int
             }
             "delete" | "adelete" => {
-                self.written(model, Write::Delete, node);
+                self.written(&Instance::root(model, Root::Opaque), Write::Delete, node);
                 // A cascade deletes rows of other tables as well.
                 self.event(node, EventKind::Write { model: None, write: Write::Delete });
                 Type::Unknown

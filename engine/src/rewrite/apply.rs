@@ -220,8 +220,8 @@ fn hash(text: &str) -> u64 {
 /// Whether a top-level package is among the scanned project's own files.
 fn is_first_party(project: &Project, package: &str) -> bool {
     let program = project.program();
-    match program.module(package) {
-        Some(file) => !program.file(file).source.path().starts_with(crate::python::KNOWN_ROOT),
-        None => program.files().iter().any(|f| f.module.split('.').next() == Some(package)),
-    }
+    program.files().iter().any(|f| {
+        f.module.split('.').next() == Some(package)
+            && !f.source.path().starts_with(crate::python::KNOWN_ROOT)
+    })
 }

@@ -1,0 +1,288 @@
+//! How the instance came to its variable.
+
+use super::find::Unit;
+use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::instance::is_binding;
+use ormend_engine::infer::{Made, Manager, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use};
+use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments};
+use std::sync::Arc;
+
+/// Where an instance comes from, on one path.
+pub enum Origin<'a> {
+    /// Read from the database by this function.
+    Loaded(Load<'a>),
+    /// `Model(...)`: there is no row yet. The statement.
+    Constructed(Node<'a>),
+    /// `create(...)`: in memory it holds what it was given. The statement.
+    Created(Node<'a>),
+    /// Somebody else has it as well: a parameter, an attribute, another name. The place.
+    Held(Node<'a>),
+}
+
+/// An expression that reads the instance.
+pub struct Load<'a> {
+    /// The statement.
+    pub statement: Node<'a>,
+    /// The call.
+    pub call: Node<'a>,
+    /// `get`, `first`, `get_object_or_404`, `get_or_create` ...
+    pub method: &'a str,
+    /// What the method is called on, or the first argument of get_object_or_404().
+    pub source: Node<'a>,
+    /// It is a queryset in this state.
+    pub queryset: Option<&'a Arc<QuerySet>>,
+    /// It is this manager.
+    pub manager: Option<&'a Arc<Manager>>,
+}
+
+const LOADS: &[&str] = &[
+    "get", "aget", "first", "afirst", "last", "alast", "earliest", "aearliest", "latest", "alatest",
+];
+const UPSERTS: &[&str] = &["get_or_create", "aget_or_create", "update_or_create", "aupdate_or_create"];
+
+/// Where the variable of `unit` comes from, on every path that leads to a change; `None` for what is not the pattern: a
+/// row that a loop goes through, a row that is locked, a thing that no expression is known to make.
+pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>> {
+    let first = unit.changes.first()?.statement;
+    let Some(subject) = &unit.subject else {
+        let root = cx.type_of(unit.owner).instance()?.root;
+        if matches!(root, Root::Row(_)) {
+            return None;
+        }
+        // `self.book = Book.objects.get(...)`: the place that keeps it, else the change itself.
+        let kept = unit.scope.descendants().find(|n| {
+            n.kind() == Kind::ExprStatement
+                && matches!(Stmt::of(*n), Stmt::Assign { targets, .. }
+                    if targets.iter().any(|t| t.text() == unit.owner.text()))
+        });
+        return Some(vec![Origin::Held(kept.unwrap_or(first))]);
+    };
+    let bindings: Vec<Node<'a>> = unit
+        .scope
+        .descendants()
+        .filter(|n| n.kind() == Kind::Name && n.text() == subject.name && is_binding(*n))
+        .filter(|n| n.enclosing_scope() == Some(unit.scope))
+        .collect();
+    let shared = |n: Node<'a>| {
+        matches!(n.kind(), Kind::Global | Kind::Nonlocal) && n.children().any(|c| c.text() == subject.name)
+    };
+    // A closure's or a global variable.
+    if bindings.is_empty() || unit.scope.descendants().any(shared) {
+        return None;
+    }
+    let is_parameter = |n: Node<'a>| n.statement().is_none_or(|s| s.contains(unit.scope.id()));
+    let last = bindings
+        .iter()
+        .copied()
+        .filter(|n| !is_parameter(*n))
+        .filter_map(Node::statement)
+        .filter(|s| flow::dominates(*s, first))
+        .max_by_key(|s| s.id());
+    let mut out = Vec::new();
+    for binding in bindings {
+        let statement = if is_parameter(binding) { None } else { binding.statement() };
+        let Some(statement) = statement else {
+            if last.is_none() {
+                out.push(Origin::Held(unit.scope));
+            }
+            continue;
+        };
+        if last.is_some_and(|last| statement.id() < last.id()) {
+            continue;
+        }
+        let reaches = Some(statement) == last
+            || unit.changes.iter().any(|c| {
+                flow::may_follow(statement, c.statement, |s| {
+                    last.is_some_and(|last| s.contains(last.id()) && flow::dominates(last, first))
+                        && !s.contains(first.id())
+                })
+            });
+        if !reaches {
+            continue;
+        }
+        out.extend(origin(cx, binding, statement)?);
+    }
+    if out.is_empty() { None } else { Some(out) }
+}
+
+/// Where one assignment has it from; `Some(None)` where it is None, on which the change fails either way.
+fn origin<'a>(
+    cx: &Context<'a>,
+    binding: Node<'a>,
+    statement: Node<'a>,
+) -> Option<Option<Origin<'a>>> {
+    let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };
+    let value = match Expr::of(value) {
+        Expr::Await(inner) => inner.peel(),
+        _ => value.peel(),
+    };
+    if matches!(Expr::of(value), Expr::None) {
+        return Some(None);
+    }
+    let [target] = targets.as_slice() else {
+        // `book = current = ...`: two names.
+        return Some(Some(Origin::Held(statement)));
+    };
+    let in_tuple = target.peel() != binding.peel();
+    if in_tuple {
+        let Expr::Tuple(tuple) = Expr::of(*target) else { return None };
+        if tuple.children().next() != Some(binding) {
+            return None;
+        }
+    }
+    match load(cx, statement, value, in_tuple) {
+        Loading::Yes(load) => return Some(Some(Origin::Loaded(load))),
+        Loading::Ignore => return None,
+        Loading::Held => return Some(Some(Origin::Held(statement))),
+        Loading::No => {}
+    }
+    if in_tuple {
+        return None;
+    }
+    let ty = cx.type_of(value);
+    let instance = ty.instance()?;
+    match instance.root {
+        Root::Row(_) => None,
+        Root::Value(id) if instance.path.is_empty() => {
+            let known = cx.value(id)?;
+            match (known.made, known.origin) {
+                (Made::Constructed, ValueOrigin::Expr(_)) if value.kind() == Kind::Call => {
+                    Some(Some(Origin::Constructed(statement)))
+                }
+                (Made::Created, ValueOrigin::Expr(_)) if value.kind() == Kind::Call => {
+                    Some(Some(Origin::Created(statement)))
+                }
+                // A helper that loads the row may have changed it, or keep it.
+                (Made::Loaded, _) if value.kind() == Kind::Call => None,
+                _ => Some(Some(Origin::Held(statement))),
+            }
+        }
+        _ => Some(Some(Origin::Held(statement))),
+    }
+}
+
+enum Loading<'a> {
+    Yes(Load<'a>),
+    /// A row of somebody's cache.
+    Held,
+    /// Not the pattern.
+    Ignore,
+    /// Not a load.
+    No,
+}
+
+fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: bool) -> Loading<'a> {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return Loading::No };
+    if let Expr::Name(_) | Expr::Attribute { .. } = Expr::of(func)
+        && let Type::Def(Def::External(path)) = callee(cx, func)
+        && let "django.shortcuts.get_object_or_404" | "django.shortcuts.aget_object_or_404" = path.as_str()
+    {
+        let Some(source) = arguments(list).first().filter(|a| a.name.is_none() && a.stars == 0).map(|a| a.value)
+        else {
+            return Loading::Ignore;
+        };
+        return checked(cx, Load {
+            statement,
+            call,
+            method: "get_object_or_404",
+            source: source.peel(),
+            queryset: cx.type_of(source).queryset(),
+            manager: manager_of(cx.type_of(source)),
+        });
+    }
+    let Expr::Attribute { value: source, attr: method, .. } = Expr::of(func) else { return Loading::No };
+    let wanted = if in_tuple { UPSERTS } else { LOADS };
+    if !wanted.contains(&method) {
+        return Loading::No;
+    }
+    let ty = cx.type_of(source);
+    let load = Load {
+        statement,
+        call,
+        method,
+        source: source.peel(),
+        queryset: ty.queryset(),
+        manager: manager_of(ty),
+    };
+    if load.queryset.is_none() && load.manager.is_none() {
+        return Loading::No;
+    }
+    checked(cx, load)
+}
+
+fn manager_of(ty: &Type) -> Option<&Arc<Manager>> {
+    match ty {
+        Type::Manager(manager) => Some(manager),
+        _ => None,
+    }
+}
+
+fn callee<'a>(cx: &Context<'a>, func: Node<'a>) -> Type {
+    match Expr::of(func) {
+        // `shortcuts.get_object_or_404`
+        Expr::Attribute { value, attr, .. } => match cx.type_of(value) {
+            Type::Def(Def::External(path)) => Type::Def(Def::External(format!("{path}.{attr}"))),
+            _ => Type::Unknown,
+        },
+        _ => cx.type_of(func).clone(),
+    }
+}
+
+fn checked<'a>(cx: &Context<'a>, load: Load<'a>) -> Loading<'a> {
+    let program = cx.project.program();
+    let class = match (load.queryset, load.manager) {
+        (Some(qs), _) => {
+            // A locked row is not changed by others; rows of raw SQL and of values() are no instances.
+            if qs.is(Trait::Locked) || qs.is(Trait::Raw) || qs.is(Trait::RawSql) || qs.is(Trait::Mysterious) {
+                return Loading::Ignore;
+            }
+            if qs.rows != Rows::Instances {
+                return Loading::Ignore;
+            }
+            qs.class
+        }
+        (None, Some(manager)) => manager.class,
+        (None, None) => QuerySetClass::Plain,
+    };
+    if load.call.text().contains("select_for_update") {
+        return Loading::Ignore;
+    }
+    // A method of that name that the project defines may do anything.
+    if let QuerySetClass::Custom(class) = class
+        && program.member(class, load.method).is_some()
+    {
+        return Loading::Ignore;
+    }
+    if matches!(load.method, "first" | "last" | "afirst" | "alast") {
+        // An ordered queryset that is evaluated already gives the row of its cache, and so does a prefetched manager.
+        if let Some(manager) = load.manager
+            && let Some(related) = &manager.related
+            && !is_loaded_here(cx, related.owner.root)
+        {
+            return Loading::Held;
+        }
+        if let Some(qs) = load.queryset
+            && !matches!(Expr::of(load.source), Expr::Call { .. })
+        {
+            for value in &qs.values {
+                let outside =
+                    cx.value(*value).is_none_or(|v| !matches!(v.origin, ValueOrigin::Expr(_)));
+                let cached = cx.facts.uses(*value).any(|(_, how)| {
+                    matches!(how, Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Escape(_))
+                });
+                if outside || cached {
+                    return Loading::Held;
+                }
+            }
+        }
+    }
+    Loading::Yes(load)
+}
+
+fn is_loaded_here(cx: &Context<'_>, root: Root) -> bool {
+    let Root::Value(id) = root else { return false };
+    let Some(value) = cx.value(id) else { return false };
+    let ValueOrigin::Expr(node) = value.origin else { return false };
+    value.made == Made::Loaded && !cx.node(node).text().contains("prefetch_related")
+}
