@@ -1,8 +1,8 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
 
-pub mod making;
 pub mod eager;
 pub mod flow;
 pub mod instance;
+pub mod making;
 pub mod queryset;
 pub mod writes;
