@@ -1,6 +1,6 @@
 //! Calls and blocks, laid out as black would.
 
-use crate::python::{Expr, File, Kind, Node};
+use crate::python::{Expr, Field, File, Kind, Node};
 use crate::text::{Edit, Span};
 
 /// The edits that append `.method(arguments)` to the call chain `chain`: on a line of its own where the chain is written
@@ -15,18 +15,26 @@ pub fn append_call(
     let chain = chain.peel();
     let addition = format!(".{method}({})", arguments.join(", "));
     let end = chain.span().end;
+    let newline = newline(file);
     if let Some(lead) = own_line_of_last_link(file, chain) {
-        return vec![Edit::insert(end, format!("{}{lead}{addition}", newline(file)))];
+        // A comment behind the last call belongs to that call.
+        let line = file.source.line_index(end);
+        let line_end = file.source.line_start(line) + file.source.line_text(line).len() as u32;
+        let rest = file.source.slice(Span::new(end, line_end));
+        let at = if rest.trim_start().starts_with('#') { line_end } else { end };
+        return vec![Edit::insert(at, format!("{newline}{lead}{addition}"))];
     }
-    let line = file.source.line_index(end);
-    let width = file.source.line_text(line).chars().count() + addition.chars().count();
-    if width <= line_length || file.source.line_text(line).chars().count() > line_length {
-        return vec![Edit::insert(end, addition)];
+    let line = file.source.line_text(file.source.line_index(end));
+    let width = line.chars().count();
+    let plain = vec![Edit::insert(end, addition.clone())];
+    // A line that was too long already is somebody's choice.
+    if width + addition.chars().count() <= line_length || width > line_length {
+        return plain;
     }
-    match split_chain(file, chain, &addition) {
-        Some(edits) => edits,
-        None => vec![Edit::insert(end, addition)],
-    }
+    split_comprehension(file, chain, &addition)
+        .or_else(|| split_chain(file, chain, &addition, line_length))
+        .or_else(|| split_arguments(file, chain, &addition, line_length))
+        .unwrap_or(plain)
 }
 
 fn newline(file: &File) -> &'static str {
@@ -50,52 +58,118 @@ fn own_line_of_last_link<'a>(file: &'a File, chain: Node<'a>) -> Option<&'a str>
     text.get(..text.len() - text.trim_start().len())
 }
 
-/// A chain on one line as black splits it when it does not fit: in parentheses, a call a line.
-fn split_chain(file: &File, chain: Node<'_>, addition: &str) -> Option<Vec<Edit>> {
-    if chain.text().contains('\n') {
+/// A comprehension on one line that holds `chain` as what it iterates, a clause a line.
+fn split_comprehension(file: &File, chain: Node<'_>, addition: &str) -> Option<Vec<Edit>> {
+    let clause = chain.parent().filter(|p| p.kind() == Kind::CompFor)?;
+    let comprehension = clause.parent().filter(|p| p.kind().is_comprehension())?;
+    if comprehension.text().contains('\n') || !comprehension.text().starts_with(['[', '(', '{']) {
         return None;
     }
-    let links = links(chain)?;
-    let dots: Vec<u32> = links.iter().map(|(dot, _)| *dot).collect();
-    let calls = links.iter().filter(|(_, is_call)| *is_call).count();
     let indent = indentation(file, chain);
-    let unit = file.source.indent_unit();
     let newline = newline(file);
-    let already = chain.parent().is_some_and(|p| p.kind() == Kind::Paren)
-        || chain.parent().is_some_and(|p| matches!(p.kind(), Kind::Arguments));
-    // Black splits at the dots where two calls or more are chained.
-    if calls + 1 < 2 || already && chain.parent().is_some_and(|p| p.kind() == Kind::Arguments) {
-        return None;
+    let inner = format!("{newline}{indent}{}", file.source.indent_unit());
+    let span = comprehension.span();
+    let mut edits = vec![Edit::insert(span.start + 1, inner.clone())];
+    for part in comprehension.children().filter(|c| matches!(c.kind(), Kind::CompFor | Kind::CompIf)) {
+        let start = part.span().start;
+        let before = file.source.slice(Span::new(span.start, start));
+        let gap = (before.len() - before.trim_end().len()) as u32;
+        edits.push(Edit::replace(Span::new(start - gap, start), inner.clone()));
     }
-    let statement = chain.statement()?;
-    let simple = matches!(statement.kind(), Kind::ExprStatement | Kind::Return | Kind::For);
-    if !simple {
-        return None;
-    }
-    let inner = format!("{indent}{unit}");
-    // Black splits before a dot that follows a call; `Book.objects.filter` stays together.
-    let first = links.iter().position(|(_, is_call)| *is_call)?;
-    let mut edits = Vec::new();
-    if already {
-        let paren = chain.parent()?;
-        edits.push(Edit::replace(
-            Span::new(paren.span().start, chain.span().start),
-            format!("({newline}{inner}"),
-        ));
-    } else {
-        edits.push(Edit::insert(chain.span().start, format!("({newline}{inner}")));
-    }
-    for dot in dots.get(first + 1..)? {
-        edits.push(Edit::insert(*dot, format!("{newline}{inner}")));
-    }
-    let close = format!("{newline}{inner}{addition}{newline}{indent})");
-    if already {
-        let paren = chain.parent()?;
-        edits.push(Edit::replace(Span::new(chain.span().end, paren.span().end), close));
-    } else {
-        edits.push(Edit::insert(chain.span().end, close));
-    }
+    edits.push(Edit::insert(chain.span().end, addition));
+    edits.push(Edit::insert(span.end - 1, format!("{newline}{indent}")));
     Some(edits)
+}
+
+/// A chain with two or more links behind its first call as black splits it when it does not fit: in parentheses, a call
+/// a line. What black had wrapped in its arguments is joined again.
+fn split_chain(file: &File, chain: Node<'_>, addition: &str, line_length: usize) -> Option<Vec<Edit>> {
+    let links = links(chain)?;
+    let first = links.iter().position(|(_, is_call)| *is_call)?;
+    let dots: Vec<u32> = links.get(first + 1..)?.iter().map(|(dot, _)| *dot).collect();
+    if dots.is_empty() || !fills_statement(chain) {
+        return None;
+    }
+    let indent = indentation(file, chain);
+    let newline = newline(file);
+    let inner = format!("{indent}{}", file.source.indent_unit());
+    let mut lines = Vec::new();
+    let mut start = chain.span().start;
+    for end in dots.into_iter().chain([chain.span().end]) {
+        lines.push(joined(chain, Span::new(start, end))?);
+        start = end;
+    }
+    lines.push(addition.to_owned());
+    if lines.iter().any(|line| inner.chars().count() + line.chars().count() > line_length) {
+        return None;
+    }
+    let mut text = String::from("(");
+    for line in lines {
+        text.push_str(newline);
+        text.push_str(&inner);
+        text.push_str(&line);
+    }
+    text.push_str(newline);
+    text.push_str(indent);
+    text.push(')');
+    Some(vec![Edit::replace(chain.with_parens().span(), text)])
+}
+
+/// A chain of one call that does not fit: its arguments on a line of their own, as black does.
+fn split_arguments(file: &File, chain: Node<'_>, addition: &str, line_length: usize) -> Option<Vec<Edit>> {
+    let Expr::Call { arguments, .. } = Expr::of(chain) else { return None };
+    if !fills_statement(chain) || chain.text().contains('\n') || arguments.kind() != Kind::Arguments {
+        return None;
+    }
+    let span = arguments.span();
+    let content = file.source.slice(Span::new(span.start + 1, span.end.checked_sub(1)?));
+    let indent = indentation(file, chain);
+    let newline = newline(file);
+    let inner = format!("{indent}{}", file.source.indent_unit());
+    if content.trim().is_empty() || inner.chars().count() + content.trim().chars().count() > line_length {
+        return None;
+    }
+    let text = format!("({newline}{inner}{}{newline}{indent}){addition}", content.trim());
+    Some(vec![Edit::replace(Span::new(span.start, chain.span().end), text)])
+}
+
+/// Whether `chain` is the last thing of a statement that black may put in parentheses: what is assigned, returned or
+/// iterated.
+fn fills_statement(chain: Node<'_>) -> bool {
+    let whole = chain.with_parens();
+    whole.parent().is_some_and(|p| {
+        matches!(p.kind(), Kind::Assign | Kind::Return | Kind::For | Kind::ExprStatement)
+            && whole.field() != Field::Left
+    })
+}
+
+/// The text of `span` inside `chain` on one line: line breaks inside brackets are taken out. `None` where a comment, a
+/// string of several lines or a trailing comma, which keeps black from joining, stands in the way.
+fn joined(chain: Node<'_>, span: Span) -> Option<String> {
+    let text = chain.file_text().get(span.range())?.trim();
+    if !text.contains('\n') {
+        return Some(text.to_owned());
+    }
+    let obstacle = chain
+        .descendants()
+        .filter(|n| span.contains(n.span()))
+        .any(|n| n.kind() == Kind::Comment || (n.kind() == Kind::Str && n.text().contains('\n')));
+    if obstacle {
+        return None;
+    }
+    let mut out = String::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with([')', ']', '}']) && out.ends_with(',') {
+            return None;
+        }
+        let glued =
+            out.is_empty() || out.ends_with(['(', '[', '{']) || line.starts_with([')', ']', '}', '.']);
+        if !glued {
+            out.push(' ');
+        }
+        out.push_str(line);
+    }
+    Some(out)
 }
 
 /// The dots of a chain, left to right, each with whether a call follows.
