@@ -42,11 +42,10 @@ fn key(cx: &Context<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
     // Rows with a key are written before those without one.
     let automatic = model.primary_key().is_some_and(|k| k.kind == FieldKind::Auto);
     for argument in args.iter().filter(|a| a.name.is_some_and(|n| is_key(model, n))) {
-        let known = match cx.type_of(argument.value) {
-            Type::Int | Type::Str | Type::Float | Type::Bool | Type::Instance(_) => true,
-            Type::Column(_) => true,
-            _ => false,
-        };
+        let known = matches!(
+            cx.type_of(argument.value),
+            Type::Int | Type::Str | Type::Float | Type::Bool | Type::Instance(_) | Type::Column(_)
+        );
         if automatic && !known {
             out.push(cx.hazard(HazardKind::ValueMayDiffer, one_line(argument.value.text()), argument.value));
         }

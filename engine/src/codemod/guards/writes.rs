@@ -45,7 +45,12 @@ pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut
     for signal in signals {
         for receiver in cx.project.receivers(model, *signal) {
             let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
-            if !out.contains(&hazard) {
+            let told = |h: &Hazard| {
+                h.kind == hazard.kind
+                    && h.subject == hazard.subject
+                    && h.site.map(|s| s.file) == Some(receiver.site.file)
+            };
+            if !out.iter().any(told) {
                 out.push(hazard);
             }
         }
