@@ -113,7 +113,7 @@ fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) 
         }
         return Some(asked(end, None));
     }
-    let (assignment, read) = bound_once(cx, inner)?;
+    let (assignment, read) = bound_once(inner)?;
     let end = climb(cx, read, given)?;
     if end.by_equality && owns_equality(cx, receiver) {
         return None;
@@ -327,7 +327,7 @@ fn is_test<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
 }
 
 /// `total = ...` and the only place that reads `total`.
-fn bound_once<'a>(cx: &Context<'a>, inner: Node<'a>) -> Option<(Node<'a>, Node<'a>)> {
+fn bound_once(inner: Node<'_>) -> Option<(Node<'_>, Node<'_>)> {
     let statement = inner.statement()?;
     let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
         return None;
@@ -343,7 +343,6 @@ fn bound_once<'a>(cx: &Context<'a>, inner: Node<'a>) -> Option<(Node<'a>, Node<'
     if others.next().is_some() || hands_out_names(scope) || read.enclosing_function() != Some(scope) {
         return None;
     }
-    let _ = cx;
     Some((statement, read))
 }
 

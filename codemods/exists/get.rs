@@ -2,12 +2,11 @@
 
 use crate::exists::find::{in_async_code, names, rows_of};
 use crate::exists::hazards::{instances, shape, standard};
-use crate::exists::rewrite::negation;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{Origin, QuerySet, Rows, Trait, Type};
-use ormend_engine::python::emit::{Precedence, indentation, reindent};
-use ormend_engine::python::{Argument, Def, Expr, Field, Handler, Kind, Node, Stmt, arguments};
+use ormend_engine::python::emit::{indentation, reindent};
+use ormend_engine::python::{Argument, Def, Expr, Handler, Kind, Node, Stmt, arguments};
 use ormend_engine::text::{Edit, Span};
 
 /// A `get()` that is tried.
@@ -191,7 +190,7 @@ fn same_lead(a: Node<'_>, b: Node<'_>) -> bool {
 /// What could make the lookup raise where the test does not, or the handler see what is no longer raised.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Tried<'a>, out: &mut Vec<Hazard>) {
     for node in found.handler.body.descendants() {
-        if asks_for_exception(cx, found, node) {
+        if asks_for_exception(found, node) {
             out.push(cx.hazard(HazardKind::HandlerAround, "", node));
         }
     }
@@ -214,7 +213,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Tried<'a>, out: &mut Vec<Hazard>) {
     }
 }
 
-fn asks_for_exception<'a>(cx: &Context<'a>, found: &Tried<'a>, node: Node<'a>) -> bool {
+fn asks_for_exception<'a>(found: &Tried<'a>, node: Node<'a>) -> bool {
     match node.kind() {
         Kind::Raise => node.children().next().is_none(),
         Kind::Call => {
@@ -241,10 +240,7 @@ fn asks_for_exception<'a>(cx: &Context<'a>, found: &Tried<'a>, node: Node<'a>) -
                 _ => false,
             }
         }
-        _ => {
-            let _ = cx;
-            false
-        }
+        _ => false,
     }
 }
 
@@ -390,8 +386,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Tried<'a>) -> Result<Fix, Hazard> {
     let (end, text) = match found.form {
         Form::Answer { lead, value, if_found, last } => {
             let end = last.span().end;
-            let (not, of) = negation(value, !if_found, Precedence::Atom);
-            let _ = of;
+            let not = if if_found { "" } else { "not " };
             let prefix = slice(lead.span().start, value.span().start);
             (end, format!("{prefix}{not}{test}"))
         }
@@ -407,7 +402,6 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Tried<'a>) -> Result<Fix, Hazard> {
         }
     };
     lose(start, end)?;
-    let _ = Field::None;
     Ok(cx.fix(vec![Edit::replace(Span::new(start, end), text)]))
 }
 

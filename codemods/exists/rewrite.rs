@@ -36,7 +36,7 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>) -> Result<Fix, Hazard> {
             // `(a | b).exists()`
             let paren = inner.parent().filter(|p| p.kind() == Kind::Paren && found.whole.contains(p.id()));
             match paren.or_else(|| inner.parent().filter(|p| p.kind() == Kind::Paren)) {
-                Some(paren) if found.whole == inner || paren != inner => {
+                Some(paren) => {
                     edits.push(Edit::insert(paren.span().end, ".exists()"));
                     if found.whole == inner {
                         return Ok(cx.fix(negate(found, paren, edits)));
@@ -55,7 +55,7 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>) -> Result<Fix, Hazard> {
             }
         }
         None => {
-            let removed = found.whole.span().len().saturating_sub(inner.span().len()) as usize;
+            let removed = found.whole.span().len().saturating_sub(inner.span().len());
             let file = cx.project.program().file(cx.file);
             edits.extend(append_call(file, inner, "exists", &[], cx.options.line_length + removed));
         }
@@ -70,11 +70,6 @@ fn negate(found: &Asked<'_>, at: Node<'_>, mut edits: Vec<Edit>) -> Vec<Edit> {
         edits.insert(0, Edit::insert(at.span().start, "not "));
     }
     edits
-}
-
-/// `not `, where the answer is turned around, and how strongly the result binds.
-pub fn negation(_place: Node<'_>, negated: bool, of: Precedence) -> (&'static str, Precedence) {
-    if negated { ("not ", Precedence::Not) } else { ("", of) }
 }
 
 /// What stands in `whole` around `inner` goes, and `not` comes where it must.
