@@ -201,6 +201,14 @@ impl<'a> Frame<'a, '_> {
                     self.call_value(&callee, args, node, func)
                 }
             },
+            // A task of the program is handed to a queue: it runs somewhere else.
+            Type::Def(Def::Function(_))
+                if matches!(name, "delay" | "apply_async" | "delay_on_commit" | "send" | "enqueue") =>
+            {
+                self.escape_all(args, node, Escape::External);
+                self.event(node, EventKind::Outside { name: Name::from(format!("task.{name}")) });
+                Type::Unknown
+            }
             Type::Def(_) | Type::Local(_) => {
                 let callee = self.attribute(owner, name, func);
                 self.call_value(&callee, args, node, func)
