@@ -1,8 +1,9 @@
 //! Which of the three forms a change takes.
 
 use super::find::Unit;
-use super::hazards::{Judged, loads_whole_rows};
+use super::hazards::Judged;
 use super::origin::Load;
+use super::row::loads_whole_rows;
 use ormend_engine::codemod::Context;
 use ormend_engine::django::{FieldKind, ModelId, Signal};
 use ormend_engine::infer::{Trait, Type};
@@ -38,7 +39,7 @@ pub fn choose<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Opt
     if let Some(update) = update(cx, unit, judged) {
         return Some(Form::Update(update));
     }
-    let update_fields = if narrows(unit, judged) && loads_whole_rows(cx, judged) {
+    let update_fields = if narrows(unit, judged) && loads_whole_rows(cx, unit, judged) {
         let mut names: Vec<String> = unit.columns().iter().map(|c| (*c).to_owned()).collect();
         names.extend(auto_now(cx, unit.model));
         Some(names)
@@ -62,7 +63,8 @@ fn auto_now(cx: &Context<'_>, model: ModelId) -> Vec<String> {
 /// Whether rows of this model may be written without any instance of it, and nobody notices.
 fn is_plain_model(cx: &Context<'_>, model: ModelId) -> bool {
     let info = cx.model(model);
-    let methods = ["save", "save_base", "_do_update", "_save_table", "__init__", "from_db", "__bool__", "__len__"];
+    let methods =
+        ["save", "save_base", "_do_update", "_save_table", "__init__", "from_db", "__bool__", "__len__"];
     methods.iter().all(|name| cx.project.override_of(model, name).is_none())
         && (cx.assumes_no_signals(model)
             || [Signal::PreInit, Signal::PostInit, Signal::PreSave, Signal::PostSave]
@@ -89,7 +91,7 @@ fn is_one_database(cx: &Context<'_>) -> bool {
 fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Update<'a>> {
     let subject = unit.subject.as_ref().filter(|s| s.path.is_empty())?;
     let [load] = judged.loads.as_slice() else { return None };
-    if load.method != "first" || unit.save.is_async || !is_plain_model(cx, unit.model) {
+    if load.method != "first" || load.is_followed || unit.save.is_async || !is_plain_model(cx, unit.model) {
         return None;
     }
     // Several rows may match, of which first() takes one.
@@ -101,9 +103,7 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if args.iter().any(|a| a.stars > 0 || a.name.is_none_or(|n| n.contains("__"))) {
         return None;
     }
-    let is_key = |name: &str| {
-        name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique)
-    };
+    let is_key = |name: &str| name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique);
     if !args.iter().any(|a| a.name.is_some_and(is_key)) {
         return None;
     }
@@ -133,8 +133,10 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     }
     let is_simple = |operand: &Node<'a>| {
         operand.descendants().all(|n| {
-            !matches!(n.kind(), Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod)
-                && !(n.kind() == Kind::Name && n.text() == subject.name)
+            !matches!(
+                n.kind(),
+                Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod
+            ) && !(n.kind() == Kind::Name && n.text() == subject.name)
         })
     };
     if !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
@@ -160,9 +162,6 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if unit.scope.descendants().any(comment) {
         return None;
     }
-    let text = cx.source().text();
-    let line_end = text.get(end as usize..).and_then(|rest| rest.lines().next()).unwrap_or("");
-    let _ = line_end;
     let mut columns = Vec::new();
     if unit.save.update_fields.is_none() {
         for field in info.fields.iter().filter(|f| f.auto_now) {
@@ -171,7 +170,8 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
             }
             columns.push(field.name.clone());
         }
-    } else if unit.save.update_fields.as_ref().is_some_and(|f| f.iter().any(|n| !names.contains(&n.as_str()))) {
+    } else if unit.save.update_fields.as_ref().is_some_and(|f| f.iter().any(|n| !names.contains(&n.as_str())))
+    {
         return None;
     }
     Some(Update { first: load.statement, last: next, queryset: load.source, auto_now: columns })
@@ -181,51 +181,46 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
 fn plain_manager<'a>(cx: &Context<'a>, node: Node<'a>, model: ModelId) -> Option<&'a str> {
     let Type::Manager(manager) = cx.type_of(node) else { return None };
     let name = manager.name.as_deref()?;
-    (manager.model == model && manager.related.is_none() && cx.project.is_plain_manager(model, name)).then_some(name)
+    (manager.model == model && manager.related.is_none() && cx.project.is_plain_manager(model, name))
+        .then_some(name)
 }
 
 /// The manager through which the row is written beside the instance.
 fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<String> {
-    let subject = unit.subject.as_ref().filter(|s| s.path.is_empty())?;
+    unit.subject.as_ref().filter(|s| s.path.is_empty())?;
     let [load] = judged.loads.as_slice() else { return None };
     let names = unit.columns();
     let exact = match &unit.save.update_fields {
         Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
         None => {
-            narrows(unit, judged) && loads_whole_rows(cx, judged) && auto_now(cx, unit.model).is_empty()
+            narrows(unit, judged) && loads_whole_rows(cx, unit, judged) && auto_now(cx, unit.model).is_empty()
         }
     };
     if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
         return None;
     }
-    if unit.save.is_async || is_async(unit.scope) {
+    if unit.save.is_async || unit.scope.is_async() || load.is_followed {
         return None;
     }
     // Changes and save follow one another directly, and what is written twice has the same value twice.
     let block = unit.save.statement.parent()?;
     let from = unit.changes.first()?.statement;
-    let run: Vec<Node<'a>> = block
-        .children()
-        .filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id())
-        .collect();
+    let run: Vec<Node<'a>> =
+        block.children().filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id()).collect();
     let expected: Vec<Node<'a>> =
         unit.changes.iter().map(|c| c.statement).chain([unit.save.statement]).collect();
     let is_simple = |operand: &Node<'a>| matches!(Expr::of(*operand), Expr::Int(_) | Expr::Name(_));
     if run != expected || !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
         return None;
     }
-    if saved_again(cx, unit, subject.name) {
+    if saved_again(cx, unit) {
         return None;
     }
     manager_of(cx, unit, load)
 }
 
-fn is_async(scope: Node<'_>) -> bool {
-    scope.is_async()
-}
-
 /// Whether the instance may be saved once more by this function.
-fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>, name: &str) -> bool {
+fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
     use ormend_engine::codemod::guards::{flow, instance::MentionKind};
     let Some(subject) = &unit.subject else { return true };
     let columns = unit.columns();
@@ -235,9 +230,7 @@ fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>, name: &str) -> bool {
             && after.iter().any(|n| n.contains(m.node.id()))
     });
     // A change that runs again in a loop counts from the number in memory.
-    let _ = name;
-    again
-        || unit.changes.iter().any(|c| after.iter().any(|n| n.contains(c.statement.id())))
+    again || unit.changes.iter().any(|c| after.iter().any(|n| n.contains(c.statement.id())))
 }
 
 /// The manager that loaded the row, as it is written.
