@@ -13,6 +13,14 @@ use ormend_engine::python::{Expr, FunctionId, Kind, Member, Node, NodeId, Stmt, 
 pub fn instances<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
     writes::unknown_bases(cx, unit.model, out);
     let program = cx.project.program();
+    // A package that was not found may do anything.
+    let known = ["django.", "builtins.", "abc.", "typing."];
+    for base in &program.class(cx.model(unit.model).class).external_bases {
+        if !known.iter().any(|k| base.starts_with(k)) {
+            let name = base.rsplit('.').next().unwrap_or(base);
+            out.push(Hazard::at(HazardKind::UnknownType, name, cx.model(unit.model).site));
+        }
+    }
     let class = cx.model(unit.model).class;
     let columns = unit.columns();
     for name in ["__init__", "from_db", "__setattr__", "__getattribute__", "__getattr__"] {
