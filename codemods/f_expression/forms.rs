@@ -133,10 +133,12 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     }
     let is_simple = |operand: &Node<'a>| {
         operand.descendants().all(|n| {
-            !matches!(
+            let may_fail = matches!(
                 n.kind(),
                 Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod
-            ) && !(n.kind() == Kind::Name && n.text() == subject.name)
+            );
+            let names_it = n.kind() == Kind::Name && n.text() == subject.name;
+            !may_fail && !names_it
         })
     };
     if !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {

@@ -74,7 +74,8 @@ fn leaves_columns(function: Node<'_>, columns: &[&str]) -> bool {
                 Kind::Attribute => {
                     let call = parent.parent().is_some_and(|p| p.kind() == Kind::Call);
                     let attribute = parent.text().rsplit('.').next().unwrap_or("");
-                    !call && !(is_left(parent) && columns.contains(&attribute))
+                    let assigns = is_left(parent) && columns.contains(&attribute);
+                    !call && !assigns
                 }
                 Kind::Parameters | Kind::TypedParameter | Kind::Return => true,
                 Kind::Assign => is_left(node),
