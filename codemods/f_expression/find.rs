@@ -131,7 +131,7 @@ pub fn change<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Change<'a>> {
     let Expr::Attribute { value: owner, attr: column, .. } = Expr::of(target) else { return None };
     let instance = cx.type_of(owner).instance()?;
     // `for book in books: book.n += 1`: one statement for all rows is the better form.
-    if matches!(instance.root, Root::Row(_)) {
+    if matches!(instance.root, Root::Row(_)) && instance.path.is_empty() {
         return None;
     }
     let field = cx.model(instance.model).field(column)?;

@@ -1,8 +1,9 @@
 //! Which of the three forms a change takes.
 
 use super::find::Unit;
-use super::hazards::{Judged, loads_whole_rows};
+use super::hazards::Judged;
 use super::origin::Load;
+use super::row::loads_whole_rows;
 use ormend_engine::codemod::Context;
 use ormend_engine::django::{FieldKind, ModelId, Signal};
 use ormend_engine::infer::{Trait, Type};
@@ -38,7 +39,7 @@ pub fn choose<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Opt
     if let Some(update) = update(cx, unit, judged) {
         return Some(Form::Update(update));
     }
-    let update_fields = if narrows(unit, judged) && loads_whole_rows(cx, judged) {
+    let update_fields = if narrows(unit, judged) && loads_whole_rows(cx, unit, judged) {
         let mut names: Vec<String> = unit.columns().iter().map(|c| (*c).to_owned()).collect();
         names.extend(auto_now(cx, unit.model));
         Some(names)
@@ -90,7 +91,7 @@ fn is_one_database(cx: &Context<'_>) -> bool {
 fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Update<'a>> {
     let subject = unit.subject.as_ref().filter(|s| s.path.is_empty())?;
     let [load] = judged.loads.as_slice() else { return None };
-    if load.method != "first" || unit.save.is_async || !is_plain_model(cx, unit.model) {
+    if load.method != "first" || load.is_followed || unit.save.is_async || !is_plain_model(cx, unit.model) {
         return None;
     }
     // Several rows may match, of which first() takes one.
@@ -132,10 +133,12 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     }
     let is_simple = |operand: &Node<'a>| {
         operand.descendants().all(|n| {
-            !matches!(
+            let may_fail = matches!(
                 n.kind(),
                 Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod
-            ) && !(n.kind() == Kind::Name && n.text() == subject.name)
+            );
+            let names_it = n.kind() == Kind::Name && n.text() == subject.name;
+            !may_fail && !names_it
         })
     };
     if !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
@@ -161,9 +164,6 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if unit.scope.descendants().any(comment) {
         return None;
     }
-    let text = cx.source().text();
-    let line_end = text.get(end as usize..).and_then(|rest| rest.lines().next()).unwrap_or("");
-    let _ = line_end;
     let mut columns = Vec::new();
     if unit.save.update_fields.is_none() {
         for field in info.fields.iter().filter(|f| f.auto_now) {
@@ -189,17 +189,19 @@ fn plain_manager<'a>(cx: &Context<'a>, node: Node<'a>, model: ModelId) -> Option
 
 /// The manager through which the row is written beside the instance.
 fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<String> {
-    let subject = unit.subject.as_ref().filter(|s| s.path.is_empty())?;
+    unit.subject.as_ref().filter(|s| s.path.is_empty())?;
     let [load] = judged.loads.as_slice() else { return None };
     let names = unit.columns();
     let exact = match &unit.save.update_fields {
         Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
-        None => narrows(unit, judged) && loads_whole_rows(cx, judged) && auto_now(cx, unit.model).is_empty(),
+        None => {
+            narrows(unit, judged) && loads_whole_rows(cx, unit, judged) && auto_now(cx, unit.model).is_empty()
+        }
     };
     if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
         return None;
     }
-    if unit.save.is_async || is_async(unit.scope) {
+    if unit.save.is_async || unit.scope.is_async() || load.is_followed {
         return None;
     }
     // Changes and save follow one another directly, and what is written twice has the same value twice.
@@ -213,18 +215,14 @@ fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if run != expected || !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
         return None;
     }
-    if saved_again(cx, unit, subject.name) {
+    if saved_again(cx, unit) {
         return None;
     }
     manager_of(cx, unit, load)
 }
 
-fn is_async(scope: Node<'_>) -> bool {
-    scope.is_async()
-}
-
 /// Whether the instance may be saved once more by this function.
-fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>, name: &str) -> bool {
+fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
     use ormend_engine::codemod::guards::{flow, instance::MentionKind};
     let Some(subject) = &unit.subject else { return true };
     let columns = unit.columns();
@@ -234,7 +232,6 @@ fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>, name: &str) -> bool {
             && after.iter().any(|n| n.contains(m.node.id()))
     });
     // A change that runs again in a loop counts from the number in memory.
-    let _ = name;
     again || unit.changes.iter().any(|c| after.iter().any(|n| n.contains(c.statement.id())))
 }
 

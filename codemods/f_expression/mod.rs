@@ -3,8 +3,11 @@
 mod find;
 mod forms;
 mod hazards;
+mod life;
+mod model;
 mod origin;
 mod rewrite;
+mod row;
 
 use find::Unit;
 use forms::Form;
@@ -52,6 +55,7 @@ impl Codemod for FExpression {
                 HazardKind::SameRow,
                 HazardKind::CustomInstance,
                 HazardKind::ImportShadowed,
+                HazardKind::UnknownType,
             ],
         }
     }
@@ -72,7 +76,7 @@ impl Codemod for FExpression {
             for other in 0..units.len() {
                 if !group.contains(&other)
                     && let (Some(a), Some(b)) = (units.get(index), units.get(other))
-                    && hazards::crosses(cx, a, b)
+                    && row::crosses(cx, a, b)
                 {
                     group.push(other);
                 }
@@ -110,8 +114,8 @@ impl Codemod for FExpression {
         }
         for (i, a) in found.parts.iter().enumerate() {
             for b in found.parts.iter().skip(i + 1) {
-                if hazards::crosses(cx, &a.unit, &b.unit) {
-                    all.extend(hazards::pair(cx, (&a.unit, &a.judged), (&b.unit, &b.judged)));
+                if row::crosses(cx, &a.unit, &b.unit) {
+                    all.extend(row::pair(cx, (&a.unit, &a.judged), (&b.unit, &b.judged)));
                 }
             }
         }

@@ -3,9 +3,10 @@
 use super::find::Unit;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::flow;
-use ormend_engine::codemod::guards::instance::is_binding;
+use ormend_engine::codemod::guards::instance::{MentionKind, Subject, is_binding};
 use ormend_engine::infer::{
-    Made, Manager, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
+    Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
+    ValueId,
 };
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Load<'a> {
     pub queryset: Option<&'a Arc<QuerySet>>,
     /// It is this manager.
     pub manager: Option<&'a Arc<Manager>>,
+    /// The load is of a row that a relation is followed from.
+    pub is_followed: bool,
 }
 
 const LOADS: &[&str] =
@@ -59,20 +62,40 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
         });
         return Some(vec![Origin::Held(kept.unwrap_or(first))]);
     };
-    let bindings: Vec<Node<'a>> = unit
-        .scope
+    let uses: Vec<Node<'a>> = unit.changes.iter().map(|c| c.statement).collect();
+    let mut out = of_name(cx, unit.scope, subject.name, &uses, &unit.columns())?;
+    if !subject.path.is_empty() {
+        for origin in &mut out {
+            if let Origin::Loaded(load) = origin {
+                load.is_followed = true;
+            }
+        }
+    }
+    Some(out)
+}
+
+/// Where the variable `name` comes from, on every path that leads to one of `uses`.
+fn of_name<'a>(
+    cx: &Context<'a>,
+    scope: Node<'a>,
+    name: &'a str,
+    uses: &[Node<'a>],
+    columns: &[&str],
+) -> Option<Vec<Origin<'a>>> {
+    let first = *uses.first()?;
+    let bindings: Vec<Node<'a>> = scope
         .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == subject.name && is_binding(*n))
-        .filter(|n| n.enclosing_scope() == Some(unit.scope))
+        .filter(|n| n.kind() == Kind::Name && n.text() == name && is_binding(*n))
+        .filter(|n| n.enclosing_scope() == Some(scope))
         .collect();
     let shared = |n: Node<'a>| {
-        matches!(n.kind(), Kind::Global | Kind::Nonlocal) && n.children().any(|c| c.text() == subject.name)
+        matches!(n.kind(), Kind::Global | Kind::Nonlocal) && n.children().any(|c| c.text() == name)
     };
     // A closure's or a global variable.
-    if bindings.is_empty() || unit.scope.descendants().any(shared) {
+    if bindings.is_empty() || scope.descendants().any(shared) {
         return None;
     }
-    let is_parameter = |n: Node<'a>| n.statement().is_none_or(|s| s.contains(unit.scope.id()));
+    let is_parameter = |n: Node<'a>| n.statement().is_none_or(|s| s.contains(scope.id()));
     let last = bindings
         .iter()
         .copied()
@@ -85,7 +108,7 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
         let statement = if is_parameter(binding) { None } else { binding.statement() };
         let Some(statement) = statement else {
             if last.is_none() {
-                out.push(Origin::Held(unit.scope));
+                out.push(Origin::Held(scope));
             }
             continue;
         };
@@ -93,8 +116,8 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
             continue;
         }
         let reaches = Some(statement) == last
-            || unit.changes.iter().any(|c| {
-                flow::may_follow(statement, c.statement, |s| {
+            || uses.iter().any(|used| {
+                flow::may_follow(statement, *used, |s| {
                     last.is_some_and(|last| s.contains(last.id()) && flow::dominates(last, first))
                         && !s.contains(first.id())
                 })
@@ -102,13 +125,19 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
         if !reaches {
             continue;
         }
-        out.extend(origin(cx, binding, statement)?);
+        out.extend(origin(cx, scope, binding, statement, columns)?);
     }
     if out.is_empty() { None } else { Some(out) }
 }
 
 /// Where one assignment has it from; `Some(None)` where it is None, on which the change fails either way.
-fn origin<'a>(cx: &Context<'a>, binding: Node<'a>, statement: Node<'a>) -> Option<Option<Origin<'a>>> {
+fn origin<'a>(
+    cx: &Context<'a>,
+    scope: Node<'a>,
+    binding: Node<'a>,
+    statement: Node<'a>,
+    columns: &[&str],
+) -> Option<Option<Origin<'a>>> {
     let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };
     let value = match Expr::of(value) {
         Expr::Await(inner) => inner.peel(),
@@ -137,8 +166,10 @@ fn origin<'a>(cx: &Context<'a>, binding: Node<'a>, statement: Node<'a>) -> Optio
     if in_tuple {
         return None;
     }
-    let ty = cx.type_of(value);
-    let instance = ty.instance()?;
+    let instance = cx.type_of(value).instance()?;
+    if let Some(origins) = followed(cx, scope, value, statement, columns) {
+        return Some(Some(origins));
+    }
     match instance.root {
         Root::Row(_) => None,
         Root::Value(id) if instance.path.is_empty() => {
@@ -157,6 +188,85 @@ fn origin<'a>(cx: &Context<'a>, binding: Node<'a>, statement: Node<'a>) -> Optio
         }
         _ => Some(Some(Origin::Held(statement))),
     }
+}
+
+/// `author = book.author`: as good as loaded here, where `book` is, and where nothing else is done with either.
+fn followed<'a>(
+    cx: &Context<'a>,
+    scope: Node<'a>,
+    value: Node<'a>,
+    statement: Node<'a>,
+    columns: &[&str],
+) -> Option<Origin<'a>> {
+    let Expr::Attribute { value: holder, .. } = Expr::of(value) else { return None };
+    let Expr::Name(name) = Expr::of(holder) else { return None };
+    let subject = Subject::of(cx, scope, value)?;
+    let quiet = subject.mentions(cx, columns).into_iter().all(|m| {
+        m.node == value
+            || matches!(m.kind, MentionKind::Rebinds | MentionKind::Harmless | MentionKind::Calls)
+            || matches!(m.kind, MentionKind::Writes(_)) && !m.node.text().starts_with(value.text())
+    });
+    let names_it =
+        scope.descendants().filter(|n| n.kind() == Kind::Attribute && n.text() == value.text()).count();
+    if !quiet || names_it > 1 {
+        return None;
+    }
+    if let Root::Row(row) = subject.instance.root {
+        return row_of_loop(cx, scope, &subject, row, statement);
+    }
+    // A row that is itself followed from another one is not.
+    let origins = of_name(cx, scope, name, &[statement], columns)?;
+    let [Origin::Loaded(load)] = <[Origin<'a>; 1]>::try_from(origins).ok()? else { return None };
+    if load.is_followed {
+        return None;
+    }
+    Some(Origin::Loaded(Load { is_followed: true, ..load }))
+}
+
+/// A relation of a row that a loop goes through: loaded in this round, unless the rows came with it.
+fn row_of_loop<'a>(
+    cx: &Context<'a>,
+    scope: Node<'a>,
+    subject: &Subject<'a>,
+    row: ValueId,
+    statement: Node<'a>,
+) -> Option<Origin<'a>> {
+    let [relation] = subject.path.as_slice() else { return None };
+    let mut bindings =
+        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == subject.name && is_binding(*n));
+    let binding = bindings.next()?;
+    let looped = binding.parent().filter(|p| p.kind() == Kind::For && p.contains(statement.id()))?;
+    let Stmt::For { iter, .. } = Stmt::of(looped) else { return None };
+    let value = cx.value(row)?;
+    let ValueOrigin::Expr(made) = value.origin else { return None };
+    let queryset = cx.type_of(iter).queryset()?;
+    // Rows of a variable may be gone through again.
+    if bindings.next().is_some() || iter.peel().id() != made || iter.peel().kind() != Kind::Call {
+        return None;
+    }
+    let comes_with = |names: &std::collections::BTreeSet<Name>| {
+        names.iter().any(|n| n.split("__").next() == Some(*relation))
+    };
+    let shared = comes_with(&queryset.selected)
+        || comes_with(&queryset.prefetched)
+        || comes_with(&queryset.known)
+        || [Trait::BareSelectRelated, Trait::OpaquePrefetch, Trait::Mysterious, Trait::Locked]
+            .iter()
+            .any(|t| queryset.is(*t))
+        || queryset.class != QuerySetClass::Plain
+        || queryset.related.as_ref().is_some_and(|r| !is_loaded_here(cx, r.owner.root));
+    if shared {
+        return None;
+    }
+    Some(Origin::Loaded(Load {
+        statement,
+        call: iter.peel(),
+        method: "all",
+        source: iter.peel(),
+        queryset: Some(queryset),
+        manager: None,
+        is_followed: true,
+    }))
 }
 
 enum Loading<'a> {
@@ -189,6 +299,7 @@ fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: boo
                 source: source.peel(),
                 queryset: cx.type_of(source).queryset(),
                 manager: manager_of(cx.type_of(source)),
+                is_followed: false,
             },
         );
     }
@@ -205,6 +316,7 @@ fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: boo
         source: source.peel(),
         queryset: ty.queryset(),
         manager: manager_of(ty),
+        is_followed: false,
     };
     if load.queryset.is_none() && load.manager.is_none() {
         return Loading::No;
