@@ -23,33 +23,52 @@ pub fn target(name: &str) -> PathBuf {
 
 /// The Python of an environment with this version of Django, made on first use.
 pub fn django(version: &str) -> PathBuf {
+    // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
+    let wanted = format!("django~={version}.0");
+    environment(version, "", "Django", &["--ignore-requires-python", &wanted])
+}
+
+/// The Python of an environment that holds exactly what a file of requirements names, made on first use and whenever
+/// the file has changed.
+pub fn packages(name: &str, requirements: &Path) -> PathBuf {
+    let wanted = fs::read_to_string(requirements).unwrap();
+    let file = requirements.to_str().unwrap();
+    environment(
+        name,
+        &wanted,
+        name,
+        &["--no-compile", "--no-deps", "--only-binary=:all:", "--requirement", file],
+    )
+}
+
+/// Where the packages of an environment are.
+pub fn site_packages(python: &Path) -> PathBuf {
+    let script = "import sysconfig; print(sysconfig.get_path('purelib'), end='')";
+    let output = must(Command::new(python).args(["-c", script]), "asking for the packages' place");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap())
+}
+
+/// The Python of the environment `name`, into which pip installs `what` unless it is `ready` in this state.
+fn environment(name: &str, state: &str, what: &str, arguments: &[&str]) -> PathBuf {
     let home = target("ormend-venvs");
-    let folder = home.join(version);
+    let folder = home.join(name);
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     // Tests run in parallel, in one process and in several; the lock is released when `lock` is dropped.
-    let lock = File::create(home.join(format!("{version}.lock"))).unwrap();
+    let lock = File::create(home.join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();
     let ready = folder.join("ready");
-    if ready.is_file() {
+    if fs::read_to_string(&ready).is_ok_and(|found| found == state) {
         return python;
     }
     let _ = fs::remove_dir_all(&folder);
     must(Command::new(system()).args(["-m", "venv"]).arg(&folder), "python3 -m venv");
-    // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
     must(
         Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--ignore-requires-python",
-            ])
-            .arg(format!("django~={version}.0")),
-        "installing Django (is the package registry within reach?)",
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(arguments),
+        &format!("installing {what} (is the package registry within reach?)"),
     );
-    fs::write(ready, "").unwrap();
+    fs::write(ready, state).unwrap();
     python
 }
 

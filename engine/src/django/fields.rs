@@ -48,6 +48,9 @@ const KNOWN: &[(&str, FieldKind, bool)] = &[
     ("VersatileImageField", FieldKind::File, true),
 ];
 
+/// The class of taggit's that a field of tags descends from; its own base is internal to Django.
+const TAGS: &str = "taggit.managers.TaggableManager";
+
 /// A field class as a model's body names it.
 #[derive(Clone, Debug)]
 pub(super) struct FieldClass {
@@ -163,9 +166,9 @@ pub(super) fn field_class(program: &Program, def: &Def) -> Option<FieldClass> {
             let class = program.class(*id);
             let mut found = None;
             for ancestor in &class.mro {
-                if let Some(kind) =
-                    external(&program.class_path(*ancestor)).filter(|f| django_kind(&f.path).is_some())
-                {
+                let path = program.class_path(*ancestor);
+                let path = if path == TAGS { "django.db.models.ManyToManyField" } else { &path };
+                if let Some(kind) = external(path).filter(|f| django_kind(&f.path).is_some()) {
                     found = Some(kind);
                     break;
                 }

@@ -250,3 +250,25 @@ fn packages_watch_models() {
     assert_eq!(names("shop.B", Signal::PostSave), ["auditlog"]);
     assert_eq!(names("shop.B", Signal::PreInit), Vec::<String>::new());
 }
+
+#[test]
+fn bases_may_be_chosen_when_loaded() {
+    let p = project(&[
+        ("shop/__init__.py", ""),
+        (
+            "shop/base.py",
+            "from django.db import models\nclass A(models.Model):\n    a = models.IntegerField()\n    class Meta:\n        abstract = True\nclass B(models.Model):\n    class Meta:\n        abstract = True\nif database():\n    Chosen = A\nelse:\n    Chosen = B\ndef choose():\n    if special():\n        return B\n    return A\n",
+        ),
+        (
+            "shop/models.py",
+            "from django.apps import apps\nfrom django.conf import settings\nfrom shop.base import Chosen, choose\napp, name = settings.AUTH_USER_MODEL.rsplit('.', 1)\nUser = None\ntry:\n    User = apps.get_registered_model(app, name)\nexcept KeyError:\n    pass\nclass Member(User):\n    pass\nclass One(Chosen):\n    pass\nTwo = choose()\nclass Three(Two):\n    pass\n",
+        ),
+    ]);
+    assert_eq!(model(&p, "shop.Member").bases.first(), p.model_by_label("auth.User").as_ref());
+    assert!(!model(&p, "shop.Member").has_unknown_base);
+    for label in ["shop.One", "shop.Three"] {
+        assert_eq!(fields(model(&p, label)), ["id", "a"]);
+        // It may be the other one.
+        assert!(model(&p, label).has_unknown_base);
+    }
+}

@@ -18,6 +18,7 @@ pub use ast::{Ast, Node, NodeId};
 pub use emit::insert_imports;
 pub use kind::{Field, Kind};
 pub use known::{canonical, is_models_export};
+pub use link::Rebase;
 pub use modules::KNOWN_ROOT;
 pub use parse::parse;
 pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
