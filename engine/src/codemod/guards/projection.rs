@@ -36,6 +36,7 @@ pub fn rows_elsewhere<'a>(
     out: &mut Vec<Hazard>,
 ) {
     let subject = first_line(iter.text());
+    let iter = iter.with_parens();
     let mut values: Vec<ValueId> = queryset.values.to_vec();
     for id in queryset.values.iter() {
         values.extend(cx.value(*id).into_iter().flat_map(|v| v.alternatives.iter().copied()));
@@ -53,9 +54,9 @@ pub fn rows_elsewhere<'a>(
             prefetched(cx, &related.owner, &related.accessor, subject, &mut loaded);
         }
         if let Origin::Expr(origin) = value.origin
-            && repeats(cx.node(origin), at)
+            && let Some(around) = repeats(cx.node(origin), at)
         {
-            loaded.push(cx.hazard(HazardKind::ResultCacheUsed, "", iter));
+            loaded.push(cx.hazard(HazardKind::ResultCacheUsed, "", around));
         }
     }
     if loaded.is_empty() {
@@ -181,9 +182,8 @@ fn leaves(node: Node<'_>, below: Node<'_>) -> bool {
     false
 }
 
-/// Whether `at` may run several times for one run of `origin`.
-fn repeats(origin: Node<'_>, at: Node<'_>) -> bool {
-    let mut below = at;
+/// The loop or function by which `at` may run several times for one run of `origin`.
+fn repeats<'a>(origin: Node<'a>, at: Node<'a>) -> Option<Node<'a>> {
     for around in at.ancestors() {
         let has_origin = around.contains(origin.id());
         let once = match around.kind() {
@@ -196,20 +196,19 @@ fn repeats(origin: Node<'_>, at: Node<'_>) -> bool {
             Kind::FunctionDef | Kind::Lambda => has_origin,
             kind if kind.is_comprehension() => {
                 let first = generators(around).first().map(|g| g.iter);
-                first.is_some_and(|f| f.contains(below.id()))
+                first.is_some_and(|f| f.contains(at.id()))
                     || (has_origin && first.is_none_or(|f| !f.contains(origin.id())))
             }
             _ => true,
         };
         if !once {
-            return true;
+            return Some(around);
         }
         if has_origin {
-            return false;
+            return None;
         }
-        below = around;
     }
-    false
+    None
 }
 
 /// Whether the relation `accessor` of `owner` may have been prefetched.

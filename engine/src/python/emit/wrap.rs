@@ -557,9 +557,6 @@ impl Wrapper {
                 })
         })?;
         let open = pairs.get(close).copied().flatten()?;
-        if open == 0 {
-            return None;
-        }
         let part = |range: &[Token], depth: usize, inside: bool| {
             let mut tokens = range.to_vec();
             if let Some(first) = tokens.first_mut() {
