@@ -241,6 +241,12 @@ pub fn source<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<Source<'a>> {
     if queryset.is(Trait::Locked) && joins {
         return None;
     }
+    // dict() takes what has keys() for a mapping.
+    if let QuerySetClass::Custom(class) = queryset.class
+        && cx.project.program().member(class, "keys").is_some()
+    {
+        return None;
+    }
     if cx.model(queryset.model).has_unknown_base || is_translated(cx) {
         return None;
     }

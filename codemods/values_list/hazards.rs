@@ -2,11 +2,12 @@
 
 use super::find::{Collects, Match, Rowwise};
 use super::rewrite::needed_builtin;
+use ormend_engine::codemod::guards::making::is_plain;
 use ormend_engine::codemod::guards::projection::{dropping_joins, row_changes, rows_elsewhere};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{FieldKind, Signal};
+use ormend_engine::django::{FieldKind, ModelId, Signal};
 use ormend_engine::infer::{Origin, Trait, Type, ValueId};
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, parameters};
+use ormend_engine::python::{Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters};
 
 /// Every hazard of a match.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
@@ -41,6 +42,9 @@ fn instances(cx: &Context<'_>, found: &Match<'_>, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     for method in ["from_db", "__init__", "__new__", "__setattr__"] {
         if let Some(site) = cx.project.override_of(model.id, method) {
+            if matches!(method, "from_db" | "__init__") && leaves_columns(cx, model.id, method) {
+                continue;
+            }
             let owner = program.member(model.class, method).map_or(model.class, |(owner, _)| owner);
             let subject = format!("{}.{method}", program.class(owner).name);
             out.push(Hazard::at(HazardKind::CustomInstance, subject, site));
@@ -59,6 +63,13 @@ fn instances(cx: &Context<'_>, found: &Match<'_>, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::CustomInstance, receiver.name.clone(), site));
         }
     }
+    // A column that was left out is loaded by this method.
+    if found.source.queryset.is(Trait::Deferred)
+        && let Some(site) = cx.project.override_of(model.id, "refresh_from_db")
+    {
+        let subject = format!("{}.refresh_from_db", model.name);
+        out.push(Hazard::at(HazardKind::CustomInstance, subject, site));
+    }
     // An image field fills in its width and height when an instance is made.
     for field in model.fields.iter().filter(|f| f.kind == FieldKind::File) {
         let text = program.file(field.site.file).source.slice(field.site.span);
@@ -67,6 +78,26 @@ fn instances(cx: &Context<'_>, found: &Match<'_>, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::CustomInstance, subject, field.site));
         }
     }
+}
+
+/// Whether `__init__()` or `from_db()` does no more than keep plain values in attributes that are no columns.
+fn leaves_columns(cx: &Context<'_>, model: ModelId, method: &str) -> bool {
+    let program = cx.project.program();
+    let info = cx.model(model);
+    is_plain(cx, model, method)
+        && program.class(info.class).mro.iter().all(|owner| {
+            let owner = program.class(*owner);
+            let Some(Member::Function(function, _)) = owner.members.get(method) else { return true };
+            let function = program.function(*function);
+            program.file(function.file).node(function.node).descendants().all(|node| {
+                let Expr::Attribute { attr, .. } = Expr::of(node) else { return true };
+                let is_column = attr == "pk"
+                    || info.field(attr).is_some()
+                    || info.field_by_attname(attr).is_some()
+                    || info.reverse(attr).is_some();
+                node.kind() != Kind::Attribute || node.field() != Field::Left || !is_column
+            })
+        })
 }
 
 /// What `values_list` changes the meaning of: distinct(), union(), a slice without an order.
@@ -212,6 +243,15 @@ fn shadowed<'a>(cx: &Context<'a>, at: Node<'a>, name: &str) -> Option<Node<'a>> 
         });
         if bound.is_some() {
             return bound;
+        }
+    }
+    // The body of a class sees its own names, methods among them.
+    if let Some(class) = at.enclosing_scope().filter(|s| s.kind() == Kind::ClassDef) {
+        let own = class.descendants().find(|n| {
+            n.kind() == Kind::Name && n.text() == name && matches!(n.field(), Field::Name | Field::Left)
+        });
+        if own.is_some() {
+            return own;
         }
     }
     cx.project.program().global(cx.file, name)?;

@@ -163,9 +163,10 @@ fn on_lines<'a>(
     let source = cx.source();
     let base = found.source.base;
     let lines: Vec<&str> = base.text().lines().collect();
-    if lines.len() < 2 || !lines.last()?.trim_start().starts_with('.') {
+    if lines.len() < 2 {
         return None;
     }
+    let is_call_a_line = lines.last()?.trim_start().starts_with('.');
     let in_arguments = found.node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Arguments);
     if !in_parens && in_arguments {
         return None;
@@ -182,12 +183,12 @@ fn on_lines<'a>(
     let chain = ormend_engine::python::emit::reindent(file, base.span(), &from, &inner);
     // The first line may hang behind other code, the links then have an indentation of their own.
     let link = chain.lines().last().map(|l| l.get(..l.len() - l.trim_start().len()).unwrap_or(""))?;
-    let mut out = format!("{callee}({newline}{inner}{chain}{newline}{link}");
+    let before = if is_call_a_line { format!("{newline}{link}") } else { String::new() };
+    let mut out = format!("{callee}({newline}{inner}{chain}{before}");
     out.push_str(&format!(".values_list({})", arguments(found, quote, is_flat).join(", ")));
     let tail = tail(found).trim();
     if tail.starts_with('.') {
-        out.push_str(newline);
-        out.push_str(link);
+        out.push_str(&before);
     }
     out.push_str(tail);
     out.push_str(&format!("{newline}{indent})"));

@@ -48,13 +48,29 @@ fn collect(project: &Project) -> Prefetches {
                     }
                 }
                 Kind::Attribute | Kind::Str if node.text().contains("_prefetched_objects_cache") => {
-                    out.open.get_or_insert(Site { file: id, span: node.span() });
+                    if fills_cache(node) {
+                        out.open.get_or_insert(Site { file: id, span: node.span() });
+                    }
                 }
                 _ => {}
             }
         }
     }
     out
+}
+
+/// Whether the cache of prefetched rows is written by hand here, rather than read or cleared.
+fn fills_cache(node: Node<'_>) -> bool {
+    let Some(parent) = node.parent() else { return false };
+    match parent.kind() {
+        Kind::Assign => node.field() == crate::python::Field::Left,
+        Kind::Subscript => parent.parent().is_some_and(|p| p.kind() == Kind::Assign),
+        Kind::Attribute => {
+            matches!(Expr::of(parent), Expr::Attribute { attr: "update" | "setdefault", .. })
+        }
+        Kind::Arguments => parent.parent().is_some_and(|c| c.text().starts_with("setattr")),
+        _ => false,
+    }
 }
 
 fn strings(node: Node<'_>, file: FileId, out: &mut Prefetches) {

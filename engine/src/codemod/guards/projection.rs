@@ -13,6 +13,8 @@ const ROW_METHODS: &[&str] = &[
     "__iter__",
     "iterator",
     "_iterator",
+    "__len__",
+    "__contains__",
     "__getitem__",
     "__getattribute__",
     "_clone",
@@ -45,8 +47,10 @@ pub fn rows_elsewhere<'a>(
     for id in &values {
         let Some(value) = cx.value(*id) else { continue };
         let from_elsewhere = !matches!(value.origin, Origin::Expr(_));
-        if from_elsewhere || value.shared.is_some() {
-            let site = if from_elsewhere { value.site } else { value.shared };
+        // A callee that is known by its annotation only may give anything.
+        let is_opaque = queryset.class == QuerySetClass::Unknown && value.site.is_some();
+        if from_elsewhere || is_opaque || value.kept.is_some() {
+            let site = if value.kept.is_some() && !from_elsewhere { value.kept } else { value.site };
             loaded.push(Hazard { kind: HazardKind::MayBeLoaded, site, subject: subject.to_owned() });
             continue;
         }
@@ -227,7 +231,7 @@ fn prefetched(
     if let (Root::Row(_), Some(value)) = (owner.root, value)
         && let Some(rows) = value.queryset.as_deref()
         && matches!(value.origin, Origin::Expr(_))
-        && value.shared.is_none()
+        && value.kept.is_none()
     {
         if rows.prefetched.iter().any(|p| p.split("__").next() == Some(accessor)) {
             let site = prefetch_site(cx, value.origin, accessor);
