@@ -93,7 +93,9 @@ pub fn units<'a>(cx: &Context<'a>, statement: Node<'a>) -> Vec<Unit<'a>> {
     let mut out: Vec<Unit<'a>> = Vec::new();
     for change in changes {
         let Some(save) = save_of(scope, &change) else { continue };
-        let same = out.iter_mut().find(|u| u.owner.text() == change.owner.text() && u.save.call == save.call);
+        let same = out
+            .iter_mut()
+            .find(|u| u.owner.text() == change.owner.text() && u.save.call == save.call);
         if let Some(unit) = same {
             unit.changes.push(change);
             continue;

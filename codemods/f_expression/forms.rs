@@ -62,8 +62,7 @@ fn auto_now(cx: &Context<'_>, model: ModelId) -> Vec<String> {
 /// Whether rows of this model may be written without any instance of it, and nobody notices.
 fn is_plain_model(cx: &Context<'_>, model: ModelId) -> bool {
     let info = cx.model(model);
-    let methods =
-        ["save", "save_base", "_do_update", "_save_table", "__init__", "from_db", "__bool__", "__len__"];
+    let methods = ["save", "save_base", "_do_update", "_save_table", "__init__", "from_db", "__bool__", "__len__"];
     methods.iter().all(|name| cx.project.override_of(model, name).is_none())
         && (cx.assumes_no_signals(model)
             || [Signal::PreInit, Signal::PostInit, Signal::PreSave, Signal::PostSave]
@@ -102,7 +101,9 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if args.iter().any(|a| a.stars > 0 || a.name.is_none_or(|n| n.contains("__"))) {
         return None;
     }
-    let is_key = |name: &str| name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique);
+    let is_key = |name: &str| {
+        name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique)
+    };
     if !args.iter().any(|a| a.name.is_some_and(is_key)) {
         return None;
     }
@@ -132,10 +133,8 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     }
     let is_simple = |operand: &Node<'a>| {
         operand.descendants().all(|n| {
-            !matches!(
-                n.kind(),
-                Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod
-            ) && !(n.kind() == Kind::Name && n.text() == subject.name)
+            !matches!(n.kind(), Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod)
+                && !(n.kind() == Kind::Name && n.text() == subject.name)
         })
     };
     if !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
@@ -172,8 +171,7 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
             }
             columns.push(field.name.clone());
         }
-    } else if unit.save.update_fields.as_ref().is_some_and(|f| f.iter().any(|n| !names.contains(&n.as_str())))
-    {
+    } else if unit.save.update_fields.as_ref().is_some_and(|f| f.iter().any(|n| !names.contains(&n.as_str()))) {
         return None;
     }
     Some(Update { first: load.statement, last: next, queryset: load.source, auto_now: columns })
@@ -183,8 +181,7 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
 fn plain_manager<'a>(cx: &Context<'a>, node: Node<'a>, model: ModelId) -> Option<&'a str> {
     let Type::Manager(manager) = cx.type_of(node) else { return None };
     let name = manager.name.as_deref()?;
-    (manager.model == model && manager.related.is_none() && cx.project.is_plain_manager(model, name))
-        .then_some(name)
+    (manager.model == model && manager.related.is_none() && cx.project.is_plain_manager(model, name)).then_some(name)
 }
 
 /// The manager through which the row is written beside the instance.
@@ -194,7 +191,9 @@ fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     let names = unit.columns();
     let exact = match &unit.save.update_fields {
         Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
-        None => narrows(unit, judged) && loads_whole_rows(cx, judged) && auto_now(cx, unit.model).is_empty(),
+        None => {
+            narrows(unit, judged) && loads_whole_rows(cx, judged) && auto_now(cx, unit.model).is_empty()
+        }
     };
     if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
         return None;
@@ -205,8 +204,10 @@ fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     // Changes and save follow one another directly, and what is written twice has the same value twice.
     let block = unit.save.statement.parent()?;
     let from = unit.changes.first()?.statement;
-    let run: Vec<Node<'a>> =
-        block.children().filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id()).collect();
+    let run: Vec<Node<'a>> = block
+        .children()
+        .filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id())
+        .collect();
     let expected: Vec<Node<'a>> =
         unit.changes.iter().map(|c| c.statement).chain([unit.save.statement]).collect();
     let is_simple = |operand: &Node<'a>| matches!(Expr::of(*operand), Expr::Int(_) | Expr::Name(_));
@@ -235,7 +236,8 @@ fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>, name: &str) -> bool {
     });
     // A change that runs again in a loop counts from the number in memory.
     let _ = name;
-    again || unit.changes.iter().any(|c| after.iter().any(|n| n.contains(c.statement.id())))
+    again
+        || unit.changes.iter().any(|c| after.iter().any(|n| n.contains(c.statement.id())))
 }
 
 /// The manager that loaded the row, as it is written.

@@ -133,9 +133,7 @@ fn instances<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
     let columns = unit.columns();
     for name in ["__init__", "from_db", "__setattr__", "__getattribute__", "__getattr__"] {
         for owner in &program.class(class).mro {
-            let Some(Member::Function(function, _)) = program.class(*owner).members.get(name) else {
-                continue;
-            };
+            let Some(Member::Function(function, _)) = program.class(*owner).members.get(name) else { continue };
             let info = program.function(*function);
             let node = program.file(info.file).node(info.node);
             if cx.project.is_known_file(info.file) || (name.len() <= 8 && leaves_columns(node, &columns)) {
@@ -192,9 +190,11 @@ fn leaves_columns(function: Node<'_>, columns: &[&str]) -> bool {
             }
         }
         // The values that a row is made of are passed on as they came.
-        Kind::Call if node.text().starts_with("super()") && node.text().contains("values") => node
-            .child(ormend_engine::python::Field::Arguments)
-            .is_none_or(|list| arguments(list).iter().all(|a| matches!(Expr::of(a.value), Expr::Name(_)))),
+        Kind::Call if node.text().starts_with("super()") && node.text().contains("values") => {
+            node.child(ormend_engine::python::Field::Arguments).is_none_or(|list| {
+                arguments(list).iter().all(|a| matches!(Expr::of(a.value), Expr::Name(_)))
+            })
+        }
         Kind::Subscript => !is_left(node) || !node.text().starts_with("kwargs"),
         _ => true,
     })
@@ -211,8 +211,7 @@ fn upsert<'a>(cx: &Context<'a>, unit: &Unit<'a>, load: &Load<'a>, out: &mut Judg
     }
     let Expr::Call { arguments: list, .. } = Expr::of(load.call) else { return };
     let columns = unit.columns();
-    let names =
-        |name: Option<&str>| name.is_some_and(|n| columns.contains(&n.split("__").next().unwrap_or(n)));
+    let names = |name: Option<&str>| name.is_some_and(|n| columns.contains(&n.split("__").next().unwrap_or(n)));
     for argument in arguments(list) {
         let given = match argument.name {
             Some("defaults" | "create_defaults") => match Expr::of(argument.value) {
@@ -246,19 +245,12 @@ fn upsert<'a>(cx: &Context<'a>, unit: &Unit<'a>, load: &Load<'a>, out: &mut Judg
 /// Whether `save()` of this model stores columns and does nothing else, so that it can be told to store a few only.
 fn is_narrow_model(cx: &Context<'_>, unit: &Unit<'_>) -> bool {
     let model = cx.model(unit.model);
-    ["save", "save_base", "_do_update", "_save_table"]
-        .iter()
-        .all(|n| cx.project.override_of(unit.model, n).is_none())
+    ["save", "save_base", "_do_update", "_save_table"].iter().all(|n| cx.project.override_of(unit.model, n).is_none())
         && (cx.assumes_no_signals(unit.model)
-            || [Signal::PreSave, Signal::PostSave]
-                .iter()
-                .all(|s| cx.project.receivers(unit.model, *s).is_empty()))
+            || [Signal::PreSave, Signal::PostSave].iter().all(|s| cx.project.receivers(unit.model, *s).is_empty()))
         && cx.model(model.concrete).table_parents.is_empty()
         && !model.has_unknown_base
-        && model
-            .fields
-            .iter()
-            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
+        && model.fields.iter().all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
 }
 
 // ---- what runs during save() ----
@@ -392,13 +384,11 @@ fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
     let ends = |s: Node<'a>| subject.is_bound_by(s) || refreshes(s);
     let afters: Vec<(Node<'a>, Vec<Node<'a>>)> =
         unit.changes.iter().map(|c| (c.statement, flow::after(c.statement, ends))).collect();
-    let is_after =
-        |node: Node<'a>| afters.iter().any(|(_, nodes)| nodes.iter().any(|n| n.contains(node.id())));
+    let is_after = |node: Node<'a>| afters.iter().any(|(_, nodes)| nodes.iter().any(|n| n.contains(node.id())));
     let is_before = |node: Node<'a>| {
         start.is_none_or(|start| node.id() > start)
             && unit.changes.iter().any(|c| {
-                node.id() < c.statement.id()
-                    && flow::may_follow(node, c.statement, |s| subject.is_bound_by(s))
+                node.id() < c.statement.id() && flow::may_follow(node, c.statement, |s| subject.is_bound_by(s))
             })
     };
     let mut seen: Vec<Site> = out.seen.into_iter().collect();
@@ -414,10 +404,9 @@ fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
         let (before, after) = match own {
             Some(change) => (
                 true,
-                afters
-                    .iter()
-                    .any(|(s, nodes)| *s != change.statement && nodes.iter().any(|n| n.contains(node.id())))
-                    || is_after_own(unit, &afters, node),
+                afters.iter().any(|(s, nodes)| {
+                    *s != change.statement && nodes.iter().any(|n| n.contains(node.id()))
+                }) || is_after_own(unit, &afters, node),
             ),
             None => (is_before(node), is_after(node)),
         };
@@ -447,8 +436,7 @@ fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             }
             MentionKind::WritesAny => {}
             MentionKind::Writes(name) => {
-                let is_key =
-                    name == "pk" || cx.model(unit.model).primary_key().is_some_and(|f| f.name == name);
+                let is_key = name == "pk" || cx.model(unit.model).primary_key().is_some_and(|f| f.name == name);
                 if is_key && until_save {
                     out.hazards.push(cx.hazard(HazardKind::UnsavedInstance, unit.owner.text(), node));
                 } else if columns.contains(&name) && after {
@@ -535,8 +523,7 @@ fn is_refresh(statement: Node<'_>, unit: &Unit<'_>, columns: &[&str]) -> bool {
         [] => true,
         [only] if only.name == Some("fields") => {
             let (Expr::List(list) | Expr::Tuple(list)) = Expr::of(only.value) else { return false };
-            let names: Vec<Option<String>> =
-                list.children().map(ormend_engine::python::string_value).collect();
+            let names: Vec<Option<String>> = list.children().map(ormend_engine::python::string_value).collect();
             columns.iter().all(|c| names.iter().any(|n| n.as_deref() == Some(c)))
         }
         _ => false,
@@ -551,7 +538,9 @@ fn between<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>], out: &mut
     let load = load.statement;
     let save = unit.save.statement;
     let end = load.subtree_end();
-    let is_own = |at: NodeId| save.contains(at) || unit.changes.iter().any(|c| c.target.contains(at));
+    let is_own = |at: NodeId| {
+        save.contains(at) || unit.changes.iter().any(|c| c.target.contains(at))
+    };
     let runs_between = |node: Node<'a>| {
         flow::may_follow(load, node, |_| false) && flow::may_follow(node, save, |s| s == load)
     };
@@ -559,9 +548,7 @@ fn between<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>], out: &mut
     for event in cx.facts.events.iter().filter(|e| e.at >= end && e.at < save.id() && !is_own(e.at)) {
         let matters = match &event.kind {
             EventKind::Write { model: None, .. } | EventKind::UnknownCall { .. } => true,
-            EventKind::Write { model: Some(model), .. } => {
-                writes::shares_table(cx.project, *model, unit.model)
-            }
+            EventKind::Write { model: Some(model), .. } => writes::shares_table(cx.project, *model, unit.model),
             EventKind::Suspend => cx.node(event.at).kind() == Kind::Yield,
             _ => false,
         };
@@ -592,8 +579,7 @@ fn is_same_row_save<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>], 
 fn is_own_save<'a>(cx: &Context<'a>, unit: &Unit<'a>, node: Node<'a>) -> bool {
     let owner = unit.owner.text();
     node.kind() == Kind::Call
-        && (node.text().starts_with(&format!("{owner}.save("))
-            || node.text().starts_with(&format!("{owner}.asave(")))
+        && (node.text().starts_with(&format!("{owner}.save(")) || node.text().starts_with(&format!("{owner}.asave(")))
         && is_plain_save(cx, unit.model)
 }
 
@@ -655,10 +641,7 @@ fn are_different<'a>(a: (&Unit<'a>, &Judged<'a>), b: (&Unit<'a>, &Judged<'a>)) -
                         && n.text() == name
                         && instance::is_binding(n)
                         && n.parent().is_none_or(|p| {
-                            !matches!(
-                                p.kind(),
-                                Kind::Parameters | Kind::TypedParameter | Kind::DefaultParameter
-                            )
+                            !matches!(p.kind(), Kind::Parameters | Kind::TypedParameter | Kind::DefaultParameter)
                         })
                 })
             };
@@ -668,8 +651,7 @@ fn are_different<'a>(a: (&Unit<'a>, &Judged<'a>), b: (&Unit<'a>, &Judged<'a>)) -
                     let Stmt::If { branches, .. } = Stmt::of(n) else { return false };
                     let Some((test, body)) = branches.first() else { return false };
                     let Expr::Compare { left, op: Kind::Eq, right } = Expr::of(*test) else { return false };
-                    let same =
-                        (left.text() == p && right.text() == q) || (left.text() == q && right.text() == p);
+                    let same = (left.text() == p && right.text() == q) || (left.text() == q && right.text() == p);
                     same && body.children().any(flow::leaves) && flow::dominates(n, first)
                 })
         }
@@ -703,9 +685,7 @@ pub fn loads_whole_rows(cx: &Context<'_>, judged: &Judged<'_>) -> bool {
             name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
         } else {
             match cx.type_of(load.source) {
-                Type::ModelClass(model) => {
-                    cx.project.is_plain_manager(*model, &cx.model(*model).default_manager)
-                }
+                Type::ModelClass(model) => cx.project.is_plain_manager(*model, &cx.model(*model).default_manager),
                 _ => false,
             }
         }

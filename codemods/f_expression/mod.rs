@@ -140,10 +140,7 @@ impl Codemod for FExpression {
         let related = found
             .parts
             .iter()
-            .map(|p| Related {
-                site: cx.site(p.unit.save.call),
-                message: "the number is saved here".to_owned(),
-            })
+            .map(|p| Related { site: cx.site(p.unit.save.call), message: "the number is saved here".to_owned() })
             .collect();
         let first = found.parts.first().and_then(|p| p.unit.changes.first());
         let gone = found.parts.iter().all(|p| matches!(p.form, Some(Form::Update(_))));

@@ -4,9 +4,7 @@ use super::find::Unit;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::instance::is_binding;
-use ormend_engine::infer::{
-    Made, Manager, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
-};
+use ormend_engine::infer::{Made, Manager, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use};
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments};
 use std::sync::Arc;
 
@@ -38,8 +36,9 @@ pub struct Load<'a> {
     pub manager: Option<&'a Arc<Manager>>,
 }
 
-const LOADS: &[&str] =
-    &["get", "aget", "first", "afirst", "last", "alast", "earliest", "aearliest", "latest", "alatest"];
+const LOADS: &[&str] = &[
+    "get", "aget", "first", "afirst", "last", "alast", "earliest", "aearliest", "latest", "alatest",
+];
 const UPSERTS: &[&str] = &["get_or_create", "aget_or_create", "update_or_create", "aupdate_or_create"];
 
 /// Where the variable of `unit` comes from, on every path that leads to a change; `None` for what is not the pattern: a
@@ -108,7 +107,11 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
 }
 
 /// Where one assignment has it from; `Some(None)` where it is None, on which the change fails either way.
-fn origin<'a>(cx: &Context<'a>, binding: Node<'a>, statement: Node<'a>) -> Option<Option<Origin<'a>>> {
+fn origin<'a>(
+    cx: &Context<'a>,
+    binding: Node<'a>,
+    statement: Node<'a>,
+) -> Option<Option<Origin<'a>>> {
     let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };
     let value = match Expr::of(value) {
         Expr::Await(inner) => inner.peel(),
@@ -175,22 +178,18 @@ fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: boo
         && let Type::Def(Def::External(path)) = callee(cx, func)
         && let "django.shortcuts.get_object_or_404" | "django.shortcuts.aget_object_or_404" = path.as_str()
     {
-        let Some(source) =
-            arguments(list).first().filter(|a| a.name.is_none() && a.stars == 0).map(|a| a.value)
+        let Some(source) = arguments(list).first().filter(|a| a.name.is_none() && a.stars == 0).map(|a| a.value)
         else {
             return Loading::Ignore;
         };
-        return checked(
-            cx,
-            Load {
-                statement,
-                call,
-                method: "get_object_or_404",
-                source: source.peel(),
-                queryset: cx.type_of(source).queryset(),
-                manager: manager_of(cx.type_of(source)),
-            },
-        );
+        return checked(cx, Load {
+            statement,
+            call,
+            method: "get_object_or_404",
+            source: source.peel(),
+            queryset: cx.type_of(source).queryset(),
+            manager: manager_of(cx.type_of(source)),
+        });
     }
     let Expr::Attribute { value: source, attr: method, .. } = Expr::of(func) else { return Loading::No };
     let wanted = if in_tuple { UPSERTS } else { LOADS };
@@ -267,7 +266,8 @@ fn checked<'a>(cx: &Context<'a>, load: Load<'a>) -> Loading<'a> {
             && !matches!(Expr::of(load.source), Expr::Call { .. })
         {
             for value in &qs.values {
-                let outside = cx.value(*value).is_none_or(|v| !matches!(v.origin, ValueOrigin::Expr(_)));
+                let outside =
+                    cx.value(*value).is_none_or(|v| !matches!(v.origin, ValueOrigin::Expr(_)));
                 let cached = cx.facts.uses(*value).any(|(_, how)| {
                     matches!(how, Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Escape(_))
                 });

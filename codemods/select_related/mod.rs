@@ -97,15 +97,13 @@ impl Codemod for SelectRelated {
         for read in &group.reads {
             let path = read.steps.iter().map(|s| s.attribute.as_str()).collect::<Vec<_>>().join(".");
             if !seen.contains(&path) {
-                related
-                    .push(Related { site: read.site, message: format!("`{path}` is read here, once a row") });
+                related.push(Related { site: read.site, message: format!("`{path}` is read here, once a row") });
                 seen.push(path);
             }
         }
         for target in &group.targets {
             if let Ok(node) = place::expression(cx, *target) {
-                related
-                    .push(Related { site: cx.site(node), message: "the queryset is built here".to_owned() });
+                related.push(Related { site: cx.site(node), message: "the queryset is built here".to_owned() });
             }
         }
         Description {
@@ -138,10 +136,9 @@ fn anchor(cx: &Context<'_>, group: &Group) -> Option<NodeId> {
 
 /// The head of the loop, the clause of the comprehension, or the call that goes over the rows.
 fn site(cx: &Context<'_>, group: &Group) -> Site {
-    let repeating = group
-        .reads
-        .iter()
-        .find_map(|read| group.rows.iter().find_map(|row| reads::repeating(cx, *row, read.at)));
+    let repeating = group.reads.iter().find_map(|read| {
+        group.rows.iter().find_map(|row| reads::repeating(cx, *row, read.at))
+    });
     let Some(node) = repeating else {
         return anchor(cx, group).map_or(cx.site(cx.scope()), |n| cx.site(cx.node(n)));
     };

@@ -20,8 +20,11 @@ pub(super) fn origin(cx: &Context<'_>, value: ValueId) -> Option<NodeId> {
 /// The expression to extend for a value, if it is a queryset (or the manager that it comes from) there.
 pub(super) fn expression<'a>(cx: &Context<'a>, value: ValueId) -> Result<Node<'a>, Hazard> {
     let info = cx.value(value);
-    let hazard =
-        |text: String, site: Option<Site>| Hazard { kind: HazardKind::NoPlaceToEdit, site, subject: text };
+    let hazard = |text: String, site: Option<Site>| Hazard {
+        kind: HazardKind::NoPlaceToEdit,
+        site,
+        subject: text,
+    };
     let site = info.and_then(|v| v.site);
     match info.map(|v| v.origin) {
         Some(Origin::Expr(node)) => {

@@ -210,7 +210,9 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
         Type::External(name) => &**name == "operator.attrgetter",
         _ => false,
     };
-    if is_function && let Some(call) = start.ancestors().take(3).find(|n| n.kind() == Kind::Call) {
+    if is_function
+        && let Some(call) = start.ancestors().take(3).find(|n| n.kind() == Kind::Call)
+    {
         return Some(call);
     }
     for node in start.ancestors() {
@@ -220,9 +222,7 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
         match node.kind() {
             Kind::Raise => return None,
             // The message of an assertion is made when it fails.
-            Kind::Assert if node.children().next().is_some_and(|test| test.id() != child.id()) => {
-                return None;
-            }
+            Kind::Assert if node.children().next().is_some_and(|test| test.id() != child.id()) => return None,
             Kind::ExceptHandler => return None,
             Kind::Block if leaves_after(node, child) => return None,
             Kind::For => {
@@ -243,17 +243,18 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
                 }
             }
             Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp => {
-                let rows = generators(node)
-                    .into_iter()
-                    .find(|g| !g.iter.contains(at) && gives_rows(cx, cx.type_of(g.iter), value));
+                let rows = generators(node).into_iter().find(|g| {
+                    !g.iter.contains(at) && gives_rows(cx, cx.type_of(g.iter), value)
+                });
                 if let Some(generator) = rows {
                     return Some(generator.node);
                 }
             }
             Kind::Lambda => {
                 let names: Vec<&str> = parameters(node).iter().map(|p| p.name).collect();
-                let reads_own =
-                    start.descendants().any(|n| n.kind() == Kind::Name && names.contains(&n.text()));
+                let reads_own = start
+                    .descendants()
+                    .any(|n| n.kind() == Kind::Name && names.contains(&n.text()));
                 if reads_own && let Some(call) = node.ancestors().take(3).find(|n| n.kind() == Kind::Call) {
                     return Some(call);
                 }
@@ -298,9 +299,7 @@ fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool
         for outer in node.ancestors() {
             match outer.kind() {
                 Kind::Raise | Kind::ExceptHandler => return false,
-                Kind::Assert if outer.children().next().is_some_and(|t| t.id() != child.id()) => {
-                    return false;
-                }
+                Kind::Assert if outer.children().next().is_some_and(|t| t.id() != child.id()) => return false,
                 Kind::FunctionDef => break,
                 _ => {}
             }
@@ -324,8 +323,9 @@ fn targets(cx: &Context<'_>, value: ValueId) -> Option<Vec<ValueId>> {
     leaves(cx, value, 0, &mut out)?;
     // A value that is derived from another one of them has the join from there.
     for _ in 0..20 {
-        let derived =
-            out.iter().copied().find(|t| out.iter().any(|other| other != t && is_derived(cx, *t, *other, 0)));
+        let derived = out.iter().copied().find(|t| {
+            out.iter().any(|other| other != t && is_derived(cx, *t, *other, 0))
+        });
         let Some(derived) = derived else { return Some(out.into_iter().collect()) };
         if cx.value(derived).is_some_and(|v| clears(cx, v.origin)) {
             return None;
@@ -364,7 +364,10 @@ pub(super) fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth:
         return false;
     }
     let Some(info) = cx.value(value) else { return false };
-    info.parent.iter().chain(&info.alternatives).any(|up| *up == from || is_derived(cx, *up, from, depth + 1))
+    info.parent
+        .iter()
+        .chain(&info.alternatives)
+        .any(|up| *up == from || is_derived(cx, *up, from, depth + 1))
 }
 
 /// `select_related(None)` forgets every join before it.

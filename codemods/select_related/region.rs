@@ -16,7 +16,8 @@ const MAX_CONSUMERS: usize = 60;
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let steps = group.steps();
     let region = Region::of(cx, group);
-    let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
+    let events: Vec<&Event> =
+        region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
     eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
@@ -155,10 +156,7 @@ fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
                 path.starts_with("builtins.") || path.starts_with("collections.")
             }
             Type::Bound(owner, _) => !matches!(**owner, Type::Unknown),
-            _ => matches!(
-                Expr::of(func),
-                Expr::Attribute { attr: "join" | "writerows" | "extend" | "update", .. }
-            ),
+            _ => matches!(Expr::of(func), Expr::Attribute { attr: "join" | "writerows" | "extend" | "update", .. }),
         };
         if is_eager {
             return None;
@@ -191,9 +189,7 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
             let body = call
                 .ancestors()
                 .take(2)
-                .find(|n| {
-                    n.kind() == Kind::For && n.child(Field::Right).is_some_and(|r| r.contains(call.id()))
-                })
+                .find(|n| n.kind() == Kind::For && n.child(Field::Right).is_some_and(|r| r.contains(call.id())))
                 .and_then(|n| n.child(Field::Body));
             let whole = cx.project.program().file(own.file).node(own.node).span();
             let later = facts.events.iter().filter(|e| match body {
@@ -229,9 +225,7 @@ pub(super) fn callers(cx: &Context<'_>, name: &str) -> Vec<(FileId, Facts)> {
                 out.push((file, cx.analyzer.function(function)));
             }
         }
-        if out.len() < MAX_CONSUMERS
-            && calls_of(source.root(), name).any(|c| c.enclosing_function().is_none())
-        {
+        if out.len() < MAX_CONSUMERS && calls_of(source.root(), name).any(|c| c.enclosing_function().is_none()) {
             out.push((file, cx.analyzer.module(file)));
         }
     }

@@ -26,8 +26,9 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
 fn missing(cx: &Context<'_>, group: &Group, target: ValueId) -> Vec<String> {
     let selected = cx.value(target).and_then(|v| v.queryset.as_ref().map(|q| q.selected.clone()));
     let selected = selected.unwrap_or_default();
-    let is_selected =
-        |lookup: &String| selected.iter().any(|s| **s == **lookup || s.starts_with(&format!("{lookup}__")));
+    let is_selected = |lookup: &String| {
+        selected.iter().any(|s| **s == **lookup || s.starts_with(&format!("{lookup}__")))
+    };
     group.lookups().into_iter().filter(|l| !is_selected(l)).collect()
 }
 

@@ -13,8 +13,7 @@ use ormend_engine::text::Site;
 use std::collections::BTreeSet;
 
 /// Methods of Django's that a queryset class overrides to do something when rows are read.
-const FETCHING: &[&str] =
-    &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
+const FETCHING: &[&str] = &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
 const COMBINING: &[&str] = &["union", "intersection", "difference"];
 const DEFERRING: &[&str] = &["only", "defer"];
 
@@ -107,8 +106,8 @@ fn deferred(cx: &Context<'_>, group: &Group, value: ValueId, queryset: &QuerySet
     });
     let has_only = queryset.deferred.iter().any(|d| d.starts_with('+'));
     let sign = if has_only { "only" } else { "defer" };
-    let bad =
-        only_calls.len() > 1 || group.first_steps().iter().any(|step| leaves_out(step, queryset, has_only));
+    let bad = only_calls.len() > 1
+        || group.first_steps().iter().any(|step| leaves_out(step, queryset, has_only));
     if bad {
         let site = made_by(cx, value, &[sign]);
         out.push(Hazard::at(HazardKind::DeferredColumns, format!("{sign}()"), site));
@@ -246,7 +245,9 @@ fn prefetches_of(cx: &Context<'_>, accessor: &str) -> Option<Site> {
 
 /// The queryset that gets the join may be narrowed, locked or combined elsewhere.
 fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    let is_ours = |value: ValueId| group.targets.iter().any(|t| *t == value || is_derived(cx, value, *t, 0));
+    let is_ours = |value: ValueId| {
+        group.targets.iter().any(|t| *t == value || is_derived(cx, value, *t, 0))
+    };
     let mut returned = false;
     for event in &cx.facts.events {
         let EventKind::Use { value, how } = &event.kind else { continue };
@@ -257,9 +258,9 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Use::Method(name) if DEFERRING.contains(&&**name) => {
                 let derived = cx.facts.derived(*value).filter_map(|d| cx.value(d)?.queryset.clone());
                 let has_only = &**name == "only";
-                let bad = derived
-                    .into_iter()
-                    .any(|qs| group.first_steps().iter().any(|step| leaves_out(step, &qs, has_only)));
+                let bad = derived.into_iter().any(|qs| {
+                    group.first_steps().iter().any(|step| leaves_out(step, &qs, has_only))
+                });
                 if bad {
                     out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
                 }
@@ -372,8 +373,7 @@ fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
         for call in region::calls_of(cx.root(), name) {
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
-            if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_))
-                && !cx.scope().contains(call.id())
+            if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_)) && !cx.scope().contains(call.id())
             {
                 let kind = if COMBINING.contains(name) {
                     HazardKind::QuerySetShape

@@ -47,10 +47,10 @@ fn collect(project: &Project) -> Prefetches {
                         strings(node, id, &mut out);
                     }
                 }
-                Kind::Attribute | Kind::Str if node.text().contains("_prefetched_objects_cache") => {
-                    if fills_cache(node) {
-                        out.open.get_or_insert(Site { file: id, span: node.span() });
-                    }
+                Kind::Attribute | Kind::Str
+                    if node.text().contains("_prefetched_objects_cache") && fills_cache(node) =>
+                {
+                    out.open.get_or_insert(Site { file: id, span: node.span() });
                 }
                 _ => {}
             }
