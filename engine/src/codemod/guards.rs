@@ -4,5 +4,6 @@ pub mod eager;
 pub mod flow;
 pub mod instance;
 pub mod making;
+pub mod projection;
 pub mod queryset;
 pub mod writes;

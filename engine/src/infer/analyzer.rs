@@ -11,7 +11,7 @@ use crate::python::{ClassId, FunctionId, Kind, NodeId, ParameterKind, parameters
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Calls nested deeper than this are not followed.
 pub(super) const MAX_CALL_DEPTH: usize = 16;
@@ -49,6 +49,7 @@ pub struct Analyzer<'p> {
     memo: Vec<Mutex<FxHashMap<Key, Arc<Summary>>>>,
     outside: Mutex<FxHashMap<(FileId, NodeId), Arc<Summary>>>,
     named: Mutex<FxHashMap<(Name, Option<u8>), Arc<Vec<Event>>>>,
+    pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
 }
 
 /// The functions being analysed on this thread, outermost first.
@@ -78,6 +79,7 @@ impl<'p> Analyzer<'p> {
             memo: (0..SHARDS).map(|_| Mutex::default()).collect(),
             outside: Mutex::default(),
             named: Mutex::default(),
+            prefetches: OnceLock::new(),
         }
     }
 

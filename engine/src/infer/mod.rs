@@ -11,12 +11,14 @@ mod external;
 mod facts;
 mod frame;
 mod orm;
+mod prefetch;
 #[cfg(test)]
 mod tests;
 mod types;
 
 pub use analyzer::Analyzer;
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value, Write};
+pub use prefetch::Prefetches;
 pub use types::{
     Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,
 };

@@ -955,9 +955,8 @@ impl<'a> Frame<'a, '_> {
             }),
             "select_for_update" => self.derive(qs, node, |q| {
                 q.related = None;
-                if !args.iter().any(|a| a.name == Some("of")) {
-                    q.traits.insert(Trait::Locked);
-                }
+                let of = args.iter().any(|a| a.name == Some("of") || a.stars > 0);
+                q.traits.insert(if of { Trait::LockedOf } else { Trait::Locked });
             }),
             "none" => self.derive(qs, node, |q| {
                 q.related = None;

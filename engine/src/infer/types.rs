@@ -78,6 +78,8 @@ pub enum Trait {
     DistinctOn,
     /// select_for_update() without of=
     Locked,
+    /// select_for_update(of=...)
+    LockedOf,
     /// extra(), RawSQL
     RawSql,
     /// annotate() or alias() with something
