@@ -74,16 +74,14 @@ impl<'a> Frame<'a, '_> {
                 Type::iterator(Type::Tuple(types.into()))
             }
             "itertools.chain" => {
-                let items: Vec<Type> =
-                    args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
+                let items: Vec<Type> = args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
                 // Rows of several querysets are rows of what stands for one of them.
                 let sources: Option<Vec<Arc<QuerySet>>> =
                     args.iter().map(|a| a.ty.queryset().cloned()).collect();
                 let one_model = sources.as_ref().and_then(|s| s.first()).map(|q| q.model);
                 match sources {
                     Some(sources) if sources.iter().all(|q| Some(q.model) == one_model) => {
-                        let joined =
-                            sources.into_iter().map(Type::QuerySet).fold(Type::Never, Type::join);
+                        let joined = sources.into_iter().map(Type::QuerySet).fold(Type::Never, Type::join);
                         Type::iterator(self.element(&joined, node))
                     }
                     _ => Type::iterator(items.into_iter().fold(Type::Never, Type::join)),

@@ -890,7 +890,8 @@ impl<'a> Frame<'a, '_> {
         let mut types = Vec::new();
         for arg in &args {
             let Some(path) = crate::python::string_value(arg.value) else { return Type::Unknown };
-            let read = path.split('.').fold(value.clone(), |owner, name| self.attribute(&owner, name, getter));
+            let read =
+                path.split('.').fold(value.clone(), |owner, name| self.attribute(&owner, name, getter));
             types.push(read);
         }
         match types.len() {

@@ -221,7 +221,6 @@ fn hash(text: &str) -> u64 {
 fn is_first_party(project: &Project, package: &str) -> bool {
     let program = project.program();
     program.files().iter().any(|f| {
-        f.module.split('.').next() == Some(package)
-            && !f.source.path().starts_with(crate::python::KNOWN_ROOT)
+        f.module.split('.').next() == Some(package) && !f.source.path().starts_with(crate::python::KNOWN_ROOT)
     })
 }

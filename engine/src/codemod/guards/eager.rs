@@ -87,10 +87,7 @@ pub fn stale_copies<'e>(
                     // A queryset's delete() is recorded once for its own rows and once for what they take along.
                     (None, Write::Delete) => !events.iter().any(|other| {
                         other.site == event.site
-                            && matches!(
-                                other.kind,
-                                EventKind::Write { model: Some(_), write: Write::Delete }
-                            )
+                            && matches!(other.kind, EventKind::Write { model: Some(_), write: Write::Delete })
                     }),
                     (None, _) => true,
                     (Some(model), Write::Delete) => !cascade(project, *model).is_disjoint(&related),
@@ -333,7 +330,8 @@ pub fn node_at(project: &Project, site: Site) -> Option<Node<'_>> {
         return None;
     }
     let mut node = project.program().file(site.file).root();
-    while let Some(child) = node.all_children().find(|c| c.span().contains(site.span) && !c.span().is_empty()) {
+    while let Some(child) = node.all_children().find(|c| c.span().contains(site.span) && !c.span().is_empty())
+    {
         node = child;
     }
     (node.span() == site.span).then_some(node)

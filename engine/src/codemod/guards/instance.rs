@@ -152,10 +152,15 @@ impl<'a> Subject<'a> {
 
     /// Whether the name is a variable of a comprehension or a nested function rather than this one.
     fn is_another(&self, name: Node<'a>) -> bool {
-        let binds = |target: Node<'a>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == self.name);
+        let binds =
+            |target: Node<'a>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == self.name);
         for outer in name.ancestors().take_while(|n| *n != self.scope) {
             let bound = if outer.kind().is_comprehension() {
-                outer.children().filter(|c| c.kind() == Kind::CompFor).filter_map(|c| c.child(Field::Left)).any(binds)
+                outer
+                    .children()
+                    .filter(|c| c.kind() == Kind::CompFor)
+                    .filter_map(|c| c.child(Field::Left))
+                    .any(binds)
             } else if matches!(outer.kind(), Kind::FunctionDef | Kind::Lambda) {
                 crate::python::parameters(outer).iter().any(|p| p.name == self.name)
                     || outer.descendants().any(|n| {
@@ -214,7 +219,9 @@ impl<'a> Subject<'a> {
             "save" | "asave" | "save_base" => return MentionKind::Saves,
             "delete" | "adelete" => return MentionKind::Deletes,
             "refresh_from_db" | "arefresh_from_db" => return MentionKind::Refreshes,
-            "full_clean" | "clean_fields" | "clean" | "validate_constraints" => return MentionKind::Validates,
+            "full_clean" | "clean_fields" | "clean" | "validate_constraints" => {
+                return MentionKind::Validates;
+            }
             _ => {}
         }
         let model = cx.model(self.instance.model);
@@ -370,8 +377,7 @@ impl<'a> Subject<'a> {
                     }
                 }
                 Type::Def(Def::External(_)) | Type::External(_) => {
-                    let logs =
-                        cx.facts.events.iter().any(|e| e.at == call.id() && e.kind == EventKind::Log);
+                    let logs = cx.facts.events.iter().any(|e| e.at == call.id() && e.kind == EventKind::Log);
                     if logs { looks() } else { MentionKind::Escapes }
                 }
                 _ => MentionKind::Escapes,
@@ -405,10 +411,14 @@ impl<'a> Subject<'a> {
         };
         let named = args.get(1).and_then(|a| string_value(a.value));
         match path {
-            "builtins.isinstance" | "builtins.type" | "builtins.id" | "builtins.hash" | "builtins.callable" => {
-                MentionKind::Harmless
+            "builtins.isinstance"
+            | "builtins.type"
+            | "builtins.id"
+            | "builtins.hash"
+            | "builtins.callable" => MentionKind::Harmless,
+            "builtins.str" | "builtins.repr" | "builtins.format" | "builtins.print" | "builtins.bool" => {
+                seen(node)
             }
-            "builtins.str" | "builtins.repr" | "builtins.format" | "builtins.print" | "builtins.bool" => seen(node),
             "builtins.getattr" | "builtins.hasattr" => match named {
                 Some(_) => seen(call),
                 None => MentionKind::Escapes,
@@ -423,9 +433,10 @@ impl<'a> Subject<'a> {
             },
             "builtins.vars" => MentionKind::WritesAny,
             "django.shortcuts.redirect" => {
-                let seen = cx.project.method(self.instance.model, "get_absolute_url").is_some_and(|function| {
-                    looks_at(cx, function, 0, &Type::Instance(self.instance.clone()), columns)
-                });
+                let seen =
+                    cx.project.method(self.instance.model, "get_absolute_url").is_some_and(|function| {
+                        looks_at(cx, function, 0, &Type::Instance(self.instance.clone()), columns)
+                    });
                 if seen { MentionKind::Reads } else { MentionKind::Calls }
             }
             _ => MentionKind::Escapes,

@@ -165,10 +165,8 @@ pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 
 fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
     // Without a column there is nothing that an insert stores.
-    if matches!(
-        field.kind,
-        FieldKind::ManyToMany | FieldKind::GenericRelation | FieldKind::GenericForeignKey
-    ) {
+    if matches!(field.kind, FieldKind::ManyToMany | FieldKind::GenericRelation | FieldKind::GenericForeignKey)
+    {
         return false;
     }
     let program = project.program();
