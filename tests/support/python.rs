@@ -33,12 +33,7 @@ pub fn django(version: &str) -> PathBuf {
 pub fn packages(name: &str, requirements: &Path) -> PathBuf {
     let wanted = fs::read_to_string(requirements).unwrap();
     let file = requirements.to_str().unwrap();
-    environment(
-        name,
-        &wanted,
-        name,
-        &["--no-compile", "--no-deps", "--only-binary=:all:", "--requirement", file],
-    )
+    environment(name, &wanted, name, &["--no-compile", "--no-deps", "--requirement", file])
 }
 
 /// Where the packages of an environment are.
