@@ -43,12 +43,15 @@ struct Key {
     arguments: Vec<Type>,
 }
 
+/// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
+type Called = (Name, Option<u8>);
+
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     memo: Vec<Mutex<FxHashMap<Key, Arc<Summary>>>>,
     outside: Mutex<FxHashMap<(FileId, NodeId), Arc<Summary>>>,
-    named: Mutex<FxHashMap<(Name, Option<u8>), Arc<Vec<Event>>>>,
+    named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
 }
 
@@ -217,10 +220,10 @@ impl<'p> Analyzer<'p> {
                         | EventKind::UnknownCall { .. }
                         | EventKind::Raise
                         | EventKind::Suspend
-                        | EventKind::Transaction { .. }) => {
-                            if seen_kinds.insert(kind.clone()) {
-                                events.push(event.clone());
-                            }
+                        | EventKind::Transaction { .. })
+                            if seen_kinds.insert(kind.clone()) =>
+                        {
+                            events.push(event.clone());
                         }
                         _ => {}
                     }

@@ -27,6 +27,10 @@ pub fn append_call(
     let line = file.source.line_text(file.source.line_index(end));
     let width = line.chars().count();
     let plain = vec![Edit::insert(end, addition.clone())];
+    if chain.text().contains('\n') {
+        // Black breaks inside the last call only while the chain is short.
+        return split_chain(file, chain, &addition, line_length).unwrap_or(plain);
+    }
     // A line that was too long already is somebody's choice.
     if width + addition.chars().count() <= line_length || width > line_length {
         return plain;
