@@ -91,7 +91,8 @@ fn split_chain(file: &File, chain: Node<'_>, addition: &str, line_length: usize)
     let links = links(chain)?;
     let first = links.iter().position(|(_, is_call)| *is_call)?;
     let dots: Vec<u32> = links.get(first + 1..)?.iter().map(|(dot, _)| *dot).collect();
-    if dots.is_empty() || !fills_statement(chain) {
+    let continued = chain.descendants().any(|n| n.kind() == Kind::LineContinuation);
+    if dots.is_empty() || continued || !fills_statement(chain) {
         return None;
     }
     let indent = indentation(file, chain);
