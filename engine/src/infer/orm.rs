@@ -527,9 +527,6 @@ impl<'a> Frame<'a, '_> {
             Write::Delete => &[Signal::PreDelete, Signal::PostDelete],
             _ => &[Signal::PreSave, Signal::PostSave],
         };
-        if self.stack.functions.len() > 6 {
-            return;
-        }
         for signal in signals {
             let receivers: Vec<_> = self
                 .az
