@@ -234,6 +234,8 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
                 if !matches!(Expr::of(name), Expr::Name(_))
                     || !is_assigned_to(constructor, name.text())
                     || innermost_loop(constructor) != innermost_loop(call)
+                    // In a branch only, the save may store the instance of an earlier round again.
+                    || !constructor.statement()?.parent()?.contains(call.id())
                 {
                     return None;
                 }

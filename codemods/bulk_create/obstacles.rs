@@ -1,6 +1,6 @@
 //! What else happens in the loop, and what stands around it.
 
-use super::find::{How, Loop, binds, innermost_loop};
+use super::find::{How, Loop, Row, binds, innermost_loop};
 use super::uses::Uses;
 use ormend_engine::codemod::guards::writes::{
     self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, saves_plainly,
@@ -8,7 +8,7 @@ use ormend_engine::codemod::guards::writes::{
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
 use ormend_engine::infer::{Event, EventKind, Type, Write};
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt};
+use ormend_engine::python::{Def, Expr, Field, Kind, Member, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
 pub fn models(found: &Loop<'_>) -> Vec<ModelId> {
@@ -48,6 +48,9 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     }
     for model in &tables {
         constructors(cx, *model, &tables, out);
+    }
+    for row in &found.rows {
+        storing(cx, row, &tables, out);
     }
     exits(cx, found, atomic, out);
     handlers(cx, found, out);
@@ -359,6 +362,31 @@ fn constructors(cx: &Context<'_>, model: ModelId, tables: &[ModelId], out: &mut 
                 Some(Effect::Reads) => HazardKind::ReadsItsOwnWrites,
                 Some(Effect::Writes(_)) => HazardKind::InterleavedWrites,
                 Some(Effect::Unknown) => HazardKind::UnknownCall,
+                _ => continue,
+            };
+            out.push(Hazard::at(kind, name.clone(), event.site));
+        }
+    }
+}
+
+/// Code of the project that makes the stored value out of the given one: setters, fields, names of files.
+fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let class = cx.model(row.model).class;
+    let mut functions = writes::storing_functions(cx.project, row.model);
+    for argument in row.arguments() {
+        if let Some((_, Member::Function(function, _))) =
+            argument.name.and_then(|name| program.member(class, name))
+        {
+            functions.push(*function);
+        }
+    }
+    for function in functions {
+        let name = &program.function(function).name;
+        for event in &cx.analyzer.function(function).events {
+            let kind = match effect(cx, event, tables) {
+                Some(Effect::Reads) => HazardKind::ReadsItsOwnWrites,
+                Some(Effect::Writes(_)) => HazardKind::InterleavedWrites,
                 _ => continue,
             };
             out.push(Hazard::at(kind, name.clone(), event.site));

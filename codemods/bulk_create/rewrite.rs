@@ -298,6 +298,10 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
     else {
         return Ok(None);
     };
+    // The variable of a loop in a module is the module's.
+    if cx.scope().kind() == Kind::Module {
+        return Ok(None);
+    }
     let Place::Statement(statement) = row.place else { return Ok(None) };
     let mut statements = body.children();
     if statements.next() != Some(statement) || statements.next().is_some() {

@@ -2,10 +2,10 @@
 //! gets to it.
 
 use super::find::{How, Loop, Place, Row, binds};
-use ormend_engine::codemod::guards::writes::{one_line, shares_table};
+use ormend_engine::codemod::guards::writes::{is_in_callee, one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model};
-use ormend_engine::infer::{EventKind, Root, Type};
+use ormend_engine::infer::{Escape, EventKind, Root, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, Stmt, arguments};
 use ormend_engine::text::Site;
 
@@ -162,16 +162,28 @@ impl<'a> Walk<'_, '_, 'a> {
             Kind::Arguments => {
                 // `self.fill(author)`: whoever gets it may keep it, which only matters if it is looked at between.
                 let call = parent.parent();
-                call.and_then(|c| c.child(Field::Function)).is_some_and(|f| {
-                    matches!(
-                        Expr::of(f),
-                        Expr::Attribute { attr: "append" | "add" | "insert" | "appendleft", .. }
-                    )
-                })
+                call.is_some_and(|c| self.keeps(c, node))
+                    || call.and_then(|c| c.child(Field::Function)).is_some_and(|f| {
+                        matches!(
+                            Expr::of(f),
+                            Expr::Attribute { attr: "append" | "add" | "insert" | "appendleft", .. }
+                        )
+                    })
             }
             Kind::KeywordArgument => self.child_row(parent).is_some(),
             _ => true,
         }
+    }
+
+    /// Whether a function of the project that gets the instance puts it where others find it.
+    fn keeps(&self, call: Node<'a>, node: Node<'a>) -> bool {
+        let Type::Instance(instance) = self.cx.type_of(node) else { return false };
+        self.cx.facts.events.iter().any(|e| {
+            e.at == call.id()
+                && is_in_callee(self.cx, e)
+                && matches!(&e.kind, EventKind::InstanceEscapes { root, how, .. }
+                    if *root == instance.root && matches!(how, Escape::Store | Escape::Container))
+        })
     }
 
     /// One place in the loop that names the instance, after its row was written.
@@ -342,9 +354,25 @@ impl<'a> Walk<'_, '_, 'a> {
         if is_dict && matches!(self.cx.type_of(name), Type::Set(_)) {
             return self.used(name.text(), name);
         }
+        // A class of the project may do anything with what is put into it.
+        if matches!(self.cx.type_of(name), Type::Object(_)) {
+            return self.used(name.text(), name);
+        }
         let outermost = outermost_loop(self.found.node);
         for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()) {
-            if is_not_a_variable(node) || binds(node) && !self.found.node.contains(node.id()) {
+            if is_not_a_variable(node) {
+                continue;
+            }
+            let may_run_in_the_loop =
+                node.span().start < self.found.node.span().start || outermost.contains(node.id());
+            if !self.found.node.contains(node.id())
+                && may_run_in_the_loop
+                && (is_shared(node) || in_function(node, scope) && !is_own_name(node))
+            {
+                self.used(name.text(), node);
+                continue;
+            }
+            if binds(node) && !self.found.node.contains(node.id()) {
                 continue;
             }
             if !self.found.node.contains(node.id()) {
@@ -450,6 +478,40 @@ fn is_not_a_variable(node: Node<'_>) -> bool {
     match parent.kind() {
         Kind::Attribute => node.field() == Field::Attribute,
         Kind::KeywordArgument => node.field() == Field::Name,
+        _ => false,
+    }
+}
+
+/// Whether a function inside of `scope` stands around the node.
+fn in_function(node: Node<'_>, scope: Node<'_>) -> bool {
+    node.ancestors().take_while(|a| *a != scope).any(|a| matches!(a.kind(), Kind::FunctionDef | Kind::Lambda))
+}
+
+/// Whether this place gives the object of a variable another name, or hands it to somebody.
+fn is_shared(node: Node<'_>) -> bool {
+    let place = node.with_parens();
+    let Some(parent) = place.parent() else { return false };
+    match parent.kind() {
+        // `out = other = []`
+        Kind::Assign if place.field() == Field::Left => node
+            .statement()
+            .is_some_and(|s| matches!(Stmt::of(s), Stmt::Assign { targets, .. } if targets.len() > 1)),
+        Kind::Assign | Kind::NamedExpr => place.field() == Field::Right || place.field() == Field::Value,
+        Kind::Arguments => {
+            let func = parent.parent().and_then(|call| call.child(Field::Function));
+            !func.is_some_and(|f| {
+                matches!(
+                    Expr::of(f),
+                    Expr::Name(
+                        "len" | "bool" | "print" | "sorted" | "list" | "set" | "tuple" | "dict" | "enumerate"
+                    )
+                )
+            })
+        }
+        Kind::KeywordArgument => place.field() == Field::Value,
+        Kind::List | Kind::Tuple | Kind::Pair | Kind::ExprList => {
+            !binds(node) && parent.kind() != Kind::PatternList
+        }
         _ => false,
     }
 }

@@ -1,9 +1,9 @@
 //! The values that rows are made of: their keys, what they share, and the database they go to.
 
 use super::find::{How, Loop, Row, binds, innermost_loop};
-use ormend_engine::codemod::guards::writes::one_line;
+use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{FieldKind, Model};
+use ormend_engine::django::{FieldKind, Model, ModelId};
 use ormend_engine::infer::{EventKind, Root, Type};
 use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments};
 
@@ -12,8 +12,43 @@ pub fn values(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
     for row in &found.rows {
         key(cx, row, out);
         shared(cx, found, row, out);
+        subqueries(cx, found, row, out);
         database(cx, found, row, out);
     }
+}
+
+/// A variable that holds a subquery over a table of the loop: each insert asks it anew.
+fn subqueries(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
+    let touches = |model: ModelId| found.rows.iter().any(|r| shares_table(cx.project, model, r.model));
+    for name in row.arguments().iter().flat_map(|a| names_in(a.value)) {
+        for target in cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()) {
+            let Some(Stmt::Assign { value: Some(value), .. }) = target.statement().map(Stmt::of) else {
+                continue;
+            };
+            if !binds(target) || found.node.contains(target.id()) {
+                continue;
+            }
+            let is_lazy = value.descendants().any(|n| match Expr::of(n) {
+                Expr::Call { func, .. } if n.kind() == Kind::Call => {
+                    let name = func.text().rsplit('.').next().unwrap_or("");
+                    name.ends_with("Subquery") || name == "Exists"
+                }
+                _ => false,
+            });
+            let reads = value.descendants().any(|n| match cx.type_of(n) {
+                Type::QuerySet(qs) => touches(qs.model) || qs.joined.iter().any(|m| touches(*m)),
+                Type::Manager(manager) => touches(manager.model),
+                _ => false,
+            });
+            if is_lazy && reads {
+                out.push(cx.hazard(HazardKind::ReadsItsOwnWrites, name.text(), value));
+            }
+        }
+    }
+}
+
+fn names_in(value: Node<'_>) -> Vec<Node<'_>> {
+    value.descendants().filter(|n| n.kind() == Kind::Name).collect()
 }
 
 fn is_key(model: &Model, name: &str) -> bool {

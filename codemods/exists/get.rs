@@ -2,6 +2,7 @@
 
 use crate::exists::find::{in_async_code, names, rows_of};
 use crate::exists::hazards::{instances, shape, standard};
+use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{Origin, QuerySet, Rows, Trait, Type};
@@ -201,6 +202,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Tried<'a>, out: &mut Vec<Hazard>) {
     }
     let methods = ["get", "aget", "filter", "exists", "aexists", "_fetch_all", "__iter__", "__len__"];
     let Some(qs) = standard(cx, found.receiver, &methods, out) else { return };
+    dropping_joins(cx, qs, out);
     shape(cx, qs, found.receiver, &[Trait::Combined, Trait::Sliced, Trait::DistinctOn, Trait::Dates], out);
     if qs.rows == Rows::Instances {
         instances(cx, qs.model, out);

@@ -1,7 +1,9 @@
 //! What makes `exists()` differ from counting or loading.
 
 use crate::exists::find::{Asked, How};
+use crate::exists::member::prefetch;
 use ormend_engine::codemod::guards::making::is_plain;
+use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order};
 use ormend_engine::codemod::guards::queryset::{Reading, cache_hazards, link, queryset_of, reading};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
@@ -32,6 +34,13 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>, out: &mut Vec<Hazard>) {
         _ => &[Trait::Combined],
     };
     shape(cx, qs, found.receiver, refused, out);
+    if found.how != How::Count {
+        dropping_joins(cx, qs, out);
+        dropping_order(cx, qs, out);
+    }
+    if matches!(found.how, How::One { .. }) {
+        asks_again(cx, qs, found.receiver, out);
+    }
     if found.how == How::Rows {
         cache_hazards(cx, qs, found.receiver, out);
     }
@@ -45,6 +54,30 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>, out: &mut Vec<Hazard>) {
                 break;
             }
         }
+    }
+}
+
+/// `first()` sorts what has no order, with a query of its own; `exists()` answers from rows that were prefetched,
+/// and does not see what happened to them since.
+fn asks_again<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut Vec<Hazard>) {
+    let Some(related) = &qs.related else { return };
+    let is_whole = match Expr::of(receiver) {
+        Expr::Call { func, .. } => matches!(Expr::of(func), Expr::Attribute { attr: "all", .. }),
+        _ => true,
+    };
+    if !is_whole || qs.is(Trait::Ordered) || !cx.model(qs.model).ordering.is_empty() {
+        return;
+    }
+    // Only what is prefetched somewhere can be in memory.
+    let program = cx.project.program();
+    let is_prefetched = program.file_ids().any(|file| {
+        let text = program.file(file).source.text();
+        !cx.project.is_known_file(file)
+            && text.contains("prefetch_related")
+            && ["\"", "'", "__"].iter().any(|end| text.contains(&format!("{}{end}", related.accessor)))
+    });
+    if is_prefetched {
+        prefetch(cx, qs, receiver, out);
     }
 }
 

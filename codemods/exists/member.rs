@@ -3,6 +3,7 @@
 use crate::exists::find::{builtin_argument, in_async_code, owns_equality, rows_of};
 use crate::exists::hazards::{instances, shape, standard};
 use crate::exists::rewrite::surround;
+use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::cache_hazards;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::infer::{EventKind, Instance, Made, Origin, QuerySet, Root, Rows, Trait, Type, ValueId};
@@ -75,6 +76,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Member<'a>, out: &mut Vec<Hazard>) 
     let methods =
         ["__contains__", "__iter__", "__len__", "_fetch_all", "_iterable_class", "filter", "exists"];
     let Some(qs) = standard(cx, found.queryset, &methods, out) else { return };
+    dropping_joins(cx, qs, out);
     let refused = [
         Trait::Combined,
         Trait::Sliced,
@@ -175,7 +177,7 @@ fn is_written(cx: &Context<'_>, instance: &Instance, attr: &str) -> bool {
 }
 
 /// The rows of a relation may be in memory by a prefetch.
-fn prefetch<'a>(cx: &Context<'a>, qs: &QuerySet, at: Node<'a>, out: &mut Vec<Hazard>) {
+pub fn prefetch<'a>(cx: &Context<'a>, qs: &QuerySet, at: Node<'a>, out: &mut Vec<Hazard>) {
     let Some(related) = &qs.related else { return };
     let owner = &related.owner;
     let source = match owner.root {

@@ -286,6 +286,15 @@ impl<'a> Scan<'a> {
         if let Some(signal) = self.signal(file, node) {
             return vec![signal];
         }
+        if self.is_looked_up(file, node) {
+            return vec![
+                Signal::PreSave,
+                Signal::PostSave,
+                Signal::PreDelete,
+                Signal::PostDelete,
+                Signal::M2mChanged,
+            ];
+        }
         let Expr::Name(name) = Expr::of(node) else { return Vec::new() };
         for ancestor in node.ancestors() {
             if let Stmt::For { target, iter, .. } = Stmt::of(ancestor)
@@ -300,6 +309,25 @@ impl<'a> Scan<'a> {
             }
         }
         Vec::new()
+    }
+
+    /// `getattr(signals, name)`, or a variable of the function that holds it: any of them.
+    fn is_looked_up(&self, file: FileId, node: Node<'a>) -> bool {
+        if let Expr::Call { func, .. } = Expr::of(node) {
+            return matches!(Expr::of(func), Expr::Name("getattr"))
+                && Call::of(node).and_then(|call| call.argument("object", 0)).is_some_and(|module| {
+                    matches!(self.resolve(file, module),
+                        Some(Def::External(path)) if path == "django.db.models.signals")
+                });
+        }
+        let Expr::Name(name) = Expr::of(node) else { return false };
+        let Some(function) = node.ancestors().find(|a| a.kind() == Kind::FunctionDef) else { return false };
+        function.descendants().filter(|n| n.kind() == Kind::ExprStatement).any(|n| {
+            matches!(Stmt::of(n), Stmt::Assign { targets, value: Some(value), .. }
+                if targets.iter().any(|t| t.text() == name)
+                    && value.peel().kind() == Kind::Call
+                    && self.is_looked_up(file, value.peel()))
+        })
     }
 
     fn signal(&self, file: FileId, node: Node<'a>) -> Option<Signal> {

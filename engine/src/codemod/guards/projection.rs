@@ -357,6 +357,32 @@ pub fn dropping_joins(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazar
     }
 }
 
+/// The joins that the ordering of a queryset needs, by `order_by()` or by the model, and that may drop rows.
+pub fn dropping_order(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    let mut names = Vec::new();
+    let call = super::queryset::link(cx, queryset, |node| {
+        matches!(Expr::of(node), Expr::Call { func, .. }
+            if matches!(Expr::of(func), Expr::Attribute { attr: "order_by", .. }))
+    });
+    match call.map(Expr::of) {
+        Some(Expr::Call { arguments, .. }) => {
+            names.extend(
+                crate::python::arguments(arguments)
+                    .iter()
+                    .filter_map(|a| crate::python::string_value(a.value)),
+            );
+        }
+        _ => names.extend(cx.model(queryset.model).ordering.iter().cloned()),
+    }
+    for name in names {
+        let mut model = queryset.model;
+        for part in name.trim_start_matches('-').split("__") {
+            let Some(next) = step(cx, model, part, out) else { break };
+            model = next;
+        }
+    }
+}
+
 fn every_join(cx: &Context<'_>, model: ModelId, depth: usize, out: &mut Vec<Hazard>) {
     if depth >= 5 {
         return;

@@ -14,7 +14,7 @@ use crate::text::Site;
 /// A class of the program that overrides `save()` for `model`: bulk statements do not call it.
 pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
-    for name in ["save", "save_base"] {
+    for name in ["save", "save_base", "_save_table", "_save_parents", "_do_insert"] {
         let Some((owner, member)) = program.member(cx.model(model).class, name) else { continue };
         let class = program.class(owner);
         let file = program.file(class.file);
@@ -27,6 +27,47 @@ pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         };
         let site = Site { file: class.file, span: file.node(node).span() };
         out.push(Hazard::at(HazardKind::CustomSave, class.name.clone(), site));
+    }
+    replaced_save(cx, model, out);
+}
+
+/// A decorator, `__init_subclass__()` or an assignment beside the class may put another `save()` into it.
+fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    for id in &program.class(cx.model(model).class).mro {
+        let class = program.class(*id);
+        if cx.project.is_known_file(class.file) {
+            continue;
+        }
+        let decorators = class.decorators.iter().filter_map(|d| match d {
+            Some(Def::Function(function)) => Some(*function),
+            _ => None,
+        });
+        let initial = class.members.get("__init_subclass__").and_then(|member| match member {
+            Member::Function(function, _) => Some(*function),
+            _ => None,
+        });
+        for function in decorators.chain(initial) {
+            let info = program.function(function);
+            let node = program.file(info.file).node(info.node);
+            if node.text().contains("save") {
+                let site = Site { file: info.file, span: node.span() };
+                out.push(Hazard::at(HazardKind::CustomSave, info.name.clone(), site));
+            }
+        }
+        let file = program.file(class.file);
+        let wanted = format!("{}.save", class.name);
+        if !file.source.text().contains(&wanted) {
+            continue;
+        }
+        let assigned = file.root().descendants().find(|n| {
+            n.kind() == crate::python::Kind::Assign
+                && n.child(crate::python::Field::Left).is_some_and(|left| left.text() == wanted)
+        });
+        if let Some(node) = assigned {
+            let site = Site { file: class.file, span: node.span() };
+            out.push(Hazard::at(HazardKind::CustomSave, class.name.clone(), site));
+        }
     }
 }
 
@@ -215,8 +256,32 @@ pub fn saving(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     unknown_bases(cx, model, out);
 }
 
-/// The function of the project that gives the default of a field of `model`, by field.
+/// The functions of the project that give the defaults of the fields of `model`.
 pub fn callable_defaults(project: &Project, model: ModelId) -> Vec<FunctionId> {
+    field_functions(project, model, "default")
+}
+
+/// The functions of the project that make what is stored out of a field's value: `upload_to`, and the methods of
+/// the project's own field classes that prepare values.
+pub fn storing_functions(project: &Project, model: ModelId) -> Vec<FunctionId> {
+    let program = project.program();
+    let mut out = field_functions(project, model, "upload_to");
+    for field in &project.model(model).fields {
+        let Some(Def::Class(class)) = program.dotted(&field.class, None) else { continue };
+        for name in ["get_prep_value", "get_db_prep_value", "get_db_prep_save"] {
+            if let Some((owner, Member::Function(function, _))) = program.member(class, name)
+                && !program.class_path(owner).starts_with("django.")
+                && !out.contains(function)
+            {
+                out.push(*function);
+            }
+        }
+    }
+    out
+}
+
+/// The functions that an argument of the fields names: a function, a `partial()` of one, an instance that is called.
+fn field_functions(project: &Project, model: ModelId, name: &str) -> Vec<FunctionId> {
     let program = project.program();
     let mut out = Vec::new();
     for field in &project.model(model).fields {
@@ -229,12 +294,25 @@ pub fn callable_defaults(project: &Project, model: ModelId) -> Vec<FunctionId> {
             continue;
         };
         let Expr::Call { arguments, .. } = Expr::of(call) else { continue };
-        for argument in crate::python::arguments(arguments) {
-            if argument.name == Some("default")
-                && let Some(Def::Function(function)) =
-                    program.resolve_expr(field.site.file, argument.value.peel().id())
-            {
-                out.push(function);
+        for argument in crate::python::arguments(arguments).iter().filter(|a| a.name == Some(name)) {
+            let resolve = |node: Node<'_>| program.resolve_expr(field.site.file, node.peel().id());
+            let mut value = argument.value;
+            let mut is_made = false;
+            if let Expr::Call { func, arguments } = Expr::of(value) {
+                is_made = true;
+                value = match crate::python::arguments(arguments).first() {
+                    Some(first) if func.text().ends_with("partial") => first.value,
+                    _ => func,
+                };
+            }
+            match resolve(value) {
+                Some(Def::Function(function)) => out.push(function),
+                Some(Def::Class(class)) if is_made => {
+                    if let Some((_, Member::Function(function, _))) = program.member(class, "__call__") {
+                        out.push(*function);
+                    }
+                }
+                _ => {}
             }
         }
     }
