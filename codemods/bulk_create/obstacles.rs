@@ -8,7 +8,7 @@ use ormend_engine::codemod::guards::writes::{
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
 use ormend_engine::infer::{Event, EventKind, Type, Write};
-use ormend_engine::python::{Def, Expr, Field, Kind, Member, Node, Stmt};
+use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
 pub fn models(found: &Loop<'_>) -> Vec<ModelId> {
@@ -374,11 +374,19 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
     let program = cx.project.program();
     let class = cx.model(row.model).class;
     let mut functions = writes::storing_functions(cx.project, row.model);
-    for argument in row.arguments() {
-        if let Some((_, Member::Function(function, _))) =
-            argument.name.and_then(|name| program.member(class, name))
-        {
-            functions.push(*function);
+    // `create(full_name=...)` calls the setter of a property.
+    for id in &program.class(class).mro {
+        let info = program.class(*id);
+        let file = program.file(info.file);
+        if cx.project.is_known_file(info.file) || !file.source.text().contains(".setter") {
+            continue;
+        }
+        let methods = file.node(info.node).descendants().filter(|n| n.kind() == Kind::FunctionDef);
+        for method in methods.filter(|n| n.parent().is_some_and(|p| p.text().contains(".setter"))) {
+            let name = method.child(Field::Name).map(Node::text);
+            if row.arguments().iter().any(|a| a.name.is_some() && a.name == name) {
+                functions.extend(program.function_at(info.file, method.id()));
+            }
         }
     }
     for function in functions {
