@@ -181,6 +181,10 @@ pub fn saving<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
     }
     // A field of the project's own may look at the other columns.
     for field in cx.model(unit.model).fields.iter().filter(|f| !f.class.starts_with("django.")) {
+        // The counter's own class is a FieldHook already.
+        if columns.contains(&field.name.as_str()) {
+            continue;
+        }
         let Some(Def::Class(id)) = program.dotted(&field.class, None) else { continue };
         if let Some((_, Member::Function(function, _))) = program.member(id, "pre_save")
             && !cx.project.is_known_file(program.function(*function).file)
