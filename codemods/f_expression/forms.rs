@@ -103,7 +103,9 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     if args.iter().any(|a| a.stars > 0 || a.name.is_none_or(|n| n.contains("__"))) {
         return None;
     }
-    let is_key = |name: &str| name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique);
+    // A unique column holds any number of NULLs.
+    let is_key =
+        |name: &str| name == "pk" || info.field(name).is_some_and(|f| f.primary_key || f.unique && !f.null);
     if !args.iter().any(|a| a.name.is_some_and(is_key)) {
         return None;
     }
@@ -138,7 +140,10 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
                 Kind::Call | Kind::Subscript | Kind::Await | Kind::NamedExpr | Kind::FloorDiv | Kind::Mod
             );
             let names_it = n.kind() == Kind::Name && n.text() == subject.name;
-            !may_fail && !names_it
+            // `item.order.quantity` may take a query of its own.
+            let reads = matches!(Expr::of(n), Expr::Attribute { value, .. }
+                if n.kind() == Kind::Attribute && !matches!(cx.type_of(value), Type::Def(_)));
+            !may_fail && !names_it && !reads
         })
     };
     if !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
@@ -190,6 +195,10 @@ fn plain_manager<'a>(cx: &Context<'a>, node: Node<'a>, model: ModelId) -> Option
 /// The manager through which the row is written beside the instance.
 fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<String> {
     unit.subject.as_ref().filter(|s| s.path.is_empty())?;
+    // What others changed in memory would be lost.
+    if judged.is_shared {
+        return None;
+    }
     let [load] = judged.loads.as_slice() else { return None };
     let names = unit.columns();
     let exact = match &unit.save.update_fields {

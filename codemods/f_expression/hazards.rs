@@ -18,6 +18,8 @@ pub struct Judged<'a> {
     pub seen: Option<Site>,
     /// `save()` writes nothing but the counters and the auto_now columns.
     pub can_narrow: bool,
+    /// Somebody else has the instance before the change, and may have changed it.
+    pub is_shared: bool,
     /// Other obstacles.
     pub hazards: Vec<Hazard>,
 }
@@ -25,7 +27,8 @@ pub struct Judged<'a> {
 /// Everything about one unit; `None` where it is not the pattern.
 pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Option<Judged<'a>> {
     let origins = origins(cx, unit)?;
-    let mut out = Judged { loads: Vec::new(), seen: None, can_narrow: true, hazards: Vec::new() };
+    let mut out =
+        Judged { loads: Vec::new(), seen: None, can_narrow: true, is_shared: false, hazards: Vec::new() };
     columns(cx, unit, &mut out.hazards);
     model::instances(cx, unit, &mut out.hazards);
     let mut held = None;
@@ -45,6 +48,7 @@ pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Opti
     if let Some(at) = held {
         out.seen = Some(cx.site(at));
         out.can_narrow = false;
+        out.is_shared = true;
     }
     model::saving(cx, unit, &mut out);
     if unit.subject.is_some() {

@@ -5,8 +5,9 @@ use super::hazards::{Judged, unsaved};
 use ormend_engine::codemod::guards::instance::{Mention, MentionKind};
 use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::codemod::{Context, HazardKind, Site};
-use ormend_engine::django::Signal;
-use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments};
+use ormend_engine::django::{Field, FieldKind, Signal};
+use ormend_engine::infer::Type;
+use ormend_engine::python::{Expr, Kind, Member, Node, Stmt, arguments};
 
 /// What is done with the instance from its load to the end of the function.
 pub fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
@@ -51,18 +52,20 @@ pub fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             // A function made before may be called after.
             seen.push(cx.site(node));
             out.can_narrow = false;
+            out.is_shared |= node.id() < save.id();
             continue;
         }
         let until_save = before || (after && node.id() < save.id());
         let at = || cx.site(node);
         match kind {
             MentionKind::Rebinds => {}
-            MentionKind::Harmless => {}
+            MentionKind::Harmless => out.can_narrow &= !until_save || !may_change(cx, unit, node),
             MentionKind::Calls => out.can_narrow &= !until_save,
             MentionKind::Reads if after => seen.push(at()),
             MentionKind::Reads => out.can_narrow &= !until_save || columns_read(node, &columns),
             MentionKind::Escapes if before || after => {
                 seen.push(at());
+                out.is_shared |= before && !is_kept_by_row(cx, unit, node);
                 out.can_narrow &= !until_save;
             }
             MentionKind::Escapes => {}
@@ -83,6 +86,11 @@ pub fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
                     out.hazards.push(unsaved(cx, unit, node));
                 } else if until_save {
                     out.can_narrow = false;
+                    // A new file gets its name from upload_to while it is saved.
+                    let is_file = |f: &Field| matches!(f.kind, FieldKind::File);
+                    if cx.model(unit.model).field(name).is_some_and(is_file) {
+                        seen.push(at());
+                    }
                 }
             }
             MentionKind::Saves if after => seen.push(at()),
@@ -117,8 +125,16 @@ pub fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
 /// Whether a change's or the save's own mention runs again after another change, or after itself in a loop.
 fn is_after_own<'a>(unit: &Unit<'a>, afters: &[(Node<'a>, Vec<Node<'a>>)], node: Node<'a>) -> bool {
     if node == unit.save.call {
-        // In a loop that does not load the row again, the change itself runs again and is found as such.
-        return false;
+        // A loop around the save alone writes the number once more.
+        let ends = |s: Node<'a>| {
+            unit.subject.as_ref().is_some_and(|subject| subject.is_bound_by(s))
+                || is_refresh(s, unit, &unit.columns())
+        };
+        return flow::after(unit.save.statement, ends).iter().any(|n| n.contains(node.id()))
+            && !unit
+                .changes
+                .iter()
+                .any(|c| afters.iter().any(|(_, nodes)| nodes.iter().any(|n| n.contains(c.statement.id()))));
     }
     afters.iter().any(|(_, nodes)| nodes.iter().any(|n| n.contains(node.id())))
         && !unit.changes.iter().any(|c| {
@@ -129,6 +145,48 @@ fn is_after_own<'a>(unit: &Unit<'a>, afters: &[(Node<'a>, Vec<Node<'a>>)], node:
                         || unit.changes.iter().any(|o| o.statement == *s && o.column != c.column)
                 })
         })
+}
+
+/// Whether the instance only goes into a row that is made, and nothing in the function assigns the column through it.
+fn is_kept_by_row<'a>(cx: &Context<'a>, unit: &Unit<'a>, node: Node<'a>) -> bool {
+    let call = node
+        .with_parens()
+        .parent()
+        .filter(|p| p.kind() == Kind::KeywordArgument)
+        .and_then(Node::parent)
+        .and_then(Node::parent);
+    let Some(Expr::Call { func, .. }) = call.map(Expr::of) else { return false };
+    let Expr::Attribute { value, attr: "create" | "acreate", .. } = Expr::of(func) else { return false };
+    let columns = unit.columns();
+    let assigns = |n: Node<'a>| {
+        n.kind() == Kind::Attribute
+            && n.field() == ormend_engine::python::Field::Left
+            && matches!(Expr::of(n), Expr::Attribute { attr, .. } if columns.contains(&attr))
+            && !unit.changes.iter().any(|c| c.target == n)
+    };
+    matches!(cx.type_of(value), Type::Manager(_))
+        && !unit.scope.descendants().any(|n| assigns(n) || n.kind() == Kind::Name && n.text() == "setattr")
+}
+
+/// Whether reading this attribute may be followed by a change of the row in place: a list in a JSON column, a file, a
+/// property.
+fn may_change<'a>(cx: &Context<'a>, unit: &Unit<'a>, node: Node<'a>) -> bool {
+    let Expr::Attribute { attr, .. } = Expr::of(node) else { return false };
+    let model = cx.model(unit.model);
+    match model.field(attr) {
+        Some(field) => matches!(
+            field.kind,
+            FieldKind::Json | FieldKind::Binary | FieldKind::File | FieldKind::Postgres | FieldKind::Other
+        ),
+        None => {
+            model.field_by_attname(attr).is_none()
+                && cx
+                    .project
+                    .program()
+                    .member(model.class, attr)
+                    .is_some_and(|(_, m)| matches!(m, Member::Function(..)))
+        }
+    }
 }
 
 fn columns_read(node: Node<'_>, columns: &[&str]) -> bool {

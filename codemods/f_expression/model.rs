@@ -7,7 +7,7 @@ use ormend_engine::codemod::guards::{instance, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::Signal;
 use ormend_engine::infer::{EventKind, Root, Type};
-use ormend_engine::python::{Expr, FunctionId, Kind, Member, Node, NodeId, Stmt, arguments, parameters};
+use ormend_engine::python::{Def, Expr, FunctionId, Kind, Member, Node, NodeId, Stmt, arguments, parameters};
 
 /// What makes the number in memory another one than the row's.
 pub fn instances<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
@@ -139,7 +139,7 @@ pub fn upsert<'a>(cx: &Context<'a>, unit: &Unit<'a>, load: &Load<'a>, out: &mut 
 /// Whether `save()` of this model stores columns and does nothing else, so that it can be told to store a few only.
 pub fn is_narrow_model(cx: &Context<'_>, unit: &Unit<'_>) -> bool {
     let model = cx.model(unit.model);
-    ["save", "save_base", "_do_update", "_save_table"]
+    ["save", "asave", "save_base", "_do_update", "_save_table"]
         .iter()
         .all(|n| cx.project.override_of(unit.model, n).is_none())
         && (cx.assumes_no_signals(unit.model)
@@ -161,8 +161,10 @@ pub fn saving<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
     let class = cx.model(unit.model).class;
     let instance = Type::Instance(ormend_engine::infer::Instance::root(unit.model, Root::Opaque));
     for owner in &program.class(class).mro {
-        for name in ["save", "save_base"] {
-            let Some(member) = program.class(*owner).members.get(name) else { continue };
+        let names: &[&str] =
+            if unit.save.is_async { &["save", "save_base", "asave"] } else { &["save", "save_base"] };
+        for name in names {
+            let Some(member) = program.class(*owner).members.get(*name) else { continue };
             let owner_name = &program.class(*owner).name;
             match member {
                 Member::Function(function, _) => {
@@ -175,6 +177,23 @@ pub fn saving<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
                     out.hazards.push(Hazard::at(HazardKind::SaveSeesExpression, subject, site));
                 }
             }
+        }
+    }
+    // A field of the project's own may look at the other columns.
+    for field in cx.model(unit.model).fields.iter().filter(|f| !f.class.starts_with("django.")) {
+        // The counter's own class is a FieldHook already.
+        if columns.contains(&field.name.as_str()) {
+            continue;
+        }
+        let Some(Def::Class(id)) = program.dotted(&field.class, None) else { continue };
+        if let Some((_, Member::Function(function, _))) = program.member(id, "pre_save")
+            && !cx.project.is_known_file(program.function(*function).file)
+            && instance::looks_at(cx, *function, 1, &instance, &columns)
+        {
+            let info = program.function(*function);
+            let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
+            let subject = format!("{}.pre_save", program.class(id).name);
+            out.hazards.push(Hazard::at(HazardKind::SaveSeesExpression, subject, site));
         }
     }
     if cx.assumes_no_signals(unit.model) {
@@ -227,7 +246,8 @@ fn watch<'a>(
     // What super().save() runs is looked at on its own.
     let is_super = |at: NodeId| {
         let text = def.at(at).text();
-        text.starts_with("super(") && (text.contains(".save(") || text.contains(".save_base("))
+        text.starts_with("super(")
+            && [".save(", ".asave(", ".save_base("].iter().any(|call| text.contains(call))
     };
     let mut saves: Vec<NodeId> = Vec::new();
     for event in &facts.events {

@@ -68,6 +68,10 @@ pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>>
         for origin in &mut out {
             if let Origin::Loaded(load) = origin {
                 load.is_followed = true;
+                // `author.books.get(...).author` is `author`.
+                if brings_owner(load) {
+                    *origin = Origin::Held(load.statement);
+                }
             }
         }
     }
@@ -220,7 +224,16 @@ fn followed<'a>(
     if load.is_followed {
         return None;
     }
+    if brings_owner(&load) {
+        return Some(Origin::Held(statement));
+    }
     Some(Origin::Loaded(Load { is_followed: true, ..load }))
+}
+
+/// Whether the row comes through a reverse foreign key, whose owner it holds.
+fn brings_owner(load: &Load<'_>) -> bool {
+    load.manager.is_some_and(|m| m.related.is_some() && !m.is_many_to_many)
+        || load.queryset.is_some_and(|qs| !qs.known.is_empty())
 }
 
 /// A relation of a row that a loop goes through: loaded in this round, unless the rows came with it.
@@ -376,8 +389,12 @@ fn checked<'a>(cx: &Context<'a>, load: Load<'a>) -> Loading<'a> {
             return Loading::Held;
         }
         if let Some(qs) = load.queryset
-            && !matches!(Expr::of(load.source), Expr::Call { .. })
+            && !makes_queryset(cx, load.source)
         {
+            // A function may give a queryset that it keeps.
+            if matches!(Expr::of(load.source), Expr::Call { .. }) {
+                return Loading::Held;
+            }
             for value in &qs.values {
                 let outside = cx.value(*value).is_none_or(|v| !matches!(v.origin, ValueOrigin::Expr(_)));
                 let cached = cx.facts.uses(*value).any(|(_, how)| {
@@ -390,6 +407,13 @@ fn checked<'a>(cx: &Context<'a>, load: Load<'a>) -> Loading<'a> {
         }
     }
     Loading::Yes(load)
+}
+
+/// Whether an expression is a call of a method of a manager or queryset, which gives a new queryset.
+fn makes_queryset<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
+    matches!(cx.type_of(value), Type::Manager(_) | Type::QuerySet(_))
 }
 
 fn is_loaded_here(cx: &Context<'_>, root: Root) -> bool {

@@ -79,7 +79,15 @@ impl<'a> Context<'a> {
 
     /// A fix of this file from its edits.
     pub fn fix(&self, edits: Vec<Edit>) -> Fix {
-        Fix { edits: edits.into_iter().map(|e| self.edit(e)).collect(), ..Fix::default() }
+        let newline = self.project.program().file(self.file).source.newline().as_str();
+        let in_lines = |mut edit: Edit| {
+            // What was laid out has `\n`; what was copied has the file's own.
+            if newline != "\n" {
+                edit.text = edit.text.replace("\r\n", "\n").replace('\n', newline);
+            }
+            self.edit(edit)
+        };
+        Fix { edits: edits.into_iter().map(in_lines).collect(), ..Fix::default() }
     }
 
     /// Whether the user lets us take it that this model has no receivers.

@@ -17,6 +17,8 @@ impl<'a> Frame<'a, '_> {
                 {
                     self.use_queryset(qs, arg.node, Use::Len);
                     self.evaluated(&qs.clone(), arg.node, "__len__");
+                } else if let Some(arg) = first {
+                    self.object_dunders(&arg.ty, &["__len__"], arg.node);
                 }
                 Type::Int
             }
@@ -311,6 +313,9 @@ impl<'a> Frame<'a, '_> {
                     if let Type::Local(id) = arg.ty {
                         let def = self.scope.at(id);
                         self.call_local(def, &[], None);
+                    } else if let Type::Def(Def::Function(function)) = arg.ty {
+                        // Outside a transaction it runs at once.
+                        self.call_function(function, None, &[], node);
                     }
                 }
                 Type::External(Name::from(path))

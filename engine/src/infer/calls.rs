@@ -901,6 +901,19 @@ impl<'a> Frame<'a, '_> {
     }
 
     pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
+        // `cache.get_or_set(key, load)`, `partial(load)`: what is handed over may be called.
+        for arg in args {
+            match arg.ty.clone() {
+                Type::Def(Def::Function(function)) => {
+                    self.call_function(function, None, &[], node);
+                }
+                Type::Local(id) => {
+                    let def = self.scope.at(id);
+                    self.call_local(def, &[], Some(node));
+                }
+                _ => {}
+            }
+        }
         let kind = match external::effect(path) {
             Effect::Pure => None,
             Effect::Log => {

@@ -112,12 +112,16 @@ impl<'a> Frame<'a, '_> {
                             self.use_queryset(&qs, right, Use::Contains);
                             self.evaluated(&qs, right, "all");
                         }
+                        self.object_dunders(alternative, &["__contains__", "__iter__", "__getitem__"], right);
                     }
                 } else if !matches!(op, Kind::Is | Kind::IsNot) {
                     for (ty, operand) in [(&a, left), (&b, right)] {
                         if let Type::QuerySet(qs) = ty {
                             let qs = qs.clone();
                             self.use_queryset(&qs, operand, Use::Other);
+                        }
+                        for alternative in ty.alternatives() {
+                            self.object_dunders(alternative, comparisons(op), operand);
                         }
                     }
                 }
@@ -322,7 +326,7 @@ impl<'a> Frame<'a, '_> {
                     let i = i.clone();
                     self.instance_truth(&i, node);
                 }
-                _ => {}
+                other => self.object_dunders(other, &["__bool__", "__len__"], node),
             }
         }
         if let Expr::BoolOp { right, .. } = Expr::of(node)
@@ -424,8 +428,37 @@ impl<'a> Frame<'a, '_> {
                 _ => Type::iterator(ty),
             }
         };
+        let inner = self.env.take();
         self.env = saved;
+        // `[last := x for x in xs]` binds around the comprehension.
+        for named in node.descendants().filter(|n| n.kind() == Kind::NamedExpr) {
+            let Some(name) = named.child(crate::python::Field::Name) else { continue };
+            let Some(ty) = inner.as_ref().and_then(|env| env.get(name.text())).cloned() else { continue };
+            let ty = match self.lookup(name.text()) {
+                Some(before) => before.clone().join(ty),
+                None => ty,
+            };
+            self.bind(name.text(), ty);
+        }
         ty
+    }
+
+    /// Python calls the first of `names` that the class of an object defines.
+    pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) {
+        match ty {
+            Type::Object(class) => {
+                let class = *class;
+                let program = self.az.project.program();
+                if let Some(name) = names.iter().find(|name| program.member(class, name).is_some()) {
+                    self.method_of_class(class, name, &Type::Object(class), &[], node);
+                }
+            }
+            Type::Instance(instance) => {
+                let instance = instance.clone();
+                self.instance_dunders(&instance, names, node);
+            }
+            _ => {}
+        }
     }
 
     fn subscript(&mut self, node: Node<'a>, value: Node<'a>, index: Node<'a>) -> Type {
@@ -467,7 +500,9 @@ impl<'a> Frame<'a, '_> {
             },
             Type::Dict(kv) => kv.1.clone(),
             Type::Str => Type::Str,
-            _ => {
+            other => {
+                let other = other.clone();
+                self.object_dunders(&other, &["__getitem__", "__class_getitem__"], node);
                 let _ = index_type;
                 Type::Unknown
             }
@@ -539,6 +574,15 @@ pub(super) fn arithmetic(left: &Type, op: Kind, right: &Type) -> Type {
         (Type::Column(FieldKind::Decimal), b) if integer(b) => Type::Column(FieldKind::Decimal),
         (Type::List(a), Type::List(b)) if op == Kind::Add => Type::list((**a).clone().join((**b).clone())),
         _ => Type::Unknown,
+    }
+}
+
+/// The methods that a comparison may call.
+fn comparisons(op: Kind) -> &'static [&'static str] {
+    match op {
+        Kind::Eq => &["__eq__"],
+        Kind::NotEq => &["__ne__", "__eq__"],
+        _ => &["__lt__", "__gt__", "__le__", "__ge__"],
     }
 }
 

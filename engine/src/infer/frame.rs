@@ -57,6 +57,8 @@ pub(super) struct Frame<'a, 's> {
     pending: Vec<(Node<'a>, Env)>,
     loops: Vec<LoopExits>,
     loop_depth: u32,
+    /// What names may be where an exception leaves the `try` bodies around.
+    tries: Vec<Option<Env>>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -89,6 +91,7 @@ impl<'a, 's> Frame<'a, 's> {
             pending: Vec::new(),
             loops: Vec::new(),
             loop_depth: 0,
+            tries: Vec::new(),
         }
     }
 
@@ -357,6 +360,18 @@ impl<'a, 's> Frame<'a, 's> {
         self.nesting += 1;
         self.statement_inner(node);
         self.nesting -= 1;
+        // Only what binds changes what a handler sees.
+        if node.kind() == Kind::ExprStatement && node.descendants().any(|n| is_assignment(n.kind())) {
+            self.may_raise();
+        }
+    }
+
+    /// An exception may leave the innermost `try` body with the names as they are.
+    fn may_raise(&mut self) {
+        if let Some(exit) = self.tries.pop() {
+            let env = Self::join_env(exit, self.env.clone());
+            self.tries.push(env);
+        }
     }
 
     fn statement_inner(&mut self, node: Node<'a>) {
@@ -397,6 +412,7 @@ impl<'a, 's> Frame<'a, 's> {
                     self.expr(part);
                 }
                 self.event(node, EventKind::Raise);
+                self.may_raise();
                 self.env = None;
             }
             Stmt::Assert(parts) => {
@@ -438,8 +454,9 @@ impl<'a, 's> Frame<'a, 's> {
                 );
             }
             Stmt::Try { body, handlers, orelse, finally } => {
-                let before = self.env.clone();
+                self.tries.push(self.env.clone());
                 self.block(body);
+                let before = self.tries.pop().flatten();
                 let after_body = self.env.clone();
                 if let Some(orelse) = orelse {
                     self.block(orelse);
@@ -479,8 +496,9 @@ impl<'a, 's> Frame<'a, 's> {
                         self.assign(target, entered, None);
                     }
                 }
-                let before = self.env.clone();
+                self.tries.push(self.env.clone());
                 self.block(body);
+                let before = self.tries.pop().flatten();
                 // A context manager may swallow what the body raises.
                 if self.env.is_some() {
                     self.env = Self::join_env(self.env.take(), None);
@@ -521,15 +539,26 @@ impl<'a, 's> Frame<'a, 's> {
                 self.env = out;
             }
             Stmt::FunctionDef { def, decorators } => {
-                for decorator in decorators {
-                    self.expr(decorator);
-                }
+                let decorators: Vec<Type> = decorators.into_iter().map(|d| self.expr(d)).collect();
                 if self.scope.kind() == Kind::Module
                     || self.az.project.program().function_at(self.file, def.id()).is_some()
                 {
                     return;
                 }
+                for parameter in parameters(def) {
+                    if let Some(default) = parameter.default {
+                        self.expr(default);
+                    }
+                }
                 self.define_local(def);
+                // A decorator of the project may call what it is given.
+                for decorator in decorators {
+                    if matches!(decorator, Type::Local(_) | Type::Def(crate::python::Def::Function(_))) {
+                        let ty = Type::Local(def.id());
+                        let made = super::calls::Arg { name: None, ty, node: def, stars: 0 };
+                        self.call_value(&decorator, &[made], def, def);
+                    }
+                }
             }
             Stmt::ClassDef { def, .. } => {
                 let Some(body) = def.child(crate::python::Field::Body) else { return };
@@ -778,6 +807,7 @@ impl<'a, 's> Frame<'a, 's> {
         let saved_returns = self.returns.take();
         let saved_at = self.at_override;
         let saved_loops = std::mem::take(&mut self.loops);
+        let saved_tries = std::mem::take(&mut self.tries);
         if at.is_some() && saved_at.is_none() {
             self.at_override = at;
         }
@@ -804,6 +834,7 @@ impl<'a, 's> Frame<'a, 's> {
         self.at_override = saved_at;
         self.returns = saved_returns;
         self.loops = saved_loops;
+        self.tries = saved_tries;
         self.env = saved_env;
         // A nested function that rebinds outer names makes them unknown.
         if def.kind() == Kind::FunctionDef {
@@ -821,6 +852,8 @@ impl<'a, 's> Frame<'a, 's> {
                 let qs = qs.clone();
                 self.use_queryset(&qs, node, Use::Iterate);
                 self.evaluated(&qs, node, "all");
+            } else {
+                self.object_dunders(alternative, &["__iter__", "__getitem__"], node);
             }
         }
         self.element(ty, node)
@@ -880,6 +913,10 @@ pub(super) fn row_type(qs: &QuerySet, value: ValueId) -> Type {
         Rows::Flat(ty) => (**ty).clone(),
         Rows::Unknown => Type::Unknown,
     }
+}
+
+fn is_assignment(kind: Kind) -> bool {
+    matches!(kind, Kind::Assign | Kind::AugAssign | Kind::NamedExpr)
 }
 
 /// Whether a name node binds the name rather than reads it.

@@ -391,7 +391,7 @@ impl<'a> Frame<'a, '_> {
             if let Some((_, Member::Function(function, _))) = self.az.project.program().member(class, name) {
                 let function = *function;
                 let other = Arg { name: None, ty: Type::Instance(instance.clone()), node, stars: 0 };
-                let takes_other = !matches!(*name, "__bool__" | "__len__");
+                let takes_other = !matches!(*name, "__bool__" | "__len__" | "__iter__" | "__hash__");
                 let args = if takes_other { vec![other] } else { Vec::new() };
                 self.call_function(function, Some(Type::Instance(instance.clone())), &args, node);
                 return;

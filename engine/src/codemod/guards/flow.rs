@@ -26,7 +26,12 @@ pub fn after<'a>(statement: Node<'a>, mut ends: impl FnMut(Node<'a>) -> bool) ->
         let holder = if block.kind() == Kind::Block { block.parent() } else { None };
         let Some(holder) = holder else { return out };
         let owner = match holder.kind() {
-            Kind::FunctionDef | Kind::ClassDef | Kind::Lambda => return out,
+            Kind::FunctionDef | Kind::Lambda => return out,
+            // The body of a class runs where it stands.
+            Kind::ClassDef => match holder.parent() {
+                Some(decorated) if decorated.kind() == Kind::DecoratedDef => decorated,
+                _ => holder,
+            },
             _ if holder.kind().is_statement() => holder,
             _ => match holder.ancestors().find(|n| n.kind().is_statement()) {
                 Some(owner) => owner,

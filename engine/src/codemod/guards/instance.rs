@@ -211,6 +211,9 @@ impl<'a> Subject<'a> {
         if matches!(attribute, "save" | "delete" | "refresh_from_db" | "full_clean") {
             return at(node, MentionKind::Escapes);
         }
+        if let Some(kind) = children(cx, node) {
+            return at(node, kind);
+        }
         at(node, if self.sees(cx, node, columns) { MentionKind::Reads } else { MentionKind::Harmless })
     }
 
@@ -219,7 +222,7 @@ impl<'a> Subject<'a> {
             "save" | "asave" | "save_base" => return MentionKind::Saves,
             "delete" | "adelete" => return MentionKind::Deletes,
             "refresh_from_db" | "arefresh_from_db" => return MentionKind::Refreshes,
-            "full_clean" | "clean_fields" | "clean" | "validate_constraints" => {
+            "full_clean" | "clean_fields" | "clean" | "validate_constraints" | "validate_unique" => {
                 return MentionKind::Validates;
             }
             _ => {}
@@ -230,7 +233,7 @@ impl<'a> Subject<'a> {
             None if name.starts_with("get_") && name.ends_with("_display")
                 || name.starts_with("get_next_by_")
                 || name.starts_with("get_previous_by_")
-                || matches!(name, "get_deferred_fields" | "validate_unique") =>
+                || name == "get_deferred_fields" =>
             {
                 MentionKind::Harmless
             }
@@ -317,7 +320,9 @@ impl<'a> Subject<'a> {
             return looks(node);
         }
         match parent.kind() {
-            Kind::ExprStatement | Kind::Compare | Kind::Delete => MentionKind::Harmless,
+            Kind::ExprStatement | Kind::Delete => MentionKind::Harmless,
+            // `book == other`, `book < other` call what the model defines.
+            Kind::Compare => looks(node),
             Kind::Interpolation => looks(node),
             Kind::BinOp if is_formatting(parent) && parent.child(Field::Right) == Some(outer) => looks(node),
             Kind::Tuple => match parent.with_parens().parent() {
@@ -411,11 +416,12 @@ impl<'a> Subject<'a> {
         };
         let named = args.get(1).and_then(|a| string_value(a.value));
         match path {
-            "builtins.isinstance"
-            | "builtins.type"
-            | "builtins.id"
-            | "builtins.hash"
-            | "builtins.callable" => MentionKind::Harmless,
+            "builtins.isinstance" | "builtins.type" | "builtins.id" | "builtins.callable" => {
+                MentionKind::Harmless
+            }
+            "builtins.hash" if cx.project.override_of(self.instance.model, "__hash__").is_none() => {
+                MentionKind::Harmless
+            }
             "builtins.str" | "builtins.repr" | "builtins.format" | "builtins.print" | "builtins.bool" => {
                 seen(node)
             }
@@ -460,6 +466,51 @@ pub fn looks_at(
         EventKind::InstanceEscapes { root, path, .. } => is_parameter(*root, path, parameter),
         _ => false,
     })
+}
+
+/// Methods of a related manager that make no instance which knows its owner.
+const WITHOUT_ROWS: &[&str] = &[
+    "count",
+    "acount",
+    "exists",
+    "aexists",
+    "aggregate",
+    "aaggregate",
+    "update",
+    "aupdate",
+    "values",
+    "values_list",
+    "contains",
+    "acontains",
+    "explain",
+    "dates",
+    "datetimes",
+];
+
+/// What `x.reviews` comes to: every row that is read or made through a reverse foreign key has `x` itself behind its
+/// foreign key. `None` where the attribute is no such manager.
+fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
+    let Type::Manager(manager) = cx.type_of(node) else { return None };
+    manager.related.as_ref()?;
+    // Rows behind a many-to-many relation do not know where they were read from.
+    if manager.is_many_to_many {
+        return None;
+    }
+    let mut node = node;
+    for _ in 0..30 {
+        let Some(outer) = node.with_parens().parent() else { break };
+        let Expr::Attribute { attr, .. } = Expr::of(outer) else { break };
+        let Some(call) = call_of(outer) else { break };
+        if WITHOUT_ROWS.contains(&attr) {
+            return Some(MentionKind::Harmless);
+        }
+        let is_statement = call.with_parens().parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
+        if matches!(attr, "create" | "acreate") && is_statement && is_unwatched(cx, manager.model) {
+            return Some(MentionKind::Calls);
+        }
+        node = call;
+    }
+    Some(MentionKind::Escapes)
 }
 
 /// The facts of `function`, given the instance as its `parameter`.

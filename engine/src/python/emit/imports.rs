@@ -177,7 +177,8 @@ pub fn insert_imports(
             names.push(name);
         }
     }
-    let mut edits = Vec::new();
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut last: Option<(Section, usize)> = None;
     for (module, mut names) in by_module {
         if names.is_empty() {
             continue;
@@ -190,10 +191,27 @@ pub fn insert_imports(
         });
         match existing {
             Some(statement) => edits.extend(merge(file, statement, &names)),
-            None => edits.push(insert_statement(file, module, &names, is_first_party)),
+            None => {
+                let mut edit = insert_statement(file, module, &names, is_first_party);
+                let own = section(module, is_first_party);
+                // Several new statements of a section at one place come in their own order, with one gap.
+                if let Some((before, at)) = last
+                    && before == own
+                    && let Some(previous) = edits.get_mut(at)
+                    && previous.span == edit.span
+                {
+                    let newline = newline(file);
+                    if edit.text.starts_with(newline) {
+                        edit.text = format!("{newline}{}", edit.text.trim_start());
+                    } else {
+                        previous.text = format!("{}{newline}", previous.text.trim_end());
+                    }
+                }
+                last = Some((own, edits.len()));
+                edits.push(edit);
+            }
         }
     }
-    // Several new statements at one place come in their own order.
     edits
 }
 
@@ -262,6 +280,8 @@ fn merge<'a>(file: &File, statement: Node<'a>, names: &[&str]) -> Vec<Edit> {
         );
         return vec![Edit::replace(statement.span(), body)];
     }
+    // Without parentheses a line of its own would end in a comma.
+    let in_lines = text.trim_end().ends_with(')');
     // One name a line: a line of its own in its place.
     names
         .iter()
@@ -272,7 +292,7 @@ fn merge<'a>(file: &File, statement: Node<'a>, names: &[&str]) -> Vec<Edit> {
                     let line = file.source.line_index(next.span().start);
                     let start = file.source.line_start(line);
                     let lead = file.source.slice(Span::new(start, next.span().start));
-                    if lead.trim().is_empty() {
+                    if in_lines && lead.trim().is_empty() {
                         Edit::insert(next.span().start, format!("{name},{}{lead}", newline(file)))
                     } else {
                         Edit::insert(next.span().start, format!("{name}, "))
@@ -282,7 +302,7 @@ fn merge<'a>(file: &File, statement: Node<'a>, names: &[&str]) -> Vec<Edit> {
                     let line = file.source.line_index(last.span().start);
                     let start = file.source.line_start(line);
                     let lead = file.source.slice(Span::new(start, last.span().start));
-                    if lead.trim().is_empty() && !lead.is_empty() {
+                    if in_lines && lead.trim().is_empty() && !lead.is_empty() {
                         Edit::insert(last.span().end, format!(",{}{lead}{name}", newline(file)))
                     } else {
                         Edit::insert(last.span().end, format!(", {name}"))
