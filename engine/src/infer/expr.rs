@@ -9,6 +9,32 @@ use std::sync::Arc;
 
 const MAX_NESTING: usize = 220;
 
+/// Methods behind binary operators, on either side.
+pub(super) const BINARY: &[&str] = &[
+    "__add__",
+    "__radd__",
+    "__iadd__",
+    "__sub__",
+    "__rsub__",
+    "__mul__",
+    "__rmul__",
+    "__truediv__",
+    "__floordiv__",
+    "__mod__",
+    "__pow__",
+    "__or__",
+    "__ror__",
+    "__ior__",
+    "__and__",
+    "__rand__",
+    "__xor__",
+    "__lshift__",
+    "__rshift__",
+];
+
+/// Methods behind comparisons.
+const COMPARING: &[&str] = &["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"];
+
 impl<'a> Frame<'a, '_> {
     /// The type of an expression; everything that evaluating it does is recorded.
     pub fn expr(&mut self, node: Node<'a>) -> Type {
@@ -86,6 +112,8 @@ impl<'a> Frame<'a, '_> {
                         self.use_queryset(&qs, operand, Use::Other);
                     }
                 }
+                self.object_dunders(&a, BINARY, left);
+                self.object_dunders(&b, BINARY, right);
                 arithmetic(&a, op, &b)
             }
             Expr::UnaryOp { op, operand } => {
@@ -113,12 +141,14 @@ impl<'a> Frame<'a, '_> {
                             self.evaluated(&qs, right, "all");
                         }
                     }
+                    self.object_dunders(&b, &["__contains__", "__iter__", "__next__"], right);
                 } else if !matches!(op, Kind::Is | Kind::IsNot) {
                     for (ty, operand) in [(&a, left), (&b, right)] {
                         if let Type::QuerySet(qs) = ty {
                             let qs = qs.clone();
                             self.use_queryset(&qs, operand, Use::Other);
                         }
+                        self.object_dunders(ty, COMPARING, operand);
                     }
                 }
                 Type::Bool
@@ -322,6 +352,7 @@ impl<'a> Frame<'a, '_> {
                     let i = i.clone();
                     self.instance_truth(&i, node);
                 }
+                Type::Object(_) => self.object_dunders(alternative, &["__bool__", "__len__"], node),
                 _ => {}
             }
         }
@@ -467,9 +498,20 @@ impl<'a> Frame<'a, '_> {
             },
             Type::Dict(kv) => kv.1.clone(),
             Type::Str => Type::Str,
-            _ => {
+            object => {
+                self.object_dunders(object, &["__getitem__"], node);
                 let _ = index_type;
                 Type::Unknown
+            }
+        }
+    }
+
+    /// Python calls these methods of an object of the program's own, where it has them.
+    pub fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) {
+        for alternative in ty.alternatives() {
+            let Type::Object(class) = alternative else { continue };
+            for name in names {
+                self.method_of_class(*class, name, alternative, &[], node);
             }
         }
     }
