@@ -716,13 +716,17 @@ impl<'a, 's> Frame<'a, 's> {
                 match owner_type.without_none() {
                     Type::Instance(i) => {
                         let (root, path) = (i.root, i.path.clone());
+                        let class = self.az.project.model(i.model).class;
                         self.event(target, EventKind::WriteAttribute { root, path, name: Name::from(attr) });
                         self.escape(&ty, target, Escape::Store);
+                        self.set_property(class, owner_type.without_none(), attr, target);
                     }
                     other => {
                         self.escape(&ty, target, Escape::Store);
                         self.object_dunders(other, &["__setattr__"], target);
-                        self.set_property(other, attr, target);
+                        if let Type::Object(class) = other {
+                            self.set_property(*class, other, attr, target);
+                        }
                     }
                 }
                 if let (Expr::Name(name), Some(env)) = (Expr::of(owner), &mut self.env) {
@@ -747,11 +751,10 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     /// The setter of a property runs where the attribute of an object is assigned.
-    fn set_property(&mut self, owner: &Type, name: &str, node: Node<'a>) {
-        let Type::Object(class) = owner else { return };
+    fn set_property(&mut self, class: crate::python::ClassId, owner: &Type, name: &str, node: Node<'a>) {
         let program = self.az.project.program();
         let mut setters = Vec::new();
-        for class in &program.class(*class).mro {
+        for class in &program.class(class).mro {
             let info = program.class(*class);
             if !info.members.contains_key(name) {
                 continue;
