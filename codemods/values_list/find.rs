@@ -229,6 +229,11 @@ pub fn source<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<Source<'a>> {
     if queryset.rows != Rows::Instances {
         return None;
     }
+    // for book in books: [tag.name for tag in book.tags.all()]: a prefetch saves the query that every row costs
+    // here, and values_list() would keep it from doing so.
+    if queryset.related.as_ref().is_some_and(|related| matches!(related.owner.root, Root::Row(_))) {
+        return None;
+    }
     // raw(), dates() and values().annotate() give other rows; extra() puts SQL among the columns.
     if [Trait::Raw, Trait::Dates, Trait::Grouped, Trait::RawSql, Trait::LockedOf]
         .into_iter()

@@ -209,8 +209,8 @@ fn receivers_are_heard_by_the_exact_class() {
     assert_eq!(names("shop.Novel", Signal::PreDelete), ["one"]);
     assert_eq!(names("shop.Book", Signal::M2mChanged), ["base"]);
     assert_eq!(names("shop.Book", Signal::PostDelete), ["handlers.gone"]);
-    assert_eq!(names("shop.Book", Signal::PostInit), ["made", "made"]);
-    assert_eq!(names("shop.Novel", Signal::PostInit), ["made", "any"]);
+    assert_eq!(names("shop.Book", Signal::PostInit), ["handlers.made", "handlers.made"]);
+    assert_eq!(names("shop.Novel", Signal::PostInit), ["handlers.made", "handlers.any"]);
     assert!(p.receivers(model(&p, "shop.Book").id, Signal::PostDelete)[0].function.is_some());
 }
 

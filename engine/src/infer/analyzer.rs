@@ -35,6 +35,8 @@ pub(super) struct Summary {
     pub values: Vec<super::facts::Value>,
     /// How many frames it took.
     pub cost: u32,
+    /// What the analysis looked into.
+    reach: Reach,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -43,12 +45,15 @@ struct Key {
     arguments: Vec<Type>,
 }
 
+/// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
+type Called = (Name, Option<u8>);
+
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     memo: Vec<Mutex<FxHashMap<Key, Arc<Summary>>>>,
     outside: Mutex<FxHashMap<(FileId, NodeId), Arc<Summary>>>,
-    named: Mutex<FxHashMap<(Name, Option<u8>), Arc<Vec<Event>>>>,
+    named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
 }
 
@@ -61,11 +66,54 @@ pub(super) struct Stack {
     /// Summaries that were cut off at a function which is still being analysed, with its depth. They hold as long
     /// as it is, and not after.
     partial: FxHashMap<Key, (Arc<Summary>, usize)>,
+    /// For each thing being analysed, innermost last, what was reached from it so far.
+    reached: Vec<Reach>,
+}
+
+/// What an analysis looked into, at any depth.
+#[derive(Clone, Debug, Default)]
+struct Reach {
+    /// Functions and outside expressions, see [`of_function`] and [`of_outside`].
+    all: FxHashSet<u64>,
+    /// Calls nested below it.
+    height: usize,
+}
+
+fn of_function(function: FunctionId) -> u64 {
+    u64::from(function.0)
+}
+
+fn of_outside((file, node): (FileId, NodeId)) -> u64 {
+    (1 << 63) | u64::from(file.0) << 32 | u64::from(node.0)
 }
 
 impl Stack {
     fn new() -> Stack {
-        Stack { functions: Vec::new(), outside: Vec::new(), cut: usize::MAX, partial: FxHashMap::default() }
+        Stack {
+            functions: Vec::new(),
+            outside: Vec::new(),
+            cut: usize::MAX,
+            partial: FxHashMap::default(),
+            reached: Vec::new(),
+        }
+    }
+
+    /// Whether a remembered result is what an analysis from here would give: it neither meets what is being
+    /// analysed, where recursion would cut it off, nor goes too deep.
+    fn allows(&self, reach: &Reach) -> bool {
+        self.functions.len() + reach.height < MAX_CALL_DEPTH
+            && self.outside.len() + reach.height < MAX_CALL_DEPTH
+            && !self.functions.iter().any(|f| reach.all.contains(&of_function(*f)))
+            && !self.outside.iter().any(|o| reach.all.contains(&of_outside(*o)))
+    }
+
+    /// What is being analysed looks into `what`, and into all that `below` has reached.
+    fn reach(&mut self, what: u64, below: &Reach) {
+        if let Some(top) = self.reached.last_mut() {
+            top.all.insert(what);
+            top.all.extend(below.all.iter().copied());
+            top.height = top.height.max(below.height + 1);
+        }
     }
 }
 
@@ -217,10 +265,10 @@ impl<'p> Analyzer<'p> {
                         | EventKind::UnknownCall { .. }
                         | EventKind::Raise
                         | EventKind::Suspend
-                        | EventKind::Transaction { .. }) => {
-                            if seen_kinds.insert(kind.clone()) {
-                                events.push(event.clone());
-                            }
+                        | EventKind::Transaction { .. })
+                            if seen_kinds.insert(kind.clone()) =>
+                        {
+                            events.push(event.clone());
                         }
                         _ => {}
                     }
@@ -360,31 +408,39 @@ impl<'p> Analyzer<'p> {
     ) -> Option<Arc<Summary>> {
         if let Some(depth) = stack.functions.iter().position(|f| *f == function) {
             stack.cut = stack.cut.min(depth);
+            stack.reach(of_function(function), &Reach::default());
             return Some(Arc::new(Summary { cost: 1, ..Summary::default() }));
         }
         if stack.functions.len() >= MAX_CALL_DEPTH {
             stack.cut = 0;
+            stack.reach(of_function(function), &Reach::default());
             return None;
         }
         let key = Key { function, arguments };
         let shard = &self.memo[function.0 as usize % SHARDS];
-        if let Some(hit) = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Some(hit.clone());
+        let hit = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(hit) = hit.filter(|hit| stack.allows(&hit.reach)) {
+            stack.reach(of_function(function), &hit.reach);
+            return Some(hit);
         }
-        if let Some((hit, cut)) = stack.partial.get(&key) {
-            stack.cut = stack.cut.min(*cut);
-            return Some(hit.clone());
+        if let Some((hit, cut)) = stack.partial.get(&key).cloned() {
+            stack.cut = stack.cut.min(cut);
+            stack.reach(of_function(function), &hit.reach);
+            return Some(hit);
         }
         let depth = stack.functions.len();
         let outer_cut = std::mem::replace(&mut stack.cut, usize::MAX);
         stack.functions.push(function);
+        stack.reached.push(Reach::default());
         let (facts, cost) = self.run(function, key.arguments.clone(), stack);
         stack.functions.pop();
+        let reach = stack.reached.pop().unwrap_or_default();
+        stack.reach(of_function(function), &reach);
         stack.partial.retain(|_, (_, cut)| *cut < depth);
         let cut = stack.cut;
         stack.cut = cut.min(outer_cut);
         let is_generator = self.project.program().function(function).is_generator;
-        let summary = Arc::new(summarize(facts, cost, is_generator));
+        let summary = Arc::new(Summary { reach, ..summarize(facts, cost, is_generator) });
         if cut < depth {
             stack.partial.insert(key, (summary.clone(), cut));
         } else {
@@ -396,25 +452,36 @@ impl<'p> Analyzer<'p> {
     /// The type of an expression that stands outside functions: a module variable's or class attribute's value.
     pub(super) fn outside(&self, file: FileId, node: NodeId, stack: &mut Stack) -> Arc<Summary> {
         let key = (file, node);
-        if let Some(hit) = self.outside.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return hit.clone();
+        let hit = self.outside.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(hit) = hit.filter(|hit| stack.allows(&hit.reach)) {
+            stack.reach(of_outside(key), &hit.reach);
+            return hit;
         }
-        if stack.outside.contains(&key) || stack.outside.len() > 8 {
+        if stack.outside.contains(&key) || stack.outside.len() + 1 >= MAX_CALL_DEPTH {
             stack.cut = 0;
+            stack.reach(of_outside(key), &Reach::default());
             return Arc::default();
         }
         let outer_cut = std::mem::replace(&mut stack.cut, usize::MAX);
         stack.outside.push(key);
+        stack.reached.push(Reach::default());
         let source = self.project.program().file(file);
         let mut frame = Frame::new(self, stack, file, source.root(), None);
         let returns = frame.expr(source.node(node));
         let (mut facts, cost) = frame.finish();
         facts.returns = Some(returns);
         stack.outside.pop();
+        let reach = stack.reached.pop().unwrap_or_default();
+        stack.reach(of_outside(key), &reach);
         let complete = stack.cut == usize::MAX;
         stack.cut = stack.cut.min(outer_cut);
-        let summary =
-            Arc::new(Summary { returns: facts.returns, events: Vec::new(), values: facts.values, cost });
+        let summary = Arc::new(Summary {
+            returns: facts.returns,
+            events: Vec::new(),
+            values: facts.values,
+            cost,
+            reach,
+        });
         if complete {
             self.outside.lock().unwrap_or_else(PoisonError::into_inner).insert(key, summary.clone());
         }
@@ -464,7 +531,7 @@ fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {
         events.truncate(MAX_EVENTS);
         events.push(Event { at, site, kind: EventKind::UnknownCall { name: Name::from("...") } });
     }
-    Summary { returns: facts.returns, events, values: facts.values, cost }
+    Summary { returns: facts.returns, events, values: facts.values, cost, reach: Reach::default() }
 }
 
 fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {

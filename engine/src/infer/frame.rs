@@ -186,16 +186,24 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     pub fn event(&mut self, node: Node<'a>, kind: EventKind) {
-        if self.dry == 0 && self.env.is_some() {
-            let site = Site { file: self.file, span: node.span() };
-            self.facts.events.push(Event { at: self.at(node).id(), site, kind });
-        }
+        let site = Site { file: self.file, span: node.span() };
+        self.event_at(node, site, kind);
     }
 
     pub fn event_at(&mut self, node: Node<'a>, site: Site, kind: EventKind) {
-        if self.dry == 0 && self.env.is_some() {
-            self.facts.events.push(Event { at: self.at(node).id(), site, kind });
+        if self.dry > 0 || self.env.is_none() {
+            return;
         }
+        let at = self.at(node).id();
+        // What is done to a value that stands for several is done to each of them.
+        if let EventKind::Use { value, how } = &kind {
+            let several = self.facts.value(*value).map(|v| v.alternatives.clone()).unwrap_or_default();
+            for value in several {
+                let kind = EventKind::Use { value, how: how.clone() };
+                self.facts.events.push(Event { at, site, kind });
+            }
+        }
+        self.facts.events.push(Event { at, site, kind });
     }
 
     /// The value made by the expression `node`; one a node, whatever is known of it is refreshed.

@@ -550,9 +550,6 @@ impl<'a> Frame<'a, '_> {
             Write::Delete => &[Signal::PreDelete, Signal::PostDelete],
             _ => &[Signal::PreSave, Signal::PostSave],
         };
-        if self.stack.functions.len() > 6 {
-            return;
-        }
         let mut senders = vec![model];
         if write == Write::Delete {
             senders.extend(self.cascaded(model));

@@ -28,7 +28,17 @@ pub(super) fn problems(project: &Project, file: FileId) -> Vec<Warning> {
         let message = "nested too deeply to be looked at".to_owned();
         return vec![Warning { path, line: None, message }];
     }
-    if file.ast.is_empty() || !file.root().has_error() {
+    if file.ast.is_empty() {
+        return Vec::new();
+    }
+    if let Some(old) =
+        file.root().descendants().find(|n| matches!(n.kind(), Kind::PrintStatement | Kind::ExecStatement))
+    {
+        let line = Some(file.source.line_column(old.span().start).line);
+        let message = "this is Python 2, whose statements are left alone".to_owned();
+        return vec![Warning { path, line, message }];
+    }
+    if !file.root().has_error() {
         return Vec::new();
     }
     let first = file

@@ -27,6 +27,10 @@ pub fn append_call(
     let line = file.source.line_text(file.source.line_index(end));
     let width = line.chars().count();
     let plain = vec![Edit::insert(end, addition.clone())];
+    if chain.text().contains('\n') {
+        // Black breaks inside the last call only while the chain is short.
+        return split_chain(file, chain, &addition, line_length).unwrap_or(plain);
+    }
     // A line that was too long already is somebody's choice.
     if width + addition.chars().count() <= line_length || width > line_length {
         return plain;
@@ -87,7 +91,8 @@ fn split_chain(file: &File, chain: Node<'_>, addition: &str, line_length: usize)
     let links = links(chain)?;
     let first = links.iter().position(|(_, is_call)| *is_call)?;
     let dots: Vec<u32> = links.get(first + 1..)?.iter().map(|(dot, _)| *dot).collect();
-    if dots.is_empty() || !fills_statement(chain) {
+    let continued = chain.descendants().any(|n| n.kind() == Kind::LineContinuation);
+    if dots.is_empty() || continued || !fills_statement(chain) {
         return None;
     }
     let indent = indentation(file, chain);

@@ -687,7 +687,7 @@ mod tests {
             (
                 "return ' / '.join(Book.objects.filter(author=author, status=status).values_list('title', flat=True))",
                 false,
-                "    return ' / '.join(\n        Book.objects.filter(author=author, status=status).values_list('title', flat=True)\n    )",
+                "    return ' / '.join(\n        Book.objects.filter(author=author, status=status).values_list(\n            'title', flat=True\n        )\n    )",
             ),
             (
                 "return sorted(Book.objects.all().values_list(\"title\", flat=True), key=str.lower, reverse=True)",
