@@ -19,6 +19,8 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
     eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
+    looked_into(cx, group, out);
+    kept_by_others(cx, group, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
     if suspends || region.leaves {
         let mut seen = BTreeSet::new();
@@ -48,6 +50,127 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
     }
 }
 
+/// Code that writes a key past its descriptor, or asks what an instance has loaded.
+fn looked_into(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    for event in &cx.facts.events {
+        let (root, name) = match &event.kind {
+            EventKind::ReadAttribute { root, path, name } if path.is_empty() => (root, &**name),
+            EventKind::InstanceEscapes { root, path, how: Escape::External } if path.is_empty() => (root, ""),
+            _ => continue,
+        };
+        if !matches!(root, Root::Row(v) if group.rows.contains(v)) {
+            continue;
+        }
+        let Some(node) = eager::node_at(cx.project, event.site) else { continue };
+        let call = node.ancestors().take(3).find(|n| n.kind() == Kind::Call);
+        let callee = call.and_then(|call| match Expr::of(call) {
+            Expr::Call { func, .. } if !func.contains(node.id()) => Some((call, func.text())),
+            _ => None,
+        });
+        let found = match (name, callee) {
+            ("__dict__", _) => is_changed(node).then_some(node),
+            ("_state", _) => node.parent().filter(
+                |p| matches!(Expr::of(*p), Expr::Attribute { attr: "fields_cache", value, .. } if value == node),
+            ),
+            ("", Some((call, "vars"))) => is_changed(call).then_some(call),
+            ("", Some((call, func))) => (func.contains("cache.") || func.contains("pickle")).then_some(call),
+            _ => None,
+        };
+        if let Some(found) = found {
+            let site = ormend_engine::text::Site { file: event.site.file, span: found.span() };
+            let subject = found.text().lines().next().unwrap_or_default().to_owned();
+            out.push(Hazard::at(HazardKind::UnknownCall, subject, site));
+        }
+    }
+}
+
+/// Whether the dict that `node` gives is written.
+fn is_changed(node: Node<'_>) -> bool {
+    let Some(parent) = node.with_parens().parent() else { return false };
+    match Expr::of(parent) {
+        Expr::Subscript { .. } => {
+            parent.field() == Field::Left || parent.parent().is_some_and(|p| p.kind() == Kind::Delete)
+        }
+        Expr::Attribute { attr, .. } => matches!(attr, "update" | "pop" | "clear" | "setdefault" | "popitem"),
+        _ => parent.kind() == Kind::AugAssign,
+    }
+}
+
+/// The attributes that the frame assigns.
+pub(super) fn stored_names<'a>(cx: &Context<'a>) -> Vec<&'a str> {
+    let assigned = cx.scope().descendants().filter(|n| n.field() == Field::Left);
+    assigned
+        .filter_map(|n| match Expr::of(n) {
+            Expr::Attribute { attr, .. } if n.kind() == Kind::Attribute => Some(attr),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Rows that outlive the frame: somebody else may write the related rows, and then read the relation of a row that
+/// had not been asked for it here.
+fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let is_ours = |v: &ValueId| {
+        group.rows.contains(v)
+            || group.targets.contains(v)
+            || group.targets.iter().any(|t| super::reads::is_derived(cx, *v, *t, 0))
+    };
+    let (mut returned, mut stored) = (false, false);
+    for event in &cx.facts.events {
+        let how = match &event.kind {
+            EventKind::Use { value, how: Use::Escape(how) } if is_ours(value) => how,
+            EventKind::InstanceEscapes { root: Root::Row(v), path, how } if path.is_empty() && is_ours(v) => {
+                how
+            }
+            _ => continue,
+        };
+        returned |= matches!(how, Escape::Return);
+        stored |= matches!(how, Escape::Store);
+    }
+    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
+    let own = program.function(function);
+    let steps = group.steps();
+    let reads = |node: Node<'_>| match Expr::of(node) {
+        Expr::Attribute { attr, .. } => {
+            node.kind() == Kind::Attribute && steps.iter().any(|s| s.attribute == attr)
+        }
+        _ => false,
+    };
+    let mut look = |facts: &Facts, file: FileId, after: Option<NodeId>| {
+        let scope = program.file(file).node(facts.scope);
+        for event in facts.events.iter().filter(|e| after.is_none_or(|after| e.at > after)) {
+            if !matches!(event.kind, EventKind::Write { model: Some(_), .. })
+                || !scope.descendants().any(|n| n.id() > event.at && reads(n))
+            {
+                continue;
+            }
+            let mut found = Vec::new();
+            eager::stale_copies(cx.project, [event], &steps, &mut found);
+            out.extend(found.into_iter().take(1));
+        }
+    };
+    if returned {
+        for (file, facts) in callers(cx, &own.name) {
+            let scope = program.file(file).node(facts.scope);
+            let first = calls_of(scope, &own.name).map(|c| c.id()).min();
+            look(&facts, file, first);
+        }
+    }
+    if stored {
+        let names = stored_names(cx);
+        for other in program.functions_in(cx.file).filter(|f| *f != function) {
+            let scope = program.file(cx.file).node(program.function(other).node);
+            let uses = scope
+                .descendants()
+                .any(|n| matches!(Expr::of(n), Expr::Attribute { attr, .. } if names.contains(&attr)));
+            if uses {
+                look(&cx.analyzer.function(other), cx.file, None);
+            }
+        }
+    }
+}
+
 fn is_yield(cx: &Context<'_>, event: &Event) -> bool {
     cx.node(event.at).kind() == Kind::Yield
 }
@@ -73,6 +196,9 @@ impl Region {
                 out.leaves |= lazy;
             }
             out.indexes.extend(start..=end);
+            // A generator that was made before may run between two rows.
+            let before = events.iter().enumerate().take(end);
+            out.indexes.extend(before.filter(|(_, e)| is_generator(cx, e)).map(|(i, _)| i));
             for body in rounds(cx, group, at) {
                 let inside = events.iter().enumerate().filter(|(_, e)| body.contains(e.at));
                 out.indexes.extend(inside.map(|(i, _)| i));
@@ -80,6 +206,12 @@ impl Region {
         }
         out
     }
+}
+
+/// Whether an event happens in a generator function of the program, whenever that one is asked for its next item.
+fn is_generator(cx: &Context<'_>, event: &Event) -> bool {
+    let node = cx.node(event.at);
+    node.kind() == Kind::Call && event.site != cx.site(node) && matches!(cx.type_of(node), Type::Iterator(_))
 }
 
 /// The first event that may evaluate the queryset.

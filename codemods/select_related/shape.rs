@@ -264,6 +264,17 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                     out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
                 }
             }
+            Use::Method(name)
+                if &**name == "extra"
+                    || cx.facts.derived(*value).any(|d| {
+                        cx.value(d).and_then(|d| d.queryset.as_deref()).is_some_and(|q| q.is(Trait::RawSql))
+                    }) =>
+            {
+                let hazard = Hazard::at(HazardKind::RawSql, "", event.site);
+                if !out.contains(&hazard) {
+                    out.push(hazard);
+                }
+            }
             Use::Method(name) if COMBINING.contains(&&**name) => {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
             }
@@ -298,7 +309,7 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
     let own = program.function(function);
     let def = program.file(own.file).node(own.node).span();
-    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).copied().collect();
+    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).chain(&["extra"]).copied().collect();
     for file in program.file_ids() {
         let source = program.file(file);
         let text = source.source.text();
@@ -336,6 +347,10 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                     continue;
                 }
                 let site = Site { file, span: call.span() };
+                if attr == "extra" {
+                    out.push(Hazard::at(HazardKind::RawSql, "", site));
+                    continue;
+                }
                 if COMBINING.contains(&attr) {
                     out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
                     continue;
@@ -368,6 +383,31 @@ fn comes_from(
 
 /// A queryset that is kept in an attribute is used by the other functions of the file.
 fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
+    let attributes = region::stored_names(cx);
+    let program = cx.project.program();
+    for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
+        let source = program.file(file);
+        let text = source.source.text();
+        if !attributes.iter().any(|a| text.contains(a)) {
+            continue;
+        }
+        for name in DEFERRING.iter().chain(COMBINING).chain(&["extra"]) {
+            for call in region::calls_of(source.root(), name) {
+                let Expr::Call { func, .. } = Expr::of(call) else { continue };
+                let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
+                if !matches!(Expr::of(value), Expr::Attribute { attr, .. } if attributes.contains(&attr)) {
+                    continue;
+                }
+                let kind = match *name {
+                    "extra" => HazardKind::RawSql,
+                    name if COMBINING.contains(&name) => HazardKind::QuerySetShape,
+                    _ => HazardKind::DeferredColumns,
+                };
+                let subject = if kind == HazardKind::RawSql { String::new() } else { format!("{name}()") };
+                out.push(Hazard::at(kind, subject, Site { file, span: call.span() }));
+            }
+        }
+    }
     for name in DEFERRING.iter().chain(COMBINING) {
         for call in region::calls_of(cx.root(), name) {
             let Expr::Call { func, .. } = Expr::of(call) else { continue };

@@ -3,7 +3,7 @@
 use super::find::{Collects, Filling, Match, Reads, rowwise, sees_names, source, statement_before};
 use ormend_engine::codemod::Context;
 use ormend_engine::infer::Type;
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, parameters};
+use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, generators, parameters};
 
 /// What the one statement of the loop does.
 struct Step<'a> {
@@ -144,14 +144,18 @@ fn is_private(scope: Node<'_>, node: Node<'_>, variable: &str, container: &str) 
         let rebound = name.ancestors().take_while(|a| *a != scope).any(|a| match a.kind() {
             Kind::For => {
                 let binds = a.child(Field::Left).is_some_and(|t| t.text() == variable);
+                let within = |field| a.child(field).is_some_and(|part: Node<'_>| part.contains(name.id()));
+                // After no round at all the `else` sees the name as it was.
                 binds
-                    && !a.child(Field::Right).is_some_and(|r| r.contains(name.id()))
+                    && (within(Field::Body) || within(Field::Left))
                     && !node.ancestors().any(|outer| outer == a)
             }
-            kind if kind.is_comprehension() => a
-                .children()
-                .filter(|c| c.kind() == Kind::CompFor)
-                .any(|c| c.child(Field::Left).is_some_and(|t| t.text() == variable)),
+            kind if kind.is_comprehension() => {
+                let all = generators(a);
+                // The first iterable is evaluated outside.
+                !all.first().is_some_and(|g| g.iter.contains(name.id()))
+                    && all.iter().any(|g| g.target.text() == variable)
+            }
             _ => false,
         });
         if !rebound {

@@ -118,6 +118,13 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::iterator(ty)
             }
+            "functools.partial" | "functools.partialmethod" => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::Store);
+                }
+                // Called with other arguments than those that are seen at the call.
+                Type::Unknown
+            }
             "functools.reduce" => {
                 let ty = args.get(1).map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
                 if let Some(function) = first {

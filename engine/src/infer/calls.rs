@@ -259,6 +259,10 @@ impl<'a> Frame<'a, '_> {
                     .fold(Type::Never, Type::join)
             }
             Type::External(path) => {
+                // What `_meta` leads to may be any model's manager.
+                if within_options(path) && external::WRITING_METHODS.contains(&name) {
+                    self.event(node, EventKind::Write { model: None, write: Write::Other });
+                }
                 let path = format!("{path}.{name}");
                 self.call_external(&path, args, node)
             }
@@ -968,6 +972,11 @@ impl<'a> Frame<'a, '_> {
             }
         }
     }
+}
+
+/// Whether an external thing was reached through a model's `_meta`.
+fn within_options(path: &str) -> bool {
+    path.starts_with("django.db.models.options.Options.")
 }
 
 /// Types for the parameters of a local function.

@@ -9,6 +9,32 @@ use std::sync::Arc;
 
 const MAX_NESTING: usize = 220;
 
+/// Methods behind binary operators, on either side.
+pub(super) const BINARY: &[&str] = &[
+    "__add__",
+    "__radd__",
+    "__iadd__",
+    "__sub__",
+    "__rsub__",
+    "__mul__",
+    "__rmul__",
+    "__truediv__",
+    "__floordiv__",
+    "__mod__",
+    "__pow__",
+    "__or__",
+    "__ror__",
+    "__ior__",
+    "__and__",
+    "__rand__",
+    "__xor__",
+    "__lshift__",
+    "__rshift__",
+];
+
+/// Methods behind comparisons.
+const COMPARING: &[&str] = &["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"];
+
 impl<'a> Frame<'a, '_> {
     /// The type of an expression; everything that evaluating it does is recorded.
     pub fn expr(&mut self, node: Node<'a>) -> Type {
@@ -86,6 +112,8 @@ impl<'a> Frame<'a, '_> {
                         self.use_queryset(&qs, operand, Use::Other);
                     }
                 }
+                self.object_dunders(&a, BINARY, left);
+                self.object_dunders(&b, BINARY, right);
                 arithmetic(&a, op, &b)
             }
             Expr::UnaryOp { op, operand } => {
@@ -114,15 +142,14 @@ impl<'a> Frame<'a, '_> {
                         }
                         self.object_dunders(alternative, &["__contains__", "__iter__", "__getitem__"], right);
                     }
+                    self.object_dunders(&b, &["__contains__", "__iter__", "__next__"], right);
                 } else if !matches!(op, Kind::Is | Kind::IsNot) {
                     for (ty, operand) in [(&a, left), (&b, right)] {
                         if let Type::QuerySet(qs) = ty {
                             let qs = qs.clone();
                             self.use_queryset(&qs, operand, Use::Other);
                         }
-                        for alternative in ty.alternatives() {
-                            self.object_dunders(alternative, comparisons(op), operand);
-                        }
+                        self.object_dunders(ty, COMPARING, operand);
                     }
                 }
                 Type::Bool
@@ -443,14 +470,19 @@ impl<'a> Frame<'a, '_> {
         ty
     }
 
-    /// Python calls the first of `names` that the class of an object defines.
+    /// Python calls those of `names` that the class of an object of the program defines.
     pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) {
         match ty {
             Type::Object(class) => {
                 let class = *class;
                 let program = self.az.project.program();
-                if let Some(name) = names.iter().find(|name| program.member(class, name).is_some()) {
+                for name in names.iter().filter(|name| program.member(class, name).is_some()) {
                     self.method_of_class(class, name, &Type::Object(class), &[], node);
+                }
+            }
+            Type::Union(types) => {
+                for alternative in types.clone().iter() {
+                    self.object_dunders(alternative, names, node);
                 }
             }
             Type::Instance(instance) => {
@@ -500,9 +532,8 @@ impl<'a> Frame<'a, '_> {
             },
             Type::Dict(kv) => kv.1.clone(),
             Type::Str => Type::Str,
-            other => {
-                let other = other.clone();
-                self.object_dunders(&other, &["__getitem__", "__class_getitem__"], node);
+            object => {
+                self.object_dunders(object, &["__getitem__"], node);
                 let _ = index_type;
                 Type::Unknown
             }
@@ -574,15 +605,6 @@ pub(super) fn arithmetic(left: &Type, op: Kind, right: &Type) -> Type {
         (Type::Column(FieldKind::Decimal), b) if integer(b) => Type::Column(FieldKind::Decimal),
         (Type::List(a), Type::List(b)) if op == Kind::Add => Type::list((**a).clone().join((**b).clone())),
         _ => Type::Unknown,
-    }
-}
-
-/// The methods that a comparison may call.
-fn comparisons(op: Kind) -> &'static [&'static str] {
-    match op {
-        Kind::Eq => &["__eq__"],
-        Kind::NotEq => &["__ne__", "__eq__"],
-        _ => &["__lt__", "__gt__", "__le__", "__ge__"],
     }
 }
 

@@ -706,6 +706,7 @@ impl<'a, 's> Frame<'a, 's> {
                 self.use_queryset(&qs, node, Use::Other);
             }
         }
+        self.object_dunders(&left, super::expr::BINARY, node);
         let ty = super::expr::arithmetic(&left, op, &right);
         self.assign(target, ty, None);
     }
@@ -752,10 +753,18 @@ impl<'a, 's> Frame<'a, 's> {
                 match owner_type.without_none() {
                     Type::Instance(i) => {
                         let (root, path) = (i.root, i.path.clone());
+                        let class = self.az.project.model(i.model).class;
                         self.event(target, EventKind::WriteAttribute { root, path, name: Name::from(attr) });
                         self.escape(&ty, target, Escape::Store);
+                        self.set_property(class, owner_type.without_none(), attr, target);
                     }
-                    _ => self.escape(&ty, target, Escape::Store),
+                    other => {
+                        self.escape(&ty, target, Escape::Store);
+                        self.object_dunders(other, &["__setattr__"], target);
+                        if let Type::Object(class) = other {
+                            self.set_property(*class, other, attr, target);
+                        }
+                    }
                 }
                 if let (Expr::Name(name), Some(env)) = (Expr::of(owner), &mut self.env) {
                     let prefix = format!("{name}.{attr}.");
@@ -768,12 +777,37 @@ impl<'a, 's> Frame<'a, 's> {
                 let owner_type = self.expr(owner);
                 let key = self.expr(index);
                 self.escape(&ty, target, Escape::Container);
+                self.object_dunders(&owner_type, &["__setitem__"], target);
                 if let (Expr::Name(name), Type::Dict(kv)) = (Expr::of(owner), &owner_type) {
                     let joined = Type::Dict(Arc::new((kv.0.clone().join(key), kv.1.clone().join(ty))));
                     self.bind(name, joined);
                 }
             }
             _ => self.escape(&ty, target, Escape::Store),
+        }
+    }
+
+    /// The setter of a property runs where the attribute of an object is assigned.
+    fn set_property(&mut self, class: crate::python::ClassId, owner: &Type, name: &str, node: Node<'a>) {
+        let program = self.az.project.program();
+        let mut setters = Vec::new();
+        for class in &program.class(class).mro {
+            let info = program.class(*class);
+            if !info.members.contains_key(name) {
+                continue;
+            }
+            let decorator = format!("{name}.setter");
+            let class = program.file(info.file).node(info.node);
+            for outer in class.descendants().filter(|n| n.kind() == Kind::DecoratedDef) {
+                let is_setter = outer.children().any(|c| {
+                    c.kind() == Kind::Decorator && c.text().trim_start_matches('@').trim() == decorator
+                });
+                let def = outer.children().find(|c| c.kind() == Kind::FunctionDef).filter(|_| is_setter);
+                setters.extend(def.and_then(|d| program.function_at(info.file, d.id())));
+            }
+        }
+        for function in setters {
+            self.call_function(function, Some(owner.clone()), &[], node);
         }
     }
 
@@ -786,6 +820,11 @@ impl<'a, 's> Frame<'a, 's> {
 
     /// A local function or lambda is made: its body is looked at when it is called, or else at the end.
     pub fn defer_local(&mut self, def: Node<'a>) {
+        // Defaults are evaluated here, and the function keeps them.
+        for default in parameters(def).iter().filter_map(|p| p.default) {
+            let ty = self.expr(default);
+            self.escape(&ty, default, Escape::Store);
+        }
         if self.dry == 0
             && let Some(env) = &self.env
             && !self.pending.iter().any(|(other, _)| *other == def)
@@ -856,6 +895,7 @@ impl<'a, 's> Frame<'a, 's> {
                 self.object_dunders(alternative, &["__iter__", "__getitem__"], node);
             }
         }
+        self.object_dunders(ty, &["__iter__", "__next__"], node);
         self.element(ty, node)
     }
 

@@ -519,6 +519,29 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
+    /// The other models whose rows go with a row of `model`, with signals of their own.
+    fn cascaded(&self, model: ModelId) -> Vec<ModelId> {
+        let project = self.az.project;
+        let mut out = vec![model];
+        let mut at = 0;
+        while let Some(next) = out.get(at).copied() {
+            at += 1;
+            for reverse in &project.model(next).reverse {
+                if reverse.kind == RelationKind::ManyToMany || out.contains(&reverse.source) {
+                    continue;
+                }
+                let cascades = project.model(reverse.source).field(&reverse.field).is_none_or(|field| {
+                    let source = &project.program().file(field.site.file).source;
+                    source.slice(field.site.span).contains("CASCADE")
+                });
+                if cascades {
+                    out.push(reverse.source);
+                }
+            }
+        }
+        out.split_off(1)
+    }
+
     /// Rows of `model` are written by a method that sends signals: what the receivers do happens here too.
     fn written(&mut self, instance: &Instance, write: Write, node: Node<'a>) {
         let model = instance.model;
@@ -527,25 +550,25 @@ impl<'a> Frame<'a, '_> {
             Write::Delete => &[Signal::PreDelete, Signal::PostDelete],
             _ => &[Signal::PreSave, Signal::PostSave],
         };
-        for signal in signals {
+        let mut senders = vec![model];
+        if write == Write::Delete {
+            senders.extend(self.cascaded(model));
+        }
+        for (sender, signal) in senders.iter().flat_map(|m| signals.iter().map(|s| (*m, *s))) {
             let receivers: Vec<_> = self
                 .az
                 .project
-                .receivers(model, *signal)
+                .receivers(sender, signal)
                 .into_iter()
                 .map(|r| (r.function, r.name.clone()))
                 .collect();
+            let root = if sender == model { instance.clone() } else { Instance::root(sender, Root::Opaque) };
             for (function, name) in receivers {
                 match function {
                     Some(function) => {
                         let args = [
-                            Arg { name: Some("sender"), ty: Type::ModelClass(model), node, stars: 0 },
-                            Arg {
-                                name: Some("instance"),
-                                ty: Type::Instance(instance.clone()),
-                                node,
-                                stars: 0,
-                            },
+                            Arg { name: Some("sender"), ty: Type::ModelClass(sender), node, stars: 0 },
+                            Arg { name: Some("instance"), ty: Type::Instance(root.clone()), node, stars: 0 },
                         ];
                         self.call_function(function, None, &args, node);
                     }

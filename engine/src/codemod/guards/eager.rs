@@ -101,6 +101,10 @@ pub fn stale_copies<'e>(
                     out.push(Hazard::at(HazardKind::StaleCopy, format!("{name}()"), event.site));
                 }
             }
+            // What was read before comes back as it was.
+            EventKind::Transaction { name } if name.contains("rollback") => {
+                out.push(Hazard::at(HazardKind::StaleCopy, format!("{name}()"), event.site));
+            }
             EventKind::UnknownCall { name } | EventKind::CallNamed { name, .. } => {
                 let name = name.trim_end_matches("()");
                 out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
@@ -223,9 +227,31 @@ fn tables(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
     while let Some(next) = pending.pop() {
         if out.insert(next) {
             pending.extend(project.model(next).table_parents.iter().map(|p| project.model(*p).concrete));
+            // A model that Django does not manage may stand for the table of another one.
+            let own = project.model(next);
+            let others = project.models().iter().filter(|m| {
+                (!m.is_managed || !own.is_managed) && m.id != own.id && !m.is_abstract && m.concrete == m.id
+            });
+            pending.extend(
+                others.filter(|m| table_name(project, m.id) == table_name(project, own.id)).map(|m| m.id),
+            );
         }
     }
     out
+}
+
+/// The table of a model.
+fn table_name(project: &Project, model: ModelId) -> String {
+    let info = project.model(model);
+    let program = project.program();
+    let class = program.class(info.class);
+    let node = program.file(class.file).node(class.node);
+    let given = node.descendants().find_map(|n| {
+        let is_table = n.kind() == Kind::Assign
+            && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == "db_table");
+        if is_table { crate::python::string_value(n.child(crate::python::Field::Right)?) } else { None }
+    });
+    given.unwrap_or_else(|| format!("{}_{}", info.app_label, info.name.to_lowercase()))
 }
 
 /// The tables that deleting rows of `model` may change: those that point at them, at any depth.
