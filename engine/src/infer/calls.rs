@@ -536,6 +536,11 @@ impl<'a> Frame<'a, '_> {
                 self.event_at(node, event.site, kind);
             }
         }
+        for decorator in info.decorators.iter().flatten() {
+            if let Def::Function(decorator) = decorator {
+                self.wrapped_by(*decorator, node);
+            }
+        }
         let transparent = info.decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
         let Some(returns) = &summary.returns else { return Type::Unknown };
         if !transparent {
@@ -590,6 +595,39 @@ impl<'a> Frame<'a, '_> {
                 Type::QuerySet(out)
             }
             other => opaque(&other),
+        }
+    }
+
+    /// What a decorator of the program does around every call: the functions defined in it run with the call. That
+    /// it calls what it was given is the call itself.
+    fn wrapped_by(&mut self, decorator: FunctionId, node: Node<'a>) {
+        let program = self.az.project.program();
+        let info = program.function(decorator);
+        let def = program.file(info.file).node(info.node);
+        let arguments = vec![Type::Unknown; parameters(def).len()];
+        let Some(summary) = self.az.summary(decorator, arguments, self.stack) else {
+            self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
+            return;
+        };
+        self.cost = self.cost.saturating_add(summary.cost);
+        let given: FxHashSet<&str> = def
+            .descendants()
+            .filter(|n| n.kind() == crate::python::Kind::FunctionDef)
+            .flat_map(parameters)
+            .map(|p| p.name)
+            .collect();
+        for event in &summary.events {
+            match &event.kind {
+                EventKind::UnknownCall { name } if given.contains(&**name) => {}
+                kind @ (EventKind::Query { .. }
+                | EventKind::Write { .. }
+                | EventKind::Outside { .. }
+                | EventKind::UnknownCall { .. }
+                | EventKind::CallNamed { .. }
+                | EventKind::Transaction { .. }
+                | EventKind::Raise) => self.event_at(node, event.site, kind.clone()),
+                _ => {}
+            }
         }
     }
 
