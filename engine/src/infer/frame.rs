@@ -3,8 +3,9 @@
 //! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
-use super::analyzer::{Analyzer, MAX_COST, Stack};
+use super::analyzer::{Analyzer, MAX_COST};
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
+use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
 use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, Stmt, parameters};
 use crate::text::{FileId, Site};
@@ -386,7 +387,7 @@ impl<'a, 's> Frame<'a, 's> {
                 };
                 if let (Type::Unknown, Some(annotation)) = (&ty, annotation) {
                     ty = self.annotation(annotation);
-                    ty = super::analyzer::opaque(&ty);
+                    ty = super::summary::opaque(&ty);
                 }
                 if value.is_some() || annotation.is_some() {
                     for target in targets {
@@ -854,7 +855,7 @@ impl<'a, 's> Frame<'a, 's> {
         for (i, parameter) in parameters(def).iter().enumerate() {
             let mut ty = arguments.get(i).cloned().unwrap_or(Type::Unknown);
             if let (Type::Unknown, Some(annotation)) = (&ty, parameter.annotation) {
-                ty = super::analyzer::opaque(&self.annotation(annotation));
+                ty = super::summary::opaque(&self.annotation(annotation));
             }
             self.bind(parameter.name, ty);
         }

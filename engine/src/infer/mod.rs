@@ -10,8 +10,10 @@ mod expr;
 mod external;
 mod facts;
 mod frame;
+mod memo;
 mod orm;
 mod prefetch;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod types;
