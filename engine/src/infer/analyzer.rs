@@ -27,6 +27,7 @@ pub struct Analyzer<'p> {
     memo: Memo,
     named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
+    pub(super) call_sites: OnceLock<super::callsites::CallSites>,
 }
 
 impl<'p> Analyzer<'p> {
@@ -37,6 +38,7 @@ impl<'p> Analyzer<'p> {
             memo: Memo::new(project.program().functions().len()),
             named: Mutex::default(),
             prefetches: OnceLock::new(),
+            call_sites: OnceLock::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod analyzer;
 mod builtins;
 mod calls;
+mod callsites;
 mod expr;
 mod external;
 mod facts;
@@ -19,6 +20,7 @@ mod tests;
 mod types;
 
 pub use analyzer::Analyzer;
+pub use callsites::{CallSite, CallSites};
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value, Write};
 pub use prefetch::Prefetches;
 pub use types::{
