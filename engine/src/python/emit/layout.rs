@@ -4,7 +4,7 @@ use crate::python::{Expr, Field, File, Kind, Node};
 use crate::text::{Edit, Span};
 
 /// The edits that append `.method(arguments)` to the call chain `chain`: on a line of its own where the chain is written
-/// one call a line, wrapped as black would where the line becomes too long.
+/// one call a line. A line that becomes too long is left to [`fit`](super::fit).
 pub fn append_call(
     file: &File,
     chain: Node<'_>,
@@ -24,18 +24,12 @@ pub fn append_call(
         let at = if rest.trim_start().starts_with('#') { line_end } else { end };
         return vec![Edit::insert(at, format!("{newline}{lead}{addition}"))];
     }
-    let line = file.source.line_text(file.source.line_index(end));
-    let width = line.chars().count();
     let plain = vec![Edit::insert(end, addition.clone())];
     if chain.text().contains('\n') {
         // Black breaks inside the last call only while the chain is short.
         return split_chain(file, chain, &addition, line_length).unwrap_or(plain);
     }
-    // A line that was too long already is somebody's choice.
-    if width + addition.chars().count() <= line_length || width > line_length {
-        return plain;
-    }
-    super::wrap::fit(file, chain, plain, line_length)
+    plain
 }
 
 fn newline(file: &File) -> &'static str {
@@ -102,6 +96,12 @@ fn fills_statement(chain: Node<'_>) -> bool {
         matches!(p.kind(), Kind::Assign | Kind::Return | Kind::For | Kind::ExprStatement)
             && whole.field() != Field::Left
     })
+}
+
+/// The text of an expression on one line: line breaks inside brackets are taken out. `None` where a comment, a string of
+/// several lines or a trailing comma stands in the way.
+pub fn on_one_line(node: Node<'_>) -> Option<String> {
+    joined(node, node.span())
 }
 
 /// The text of `span` inside `chain` on one line: line breaks inside brackets are taken out. `None` where a comment, a
