@@ -45,13 +45,7 @@ pub fn fit(file: &File, edits: Vec<Edit>, line_length: usize) -> Vec<Edit> {
     out
 }
 
-fn fitted(
-    file: &File,
-    first: usize,
-    last: usize,
-    group: &[Edit],
-    line_length: usize,
-) -> Option<Edit> {
+fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: usize) -> Option<Edit> {
     let source = &file.source;
     // Code that goes beyond the limit has one of its own.
     let line_length =
