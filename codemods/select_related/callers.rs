@@ -4,109 +4,69 @@
 
 use ormend_engine::codemod::Context;
 use ormend_engine::infer::Facts;
-use ormend_engine::python::{Binding, Expr, Field, FunctionId, Kind, Member, Node};
+use ormend_engine::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
 use ormend_engine::text::FileId;
-use std::collections::BTreeSet;
 
 /// Frames that call one function and are looked at.
 const MAX_FRAMES: usize = 60;
-/// Renamings of renamings are followed so far.
-const MAX_ROUNDS: usize = 3;
 
-/// What a function is called by.
-pub(super) struct Callee<'a> {
-    names: BTreeSet<&'a str>,
-    /// Reading the attribute is the call.
-    is_property: bool,
+/// A frame that calls the function, with the calls.
+pub(super) struct Caller<'a> {
+    pub file: FileId,
+    pub scope: Node<'a>,
+    pub facts: Facts,
+    pub calls: Vec<Node<'a>>,
 }
 
-impl<'a> Callee<'a> {
-    pub fn new(cx: &Context<'a>, function: FunctionId) -> Callee<'a> {
-        let program = cx.project.program();
-        let info = program.function(function);
-        let is_property = info.class.is_some_and(|class| {
-            program.class(class).members.values().any(|m| {
-                matches!(m, Member::Function(f, Binding::Property | Binding::CachedProperty) if *f == function)
-            })
-        });
-        let mut names = BTreeSet::from([info.name.as_str()]);
-        for _ in 0..MAX_ROUNDS {
-            let known = names.len();
-            for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
-                let source = program.file(file);
-                let text = source.source.text();
-                if names.iter().any(|n| text.contains(n)) {
-                    let found: Vec<&str> =
-                        source.root().descendants().filter_map(|n| renamed(n, &names)).collect();
-                    names.extend(found);
-                }
-            }
-            if names.len() == known {
-                break;
-            }
+/// The frames that call `function`, modules among them; reading a property is a call of it.
+pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<'a>> {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let mut frames: Vec<(FileId, Option<FunctionId>, Vec<NodeId>)> = Vec::new();
+    let mut add = |file, around, call| {
+        if let Some((_, _, calls)) = frames.iter_mut().find(|f| (f.0, f.1) == (file, around)) {
+            calls.push(call);
+        } else if frames.len() < MAX_FRAMES {
+            frames.push((file, around, vec![call]));
         }
-        Callee { names, is_property }
-    }
-
-    /// The calls in `scope`.
-    pub fn calls<'n>(&self, scope: Node<'n>) -> impl Iterator<Item = Node<'n>> {
-        scope.descendants().filter(|node| self.is_call(*node))
-    }
-
-    pub fn is_call(&self, node: Node<'_>) -> bool {
-        match Expr::of(node) {
-            Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
-                Expr::Attribute { attr: name, .. } | Expr::Name(name) => self.names.contains(name),
-                _ => false,
-            },
-            Expr::Attribute { attr, .. } => {
-                self.is_property && node.kind() == Kind::Attribute && self.names.contains(attr)
-            }
-            _ => false,
-        }
-    }
-
-    /// The frames that call it, modules among them.
-    pub fn frames(&self, cx: &Context<'_>) -> Vec<(FileId, Facts)> {
-        let program = cx.project.program();
-        let mut out = Vec::new();
-        for file in program.file_ids() {
+    };
+    if is_property(cx, function) {
+        for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
             let source = program.file(file);
-            let text = source.source.text();
-            if cx.project.is_known_file(file) || !self.names.iter().any(|n| text.contains(n)) {
+            if !source.source.text().contains(&info.name) {
                 continue;
             }
-            for function in program.functions_in(file) {
-                let node = source.node(program.function(function).node);
-                if out.len() < MAX_FRAMES && self.calls(node).next().is_some() {
-                    out.push((file, cx.analyzer.function(function)));
+            for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
+                if matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == info.name) {
+                    let mut around = node.ancestors().filter(|a| a.kind() == Kind::FunctionDef);
+                    add(file, around.find_map(|def| program.function_at(file, def.id())), node.id());
                 }
             }
-            if out.len() < MAX_FRAMES && self.calls(source.root()).any(|c| c.enclosing_function().is_none()) {
-                out.push((file, cx.analyzer.module(file)));
-            }
         }
-        out
+    } else {
+        for site in cx.analyzer.call_sites().of(&info.name) {
+            add(site.file, site.function, site.call);
+        }
     }
+    frames
+        .into_iter()
+        .map(|(file, around, calls)| {
+            let facts = match around {
+                Some(function) => cx.analyzer.function(function),
+                None => cx.analyzer.module(file),
+            };
+            let source = program.file(file);
+            let calls = calls.into_iter().map(|c| source.node(c)).collect();
+            Caller { file, scope: source.node(facts.scope), facts, calls }
+        })
+        .collect()
 }
 
-/// The further name that an import or an assignment gives to one of `names`.
-fn renamed<'a>(node: Node<'a>, names: &BTreeSet<&'a str>) -> Option<&'a str> {
-    let last = |node: Node<'a>| node.text().rsplit('.').next().is_some_and(|n| names.contains(n.trim()));
-    match node.kind() {
-        Kind::AliasedImport => {
-            let alias = node.child(Field::Alias)?;
-            node.child(Field::Name).filter(|n| last(*n)).map(|_| alias.text())
-        }
-        Kind::Assign => {
-            let value = node.child(Field::Right)?.peel();
-            let is_name = matches!(value.kind(), Kind::Name | Kind::Attribute);
-            let target = node.child(Field::Left)?.peel();
-            match Expr::of(target) {
-                Expr::Name(name) | Expr::Attribute { attr: name, .. } if is_name && last(value) => Some(name),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
+fn is_property(cx: &Context<'_>, function: FunctionId) -> bool {
+    let program = cx.project.program();
+    program.function(function).class.is_some_and(|class| {
+        program.class(class).members.values().any(|m| {
+            matches!(m, Member::Function(f, Binding::Property | Binding::CachedProperty) if *f == function)
+        })
+    })
 }

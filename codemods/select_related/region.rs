@@ -1,7 +1,7 @@
 //! What happens between the evaluation of a queryset and the last read of a relation of its rows: there an eager copy
 //! may become stale.
 
-use super::callers::Callee;
+use super::callers::{Caller, callers};
 use super::reads::Group;
 use ormend_engine::codemod::guards::eager;
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
@@ -174,11 +174,9 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     };
     if returned {
-        let callee = Callee::new(cx, function);
-        for (file, facts) in callee.frames(cx) {
-            let scope = program.file(file).node(facts.scope);
-            let first = callee.calls(scope).map(|c| c.id()).min();
-            look(&facts, file, first);
+        for caller in callers(cx, function) {
+            let first = caller.calls.iter().map(|c| c.id()).min();
+            look(&caller.facts, caller.file, first);
         }
     }
     if stored {
@@ -338,12 +336,9 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
         return;
     }
     let own = cx.project.program().function(function);
-    let callee = Callee::new(cx, function);
-    for (file, facts) in callee.frames(cx) {
-        let source = cx.project.program().file(file);
-        let scope = source.node(facts.scope);
+    for Caller { file, facts, calls, .. } in callers(cx, function) {
         let mut passes_on = false;
-        for call in callee.calls(scope) {
+        for call in calls {
             // A loop over the call runs its body between two rows; anything else may keep the iterator to the end.
             let body = call
                 .ancestors()

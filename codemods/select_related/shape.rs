@@ -1,6 +1,6 @@
 //! What was done to a queryset, or is done to it elsewhere, that a join does not go with.
 
-use super::callers::Callee;
+use super::callers::{Caller, callers};
 use super::place;
 use super::reads::{Group, is_derived};
 use super::region;
@@ -314,13 +314,11 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let def = program.file(own.file).node(own.node).span();
     let names: Vec<&str> =
         DEFERRING.iter().chain(COMBINING).chain(LOCKING).chain(&["extra"]).copied().collect();
-    let callee = Callee::new(cx, function);
-    for (file, facts) in callee.frames(cx) {
+    for Caller { file, scope, facts, .. } in callers(cx, function) {
         let source = program.file(file);
         if !names.iter().any(|n| source.source.text().contains(&format!(".{n}("))) {
             continue;
         }
-        let scope = source.node(facts.scope);
         for call in names.iter().flat_map(|n| region::calls_of(scope, n)) {
             let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
             let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
