@@ -5,6 +5,7 @@ mod builder;
 mod fields;
 mod managers;
 mod model;
+mod patches;
 mod project;
 mod settings;
 mod signals;

@@ -243,6 +243,10 @@ impl<'a> Subject<'a> {
 
     /// The instance (or what holds it) is passed to, or is the receiver of, code of the program.
     fn called(&self, cx: &Context<'a>, call: Node<'a>, columns: &[&str]) -> MentionKind<'a> {
+        // A generator, and what `@contextmanager` makes of one, runs on later.
+        if is_generator(cx, call) || self.is_kept(cx, call) {
+            return MentionKind::Escapes;
+        }
         if self.sees(cx, call, columns) {
             return MentionKind::Reads;
         }
@@ -294,6 +298,14 @@ impl<'a> Subject<'a> {
                 *how != Escape::Return && self.is_held_by(*root, path)
             }
             _ => false,
+        })
+    }
+
+    /// Whether what is called at `node` puts the instance where it is found later.
+    fn is_kept(&self, cx: &Context<'a>, node: Node<'a>) -> bool {
+        cx.facts.events.iter().filter(|e| e.at == node.id()).any(|e| {
+            matches!(&e.kind, EventKind::InstanceEscapes { root, path, how: Escape::Store | Escape::Container }
+                if self.is_held_by(*root, path))
         })
     }
 
@@ -537,6 +549,26 @@ fn is_unwatched(cx: &Context<'_>, model: ModelId) -> bool {
         && [Signal::PreInit, Signal::PostInit, Signal::PreSave, Signal::PostSave]
             .iter()
             .all(|signal| cx.project.receivers(model, *signal).is_empty())
+}
+
+/// Whether a call only makes a generator.
+fn is_generator<'a>(cx: &Context<'a>, call: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(call) else { return false };
+    let program = cx.project.program();
+    let def = match cx.type_of(func) {
+        Type::Def(def) => Some(def.clone()),
+        Type::Bound(..) => None,
+        _ => program.resolve_expr(cx.file, func.peel().id()),
+    };
+    match def {
+        Some(Def::Function(function)) => program.function(function).is_generator,
+        _ => match (Expr::of(func), cx.type_of(call)) {
+            (Expr::Attribute { attr, .. }, Type::Iterator(_)) => {
+                program.functions_named(attr).iter().any(|f| program.function(*f).is_generator)
+            }
+            _ => false,
+        },
+    }
 }
 
 /// The call whose function `node` is.

@@ -106,6 +106,8 @@ fn binds(node: Node<'_>) -> bool {
             p.kind() == Kind::Import || (p.kind() == Kind::ImportFrom && parent.field() == Field::Name)
         }),
         Kind::ExceptHandler => node.field() == Field::Alias,
+        // `del F` takes the name away.
+        Kind::Delete => true,
         _ => false,
     }
 }
