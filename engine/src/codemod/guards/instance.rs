@@ -5,7 +5,7 @@ use super::flow;
 use crate::codemod::Context;
 use crate::django::ModelId;
 use crate::infer::{Escape, EventKind, Facts, Instance, Path, Root, Type};
-use crate::python::{Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value};
+use crate::python::{Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, string_value};
 
 /// An instance as a function names it: a variable, or relations followed from one (`review.book`).
 #[derive(Clone, Debug)]
@@ -380,7 +380,7 @@ impl<'a> Subject<'a> {
                     if self.sees(cx, call, columns) { MentionKind::Reads } else { MentionKind::Harmless }
                 }
                 Type::Manager(manager)
-                    if is_statement
+                    if (is_statement || is_quiet_row(cx, self.scope, call, manager.model))
                         && matches!(attr, "create" | "acreate")
                         && is_unwatched(cx, manager.model) =>
                 {
@@ -508,6 +508,7 @@ fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
     if manager.is_many_to_many {
         return None;
     }
+    let scope = node.enclosing_scope()?;
     let mut node = node;
     for _ in 0..30 {
         let Some(outer) = node.with_parens().parent() else { break };
@@ -517,7 +518,9 @@ fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
             return Some(MentionKind::Harmless);
         }
         let is_statement = call.with_parens().parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
-        if matches!(attr, "create" | "acreate") && is_statement && is_unwatched(cx, manager.model) {
+        if matches!(attr, "create" | "acreate")
+            && (is_statement || is_quiet_row(cx, scope, call, manager.model))
+            && is_unwatched(cx, manager.model) {
             return Some(MentionKind::Calls);
         }
         node = call;
@@ -538,6 +541,38 @@ pub fn called_with(cx: &Context<'_>, function: FunctionId, parameter: usize, ins
 /// Whether an event of [`called_with`] is about the parameter itself.
 pub fn is_parameter(root: Root, path: &Path, parameter: usize) -> bool {
     path.is_empty() && matches!(root, Root::Value(v) if v.0 as usize == parameter)
+}
+
+/// Whether a row that `call` makes goes to a variable of which only columns are read: `reply = Reply.objects.create(...)`,
+/// then `reply.pk`. What its foreign keys hold is not looked at through it.
+fn is_quiet_row<'a>(cx: &Context<'a>, scope: Node<'a>, call: Node<'a>, model: ModelId) -> bool {
+    let Some(statement) = call.statement() else { return false };
+    let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return false };
+    let [target] = targets.as_slice() else { return false };
+    let Expr::Name(name) = Expr::of(*target) else { return false };
+    if value.peel() != call {
+        return false;
+    }
+    let info = cx.model(model);
+    let is_column = |attr: &str| {
+        attr == "pk"
+            || info.field(attr).is_some_and(|f| f.relation.is_none() && f.kind.is_plain_column())
+            || info.primary_key().is_some_and(|f| f.name == attr)
+            || info.field_by_attname(attr).is_some()
+    };
+    scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).all(|n| {
+        let Some(parent) = n.with_parens().parent() else { return false };
+        let is_label = match parent.kind() {
+            Kind::Attribute => n.field() == Field::Attribute,
+            Kind::KeywordArgument => n.field() == Field::Name,
+            _ => false,
+        };
+        is_label
+            || n == target.peel()
+            || n.enclosing_scope() == Some(scope)
+                && !is_stored(parent)
+                && matches!(Expr::of(parent), Expr::Attribute { attr, .. } if is_column(attr))
+    })
 }
 
 /// Whether nothing of the program sees an instance of `model` being made and saved.
