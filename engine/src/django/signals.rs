@@ -1,6 +1,6 @@
 //! Signal receivers and what else watches models being made, saved or deleted.
 
-use super::values::{Call, Values};
+use super::values::{self, Call, Values};
 use super::{Model, ModelId, Settings};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt};
 use crate::text::{FileId, Site};
@@ -198,11 +198,13 @@ impl<'a> Scan<'a> {
         let file = self.program.file(id);
         let text = file.source.text();
         let mut out = Vec::new();
-        if !["receiver", ".connect", ".register"].iter().any(|needle| text.contains(needle)) {
+        let needles = ["receiver", ".connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
+        if !needles.iter().any(|needle| text.contains(needle)) {
             return out;
         }
         for node in file.root().descendants() {
             match node.kind() {
+                Kind::Name | Kind::Attribute => self.escaping(id, node, &mut out),
                 Kind::Call => self.call(id, node, &mut out),
                 Kind::DecoratedDef => self.decorated(id, node, &mut out),
                 _ => {}
@@ -290,6 +292,23 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// A signal that is kept or handed on as a value (`SIGNALS = {"saved": post_save}`, `Bus(post_save)`) may get
+    /// receivers through whatever has it.
+    fn escaping(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
+        let name = match Expr::of(node) {
+            Expr::Name(name) => name,
+            Expr::Attribute { attr, .. } => attr,
+            _ => return,
+        };
+        if Signal::named(name).is_none() {
+            return;
+        }
+        let is_signal = matches!(self.resolve(file, node),
+            Some(Def::External(path)) if path.starts_with("django.db.models.signals."));
+        let Some(signal) = Signal::named(name).filter(|_| is_signal && !is_understood(node)) else { return };
+        push(out, &[signal], &Sender::Any, node.text(), Site { file, span: node.span() }, None);
+    }
+
     /// The model signals that an expression stands for: one, or those that a loop goes over.
     fn signals(&self, file: FileId, node: Node<'a>) -> Vec<Signal> {
         if let Some(signal) = self.signal(file, node) {
@@ -353,37 +372,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What a name means here: imported in the function around it, or global.
     fn resolve(&self, file: FileId, node: Node<'a>) -> Option<Def> {
-        let mut attributes = Vec::new();
-        let mut base = node.peel();
-        while let Expr::Attribute { value, attr, .. } = Expr::of(base) {
-            attributes.push(attr);
-            base = value.peel();
-        }
-        let Expr::Name(name) = Expr::of(base) else { return None };
-        let mut local = None;
-        for function in base.ancestors().filter(|a| a.kind() == Kind::FunctionDef) {
-            for import in
-                function.descendants().filter(|n| matches!(n.kind(), Kind::Import | Kind::ImportFrom))
-            {
-                let names = self.program.local_imports(file, import.id());
-                if let Some((_, def)) = names.into_iter().find(|(n, _)| n == name) {
-                    local = Some(def);
-                }
-            }
-            if local.is_some() {
-                break;
-            }
-        }
-        let mut def = match local {
-            Some(def) => def,
-            None => self.program.global(file, name)?,
-        };
-        for attr in attributes.iter().rev() {
-            def = self.program.attribute(&def, attr)?;
-        }
-        Some(def)
+        values::resolve_here(self.program, file, node)
     }
 
     fn sender(&self, file: FileId, node: Option<Node<'a>>, is_open: bool) -> Sender {
@@ -419,6 +409,39 @@ impl<'a> Scan<'a> {
             _ => Sender::Any,
         }
     }
+}
+
+/// Whether a signal stands where its use is plain: a method of it is called, it is given to `receiver()` or to a
+/// helper that silences it, a loop goes over it, it is compared, imported or bound.
+fn is_understood(node: Node<'_>) -> bool {
+    let mut child = node.with_parens();
+    for parent in node.ancestors() {
+        match parent.kind() {
+            // `signals.post_save`: the attribute itself is looked at.
+            Kind::Attribute => {
+                return child.field() == Field::Attribute
+                    || matches!(Expr::of(parent), Expr::Attribute { attr, .. } if attr != "receivers");
+            }
+            Kind::Import | Kind::ImportFrom | Kind::Compare | Kind::Parameters => {
+                return true;
+            }
+            Kind::KeywordArgument if child.field() == Field::Name => return true,
+            Kind::For => return child.field() != Field::Body,
+            Kind::Call => {
+                let Expr::Call { func, .. } = Expr::of(parent) else { return false };
+                let name = func.text().rsplit('.').next().unwrap_or("");
+                return matches!(name, "receiver" | "mute_signals") && !is_called(parent);
+            }
+            kind if kind.is_statement() => return false,
+            _ => child = parent.with_parens(),
+        }
+    }
+    false
+}
+
+/// `receiver(post_save)(function)`, which no decorator shows.
+fn is_called(call: Node<'_>) -> bool {
+    call.parent().is_some_and(|p| p.kind() == Kind::Call && p.child(Field::Function) == Some(call))
 }
 
 fn push(
