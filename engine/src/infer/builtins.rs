@@ -287,7 +287,7 @@ impl<'a> Frame<'a, '_> {
                 Some(model) => Type::ModelClass(model),
                 None => Type::Unknown,
             },
-            "django.apps.apps.get_model" | "django.apps.registry.apps.get_model" => {
+            path if super::framework::GET_MODEL.contains(&path) => {
                 let label = match args {
                     [one] => string_value(one.node),
                     [app, name, ..] => match (string_value(app.node), string_value(name.node)) {

@@ -323,7 +323,7 @@ impl<'a> Frame<'a, '_> {
             None => {
                 let info = self.az.project.program().class(class);
                 if info.has_unknown_base || !info.external_bases.is_empty() {
-                    self.inherited_method(name, args, node)
+                    self.inherited_method(class, name, args, node)
                 } else {
                     self.call_unknown(name, args, node)
                 }
@@ -366,12 +366,12 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// A method that a class has from a base outside the program: it may save what it manages.
-    fn inherited_method(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    fn inherited_method(&mut self, class: ClassId, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         self.escape_all(args, node, Escape::External);
         if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         }
-        Type::Unknown
+        self.framework_method(class, name, node).unwrap_or(Type::Unknown)
     }
 
     fn super_method(
@@ -414,7 +414,8 @@ impl<'a> Frame<'a, '_> {
                 let qs = qs.clone();
                 self.builtin_queryset_method(&qs, name, args, node)
             }
-            _ => self.inherited_method(name, args, node),
+            Type::Object(object) => self.inherited_method(*object, name, args, node),
+            _ => self.inherited_method(class, name, args, node),
         }
     }
 
@@ -548,7 +549,10 @@ impl<'a> Frame<'a, '_> {
         }
         let site = Site { file: info.file, span: def.span() };
         let result = match self.translated_type(returns, &translation, node, site) {
-            Type::Unknown => self.annotated_return(function, node, site),
+            Type::Unknown => match self.found_model(function, args) {
+                Some(model) => Type::ModelClass(model),
+                None => self.annotated_return(function, node, site),
+            },
             known => known,
         };
         if info.decorators.iter().flatten().any(remembers) {

@@ -700,6 +700,14 @@ impl<'a, 's> Frame<'a, 's> {
             self.assign(target, ty, None);
             return;
         }
+        if let (Type::QuerySet(a), Type::QuerySet(b)) = (&left, &right)
+            && a.model == b.model
+            && matches!(op, Kind::BitOrAssign | Kind::BitAndAssign)
+        {
+            let ty = self.combine(node, a.clone(), b.clone());
+            self.assign(target, ty, None);
+            return;
+        }
         for ty in [&left, &right] {
             if let Type::QuerySet(qs) = ty {
                 let qs = qs.clone();

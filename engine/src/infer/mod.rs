@@ -10,6 +10,7 @@ mod expr;
 mod external;
 mod facts;
 mod frame;
+mod framework;
 mod orm;
 mod prefetch;
 #[cfg(test)]
