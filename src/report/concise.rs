@@ -20,6 +20,9 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
         for (index, hazard) in finding.hazards.iter().enumerate() {
             write!(out, "{} {}", if index == 0 { " -" } else { ";" }, findings.hazard_text(hazard))?;
         }
+        if finding.unlisted > 0 {
+            write!(out, "; and {} more", finding.unlisted)?;
+        }
         writeln!(out)?;
     }
     Ok(())

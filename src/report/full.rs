@@ -71,6 +71,9 @@ fn render(findings: &Findings, finding: &Finding, handler: &GraphicalReportHandl
         for hazard in &finding.hazards {
             text.push_str(&format!("    {}\n", findings.hazard_text(hazard)));
         }
+        if finding.unlisted > 0 {
+            text.push_str(&format!("    and {} more of these kinds\n", finding.unlisted));
+        }
     }
     if !edits_of(finding).is_empty() {
         text.push_str(&format!("  {}\n", style("fix:", "1")));

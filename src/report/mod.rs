@@ -153,6 +153,7 @@ class Book(Model):
             ],
             queries: Queries { before: "1 + N queries".into(), after: "1 query".into() },
             hazards: Vec::new(),
+            unlisted: 0,
             fix: Some(Fix {
                 edits: vec![FileEdit {
                     file: FileId(0),
@@ -175,6 +176,6 @@ class Book(Model):
             fix: None,
             ..opt_in.clone()
         };
-        vec![safe, opt_in, withheld.clone(), withheld]
+        vec![safe, opt_in, withheld.clone(), Finding { unlisted: 7, ..withheld }]
     }
 }

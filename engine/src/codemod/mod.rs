@@ -96,6 +96,22 @@ pub trait Codemod: Sync {
     fn rewrite<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>) -> Result<Fix, Hazard>;
 }
 
+/// Hazards of one kind that a finding lists.
+const MOST_OF_A_KIND: usize = 4;
+
+/// Leave the first places of each kind; the answer is how many hazards were taken out.
+fn limit(hazards: &mut Vec<Hazard>) -> usize {
+    let all = hazards.len();
+    let mut kind = None;
+    let mut count = 0;
+    hazards.retain(|hazard| {
+        count = if kind == Some(hazard.kind) { count + 1 } else { 1 };
+        kind = Some(hazard.kind);
+        count <= MOST_OF_A_KIND
+    });
+    all - hazards.len()
+}
+
 /// The object-safe face of a codemod, which the driver uses.
 pub trait Rule: Sync {
     /// What is known of it.
@@ -142,6 +158,7 @@ impl<T: Codemod> Rule for T {
             }
         };
         let Description { site, message, related, queries } = self.describe(cx, &found);
+        let unlisted = limit(&mut unique);
         Some(Finding {
             codemod: Codemod::meta(self).name,
             site,
@@ -149,6 +166,7 @@ impl<T: Codemod> Rule for T {
             related,
             queries,
             hazards: unique,
+            unlisted,
             fix,
         })
     }
