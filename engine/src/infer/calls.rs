@@ -1,5 +1,6 @@
 //! Calls: what is called, what it does, what comes back.
 
+use super::analyzer::MAX_COST;
 use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
 use super::frame::Frame;
@@ -515,6 +516,12 @@ impl<'a> Frame<'a, '_> {
                 },
             })
             .collect();
+        // Enough is followed from here; what comes after is looked at without its callees.
+        if self.cost > MAX_COST {
+            self.escape_all(args, node, Escape::External);
+            self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
+            return Type::Unknown;
+        }
         let inner: Vec<Type> = bound.iter().enumerate().map(|(i, ty)| abstracted(ty, i)).collect();
         // A function passed on may be called by the callee with anything.
         for ty in &bound {

@@ -3,7 +3,7 @@
 //! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
-use super::analyzer::{Analyzer, MAX_COST};
+use super::analyzer::Analyzer;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
 use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
@@ -354,7 +354,7 @@ impl<'a, 's> Frame<'a, 's> {
         if self.env.is_none() {
             return;
         }
-        if self.nesting > MAX_NESTING || self.cost > MAX_COST {
+        if self.nesting > MAX_NESTING {
             self.event(node, EventKind::UnknownCall { name: Name::from("...") });
             return;
         }
