@@ -110,6 +110,11 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
     if inner.iter().any(|g| rebinds(g.target)) {
         return None;
     }
+    // Rows of two querysets side by side are no question of columns.
+    let loops: Vec<Node<'a>> = inner.iter().map(|g| g.iter).collect();
+    if loops.iter().any(|iter| matches!(cx.type_of(*iter), Type::QuerySet(_) | Type::Manager(_))) {
+        return None;
+    }
     let inner: Vec<Node<'a>> =
         inner.iter().flat_map(|g| std::iter::once(g.iter).chain(g.conditions.iter().copied())).collect();
     let body = node.child(Field::Body)?;
@@ -127,6 +132,9 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
     let source = source(cx, only.iter)?;
     let reads = Reads { variable, element, value, inner: &inner, conditions: &only.conditions };
     let (columns, reads) = reads.columns(cx, &source)?;
+    if loops.first().is_some_and(|iter| !reads.iter().any(|(read, _)| iter.contains(read.id()))) {
+        return None;
+    }
     let rowwise = match inner.as_slice() {
         [] => rowwise(element, value, &only.conditions, &columns, &reads)?,
         _ => Rowwise::Mixed,
