@@ -318,7 +318,7 @@ impl<'a> Frame<'a, '_> {
                 Some(model) => Type::ModelClass(model),
                 None => Type::Unknown,
             },
-            "django.apps.apps.get_model" | "django.apps.registry.apps.get_model" => {
+            path if super::framework::GET_MODEL.contains(&path) => {
                 self.named_model(args).map_or(Type::Unknown, Type::ModelClass)
             }
             "django.db.migrations.state.StateApps.get_model" => {

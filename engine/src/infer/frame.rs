@@ -3,7 +3,7 @@
 //! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
-use super::analyzer::{Analyzer, MAX_COST};
+use super::analyzer::Analyzer;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
 use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
@@ -357,7 +357,7 @@ impl<'a, 's> Frame<'a, 's> {
         if self.env.is_none() {
             return;
         }
-        if self.nesting > MAX_NESTING || self.cost > MAX_COST {
+        if self.nesting > MAX_NESTING {
             self.event(node, EventKind::UnknownCall { name: Name::from("...") });
             return;
         }
@@ -701,6 +701,14 @@ impl<'a, 's> Frame<'a, 's> {
         if let (Type::List(element), Kind::AddAssign) = (&left, op) {
             let added = self.iterate(&right, value);
             let ty = Type::list((**element).clone().join(added));
+            self.assign(target, ty, None);
+            return;
+        }
+        if let (Type::QuerySet(a), Type::QuerySet(b)) = (&left, &right)
+            && a.model == b.model
+            && matches!(op, Kind::BitOrAssign | Kind::BitAndAssign)
+        {
+            let ty = self.combine(node, a.clone(), b.clone());
             self.assign(target, ty, None);
             return;
         }
