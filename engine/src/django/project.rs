@@ -181,9 +181,7 @@ impl Project {
                         && path.starts_with("django.db.models.")
                 }
             };
-            is_of
-                && patch.name.as_deref().is_none_or(|n| n == name)
-                && !self.is_test_file(patch.site.file)
+            is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
         })?;
         Some(patch.site)
     }

@@ -533,7 +533,7 @@ impl<'a> Frame<'a, '_> {
             Type::Dict(kv) => kv.1.clone(),
             Type::Str => Type::Str,
             object => {
-                self.object_dunders(object, &["__getitem__"], node);
+                self.object_dunders(object, &["__getitem__", "__missing__"], node);
                 let _ = index_type;
                 Type::Unknown
             }

@@ -26,7 +26,8 @@ impl<'a> CallSite<'a> {
     pub fn argument(&self, index: usize, name: &str) -> Option<Node<'a>> {
         let Expr::Call { arguments: list, .. } = Expr::of(self.call) else { return None };
         let args = arguments(list);
-        let positional: Vec<_> = args.iter().take_while(|a| a.stars == 0).filter(|a| a.name.is_none()).collect();
+        let positional: Vec<_> =
+            args.iter().take_while(|a| a.stars == 0).filter(|a| a.name.is_none()).collect();
         args.iter()
             .find(|a| a.name == Some(name))
             .or_else(|| positional.get(index.checked_sub(usize::from(self.is_bound))?).copied())
@@ -46,7 +47,8 @@ impl<'a> CallSite<'a> {
 pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
     let program = cx.project.program();
     let scope = cx.scope();
-    let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name)) else {
+    let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name))
+    else {
         return Vec::new();
     };
     let name = name.text();
@@ -81,8 +83,13 @@ pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
                 .filter(|a| a.kind() == Kind::FunctionDef)
                 .find_map(|def| program.function_at(file, def.id()));
             let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-            let mut site =
-                CallSite { file, call, caller, is_bound: class.is_some() && by_attribute && !is_certain, is_certain };
+            let mut site = CallSite {
+                file,
+                call,
+                caller,
+                is_bound: class.is_some() && by_attribute && !is_certain,
+                is_certain,
+            };
             if let (Some(class), false) = (class, is_certain) {
                 site.is_certain = is_of_class(cx, &site, func, class);
             }
@@ -123,7 +130,9 @@ pub fn gives_no_integer<'a>(cx: &Context<'a>, name: &str) -> bool {
 fn is_no_integer(facts: &Facts, value: Node<'_>) -> bool {
     match Expr::of(value) {
         Expr::BinOp { op: Kind::Div, .. } | Expr::None => return true,
-        Expr::IfExp { body, orelse, .. } => return is_no_integer(facts, body) || is_no_integer(facts, orelse),
+        Expr::IfExp { body, orelse, .. } => {
+            return is_no_integer(facts, body) || is_no_integer(facts, orelse);
+        }
         Expr::UnaryOp { operand, .. } => return is_no_integer(facts, operand),
         _ => {}
     }
