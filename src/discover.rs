@@ -76,6 +76,11 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
         if file.role == Role::Scan {
             continue;
         }
+        if !request.include_tests && is_test(&file.path)
+            || !request.include_migrations && is_migration(&file.path)
+        {
+            file.role = Role::Aside;
+        }
         let Some(asked) = request.asked.iter().filter(|asked| file.file.starts_with(asked)).max() else {
             continue;
         };

@@ -278,6 +278,7 @@ fn read(
             Err(warning) => terminal.warn(&warning),
         }
     }
+    rewrite::leave_out_idle(&mut files);
     files
 }
 

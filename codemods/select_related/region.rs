@@ -348,26 +348,19 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
 
 /// The frames that call something called `name`.
 pub(super) fn callers(cx: &Context<'_>, name: &str) -> Vec<(FileId, Facts)> {
-    let program = cx.project.program();
-    let mut out = Vec::new();
-    for file in program.file_ids() {
-        let source = program.file(file);
-        if cx.project.is_known_file(file) || !source.source.text().contains(name) {
-            continue;
-        }
-        for function in program.functions_in(file) {
-            let node = source.node(program.function(function).node);
-            if out.len() < MAX_CONSUMERS && calls_of(node, name).next().is_some() {
-                out.push((file, cx.analyzer.function(function)));
-            }
-        }
-        if out.len() < MAX_CONSUMERS
-            && calls_of(source.root(), name).any(|c| c.enclosing_function().is_none())
-        {
-            out.push((file, cx.analyzer.module(file)));
+    let mut frames: Vec<(FileId, Option<FunctionId>)> = Vec::new();
+    for site in cx.analyzer.call_sites().of(name) {
+        if !frames.contains(&(site.file, site.function)) && frames.len() < MAX_CONSUMERS {
+            frames.push((site.file, site.function));
         }
     }
-    out
+    frames
+        .into_iter()
+        .map(|(file, function)| match function {
+            Some(function) => (file, cx.analyzer.function(function)),
+            None => (file, cx.analyzer.module(file)),
+        })
+        .collect()
 }
 
 /// Calls (and other reads) of something called `name` in `scope`.

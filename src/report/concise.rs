@@ -20,6 +20,9 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
         for (index, hazard) in finding.hazards.iter().enumerate() {
             write!(out, "{} {}", if index == 0 { " -" } else { ";" }, findings.hazard_text(hazard))?;
         }
+        if finding.unlisted > 0 {
+            write!(out, "; and {} more", finding.unlisted)?;
+        }
         writeln!(out)?;
     }
     Ok(())
@@ -32,13 +35,9 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        let mut out = Vec::new();
-        write(&mut out, &findings, true).unwrap();
-        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
-        let mut out = Vec::new();
-        write(&mut out, &findings, false).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+        let all = samples::rendered(|out, findings| write(out, findings, true).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(all) });
+        let fixable = samples::rendered(|out, findings| write(out, findings, false).unwrap());
+        assert_eq!(fixable.lines().count(), 2);
     }
 }

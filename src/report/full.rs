@@ -71,6 +71,9 @@ fn render(findings: &Findings, finding: &Finding, handler: &GraphicalReportHandl
         for hazard in &finding.hazards {
             text.push_str(&format!("    {}\n", findings.hazard_text(hazard)));
         }
+        if finding.unlisted > 0 {
+            text.push_str(&format!("    and {} more of these kinds\n", finding.unlisted));
+        }
     }
     if !edits_of(finding).is_empty() {
         text.push_str(&format!("  {}\n", style("fix:", "1")));
@@ -220,11 +223,8 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        let mut out = Vec::new();
-        write(&mut out, &findings, true, false).unwrap();
-        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
+        let text = samples::rendered(|out, findings| write(out, findings, true, false).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
     }
 
     #[test]

@@ -96,8 +96,10 @@ pub struct Finding {
     pub related: Vec<Related>,
     /// What it costs now and after.
     pub queries: Queries,
-    /// Every obstacle, in order of discovery.
+    /// The obstacles, by kind and place.
     pub hazards: Vec<Hazard>,
+    /// How many more there are, of the kinds that are listed.
+    pub unlisted: usize,
     /// The rewrite; `None` where a blocking hazard stands or none could be made.
     pub fix: Option<Fix>,
 }

@@ -1,9 +1,9 @@
 //! Calls: what is called, what it does, what comes back.
 
-use super::analyzer::{Translation, abstracted, opaque};
 use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
 use super::frame::Frame;
+use super::summary::{Translation, abstracted, opaque};
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
 use crate::python::{
     Binding, ClassId, Def, Expr, FunctionId, Member, Node, ParameterKind, arguments, parameters,
@@ -530,8 +530,12 @@ impl<'a> Frame<'a, '_> {
         let translation = Translation { summary: &summary, arguments: &bound };
         let mut seen = FxHashSet::default();
         for event in &summary.events {
+            if self.dry > 0 {
+                break;
+            }
+            // A summary holds each of the ambient ones once.
             if let Some(kind) = self.translated(&event.kind, &translation)
-                && seen.insert((event.site, kind.clone()))
+                && (kind.is_ambient() || seen.insert((event.site, kind.clone())))
             {
                 self.event_at(node, event.site, kind);
             }
@@ -770,7 +774,7 @@ impl<'a> Frame<'a, '_> {
     /// The type of something made outside functions.
     pub(super) fn imported(
         &mut self,
-        summary: &super::analyzer::Summary,
+        summary: &super::summary::Summary,
         file: crate::text::FileId,
         value: crate::python::NodeId,
         node: Node<'a>,

@@ -273,6 +273,24 @@ impl Facts {
     }
 }
 
+impl EventKind {
+    /// Whether it concerns no object of the frame: it means the same in a caller.
+    pub fn is_ambient(&self) -> bool {
+        matches!(
+            self,
+            EventKind::Query { .. }
+                | EventKind::Write { .. }
+                | EventKind::Outside { .. }
+                | EventKind::Log
+                | EventKind::UnknownCall { .. }
+                | EventKind::CallNamed { .. }
+                | EventKind::Raise
+                | EventKind::Suspend
+                | EventKind::Transaction { .. }
+        )
+    }
+}
+
 impl Use {
     /// Whether it may fill the queryset's result cache, or hands the object to somebody who may.
     pub fn may_load(&self) -> bool {

@@ -3,8 +3,9 @@
 //! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
-use super::analyzer::{Analyzer, MAX_COST, Stack};
+use super::analyzer::{Analyzer, MAX_COST};
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
+use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
 use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, Stmt, parameters};
 use crate::text::{FileId, Site};
@@ -171,7 +172,7 @@ impl<'a, 's> Frame<'a, 's> {
                         self.volatile.insert(name.text());
                     }
                 }
-                Kind::Name if is_binding(node) => {
+                Kind::Name if node.is_binding() => {
                     self.locals.insert(node.text());
                 }
                 _ => {}
@@ -386,7 +387,7 @@ impl<'a, 's> Frame<'a, 's> {
                 };
                 if let (Type::Unknown, Some(annotation)) = (&ty, annotation) {
                     ty = self.annotation(annotation);
-                    ty = super::analyzer::opaque(&ty);
+                    ty = super::summary::opaque(&ty);
                 }
                 if value.is_some() || annotation.is_some() {
                     for target in targets {
@@ -854,7 +855,7 @@ impl<'a, 's> Frame<'a, 's> {
         for (i, parameter) in parameters(def).iter().enumerate() {
             let mut ty = arguments.get(i).cloned().unwrap_or(Type::Unknown);
             if let (Type::Unknown, Some(annotation)) = (&ty, parameter.annotation) {
-                ty = super::analyzer::opaque(&self.annotation(annotation));
+                ty = super::summary::opaque(&self.annotation(annotation));
             }
             self.bind(parameter.name, ty);
         }
@@ -957,47 +958,6 @@ pub(super) fn row_type(qs: &QuerySet, value: ValueId) -> Type {
 
 fn is_assignment(kind: Kind) -> bool {
     matches!(kind, Kind::Assign | Kind::AugAssign | Kind::NamedExpr)
-}
-
-/// Whether a name node binds the name rather than reads it.
-fn is_binding(node: Node<'_>) -> bool {
-    use crate::python::Field;
-    let mut child = node;
-    for parent in node.ancestors() {
-        match parent.kind() {
-            Kind::PatternList
-            | Kind::TuplePattern
-            | Kind::ListPattern
-            | Kind::SplatPattern
-            | Kind::Paren
-            | Kind::Tuple
-            | Kind::List
-            | Kind::ExprList
-            | Kind::AsPatternTarget => child = parent,
-            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
-                return child.field() == Field::Left;
-            }
-            Kind::NamedExpr | Kind::FunctionDef | Kind::ClassDef => return child.field() == Field::Name,
-            Kind::AsPattern => return child.field() == Field::Alias,
-            Kind::ExceptHandler => return child.field() == Field::Alias,
-            Kind::AliasedImport => return child.field() == Field::Alias,
-            Kind::DottedName => {
-                // `import a.b` binds `a`; `from m import a` binds `a`; a bare name in a `case` captures.
-                child = parent;
-            }
-            Kind::Import => return true,
-            Kind::ImportFrom => return child.field() == Field::Name,
-            Kind::CasePattern | Kind::StarPattern | Kind::KeywordPattern => return true,
-            Kind::Delete => return true,
-            Kind::Parameters
-            | Kind::TypedParameter
-            | Kind::DefaultParameter
-            | Kind::TypedDefaultParameter
-            | Kind::DictSplatPattern => return child.field() != Field::Value && child.field() != Field::Type,
-            _ => return false,
-        }
-    }
-    false
 }
 
 /// Whether a with statement may swallow exceptions: `contextlib.suppress` or anything that is not known.

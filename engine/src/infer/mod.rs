@@ -6,17 +6,21 @@
 mod analyzer;
 mod builtins;
 mod calls;
+mod callsites;
 mod expr;
 mod external;
 mod facts;
 mod frame;
+mod memo;
 mod orm;
 mod prefetch;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod types;
 
 pub use analyzer::Analyzer;
+pub use callsites::{CallSite, CallSites};
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value, Write};
 pub use prefetch::Prefetches;
 pub use types::{

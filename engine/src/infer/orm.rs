@@ -190,7 +190,7 @@ impl<'a> Frame<'a, '_> {
                     return Type::Unknown;
                 }
                 let annotation = self.scope.at(*annotation);
-                super::analyzer::opaque(&self.annotation(annotation))
+                super::summary::opaque(&self.annotation(annotation))
             }
             None if matches!(name, "stdout" | "stderr") && self.is_command(class) => {
                 Type::External(Name::from("django.core.management.base.OutputWrapper"))

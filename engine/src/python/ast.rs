@@ -238,6 +238,51 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Whether this name stands where it is bound (or deleted) rather than read.
+    pub fn is_binding(self) -> bool {
+        let mut child = self;
+        for parent in self.ancestors() {
+            match parent.kind() {
+                // `import a.b` binds `a`; a bare name in a `case` captures.
+                Kind::PatternList
+                | Kind::TuplePattern
+                | Kind::ListPattern
+                | Kind::SplatPattern
+                | Kind::Paren
+                | Kind::Tuple
+                | Kind::List
+                | Kind::ExprList
+                | Kind::AsPatternTarget
+                | Kind::DottedName => child = parent,
+                Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
+                    return child.field() == Field::Left;
+                }
+                Kind::NamedExpr | Kind::FunctionDef | Kind::ClassDef | Kind::ImportFrom => {
+                    return child.field() == Field::Name;
+                }
+                Kind::AsPattern | Kind::ExceptHandler | Kind::AliasedImport => {
+                    return child.field() == Field::Alias;
+                }
+                Kind::Import
+                | Kind::Delete
+                | Kind::Global
+                | Kind::Nonlocal
+                | Kind::CasePattern
+                | Kind::StarPattern
+                | Kind::KeywordPattern => return true,
+                Kind::Parameters
+                | Kind::TypedParameter
+                | Kind::DefaultParameter
+                | Kind::TypedDefaultParameter
+                | Kind::DictSplatPattern => {
+                    return child.field() != Field::Value && child.field() != Field::Type;
+                }
+                _ => return false,
+            }
+        }
+        false
+    }
+
     /// The function, lambda, class or module whose scope holds this node (not itself).
     pub fn enclosing_scope(self) -> Option<Node<'a>> {
         self.ancestors()

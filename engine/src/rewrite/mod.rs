@@ -1,11 +1,13 @@
 //! Runs codemods over a project: scan, resolve conflicts, merge imports, apply in memory, re-parse, repeat.
 
 mod apply;
+mod aside;
 mod scan;
 mod suppress;
 
 pub use crate::codemod::Options;
 pub use apply::edits_with_imports;
+pub use aside::leave_out_idle;
 
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;
@@ -16,8 +18,10 @@ use crate::text::{FileId, Source};
 pub enum Role {
     /// Findings are wanted.
     Scan,
-    /// Known to the index only: tests, migrations, files outside the asked paths.
+    /// Known to the index only: files outside the asked paths.
     Index,
+    /// A test or migration that is not looked at: known to the index only where [`leave_out_idle`] leaves it.
+    Aside,
     /// A module of an installed package, known to the index only.
     Environment,
 }

@@ -54,47 +54,40 @@ pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
     let name = name.text();
     let class = program.function(this).class;
     let mut out = Vec::new();
-    for file in program.file_ids() {
-        let source = program.file(file);
-        if cx.project.is_known_file(file) || !source.source.text().contains(name) {
+    for known in cx.analyzer.call_sites().of(name) {
+        let file = known.file;
+        let call = program.file(file).node(known.call);
+        let Expr::Call { func, .. } = Expr::of(call) else { continue };
+        let resolved = || program.resolve_expr(file, func.peel().id());
+        let (is_this, is_certain) = match Expr::of(func) {
+            Expr::Name(n) => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                Some(_) => (false, false),
+                // A local import, or a variable.
+                None => (class.is_none(), n == name),
+            },
+            Expr::Attribute { attr, .. } if attr == name => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                _ => (true, false),
+            },
+            _ => (false, false),
+        };
+        if !is_this {
             continue;
         }
-        for call in source.root().descendants().filter(|n| n.kind() == Kind::Call) {
-            let Expr::Call { func, .. } = Expr::of(call) else { continue };
-            let resolved = || program.resolve_expr(file, func.peel().id());
-            let (is_this, is_certain) = match Expr::of(func) {
-                Expr::Name(n) => match resolved() {
-                    Some(Def::Function(f)) => (f == this, true),
-                    Some(_) => (false, false),
-                    // A local import, or a variable.
-                    None => (class.is_none() && n == name, true),
-                },
-                Expr::Attribute { attr, .. } if attr == name => match resolved() {
-                    Some(Def::Function(f)) => (f == this, true),
-                    _ => (true, false),
-                },
-                _ => (false, false),
-            };
-            if !is_this {
-                continue;
-            }
-            let caller = call
-                .ancestors()
-                .filter(|a| a.kind() == Kind::FunctionDef)
-                .find_map(|def| program.function_at(file, def.id()));
-            let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-            let mut site = CallSite {
-                file,
-                call,
-                caller,
-                is_bound: class.is_some() && by_attribute && !is_certain,
-                is_certain,
-            };
-            if let (Some(class), false) = (class, is_certain) {
-                site.is_certain = is_of_class(cx, &site, func, class);
-            }
-            out.push(site);
+        let caller = known.function;
+        let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
+        let mut site = CallSite {
+            file,
+            call,
+            caller,
+            is_bound: class.is_some() && by_attribute && !is_certain,
+            is_certain,
+        };
+        if let (Some(class), false) = (class, is_certain) {
+            site.is_certain = is_of_class(cx, &site, func, class);
         }
+        out.push(site);
     }
     out
 }

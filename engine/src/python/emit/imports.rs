@@ -1,6 +1,7 @@
 //! Which name a module gives to something it must import, and where the import goes.
 
 use super::layout::wrapped_list;
+use crate::python::modules::STANDARD;
 use crate::python::{Field, File, Kind, Node};
 use crate::text::{Edit, Span};
 use std::collections::BTreeMap;
@@ -32,15 +33,16 @@ pub fn import_name(file: &File, at: Node<'_>, module: &str, name: &str) -> Impor
     let bindings = top_level_bindings(root);
     let mut via_module = None;
     for binding in &bindings {
-        if shadow(at, binding.name).is_some() || rebound(root, binding.name, &bindings).is_some() {
+        let is_it = binding.path == wanted;
+        let holds_it = binding.path == module && via_module.is_none();
+        if !(is_it || holds_it) || shadow(at, binding.name).is_some() || rebound(root, binding.name).is_some()
+        {
             continue;
         }
-        if binding.path == wanted {
+        if is_it {
             return ImportedName::Bound(binding.name.to_owned());
         }
-        if binding.path == module && via_module.is_none() {
-            via_module = Some(format!("{}.{name}", binding.name));
-        }
+        via_module = Some(format!("{}.{name}", binding.name));
     }
     if let Some(expression) = via_module {
         return ImportedName::Bound(expression);
@@ -52,7 +54,7 @@ pub fn import_name(file: &File, at: Node<'_>, module: &str, name: &str) -> Impor
     if let Some(other) = bindings.iter().find(|b| b.name == name) {
         return ImportedName::Shadowed(other.node.span());
     }
-    match rebound(root, name, &[]) {
+    match rebound(root, name) {
         Some(span) => ImportedName::Shadowed(span),
         None => ImportedName::Insert(name.to_owned()),
     }
@@ -66,15 +68,15 @@ fn shadow(at: Node<'_>, name: &str) -> Option<Span> {
             scope
                 .descendants()
                 .skip(1)
-                .find(|n| n.kind() == Kind::Name && n.text() == name && binds(*n))
+                .find(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
                 .map(Node::span)
         })
 }
 
 /// Where the module binds `name` by anything but an import.
-fn rebound(root: Node<'_>, name: &str, _imports: &[Binding<'_>]) -> Option<Span> {
+fn rebound(root: Node<'_>, name: &str) -> Option<Span> {
     root.descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name && binds(*n))
+        .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
         .find(|n| {
             !n.ancestors().any(|a| matches!(a.kind(), Kind::Import | Kind::ImportFrom))
                 && n.enclosing_scope().is_some_and(|s| {
@@ -85,31 +87,6 @@ fn rebound(root: Node<'_>, name: &str, _imports: &[Binding<'_>]) -> Option<Span>
                 })
         })
         .map(Node::span)
-}
-
-/// Whether a name node stands where it is bound.
-fn binds(node: Node<'_>) -> bool {
-    let Some(parent) = node.parent() else { return false };
-    match parent.kind() {
-        Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => node.field() == Field::Left,
-        Kind::PatternList
-        | Kind::TuplePattern
-        | Kind::ListPattern
-        | Kind::SplatPattern
-        | Kind::AsPatternTarget => true,
-        Kind::FunctionDef | Kind::ClassDef | Kind::NamedExpr => node.field() == Field::Name,
-        Kind::Parameters => true,
-        Kind::TypedParameter => node.field() != Field::Type,
-        Kind::DefaultParameter | Kind::TypedDefaultParameter => node.field() == Field::Name,
-        Kind::AliasedImport => node.field() == Field::Alias,
-        Kind::DottedName => parent.parent().is_some_and(|p| {
-            p.kind() == Kind::Import || (p.kind() == Kind::ImportFrom && parent.field() == Field::Name)
-        }),
-        Kind::ExceptHandler => node.field() == Field::Alias,
-        // `del F` takes the name away.
-        Kind::Delete => true,
-        _ => false,
-    }
 }
 
 /// What the unconditional imports at the top of the module bind. An import under `if TYPE_CHECKING` binds nothing
@@ -336,7 +313,7 @@ fn section(module: &str, is_first_party: &dyn Fn(&str) -> bool) -> Section {
         Section::Future
     } else if module.starts_with('.') {
         Section::Local
-    } else if STANDARD_LIBRARY.contains(&first) {
+    } else if STANDARD.contains(&first) {
         Section::Library
     } else if is_first_party(first) {
         Section::FirstParty
@@ -344,93 +321,6 @@ fn section(module: &str, is_first_party: &dyn Fn(&str) -> bool) -> Section {
         Section::ThirdParty
     }
 }
-
-/// Modules of Python's library that Django projects import; what is not here counts as a package.
-const STANDARD_LIBRARY: &[&str] = &[
-    "abc",
-    "argparse",
-    "ast",
-    "asyncio",
-    "base64",
-    "bisect",
-    "calendar",
-    "codecs",
-    "collections",
-    "concurrent",
-    "configparser",
-    "contextlib",
-    "copy",
-    "csv",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "difflib",
-    "email",
-    "enum",
-    "fractions",
-    "functools",
-    "gc",
-    "getpass",
-    "glob",
-    "gzip",
-    "hashlib",
-    "heapq",
-    "hmac",
-    "html",
-    "http",
-    "importlib",
-    "inspect",
-    "io",
-    "ipaddress",
-    "itertools",
-    "json",
-    "locale",
-    "logging",
-    "math",
-    "mimetypes",
-    "multiprocessing",
-    "operator",
-    "os",
-    "pathlib",
-    "pickle",
-    "platform",
-    "pprint",
-    "queue",
-    "random",
-    "re",
-    "secrets",
-    "select",
-    "shlex",
-    "shutil",
-    "signal",
-    "smtplib",
-    "socket",
-    "sqlite3",
-    "ssl",
-    "statistics",
-    "string",
-    "struct",
-    "subprocess",
-    "sys",
-    "tempfile",
-    "textwrap",
-    "threading",
-    "time",
-    "timeit",
-    "traceback",
-    "types",
-    "typing",
-    "unicodedata",
-    "unittest",
-    "urllib",
-    "uuid",
-    "warnings",
-    "weakref",
-    "xml",
-    "zipfile",
-    "zlib",
-    "zoneinfo",
-];
 
 /// A new import statement in its place.
 fn insert_statement(

@@ -1,0 +1,110 @@
+//! Every call of the program by the name that is called, for questions about the callers of a function.
+
+use super::analyzer::Analyzer;
+use crate::django::Project;
+use crate::python::{Expr, Field, FunctionId, Kind, Node, NodeId};
+use crate::text::FileId;
+use rustc_hash::FxHashMap;
+
+/// A call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSite {
+    /// The file it stands in.
+    pub file: FileId,
+    /// The call.
+    pub call: NodeId,
+    /// The function whose frame it belongs to; nothing for the module's.
+    pub function: Option<FunctionId>,
+}
+
+/// The calls of the program, those in the modules that ormend brings along left out.
+#[derive(Debug, Default)]
+pub struct CallSites {
+    by_name: FxHashMap<String, Vec<CallSite>>,
+}
+
+impl CallSites {
+    /// The calls of something called `name`, by file and position: `name()`, `x.name()`, and `alias()` where the file
+    /// has imported or assigned `name` under that alias.
+    pub fn of(&self, name: &str) -> &[CallSite] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Analyzer<'_> {
+    /// Every call of the program.
+    pub fn call_sites(&self) -> &CallSites {
+        self.call_sites.get_or_init(|| collect(self.project))
+    }
+}
+
+fn collect(project: &Project) -> CallSites {
+    let program = project.program();
+    let mut out = CallSites::default();
+    for file in program.file_ids().filter(|f| !project.is_known_file(*f)) {
+        let parsed = program.file(file);
+        if parsed.ast.is_empty() || parsed.ast.is_too_deep() {
+            continue;
+        }
+        let mut aliases: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
+        let mut calls: Vec<(&str, bool, NodeId)> = Vec::new();
+        for node in parsed.root().descendants() {
+            match node.kind() {
+                Kind::Call => match called(node) {
+                    Some((name, is_bare)) => calls.push((name, is_bare, node.id())),
+                    None => continue,
+                },
+                Kind::AliasedImport | Kind::Assign => {
+                    if let Some((alias, name)) = alias(node) {
+                        aliases.entry(alias).or_default().push(name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (name, is_bare, call) in calls {
+            let function = parsed
+                .node(call)
+                .ancestors()
+                .filter(|a| a.kind() == Kind::FunctionDef)
+                .find_map(|def| program.function_at(file, def.id()));
+            let site = CallSite { file, call, function };
+            let others = aliases.get(name).filter(|_| is_bare).into_iter().flatten().copied();
+            for name in std::iter::once(name).chain(others) {
+                match out.by_name.get_mut(name) {
+                    Some(sites) => sites.push(site),
+                    None => {
+                        out.by_name.insert(name.to_owned(), vec![site]);
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The name that a call calls, and whether it stands alone.
+fn called(call: Node<'_>) -> Option<(&str, bool)> {
+    let Expr::Call { func, .. } = Expr::of(call) else { return None };
+    match Expr::of(func) {
+        Expr::Name(name) => Some((name, true)),
+        Expr::Attribute { attr, .. } => Some((attr, false)),
+        _ => None,
+    }
+}
+
+/// `from m import name as alias`, `alias = name`, `alias = x.name`
+fn alias(node: Node<'_>) -> Option<(&str, &str)> {
+    let (left, right) = match node.kind() {
+        Kind::AliasedImport => (node.child(Field::Alias)?, node.child(Field::Name)?),
+        _ => (node.child(Field::Left)?, node.child(Field::Right)?),
+    };
+    let Expr::Name(alias) = Expr::of(left) else { return None };
+    let name = match Expr::of(right) {
+        Expr::Name(name) => name,
+        Expr::Attribute { attr, .. } => attr,
+        _ if right.kind() == Kind::DottedName => right.text().rsplit('.').next()?,
+        _ => return None,
+    };
+    (alias != name).then_some((alias, name))
+}

@@ -1,0 +1,215 @@
+//! What a call of a function means for its caller, and how types and events cross from one to the other.
+
+use super::facts::{Event, EventKind, Facts, Made, Origin, Use};
+use super::types::{Instance, Name, Path, Root, Type, ValueId};
+use crate::python::NodeId;
+use crate::text::Site;
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Events kept of one callee.
+const MAX_EVENTS: usize = 600;
+
+/// What a caller needs to know of a call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Summary {
+    /// The result, in the callee's own values; parameters are values `0..parameters`.
+    pub returns: Option<Type>,
+    /// What happens, in the callee's own values.
+    pub events: Vec<Event>,
+    /// The callee's values.
+    pub values: Vec<super::facts::Value>,
+    /// How many frames it took.
+    pub cost: u32,
+    /// What the evaluation looked into, and how many levels down.
+    pub reach: super::memo::Reach,
+    pub height: usize,
+}
+
+pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {
+    // Uses of the callee's own querysets stay behind; what they did to an object that comes back does not.
+    for event in &facts.events {
+        if let EventKind::Use { value, how } = &event.kind
+            && how.may_load()
+            && *how != Use::Escape(super::facts::Escape::Return)
+            && let Some(value) = facts.values.get_mut(value.0 as usize)
+        {
+            value.kept.get_or_insert(event.site);
+        }
+    }
+    let mut seen: FxHashSet<(Site, &EventKind)> = FxHashSet::default();
+    let keep: Vec<bool> = facts
+        .events
+        .iter()
+        .map(|event| {
+            let crosses = match &event.kind {
+                EventKind::Use { value, how } => {
+                    is_parameter(&facts.values, *value) && *how != Use::Escape(super::facts::Escape::Return)
+                }
+                EventKind::InstanceEscapes { how: super::facts::Escape::Return, .. } => false,
+                EventKind::ReadAttribute { root, .. } | EventKind::InstanceEscapes { root, .. } => {
+                    is_parameter_root(&facts.values, *root)
+                }
+                EventKind::Suspend => !is_generator,
+                _ => true,
+            };
+            // Of what concerns no object, the first place is enough.
+            let site = if event.kind.is_ambient() { Site::default() } else { event.site };
+            crosses && seen.insert((site, &event.kind))
+        })
+        .collect();
+    let mut keep = keep.into_iter();
+    facts.events.retain(|_| keep.next().unwrap_or(false));
+    let mut events = facts.events;
+    if events.len() > MAX_EVENTS {
+        let (at, site) = events.first().map_or((NodeId(0), Site::default()), |e| (e.at, e.site));
+        events.truncate(MAX_EVENTS);
+        events.push(Event { at, site, kind: EventKind::UnknownCall { name: Name::from("...") } });
+    }
+    Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
+}
+
+fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
+    values.get(value.0 as usize).is_some_and(|v| {
+        matches!(v.origin, Origin::Parameter(_))
+            || v.alternatives.iter().any(|a| is_parameter_value(values, *a))
+    })
+}
+
+fn is_parameter_value(values: &[super::facts::Value], value: ValueId) -> bool {
+    values.get(value.0 as usize).is_some_and(|v| matches!(v.origin, Origin::Parameter(_)))
+}
+
+fn is_parameter_root(values: &[super::facts::Value], root: Root) -> bool {
+    match root {
+        Root::Value(v) | Root::Row(v) => derives_from_parameter(values, v),
+        Root::Opaque => false,
+    }
+}
+
+fn derives_from_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
+    let mut next = Some(value);
+    let mut steps = 0;
+    while let Some(id) = next {
+        steps += 1;
+        let Some(value) = values.get(id.0 as usize) else { return false };
+        if matches!(value.origin, Origin::Parameter(_))
+            || value.alternatives.iter().any(|a| is_parameter_value(values, *a))
+        {
+            return true;
+        }
+        next = value.parent.filter(|_| steps < 50);
+    }
+    false
+}
+
+/// `ty` as the `index`-th argument looks from inside the callee: its object is the parameter's value.
+pub(super) fn abstracted(ty: &Type, index: usize) -> Type {
+    let value = ValueId(index as u32);
+    match ty {
+        Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Value(value))),
+        Type::QuerySet(qs) => {
+            let mut qs = (**qs).clone();
+            qs.values = SmallVec::from_slice(&[value]);
+            qs.related = qs.related.map(|r| opaque_related(&r));
+            Type::QuerySet(Arc::new(qs))
+        }
+        Type::List(t) => Type::List(Arc::new(row_of(t, value))),
+        Type::Set(t) => Type::Set(Arc::new(row_of(t, value))),
+        Type::Iterator(t) => Type::Iterator(Arc::new(row_of(t, value))),
+        Type::Union(types) => {
+            Type::Union(types.iter().map(|t| abstracted(t, index)).collect::<Vec<_>>().into())
+        }
+        other => opaque(other),
+    }
+}
+
+fn row_of(ty: &Type, value: ValueId) -> Type {
+    match ty {
+        Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Row(value))),
+        other => opaque(other),
+    }
+}
+
+fn opaque_related(related: &super::types::Related) -> Arc<super::types::Related> {
+    Arc::new(super::types::Related {
+        owner: Instance::root(related.owner.model, Root::Opaque),
+        accessor: related.accessor.clone(),
+    })
+}
+
+/// `ty` without any reference to the values of its frame.
+pub(super) fn opaque(ty: &Type) -> Type {
+    match ty {
+        Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Opaque)),
+        Type::QuerySet(_) | Type::Local(_) | Type::Bound(..) => Type::Unknown,
+        Type::Manager(m) => {
+            let mut m = (**m).clone();
+            m.related = m.related.map(|r| opaque_related(&r));
+            Type::Manager(Arc::new(m))
+        }
+        Type::List(t) => Type::List(Arc::new(opaque(t))),
+        Type::Set(t) => Type::Set(Arc::new(opaque(t))),
+        Type::Iterator(t) => Type::Iterator(Arc::new(opaque(t))),
+        Type::Dict(kv) => Type::Dict(Arc::new((opaque(&kv.0), opaque(&kv.1)))),
+        Type::Tuple(types) => Type::Tuple(types.iter().map(opaque).collect::<Vec<_>>().into()),
+        Type::Union(types) => types.iter().map(opaque).fold(Type::Never, Type::join),
+        Type::Super(class, t) => Type::Super(*class, Arc::new(opaque(t))),
+        other => other.clone(),
+    }
+}
+
+/// Binds the arguments of one call and reads a callee's summary in the caller's terms.
+pub(super) struct Translation<'s> {
+    pub summary: &'s Summary,
+    /// The caller's types of the arguments, one a parameter.
+    pub arguments: &'s [Type],
+}
+
+impl Translation<'_> {
+    /// The caller's roots and path for a callee's root and path; nothing where the object is the callee's own.
+    pub fn roots(&self, root: Root, path: &Path) -> Option<(Root, Path)> {
+        match root {
+            Root::Opaque => None,
+            Root::Value(v) => {
+                let parameter = self.parameter(v)?;
+                let instance = self.arguments.get(parameter)?.instance()?;
+                Some((instance.root, extended(&instance.path, path)))
+            }
+            Root::Row(v) => {
+                let parameter = self.parameter(v)?;
+                match self.arguments.get(parameter)?.without_none() {
+                    Type::QuerySet(qs) => Some((Root::Row(*qs.values.first()?), path.clone())),
+                    Type::List(t) | Type::Set(t) | Type::Iterator(t) => {
+                        let instance = t.instance()?;
+                        Some((instance.root, extended(&instance.path, path)))
+                    }
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// The parameter that a value is, or was derived from.
+    pub fn parameter(&self, value: ValueId) -> Option<usize> {
+        let mut next = Some(value);
+        for _ in 0..50 {
+            let v = self.summary.values.get(next?.0 as usize)?;
+            if let Origin::Parameter(index) = v.origin {
+                return Some(index);
+            }
+            next = v.parent.or_else(|| v.alternatives.first().copied());
+        }
+        None
+    }
+
+    /// How the callee made an instance.
+    pub fn made(&self, value: ValueId) -> Made {
+        self.summary.values.get(value.0 as usize).map_or(Made::Unknown, |v| v.made)
+    }
+}
+
+fn extended(base: &Path, more: &Path) -> Path {
+    base.iter().chain(more.iter()).cloned().collect()
+}
