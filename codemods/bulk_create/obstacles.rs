@@ -6,13 +6,13 @@ use ormend_engine::codemod::guards::callers::call_sites;
 use ormend_engine::codemod::guards::handlers::{
     external_path, is_atomic, swallowing_caller, swallowing_decorator, swallows,
 };
-use ormend_engine::codemod::guards::lazy::is_lazy_name;
+use ormend_engine::codemod::guards::lazy::{has_unknown_factory, is_lazy_name};
 use ormend_engine::codemod::guards::writes::{
-    self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, saves_plainly,
+    self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, one_line, saves_plainly,
 };
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
-use ormend_engine::infer::{Event, EventKind, Type, Write};
+use ormend_engine::infer::{Event, EventKind, Origin, Root, Trait, Type, Write};
 use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
@@ -51,6 +51,12 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     for name in found.iter.descendants().filter(|n| n.kind() == Kind::Name) {
         lazy_source(cx, found, name, &tables, out);
     }
+    // `next(numbers)`
+    let body = found.node.descendants().filter(|n| n.kind() == Kind::Name && !found.iter.contains(n.id()));
+    for name in body.filter(|n| matches!(cx.type_of(*n), Type::Iterator(_))) {
+        lazy_source(cx, found, name, &tables, out);
+    }
+    owners(cx, found, out);
     for model in &tables {
         constructors(cx, *model, &tables, out);
     }
@@ -62,7 +68,7 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     handlers_outside(cx, found, atomic, out);
     for name in found.node.descendants().filter(|n| n.kind() == Kind::Name) {
         let is_read = !binds(name) && name.enclosing_scope() == Some(cx.scope());
-        if is_read && is_lazy_name(cx, name) {
+        if is_read && (is_lazy_name(cx, name) || has_unknown_factory(cx, name)) {
             out.push(cx.hazard(HazardKind::UnknownCall, name.text(), name));
         }
     }
@@ -214,6 +220,10 @@ fn is_lazy<'a>(cx: &Context<'a>, source: Node<'a>, event: &Event) -> bool {
     if !is_in_callee(cx, event) {
         return false;
     }
+    // An object of the project may make its items one by one.
+    if matches!(cx.type_of(at), Type::Object(_)) {
+        return true;
+    }
     // A generator function runs turn by turn, unless something below takes it all.
     for node in &chain {
         match cx.type_of(*node) {
@@ -266,10 +276,7 @@ fn callers<'a>(
     let Some(index) = params.iter().position(|p| p.name == name.text()) else { return };
     for site in call_sites(cx) {
         let Some(value) = site.argument(index, name.text()) else { continue };
-        if matches!(
-            Expr::of(value),
-            Expr::Name(_) | Expr::Str(_) | Expr::List(_) | Expr::Attribute { .. }
-        ) {
+        if matches!(Expr::of(value), Expr::Name(_) | Expr::Str(_) | Expr::List(_) | Expr::Attribute { .. }) {
             continue;
         }
         lazy_argument(cx, found, site.file, site.call, value, tables, out);
@@ -378,6 +385,22 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
                 _ => continue,
             };
             out.push(Hazard::at(kind, name.clone(), event.site));
+        }
+    }
+}
+
+/// Owners whose rows were read ahead: `author.books.create()` forgets them, so that the next reader asks again.
+fn owners<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
+    for row in &found.rows {
+        let How::Create { owner: Some((owner, _)), .. } = &row.how else { continue };
+        let Type::Instance(instance) = cx.type_of(*owner) else { continue };
+        let (Root::Value(id) | Root::Row(id)) = instance.root else { continue };
+        let is_ahead = cx.value(id).is_some_and(|value| {
+            value.queryset.as_ref().is_some_and(|qs| !qs.prefetched.is_empty() || qs.is(Trait::OpaquePrefetch))
+                || matches!(value.origin, Origin::Expr(made) if cx.node(made).text().contains("prefetch_related"))
+        });
+        if is_ahead {
+            out.push(cx.hazard(HazardKind::InstanceUsedAfterwards, one_line(owner.text()), *owner));
         }
     }
 }

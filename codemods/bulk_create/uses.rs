@@ -534,17 +534,19 @@ pub fn bucket<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Node<'a>> {
             let values: Vec<_> = display.children().map(|pair| pair.child(Field::Value)).collect();
             values.iter().all(|v| v.is_some_and(is_empty_list)) && (makes_lists || !values.is_empty())
         }
-        _ => made.kind() == Kind::DictComp
-            && made
-                .child(Field::Body)
-                .and_then(|pair| pair.child(Field::Value))
-                .is_some_and(is_empty_list),
+        _ => {
+            made.kind() == Kind::DictComp
+                && made
+                    .child(Field::Body)
+                    .and_then(|pair| pair.child(Field::Value))
+                    .is_some_and(is_empty_list)
+        }
     };
     // No other kind of value is stored.
     let stores = cx.scope().descendants().filter(|n| n.kind() == Kind::Assign).any(|n| {
-        n.child(Field::Left).is_some_and(|left| {
-            matches!(Expr::of(left), Expr::Subscript { value, .. } if value.text() == name)
-        }) && !n.child(Field::Right).is_some_and(is_empty_list)
+        n.child(Field::Left).is_some_and(
+            |left| matches!(Expr::of(left), Expr::Subscript { value, .. } if value.text() == name),
+        ) && !n.child(Field::Right).is_some_and(is_empty_list)
     });
     (is_known && !stores).then_some(dict)
 }

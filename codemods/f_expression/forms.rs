@@ -35,9 +35,10 @@ pub struct Update<'a> {
 pub fn choose<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Form<'a>> {
     if let Some(receivers) = &judged.receivers {
         // Callers that are not in the program look at the number, too.
-        let manager = receivers.manager.clone().filter(|_| {
-            !judged.is_shared && is_beside(cx, unit, judged, receivers.is_whole)
-        });
+        let manager = receivers
+            .manager
+            .clone()
+            .filter(|_| !judged.is_shared && is_beside(cx, unit, judged, receivers.is_whole));
         if let Some(manager) = manager {
             return Some(Form::Beside { manager });
         }
@@ -224,9 +225,7 @@ fn is_beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>, is_whol
     let names = unit.columns();
     let exact = match &unit.save.update_fields {
         Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
-        None => {
-            narrows(unit, judged) && is_whole && auto_now(cx, unit.model).is_empty()
-        }
+        None => narrows(unit, judged) && is_whole && auto_now(cx, unit.model).is_empty(),
     };
     if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
         return false;
@@ -235,7 +234,9 @@ fn is_beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>, is_whol
         return false;
     }
     // Changes and save follow one another directly, and what is written twice has the same value twice.
-    let (Some(block), Some(first)) = (unit.save.statement.parent(), unit.changes.first()) else { return false };
+    let (Some(block), Some(first)) = (unit.save.statement.parent(), unit.changes.first()) else {
+        return false;
+    };
     let from = first.statement;
     let run: Vec<Node<'a>> =
         block.children().filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id()).collect();

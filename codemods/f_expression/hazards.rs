@@ -2,8 +2,8 @@
 //! happens to the row and the instance between the load and the end of the function.
 
 use super::find::Unit;
-use super::origin::{Load, Origin, origins};
 use super::method::{self, Receivers};
+use super::origin::{Load, Origin, origins};
 use super::{life, model, row};
 use ormend_engine::codemod::guards::{callers, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};

@@ -2,12 +2,12 @@
 
 use super::find::{Change, Form, Save, Unit};
 use super::hazards::Judged;
+use super::life;
 use super::origin::{self, Origin, origins};
 use super::row;
-use super::life;
 use ormend_engine::codemod::guards::callers::{CallSite, call_sites};
-use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
 use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
 use ormend_engine::codemod::{Context, Site};
 use ormend_engine::infer::Type;
 use ormend_engine::python::{Binding, Expr, Field, Kind, Member, Stmt, parameters};
@@ -60,8 +60,11 @@ pub fn receivers<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Receivers> {
 fn manager<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<String> {
     let info = cx.model(unit.model);
     let is_known = cx.project.is_plain_manager(unit.model, &info.default_manager);
-    let is_bound = unit.scope.descendants().any(|n| n.kind() == Kind::Name && n.text() == info.name
-        && ormend_engine::codemod::guards::instance::is_binding(n));
+    let is_bound = unit.scope.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && n.text() == info.name
+            && ormend_engine::codemod::guards::instance::is_binding(n)
+    });
     let class = cx.project.program().global(cx.file, &info.name);
     let is_itself = class == Some(ormend_engine::python::Def::Class(info.class));
     (is_known && is_itself && !is_bound).then(|| format!("{}.{}", info.name, info.default_manager))
@@ -137,7 +140,12 @@ fn receiver<'a>(cx: &Context<'a>, unit: &Unit<'a>, site: &CallSite<'a>, out: &mu
         owner: value.peel(),
         subject: Some(Subject::of(&around, scope, value).filter(|s| s.path.is_empty())?),
         changes: unit.columns().into_iter().map(standing_in).collect(),
-        save: Save { statement, call: site.call, is_async: false, update_fields: unit.save.update_fields.clone() },
+        save: Save {
+            statement,
+            call: site.call,
+            is_async: false,
+            update_fields: unit.save.update_fields.clone(),
+        },
     };
     let mut judged = Judged::new();
     for origin in origins(&around, &caller)? {
@@ -156,7 +164,11 @@ fn receiver<'a>(cx: &Context<'a>, unit: &Unit<'a>, site: &CallSite<'a>, out: &mu
         matches!(m.kind, MentionKind::Saves | MentionKind::WritesAny | MentionKind::Deletes)
             && after.iter().any(|n| n.contains(m.node.id()))
     });
-    if !judged.hazards.is_empty() || judged.is_shared || again || after.iter().any(|n| n.contains(statement.id())) {
+    if !judged.hazards.is_empty()
+        || judged.is_shared
+        || again
+        || after.iter().any(|n| n.contains(statement.id()))
+    {
         return None;
     }
     out.is_whole &= judged.can_narrow && judged.loads.iter().all(|load| row::loads_whole(&around, load));

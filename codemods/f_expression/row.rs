@@ -185,9 +185,7 @@ pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
         name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
     } else {
         match cx.type_of(load.source) {
-            Type::ModelClass(model) => {
-                cx.project.is_plain_manager(*model, &cx.model(*model).default_manager)
-            }
+            Type::ModelClass(model) => cx.project.is_plain_manager(*model, &cx.model(*model).default_manager),
             _ => false,
         }
     }

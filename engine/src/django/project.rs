@@ -20,10 +20,9 @@ pub struct Project {
     by_class: FxHashMap<ClassId, ModelId>,
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
+    patches: Vec<Patch>,
     /// The first historical model among `models`, and which of them are followed.
     historical: Option<(usize, Vec<bool>)>,
-
-    patches: Vec<Patch>,
 }
 
 impl Project {
@@ -52,9 +51,8 @@ impl Project {
             by_class: built.by_class,
             by_label: built.by_label,
             by_signal: FxHashMap::default(),
-            historical: None,
-
             patches: Vec::new(),
+            historical: None,
         };
         project.patches = patches::patches(&project.program);
         project.receivers = signals::receivers(
@@ -207,9 +205,7 @@ impl Project {
                         && path.starts_with("django.db.models.")
                 }
             };
-            is_of
-                && patch.name.as_deref().is_none_or(|n| n == name)
-                && !self.is_test_file(patch.site.file)
+            is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
         })?;
         Some(patch.site)
     }

@@ -198,7 +198,8 @@ impl<'a> Scan<'a> {
         let file = self.program.file(id);
         let text = file.source.text();
         let mut out = Vec::new();
-        let needles = ["receiver", ".connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
+        let needles =
+            ["receiver", ".connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
         if !needles.iter().any(|needle| text.contains(needle)) {
             return out;
         }
@@ -419,8 +420,15 @@ fn is_understood(node: Node<'_>) -> bool {
         match parent.kind() {
             // `signals.post_save`: the attribute itself is looked at.
             Kind::Attribute => {
-                return child.field() == Field::Attribute
-                    || matches!(Expr::of(parent), Expr::Attribute { attr, .. } if attr != "receivers");
+                if child.field() == Field::Attribute {
+                    return true;
+                }
+                // `listen = post_save.connect`
+                return match Expr::of(parent) {
+                    Expr::Attribute { attr: "connect", .. } => is_called(parent),
+                    Expr::Attribute { attr, .. } => attr != "receivers",
+                    _ => false,
+                };
             }
             Kind::Import | Kind::ImportFrom | Kind::Compare | Kind::Parameters => {
                 return true;
@@ -439,9 +447,10 @@ fn is_understood(node: Node<'_>) -> bool {
     false
 }
 
-/// `receiver(post_save)(function)`, which no decorator shows.
-fn is_called(call: Node<'_>) -> bool {
-    call.parent().is_some_and(|p| p.kind() == Kind::Call && p.child(Field::Function) == Some(call))
+/// `receiver(post_save)(function)`, which no decorator shows; `post_save.connect(function)`.
+fn is_called(func: Node<'_>) -> bool {
+    let func = func.with_parens();
+    func.parent().is_some_and(|p| p.kind() == Kind::Call && p.child(Field::Function) == Some(func))
 }
 
 fn push(

@@ -558,7 +558,7 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Str => Type::Str,
             object => {
-                self.object_dunders(object, &["__getitem__"], node);
+                self.object_dunders(object, &["__getitem__", "__missing__"], node);
                 Type::Unknown
             }
         }

@@ -26,7 +26,8 @@ impl<'a> CallSite<'a> {
     pub fn argument(&self, index: usize, name: &str) -> Option<Node<'a>> {
         let Expr::Call { arguments: list, .. } = Expr::of(self.call) else { return None };
         let args = arguments(list);
-        let positional: Vec<_> = args.iter().take_while(|a| a.stars == 0).filter(|a| a.name.is_none()).collect();
+        let positional: Vec<_> =
+            args.iter().take_while(|a| a.stars == 0).filter(|a| a.name.is_none()).collect();
         args.iter()
             .find(|a| a.name == Some(name))
             .or_else(|| positional.get(index.checked_sub(usize::from(self.is_bound))?).copied())
@@ -46,48 +47,47 @@ impl<'a> CallSite<'a> {
 pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
     let program = cx.project.program();
     let scope = cx.scope();
-    let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name)) else {
+    let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name))
+    else {
         return Vec::new();
     };
     let name = name.text();
     let class = program.function(this).class;
     let mut out = Vec::new();
-    for file in program.file_ids() {
-        let source = program.file(file);
-        if cx.project.is_known_file(file) || !source.source.text().contains(name) {
+    for known in cx.analyzer.call_sites().of(name) {
+        let file = known.file;
+        let call = program.file(file).node(known.call);
+        let Expr::Call { func, .. } = Expr::of(call) else { continue };
+        let resolved = || program.resolve_expr(file, func.peel().id());
+        let (is_this, is_certain) = match Expr::of(func) {
+            Expr::Name(n) => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                Some(_) => (false, false),
+                // A local import, or a variable.
+                None => (class.is_none(), n == name),
+            },
+            Expr::Attribute { attr, .. } if attr == name => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                _ => (true, false),
+            },
+            _ => (false, false),
+        };
+        if !is_this {
             continue;
         }
-        for call in source.root().descendants().filter(|n| n.kind() == Kind::Call) {
-            let Expr::Call { func, .. } = Expr::of(call) else { continue };
-            let resolved = || program.resolve_expr(file, func.peel().id());
-            let (is_this, is_certain) = match Expr::of(func) {
-                Expr::Name(n) => match resolved() {
-                    Some(Def::Function(f)) => (f == this, true),
-                    Some(_) => (false, false),
-                    // A local import, or a variable.
-                    None => (class.is_none() && n == name, true),
-                },
-                Expr::Attribute { attr, .. } if attr == name => match resolved() {
-                    Some(Def::Function(f)) => (f == this, true),
-                    _ => (true, false),
-                },
-                _ => (false, false),
-            };
-            if !is_this {
-                continue;
-            }
-            let caller = call
-                .ancestors()
-                .filter(|a| a.kind() == Kind::FunctionDef)
-                .find_map(|def| program.function_at(file, def.id()));
-            let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-            let mut site =
-                CallSite { file, call, caller, is_bound: class.is_some() && by_attribute && !is_certain, is_certain };
-            if let (Some(class), false) = (class, is_certain) {
-                site.is_certain = is_of_class(cx, &site, func, class);
-            }
-            out.push(site);
+        let caller = known.function;
+        let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
+        let mut site = CallSite {
+            file,
+            call,
+            caller,
+            is_bound: class.is_some() && by_attribute && !is_certain,
+            is_certain,
+        };
+        if let (Some(class), false) = (class, is_certain) {
+            site.is_certain = is_of_class(cx, &site, func, class);
         }
+        out.push(site);
     }
     out
 }
@@ -123,7 +123,9 @@ pub fn gives_no_integer<'a>(cx: &Context<'a>, name: &str) -> bool {
 fn is_no_integer(facts: &Facts, value: Node<'_>) -> bool {
     match Expr::of(value) {
         Expr::BinOp { op: Kind::Div, .. } | Expr::None => return true,
-        Expr::IfExp { body, orelse, .. } => return is_no_integer(facts, body) || is_no_integer(facts, orelse),
+        Expr::IfExp { body, orelse, .. } => {
+            return is_no_integer(facts, body) || is_no_integer(facts, orelse);
+        }
         Expr::UnaryOp { operand, .. } => return is_no_integer(facts, operand),
         _ => {}
     }

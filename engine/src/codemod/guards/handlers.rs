@@ -85,14 +85,16 @@ pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
 
 /// A caller of the frame's function that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    call_sites(cx).iter().filter(|site| site.is_certain).find_map(|site| around(cx, site))
+    call_sites(cx).iter().filter(|site| site.is_certain).find_map(around)
 }
 
-fn around(cx: &Context<'_>, site: &CallSite<'_>) -> Option<Site> {
+fn around(site: &CallSite<'_>) -> Option<Site> {
     for ancestor in site.call.ancestors() {
         match Stmt::of(ancestor) {
             Stmt::FunctionDef { .. } => return None,
-            Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("atomic")) => return None,
+            Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("atomic")) => {
+                return None;
+            }
             Stmt::Try { body, handlers, .. } if body.contains(site.call.id()) => {
                 if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body)) {
                     return Some(Site { file: site.file, span: found.node.span() });
@@ -101,8 +103,6 @@ fn around(cx: &Context<'_>, site: &CallSite<'_>) -> Option<Site> {
             _ => {}
         }
     }
-    let program = cx.project.program();
-    let _ = program;
     None
 }
 
@@ -138,10 +138,9 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
     let file: FileId = info.file;
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
-        Stmt::Try { handlers, .. } => handlers
-            .iter()
-            .find(|h| ends(h.class, h.body))
-            .map(|h| Site { file, span: h.node.span() }),
+        Stmt::Try { handlers, .. } => {
+            handlers.iter().find(|h| ends(h.class, h.body)).map(|h| Site { file, span: h.node.span() })
+        }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
             Some(Site { file, span: n.span() })
         }
@@ -152,5 +151,5 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
 /// Whether a handler takes errors of many kinds, or of the database or of values, and does not raise again.
 fn ends(class: Option<Node<'_>>, body: Node<'_>) -> bool {
     let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
-    is_wide && !body.children().last().is_some_and(|last| last.kind() == Kind::Raise)
+    is_wide && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
 }

@@ -5,7 +5,9 @@ use super::flow;
 use crate::codemod::Context;
 use crate::django::ModelId;
 use crate::infer::{Escape, EventKind, Facts, Instance, Path, Root, Type};
-use crate::python::{Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, string_value};
+use crate::python::{
+    Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, string_value,
+};
 
 /// An instance as a function names it: a variable, or relations followed from one (`review.book`).
 #[derive(Clone, Debug)]
@@ -520,7 +522,8 @@ fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
         let is_statement = call.with_parens().parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
         if matches!(attr, "create" | "acreate")
             && (is_statement || is_quiet_row(cx, scope, call, manager.model))
-            && is_unwatched(cx, manager.model) {
+            && is_unwatched(cx, manager.model)
+        {
             return Some(MentionKind::Calls);
         }
         node = call;
