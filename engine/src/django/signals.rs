@@ -2,7 +2,7 @@
 
 use super::values::{self, Call, Values};
 use super::{Model, ModelId, Settings};
-use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt, string_value};
 use crate::text::{FileId, Site};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -66,6 +66,16 @@ struct Found {
     site: Site,
     function: Option<FunctionId>,
     is_opaque: bool,
+    /// Only what connects to an unknown object may have made this registration.
+    escapes: bool,
+}
+
+/// What one file registers.
+#[derive(Default)]
+struct InFile {
+    found: Vec<Found>,
+    /// Something is connected to an object that may be any signal.
+    connects_unknown: bool,
 }
 
 /// Packages that watch every model once their app is installed.
@@ -104,10 +114,11 @@ pub(super) fn receivers(
 ) -> Vec<Receiver> {
     let scan = Scan { program, values: Values { program, settings } };
     let files: Vec<FileId> = program.file_ids().collect();
-    let found: Vec<Vec<Found>> = files.par_iter().map(|file| scan.file(*file)).collect();
+    let found: Vec<InFile> = files.par_iter().map(|file| scan.file(*file)).collect();
+    let connects_unknown = found.iter().any(|f| f.connects_unknown);
     let mut out = Vec::new();
     for (file, found) in files.iter().zip(found) {
-        for found in found {
+        for found in found.found.into_iter().filter(|f| !f.escapes || connects_unknown) {
             let sender = match &found.sender {
                 Sender::Any => None,
                 Sender::Class(class) => match by_class.get(class) {
@@ -194,24 +205,70 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn file(&self, id: FileId) -> Vec<Found> {
+    fn file(&self, id: FileId) -> InFile {
         let file = self.program.file(id);
         let text = file.source.text();
-        let mut out = Vec::new();
+        let mut out = InFile::default();
         let needles =
-            ["receiver", ".connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
+            ["receiver", "connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
         if !needles.iter().any(|needle| text.contains(needle)) {
             return out;
         }
         for node in file.root().descendants() {
             match node.kind() {
-                Kind::Name | Kind::Attribute => self.escaping(id, node, &mut out),
-                Kind::Call => self.call(id, node, &mut out),
-                Kind::DecoratedDef => self.decorated(id, node, &mut out),
+                Kind::Name => self.escaping(id, node, &mut out.found),
+                Kind::Attribute => {
+                    self.escaping(id, node, &mut out.found);
+                    out.connects_unknown |= self.connects_unknown(id, node);
+                }
+                Kind::Call => self.call(id, node, &mut out.found),
+                Kind::DecoratedDef => self.decorated(id, node, &mut out.found),
+                Kind::Str => out.connects_unknown |= string_value(node).is_some_and(|s| s == "connect"),
                 _ => {}
             }
         }
         out
+    }
+
+    /// `x.connect`, where `x` may be a signal that was handed on: it is neither a name of the module that means
+    /// something else, nor made by a call of a library in the same function, nor `super()`.
+    fn connects_unknown(&self, file: FileId, node: Node<'a>) -> bool {
+        let Expr::Attribute { value, attr: "connect", .. } = Expr::of(node) else { return false };
+        if !self.signals(file, value).is_empty() {
+            // A `connect` that is kept may be called anywhere.
+            return !is_called(node);
+        }
+        match self.resolve(file, value) {
+            Some(Def::Variable { file, value: Some(made) }) => {
+                let made = self.program.file(file).node(made);
+                let is_made = |func: Node<'_>| self.program.resolve_expr(file, func.peel().id()).is_some();
+                return !matches!(Expr::of(made), Expr::Call { func, .. } if is_made(func));
+            }
+            Some(Def::Variable { .. }) => return true,
+            Some(_) => return false,
+            None => {}
+        }
+        let of_library = |made: Node<'a>| match Expr::of(made) {
+            Expr::Call { func, .. } => matches!(self.resolve(file, func), Some(Def::External(_))),
+            Expr::None => true,
+            _ => false,
+        };
+        match Expr::of(value) {
+            Expr::Call { func, .. } => func.text() != "super",
+            Expr::Name(name) => {
+                let Some(function) = node.enclosing_function() else { return true };
+                let names = function.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+                let bound: Vec<Node<'a>> = names.filter(|n| n.is_binding()).collect();
+                let is_made = |n: &Node<'a>| {
+                    n.parent()
+                        .filter(|p| p.kind() == Kind::Assign && n.field() == Field::Left)
+                        .and_then(|p| p.child(Field::Right))
+                        .is_some_and(of_library)
+                };
+                bound.is_empty() || !bound.iter().all(is_made)
+            }
+            _ => true,
+        }
     }
 
     fn decorated(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
@@ -307,7 +364,9 @@ impl<'a> Scan<'a> {
         let is_signal = matches!(self.resolve(file, node),
             Some(Def::External(path)) if path.starts_with("django.db.models.signals."));
         let Some(signal) = Signal::named(name).filter(|_| is_signal && !is_understood(node)) else { return };
+        let first = out.len();
         push(out, &[signal], &Sender::Any, node.text(), Site { file, span: node.span() }, None);
+        out.iter_mut().skip(first).for_each(|found| found.escapes = true);
     }
 
     /// The model signals that an expression stands for: one, or those that a loop goes over.
@@ -467,6 +526,14 @@ fn push(
             Sender::Class(class) => Sender::Class(*class),
             Sender::Label(label) => Sender::Label(label.clone()),
         };
-        out.push(Found { signal, sender, name: name.to_owned(), site, function, is_opaque: false });
+        out.push(Found {
+            signal,
+            sender,
+            name: name.to_owned(),
+            site,
+            function,
+            is_opaque: false,
+            escapes: false,
+        });
     }
 }

@@ -272,3 +272,28 @@ fn bases_may_be_chosen_when_loaded() {
         assert!(model(&p, label).has_unknown_base);
     }
 }
+
+/// A signal that is kept somewhere gets receivers only where something is connected to what may be it.
+#[test]
+fn signals_that_are_handed_on() {
+    let kept = "from django.db.models.signals import post_save\nIGNORED = [post_save]\n";
+    let heard = |connecting: &str| {
+        let p = project(&[
+            ("shop/__init__.py", ""),
+            ("shop/models.py", "from django.db import models\nclass Book(models.Model): pass\n"),
+            ("shop/kept.py", kept),
+            ("shop/connecting.py", connecting),
+        ]);
+        p.receivers(model(&p, "shop.Book").id, Signal::PostSave).len()
+    };
+    assert_eq!(heard("def bus(signal, f):\n    signal.connect(f)\n"), 1);
+    assert_eq!(heard("def bus(self, f):\n    for s in self.signals:\n        s.connect(f)\n"), 1);
+    assert_eq!(heard("def bus(signal, f):\n    getattr(signal, 'connect')(f)\n"), 1);
+    assert_eq!(heard("def bus(signal):\n    return signal.connect\n"), 1);
+    assert_eq!(
+        heard("import socket\ndef dial(address):\n    s = socket.socket()\n    s.connect(address)\n"),
+        0
+    );
+    assert_eq!(heard("import sqlite3\ndb = sqlite3.connect('x')\n"), 0);
+    assert_eq!(heard("class S(Signal):\n    def connect(self, f):\n        return super().connect(f)\n"), 0);
+}

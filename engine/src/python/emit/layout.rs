@@ -266,7 +266,7 @@ mod tests {
                 .find(|n| n.text().replace(['\n', ' '], "") == chain)
                 .unwrap();
             let edits = append_call(file, node, "select_related", &["\"author\"".to_owned()], 88);
-            apply(text, &edits).unwrap()
+            apply(text, &super::super::fit(file, edits, 88)).unwrap()
         })
     }
 
