@@ -12,6 +12,7 @@ pub fn values(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
     for row in &found.rows {
         key(cx, row, out);
         shared(cx, found, row, out);
+        contents(cx, found, row, out);
         subqueries(cx, found, row, out);
         database(cx, found, row, out);
     }
@@ -183,6 +184,108 @@ fn shared(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Hazar
             out.push(cx.hazard(HazardKind::SharedValue, name.text(), change));
         }
     }
+}
+
+/// A file is stored when its row is inserted: what a turn of the loop closes, deletes or reads on after the row was
+/// made is gone by the time of the bulk write.
+fn contents(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
+    let model = cx.model(row.model);
+    let is_file = |name: &str| model.field(name).is_some_and(|f| f.kind == FieldKind::File);
+    let has_files = model.fields.iter().any(|f| f.kind == FieldKind::File);
+    let mut values: Vec<Node<'_>> = row
+        .arguments()
+        .iter()
+        .filter(|a| a.name.map_or(has_files, is_file))
+        .map(|a| a.value)
+        .collect();
+    if let Some(name) = row.name() {
+        values.extend(found.node.descendants().filter(|n| n.kind() == Kind::Assign).filter_map(|node| {
+            let Expr::Attribute { value: owner, attr, .. } = Expr::of(node.child(Field::Left)?) else {
+                return None;
+            };
+            (owner.text() == name.text() && is_file(attr)).then(|| node.child(Field::Right))?
+        }));
+    }
+    let names: Vec<Node<'_>> = values.iter().flat_map(|v| names_in(*v)).collect();
+    if names.is_empty() {
+        return;
+    }
+    // with path.open("rb") as stream: ...
+    let with = row
+        .call
+        .ancestors()
+        .take_while(|a| *a != found.node)
+        .find(|a| a.kind() == Kind::With && names.iter().any(|n| is_bound_by(*a, n.text())));
+    if let Some(with) = with {
+        let subject = with.text().lines().next().unwrap_or("").trim_end_matches(':').to_owned();
+        out.push(cx.hazard(HazardKind::SharedValue, subject, with));
+        return;
+    }
+    for name in names {
+        let inner = innermost_loop(row.call).unwrap_or(found.node);
+        let fresh = is_made_before(inner, row, name);
+        let used = found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()).find(
+            |n| {
+                !row.call.contains(n.id())
+                    && !row.constructor().contains(n.id())
+                    && !values.iter().any(|v| v.contains(n.id()))
+                    && (n.span().start > row.call.span().start || !fresh)
+                    && is_handled(cx, *n)
+            },
+        );
+        if let Some(used) = used {
+            out.push(cx.hazard(HazardKind::SharedValue, name.text(), used.statement().unwrap_or(used)));
+            return;
+        }
+    }
+}
+
+fn is_bound_by(with: Node<'_>, name: &str) -> bool {
+    let body = with.child(Field::Body);
+    with.descendants()
+        .take_while(|n| body.is_none_or(|b| n.id() < b.id()))
+        .any(|n| n.kind() == Kind::Name && n.text() == name)
+}
+
+/// Whether the innermost loop binds the name anew before it makes the row.
+fn is_made_before<'a>(inner: Node<'a>, row: &Row<'a>, name: Node<'a>) -> bool {
+    inner.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && n.text() == name.text()
+            && binds(n)
+            && n.span().start < row.call.span().start
+            && innermost_loop(n) == Some(inner)
+    })
+}
+
+/// Builtins that look at an object and leave it as it is.
+const LOOKING: &[&str] =
+    &["isinstance", "issubclass", "len", "type", "hasattr", "getattr", "print", "str", "repr", "id", "bool"];
+
+/// Whether a method of the object is called at this place, or anything gets it that may do so.
+fn is_handled(cx: &Context<'_>, node: Node<'_>) -> bool {
+    let mut base = node.with_parens();
+    let Some(mut holder) = base.parent() else { return false };
+    while holder.kind() == Kind::Attribute && holder.children().next() == Some(base) {
+        let place = holder.with_parens();
+        if place.field() == Field::Function && place.parent().is_some_and(|p| p.kind() == Kind::Call) {
+            return true;
+        }
+        base = place;
+        match place.parent() {
+            Some(next) => holder = next,
+            None => return false,
+        }
+    }
+    let list = if holder.kind() == Kind::KeywordArgument { holder.parent() } else { Some(holder) };
+    let call = list.filter(|l| l.kind() == Kind::Arguments).and_then(Node::parent);
+    call.is_some_and(|call| {
+        let looks = call.child(Field::Function).is_some_and(|func| {
+            matches!(cx.type_of(func), Type::Def(ormend_engine::python::Def::External(path))
+                if path.strip_prefix("builtins.").is_some_and(|b| LOOKING.contains(&b)))
+        });
+        !looks
+    })
 }
 
 fn may_be_mutable(kind: FieldKind) -> bool {

@@ -387,10 +387,23 @@ fn is_first_in<'a>(assignment: Node<'a>, whole: Node<'a>) -> bool {
         }
         next = match Expr::of(node) {
             Expr::Not(inner) => Some(inner),
+            // What stands before it neither asks the database nor calls anything, and may spare the query.
+            Expr::BoolOp { left, right, .. } if is_inert(left) && !left.contains(whole.id()) => Some(right),
             Expr::BoolOp { left, .. } => Some(left),
             Expr::IfExp { test, .. } => Some(test),
             _ => None,
         };
     }
     false
+}
+
+/// Names and literals, compared, negated and combined.
+fn is_inert(node: Node<'_>) -> bool {
+    match Expr::of(node) {
+        Expr::Name(_) | Expr::True | Expr::False | Expr::None | Expr::Int(_) => true,
+        Expr::Not(inner) => is_inert(inner),
+        Expr::BoolOp { left, right, .. } => is_inert(left) && is_inert(right),
+        Expr::Compare { left, op: Kind::Is | Kind::IsNot, right } => is_inert(left) && is_inert(right),
+        _ => false,
+    }
 }

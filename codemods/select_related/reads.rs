@@ -75,7 +75,7 @@ pub(super) fn groups(cx: &Context<'_>) -> Vec<Group> {
             continue;
         }
         let Some(steps) = eager::steps(cx.project, queryset.model, path) else { continue };
-        if is_loaded(queryset, path, &steps) || is_key_only(cx, event.site, &steps) {
+        if steps.is_empty() || is_loaded(queryset, path, &steps) || is_key_only(cx, event.site, &steps) {
             continue;
         }
         if is_replaced(cx, index, *value, path) {

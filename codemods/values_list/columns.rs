@@ -1,7 +1,7 @@
 //! What an attribute of a row is: a column, an alias, something else.
 
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{Field, FieldKind};
+use ormend_engine::django::{Field, FieldKind, Model, RelationKind, Signal};
 use ormend_engine::infer::QuerySet;
 use ormend_engine::python::{Binding, Def, Member};
 
@@ -61,6 +61,65 @@ pub fn column(cx: &Context<'_>, queryset: &QuerySet, name: &str) -> Option<Colum
         return Some(special(Some(field.site)));
     }
     Some(plain(identity))
+}
+
+/// The column behind `row.name.key`, where `name` is a foreign key and `key` the primary key that it holds.
+pub fn related_key(cx: &Context<'_>, queryset: &QuerySet, name: &str, key: &str) -> Option<Column> {
+    let model = cx.model(queryset.model);
+    let program = cx.project.program();
+    let field = model.field(name)?;
+    let relation = field.relation.as_ref()?;
+    let is_one = matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne);
+    if !is_one || relation.to_field.is_some() || relation.parent_link {
+        return None;
+    }
+    if matches!(program.member(model.class, name), Some((_, Member::Function(..) | Member::Class(_)))) {
+        return None;
+    }
+    // A prefetch may leave rows out, which are then read as None.
+    if queryset.prefetched.iter().any(|p| p.split("__").next() == Some(name))
+        || queryset.is(ormend_engine::infer::Trait::OpaquePrefetch)
+    {
+        return None;
+    }
+    let target = cx.model(relation.target?);
+    let primary = target.primary_key()?;
+    let is_key = key == "pk" || key == primary.name;
+    if !is_key || primary.relation.is_some() || !is_stored_value(cx, primary) {
+        return None;
+    }
+    if matches!(program.member(target.class, key), Some((_, Member::Function(..) | Member::Class(_)))) {
+        return None;
+    }
+    // None has no key; a row that is missing, or that the manager leaves out, raises.
+    let may_lack = field.null
+        || !relation.db_constraint
+        || !model.is_managed
+        || target.base_manager_name.is_some()
+        || target.has_unknown_base;
+    let hazard = if may_lack {
+        let subject = format!("{name}.{key}");
+        Some(Hazard { kind: HazardKind::NotAColumn, site: Some(field.site), subject })
+    } else {
+        watched(cx, target)
+    };
+    Some(Column { name: field.attname.clone(), identity: field.name.clone(), hazard })
+}
+
+/// What runs when an instance of the related model is made, which then no longer happens.
+fn watched(cx: &Context<'_>, target: &Model) -> Option<Hazard> {
+    let methods = ["from_db", "__init__", "__new__", "__setattr__", "__getattribute__"];
+    let overridden = methods.iter().find_map(|method| {
+        let site = cx.project.override_of(target.id, method)?;
+        Some(Hazard::at(HazardKind::CustomInstance, format!("{}.{method}", target.name), site))
+    });
+    overridden.or_else(|| {
+        [Signal::PreInit, Signal::PostInit].iter().find_map(|signal| {
+            let receivers = cx.project.receivers(target.id, *signal);
+            let receiver = receivers.first()?;
+            Some(Hazard::at(HazardKind::CustomInstance, receiver.name.clone(), receiver.site))
+        })
+    })
 }
 
 /// Whether an instance holds just what `values_list` gives for the field. Conversion by `from_db_value()` is part of the

@@ -1,6 +1,6 @@
 //! The shapes: comprehensions, `map()`, and loops that fill a list, set or dict with columns of rows.
 
-use super::columns::{Column, column};
+use super::columns::{Column, column, related_key};
 use ormend_engine::codemod::Context;
 use ormend_engine::infer::{Instance, Origin, QuerySet, QuerySetClass, Root, Rows, Trait, Type};
 use ormend_engine::python::{
@@ -19,6 +19,8 @@ pub struct Source<'a> {
     pub queryset: Arc<QuerySet>,
     /// `iterator()` is called.
     pub is_streamed: bool,
+    /// For rows that are dictionaries: the names given to `values()`, which `iter` ends with.
+    pub keys: Option<Vec<String>>,
 }
 
 /// What is made of the rows.
@@ -97,12 +99,24 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
 
 fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let all = generators(node);
-    let [only] = all.as_slice() else { return None };
+    let (only, inner) = all.split_first()?;
     // [b.title async for b in books]
-    if only.is_async {
+    if all.iter().any(|g| g.is_async) {
         return None;
     }
     let Expr::Name(variable) = Expr::of(only.target) else { return None };
+    // [word for b in books for word in b.title.split()]
+    let rebinds = |node: Node<'a>| node.descendants().any(|n| n.kind() == Kind::Name && n.text() == variable);
+    if inner.iter().any(|g| rebinds(g.target)) {
+        return None;
+    }
+    // Rows of two querysets side by side are no question of columns.
+    let loops: Vec<Node<'a>> = inner.iter().map(|g| g.iter).collect();
+    if loops.iter().any(|iter| matches!(cx.type_of(*iter), Type::QuerySet(_) | Type::Manager(_))) {
+        return None;
+    }
+    let inner: Vec<Node<'a>> =
+        inner.iter().flat_map(|g| std::iter::once(g.iter).chain(g.conditions.iter().copied())).collect();
     let body = node.child(Field::Body)?;
     let (collects, element, value) = match node.kind() {
         Kind::ListComp => (Collects::List, body, None),
@@ -116,9 +130,15 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
         return None;
     }
     let source = source(cx, only.iter)?;
-    let reads = Reads { variable, element, value, conditions: &only.conditions };
-    let (columns, reads) = reads.columns(cx, &source.queryset)?;
-    let rowwise = rowwise(element, value, &only.conditions, &columns, &reads)?;
+    let reads = Reads { variable, element, value, inner: &inner, conditions: &only.conditions };
+    let (columns, reads) = reads.columns(cx, &source)?;
+    if loops.first().is_some_and(|iter| !reads.iter().any(|(read, _)| iter.contains(read.id()))) {
+        return None;
+    }
+    let rowwise = match inner.as_slice() {
+        [] => rowwise(element, value, &only.conditions, &columns, &reads)?,
+        _ => Rowwise::Mixed,
+    };
     Some(Match {
         node,
         collects,
@@ -150,7 +170,7 @@ fn find_map<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     if !super::context::is_consumed(cx, node) {
         return None;
     }
-    let source = source(cx, rows.value)?;
+    let source = source(cx, rows.value).filter(|s| s.keys.is_none())?;
     let (variable, element, name, reads) = match Expr::of(function.value) {
         Expr::Lambda { body, .. } => {
             let params = parameters(function.value.peel());
@@ -195,7 +215,14 @@ pub fn source<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<Source<'a>> {
     let iter = iter.peel();
     let mut is_streamed = false;
     let mut base = iter;
+    let mut keys = None;
     let queryset = match cx.type_of(iter) {
+        Type::QuerySet(queryset) if queryset.rows == Rows::Dicts => {
+            let (receiver, names) = dictionaries(cx, iter)?;
+            base = receiver;
+            keys = Some(names);
+            queryset.clone()
+        }
         Type::QuerySet(queryset) => {
             if let Expr::Subscript { value, index, count: 1 } = Expr::of(iter)
                 && index.kind() == Kind::Slice
@@ -226,7 +253,7 @@ pub fn source<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<Source<'a>> {
         }
         _ => return None,
     };
-    if queryset.rows != Rows::Instances {
+    if keys.is_none() && queryset.rows != Rows::Instances {
         return None;
     }
     // for book in books: [tag.name for tag in book.tags.all()]: a prefetch saves the query that every row costs
@@ -263,7 +290,40 @@ pub fn source<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<Source<'a>> {
     {
         return None;
     }
-    Some(Source { iter, base, queryset, is_streamed })
+    Some(Source { iter, base, queryset, is_streamed, keys })
+}
+
+/// `books.values("id", "title")`: what `values()` is called on, and the names.
+fn dictionaries<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<(Node<'a>, Vec<String>)> {
+    let Expr::Call { func, arguments: list } = Expr::of(iter) else { return None };
+    let Expr::Attribute { value: receiver, attr: "values", .. } = Expr::of(func) else { return None };
+    let (class, is_rows) = match cx.type_of(receiver) {
+        Type::QuerySet(queryset) => (queryset.class, queryset.rows == Rows::Instances),
+        Type::Manager(manager) => (manager.class, true),
+        _ => return None,
+    };
+    let is_own = match class {
+        QuerySetClass::Plain => false,
+        QuerySetClass::Custom(class) => {
+            ["values", "values_list"].iter().any(|name| cx.project.program().member(class, name).is_some())
+        }
+        QuerySetClass::Unknown => true,
+    };
+    if is_own || !is_rows {
+        return None;
+    }
+    let names: Vec<String> = arguments(list)
+        .iter()
+        .map(|a| string_value(a.value).filter(|n| a.name.is_none() && a.stars == 0 && is_identifier(n)))
+        .collect::<Option<_>>()?;
+    let is_unique = names.iter().enumerate().all(|(i, name)| !names.iter().take(i).any(|n| n == name));
+    (!names.is_empty() && is_unique).then_some((receiver.peel(), names))
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// django-modeltranslation gives columns other meanings, on instances and in `values_list` each its own.
@@ -279,6 +339,8 @@ pub struct Reads<'a, 'c> {
     pub element: Node<'a>,
     /// A dict's value.
     pub value: Option<Node<'a>>,
+    /// What further `for`s of a comprehension iterate and ask.
+    pub inner: &'c [Node<'a>],
     /// The conditions.
     pub conditions: &'c [Node<'a>],
 }
@@ -288,16 +350,20 @@ pub type Found<'a> = (Vec<Column>, Vec<(Node<'a>, usize)>);
 
 impl<'a> Reads<'a, '_> {
     /// Every column that is read of the row; `None` where the row is used in another way.
-    pub fn columns(&self, cx: &Context<'a>, queryset: &QuerySet) -> Option<Found<'a>> {
+    pub fn columns(&self, cx: &Context<'a>, source: &Source<'a>) -> Option<Found<'a>> {
         let mut columns: Vec<Column> = Vec::new();
         let mut reads = Vec::new();
-        let parts = std::iter::once(self.element).chain(self.value);
+        let parts = std::iter::once(self.element).chain(self.value).chain(self.inner.iter().copied());
         for part in parts {
-            self.read(cx, queryset, part, &mut columns, &mut reads)?;
+            self.read(cx, source, part, &mut columns, &mut reads)?;
         }
         let of_element = columns.len();
         for condition in self.conditions {
-            self.read(cx, queryset, *condition, &mut columns, &mut reads)?;
+            self.read(cx, source, *condition, &mut columns, &mut reads)?;
+        }
+        // Other columns would make other rows of distinct ones.
+        if source.keys.as_ref().is_some_and(|keys| keys.len() != columns.len()) {
+            return None;
         }
         // [b.title for b in books if b.status == "live"] is filter-in-database's question.
         if of_element == 0 || columns.len() > of_element {
@@ -313,7 +379,7 @@ impl<'a> Reads<'a, '_> {
     fn read(
         &self,
         cx: &Context<'a>,
-        queryset: &QuerySet,
+        source: &Source<'a>,
         part: Node<'a>,
         columns: &mut Vec<Column>,
         reads: &mut Vec<(Node<'a>, usize)>,
@@ -338,26 +404,51 @@ impl<'a> Reads<'a, '_> {
             if node.text() != self.variable {
                 continue;
             }
-            // The row itself goes somewhere.
-            if parent.kind() != Kind::Attribute {
-                return None;
-            }
-            // A method.
-            let outer = parent.with_parens();
-            if outer.parent().is_some_and(|p| p.kind() == Kind::Call && outer.field() == Field::Function) {
-                return None;
-            }
-            let Expr::Attribute { attr, .. } = Expr::of(parent) else { return None };
-            let index = match columns.iter().position(|c| c.name == attr) {
+            let (read, found) = match &source.keys {
+                Some(keys) => {
+                    let Expr::Subscript { value, index, count: 1 } = Expr::of(parent) else { return None };
+                    let key = string_value(index).filter(|k| value.peel() == node && keys.contains(k))?;
+                    (parent, Column { name: key.clone(), identity: key, hazard: None })
+                }
+                None => self.attribute(cx, &source.queryset, parent)?,
+            };
+            let index = match columns.iter().position(|c| c.name == found.name) {
                 Some(index) => index,
                 None => {
-                    columns.push(column(cx, queryset, attr)?);
+                    columns.push(found);
                     columns.len() - 1
                 }
             };
-            reads.push((parent, index));
+            reads.push((read, index));
         }
         Some(())
+    }
+
+    /// `row.column`, or `row.relation.pk`: what is read, and the column that holds it.
+    fn attribute(
+        &self,
+        cx: &Context<'a>,
+        queryset: &QuerySet,
+        parent: Node<'a>,
+    ) -> Option<(Node<'a>, Column)> {
+        // The row itself goes somewhere.
+        let Expr::Attribute { attr, .. } = Expr::of(parent) else { return None };
+        let is_called = |node: Node<'a>| {
+            let outer = node.with_parens();
+            outer.field() == Field::Function && outer.parent().is_some_and(|p| p.kind() == Kind::Call)
+        };
+        if is_called(parent) {
+            return None;
+        }
+        let outer = parent.with_parens();
+        if outer.field() == Field::Object
+            && let Some(key) = outer.parent().filter(|p| p.kind() == Kind::Attribute && !is_called(*p))
+            && let Expr::Attribute { attr: name, .. } = Expr::of(key)
+            && let Some(found) = related_key(cx, queryset, attr, name)
+        {
+            return Some((key, found));
+        }
+        Some((parent, column(cx, queryset, attr)?))
     }
 }
 

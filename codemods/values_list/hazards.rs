@@ -16,12 +16,18 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     for id in &found.source.queryset.values {
         states.extend(cx.value(*id).and_then(|v| v.queryset.clone()));
     }
+    let is_of_values = found.source.keys.is_some();
     for state in &states {
         row_changes(cx, state, out);
-        dropping_joins(cx, state, out);
+        if !is_of_values {
+            dropping_joins(cx, state, out);
+        }
     }
-    instances(cx, found, out);
-    shape(cx, found, out);
+    // `values()` makes no instances, and the same rows as `values_list()`.
+    if !is_of_values {
+        instances(cx, found, out);
+        shape(cx, found, out);
+    }
     rows_elsewhere(cx, &found.source.queryset, found.source.iter, found.node, out);
     if found.filling.is_some() {
         handlers(cx, found, out);

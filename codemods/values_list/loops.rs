@@ -33,8 +33,9 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let step = step(inner)?;
     let container = step.name.text();
     let source = source(cx, iter)?;
-    let reads = Reads { variable, element: step.element, value: step.value, conditions: &conditions };
-    let (columns, reads) = reads.columns(cx, &source.queryset)?;
+    let reads =
+        Reads { variable, element: step.element, value: step.value, inner: &[], conditions: &conditions };
+    let (columns, reads) = reads.columns(cx, &source)?;
     let rowwise = rowwise(step.element, step.value, &conditions, &columns, &reads)?;
     // Each round sees what the rounds before have added.
     let parts = [Some(iter), Some(step.element), step.value].into_iter().flatten().chain(conditions.clone());

@@ -96,6 +96,14 @@ fn in_place<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
         edits.push(Edit::replace(read.span(), spaced(*read, name)));
     }
     let arguments = arguments(found, quote, is_flat);
+    // `values(...)` becomes `values_list(...)` where it stands.
+    if found.source.keys.is_some() {
+        if let Some(method) = found.source.iter.child(Field::Function).and_then(|f| f.child(Field::Attribute)) {
+            let span = Span::new(method.span().start, found.source.iter.span().end);
+            edits.push(Edit::replace(span, format!("values_list({})", arguments.join(", "))));
+        }
+        return edits;
+    }
     let call = format!(".values_list({})", arguments.join(", "));
     if Precedence::of(base) < Precedence::Atom {
         let outer = base.with_parens();
@@ -131,6 +139,9 @@ fn projected(found: &Match<'_>, quote: char, is_flat: bool) -> String {
 
 /// The slice or `.iterator()` after the queryset.
 fn tail<'a>(found: &Match<'a>) -> &'a str {
+    if found.source.keys.is_some() {
+        return "";
+    }
     let start = found.source.base.with_parens().span().end;
     let end = found.source.iter.span().end;
     found.node.file_text().get(start as usize..(end.max(start)) as usize).unwrap_or("")

@@ -33,6 +33,8 @@ pub struct Receiver {
     pub site: Site,
     /// The receiving function when it is in the program.
     pub function: Option<FunctionId>,
+    /// A callable of the program that could not be resolved: it may do anything.
+    pub is_opaque: bool,
 }
 
 impl Signal {
@@ -63,6 +65,7 @@ struct Found {
     name: String,
     site: Site,
     function: Option<FunctionId>,
+    is_opaque: bool,
 }
 
 /// Packages that watch every model once their app is installed.
@@ -124,6 +127,7 @@ pub(super) fn receivers(
                 name: found.name,
                 site: found.site,
                 function: found.function,
+                is_opaque: found.is_opaque,
             });
         }
     }
@@ -135,7 +139,8 @@ pub(super) fn receivers(
 fn packages(program: &Program, settings: &Settings, models: &[Model], out: &mut Vec<Receiver>) {
     let mut add = |signals: &[Signal], sender: Option<ModelId>, name: &str, site: Site| {
         for &signal in signals {
-            out.push(Receiver { signal, sender, name: name.to_owned(), site, function: None });
+            let name = name.to_owned();
+            out.push(Receiver { signal, sender, name, site, function: None, is_opaque: false });
         }
     };
     for model in models.iter().filter(|m| !m.is_abstract) {
@@ -265,12 +270,16 @@ impl<'a> Scan<'a> {
                 let Some(call) = Call::of(node) else { return };
                 let receiver = call.argument("receiver", 0);
                 let name = receiver.map_or("", Node::text);
-                let function = receiver.and_then(|r| match self.resolve(file, r)? {
-                    Def::Function(f) => Some(f),
+                let resolved = receiver.and_then(|r| self.resolve(file, r));
+                let function = match &resolved {
+                    Some(Def::Function(f)) => Some(*f),
                     _ => None,
-                });
+                };
                 let sender = self.sender(file, call.argument("sender", 1), call.is_open);
+                let first = out.len();
                 push(out, &signals, &sender, name, site, function);
+                let is_opaque = function.is_none() && !matches!(resolved, Some(Def::External(_)));
+                out.iter_mut().skip(first).for_each(|found| found.is_opaque = is_opaque);
             }
             "register" => {
                 let Some(Def::External(path)) = self.resolve(file, func) else { return };
@@ -458,6 +467,6 @@ fn push(
             Sender::Class(class) => Sender::Class(*class),
             Sender::Label(label) => Sender::Label(label.clone()),
         };
-        out.push(Found { signal, sender, name: name.to_owned(), site, function });
+        out.push(Found { signal, sender, name: name.to_owned(), site, function, is_opaque: false });
     }
 }

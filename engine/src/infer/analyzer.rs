@@ -228,7 +228,10 @@ impl<'p> Analyzer<'p> {
                     return Type::External(Name::from(super::builtins::STATE_APPS));
                 }
                 let Some(annotation) = parameter.annotation else {
-                    return default_by_convention(parameter.name);
+                    return match super::framework::parameter(self.project, function, i, parameter.name) {
+                        Some(model) => abstracted(&Type::Instance(Instance::root(model, Root::Opaque)), i),
+                        None => default_by_convention(parameter.name),
+                    };
                 };
                 let mut frame = Frame::new(self, stack, info.file, program.file(info.file).root(), None);
                 let ty = frame.annotation(annotation);

@@ -1,5 +1,6 @@
 //! Calls: what is called, what it does, what comes back.
 
+use super::analyzer::MAX_COST;
 use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Made, Origin, Use, Write};
 use super::frame::Frame;
@@ -322,8 +323,9 @@ impl<'a> Frame<'a, '_> {
             None if name.starts_with("__") => Type::Unknown,
             None => {
                 let info = self.az.project.program().class(class);
+                self.object_dunders(receiver, &["__getattr__"], node);
                 if info.has_unknown_base || !info.external_bases.is_empty() {
-                    self.inherited_method(name, args, node)
+                    self.inherited_method(class, name, args, node)
                 } else {
                     self.call_unknown(name, args, node)
                 }
@@ -366,12 +368,12 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// A method that a class has from a base outside the program: it may save what it manages.
-    fn inherited_method(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    fn inherited_method(&mut self, class: ClassId, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         self.escape_all(args, node, Escape::External);
         if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         }
-        Type::Unknown
+        self.framework_method(class, name, node).unwrap_or(Type::Unknown)
     }
 
     fn super_method(
@@ -414,7 +416,8 @@ impl<'a> Frame<'a, '_> {
                 let qs = qs.clone();
                 self.builtin_queryset_method(&qs, name, args, node)
             }
-            _ => self.inherited_method(name, args, node),
+            Type::Object(object) => self.inherited_method(*object, name, args, node),
+            _ => self.inherited_method(class, name, args, node),
         }
     }
 
@@ -514,6 +517,12 @@ impl<'a> Frame<'a, '_> {
                 },
             })
             .collect();
+        // Enough is followed from here; what comes after is looked at without its callees.
+        if self.cost > MAX_COST {
+            self.escape_all(args, node, Escape::External);
+            self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
+            return Type::Unknown;
+        }
         let inner: Vec<Type> = bound.iter().enumerate().map(|(i, ty)| abstracted(ty, i)).collect();
         // A function passed on may be called by the callee with anything.
         for ty in &bound {
@@ -552,7 +561,10 @@ impl<'a> Frame<'a, '_> {
         }
         let site = Site { file: info.file, span: def.span() };
         let result = match self.translated_type(returns, &translation, node, site) {
-            Type::Unknown => self.annotated_return(function, node, site),
+            Type::Unknown => match self.found_model(function, args) {
+                Some(model) => Type::ModelClass(model),
+                None => self.annotated_return(function, node, site),
+            },
             known => known,
         };
         if info.decorators.iter().flatten().any(remembers) {
@@ -831,6 +843,7 @@ impl<'a> Frame<'a, '_> {
         let first = args.first();
         for arg in args {
             self.escape(&arg.ty.clone(), arg.node, Escape::Container);
+            self.object_dunders(&arg.ty, super::expr::HASHING, arg.node);
         }
         let receiver = match Expr::of(func) {
             Expr::Attribute { value, .. } => match Expr::of(value) {
@@ -946,6 +959,19 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
+    /// Handlers and filters of the program see every record.
+    fn logged(&mut self, node: Node<'a>) {
+        let program = self.az.project.program();
+        for name in ["emit", "filter", "format", "handle"] {
+            for function in program.functions_named(name) {
+                let class = program.function(*function).class.map(|c| program.class(c));
+                if class.is_some_and(|c| c.external_bases.iter().any(|b| b.starts_with("logging."))) {
+                    self.call_function(*function, None, &[], node);
+                }
+            }
+        }
+    }
+
     pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
         // `cache.get_or_set(key, load)`, `partial(load)`: what is handed over may be called.
         for arg in args {
@@ -966,6 +992,7 @@ impl<'a> Frame<'a, '_> {
                 for arg in args {
                     self.stringify(&arg.ty.clone(), arg.node);
                 }
+                self.logged(node);
                 Some(EventKind::Log)
             }
             Effect::Renders => {

@@ -3,7 +3,7 @@
 //! A loop's body is evaluated twice, first without recording, so that what is recorded holds for every round.
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
-use super::analyzer::{Analyzer, MAX_COST};
+use super::analyzer::Analyzer;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
 use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
@@ -19,6 +19,9 @@ pub(super) type Env = FxHashMap<Name, Type>;
 const MAX_NESTING: usize = 220;
 /// Loops nested deeper than this are evaluated once.
 const MAX_LOOPS: u32 = 4;
+
+/// Methods behind the assignment and the deletion of an attribute.
+const STORING: &[&str] = &["__setattr__", "__delattr__"];
 
 #[derive(Default)]
 struct LoopExits {
@@ -354,7 +357,7 @@ impl<'a, 's> Frame<'a, 's> {
         if self.env.is_none() {
             return;
         }
-        if self.nesting > MAX_NESTING || self.cost > MAX_COST {
+        if self.nesting > MAX_NESTING {
             self.event(node, EventKind::UnknownCall { name: Name::from("...") });
             return;
         }
@@ -701,14 +704,22 @@ impl<'a, 's> Frame<'a, 's> {
             self.assign(target, ty, None);
             return;
         }
+        if let (Type::QuerySet(a), Type::QuerySet(b)) = (&left, &right)
+            && a.model == b.model
+            && matches!(op, Kind::BitOrAssign | Kind::BitAndAssign)
+        {
+            let ty = self.combine(node, a.clone(), b.clone());
+            self.assign(target, ty, None);
+            return;
+        }
         for ty in [&left, &right] {
             if let Type::QuerySet(qs) = ty {
                 let qs = qs.clone();
                 self.use_queryset(&qs, node, Use::Other);
             }
         }
-        self.object_dunders(&left, super::expr::BINARY, node);
-        let ty = super::expr::arithmetic(&left, op, &right);
+        let made = self.object_dunders(&left, super::expr::BINARY, node);
+        let ty = if made == Type::Never { super::expr::arithmetic(&left, op, &right) } else { made };
         self.assign(target, ty, None);
     }
 
@@ -757,13 +768,15 @@ impl<'a, 's> Frame<'a, 's> {
                         let class = self.az.project.model(i.model).class;
                         self.event(target, EventKind::WriteAttribute { root, path, name: Name::from(attr) });
                         self.escape(&ty, target, Escape::Store);
+                        self.object_dunders(owner_type.without_none(), STORING, target);
                         self.set_property(class, owner_type.without_none(), attr, target);
                     }
                     other => {
                         self.escape(&ty, target, Escape::Store);
-                        self.object_dunders(other, &["__setattr__"], target);
+                        self.object_dunders(other, STORING, target);
                         if let Type::Object(class) = other {
                             self.set_property(*class, other, attr, target);
+                            self.set_descriptor(*class, attr, target);
                         }
                     }
                 }
@@ -778,7 +791,8 @@ impl<'a, 's> Frame<'a, 's> {
                 let owner_type = self.expr(owner);
                 let key = self.expr(index);
                 self.escape(&ty, target, Escape::Container);
-                self.object_dunders(&owner_type, &["__setitem__"], target);
+                self.object_dunders(&owner_type, &["__setitem__", "__delitem__"], target);
+                self.object_dunders(&key, super::expr::HASHING, index);
                 if let (Expr::Name(name), Type::Dict(kv)) = (Expr::of(owner), &owner_type) {
                     let joined = Type::Dict(Arc::new((kv.0.clone().join(key), kv.1.clone().join(ty))));
                     self.bind(name, joined);
@@ -786,6 +800,18 @@ impl<'a, 's> Frame<'a, 's> {
             }
             _ => self.escape(&ty, target, Escape::Store),
         }
+    }
+
+    /// The descriptor in a class is told where the attribute of an object is assigned.
+    fn set_descriptor(&mut self, class: ClassId, name: &str, node: Node<'a>) {
+        let Some((owner, crate::python::Member::Value(value))) =
+            self.az.project.program().member(class, name)
+        else {
+            return;
+        };
+        let (owner, value) = (owner, *value);
+        let ty = self.class_value(owner, value, node);
+        self.object_dunders(&ty, &["__set__", "__delete__"], node);
     }
 
     /// The setter of a property runs where the attribute of an object is assigned.

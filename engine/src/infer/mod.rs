@@ -11,6 +11,7 @@ mod expr;
 mod external;
 mod facts;
 mod frame;
+mod framework;
 mod memo;
 mod orm;
 mod prefetch;

@@ -29,7 +29,7 @@ pub struct Step {
 }
 
 /// The steps of the attribute path `path` from `model`; `None` where one of them is not a foreign key, a one-to-one
-/// field or the other side of one, or is not known.
+/// field or the other side of one, or is not known. Steps to and fro over a one-to-one cost nothing and are left out.
 pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Option<Vec<Step>> {
     let mut from = model;
     let mut out = Vec::new();
@@ -62,10 +62,27 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
                 attname: String::new(),
             }
         };
+        // Django gives both ends of a one-to-one to each other when it loads either.
+        if out.last().is_some_and(|last| leads_back(project, last, &step)) {
+            from = out.pop().map_or(from, |last| last.from);
+            continue;
+        }
         from = step.to;
         out.push(step);
     }
     Some(out)
+}
+
+/// Whether `next` goes back over the one-to-one by which `last` has come.
+fn leads_back(project: &Project, last: &Step, next: &Step) -> bool {
+    if last.is_forward == next.is_forward || last.from != next.to {
+        return false;
+    }
+    let (there, back) = if last.is_forward { (next, last) } else { (last, next) };
+    project
+        .model(there.from)
+        .reverse(&there.attribute)
+        .is_some_and(|r| r.is_single() && r.field == back.attribute && r.source == back.from)
 }
 
 /// A join copies the related rows: none of `events`, which happen between the copy and its last use, may change them.

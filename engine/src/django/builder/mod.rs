@@ -96,6 +96,7 @@ pub(super) fn build(program: &Program, settings: &Settings) -> Built {
         builder.complete(id);
     }
     builder.reverse();
+    builder.reverse_of_abstract();
     Built { models: builder.models, by_class: builder.by_class, by_label: builder.by_label }
 }
 

@@ -236,6 +236,38 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// An abstract model has the accessors that every concrete model below it has alike: its own methods run on
+    /// instances of those.
+    pub(super) fn reverse_of_abstract(&mut self) {
+        let mut heirs: Vec<Vec<ModelId>> = vec![Vec::new(); self.models.len()];
+        for model in self.models.iter().filter(|m| !m.is_abstract && !m.is_proxy) {
+            for base in &model.bases {
+                if let Some(list) = heirs.get_mut(base.0 as usize) {
+                    list.push(model.id);
+                }
+            }
+        }
+        for (index, heirs) in heirs.iter().enumerate() {
+            let Some(model) = self.models.get(index).filter(|m| m.is_abstract) else { continue };
+            let Some((first, rest)) = heirs.split_first() else { continue };
+            let class = self.program.class(model.class);
+            let is_same = |a: &ReverseRelation, b: &ReverseRelation| {
+                (&a.accessor, a.kind, a.source, &a.field) == (&b.accessor, b.kind, b.source, &b.field)
+            };
+            let shared: Vec<ReverseRelation> = self
+                .get(*first)
+                .reverse
+                .iter()
+                .filter(|r| rest.iter().all(|h| self.get(*h).reverse.iter().any(|o| is_same(r, o))))
+                .filter(|r| !attributes(class).any(|name| name == r.accessor))
+                .cloned()
+                .collect();
+            if let Some(model) = self.models.get_mut(index) {
+                model.reverse.extend(shared);
+            }
+        }
+    }
+
     /// Another model stands in for this one, so that it has no table and makes no accessors.
     fn is_swapped(&self, model: &Model) -> bool {
         let Some(setting) = &model.swappable else { return false };

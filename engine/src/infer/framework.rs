@@ -1,0 +1,257 @@
+//! What Django and Django REST framework promise to the code that they call: which model's instance a receiver, a
+//! serializer, a form or a view of one object gets.
+
+use super::calls::Arg;
+use super::facts::Made;
+use super::frame::Frame;
+use super::types::{Instance, Root, Type};
+use crate::django::{ModelId, Project, Signal};
+use crate::python::{
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, parameters, string_value,
+};
+
+/// Functions of Django's that find a model by the names of its app and class.
+pub(super) const GET_MODEL: &[&str] = &[
+    "django.apps.apps.get_model",
+    "django.apps.registry.apps.get_model",
+    "django.db.models.get_model",
+    "django.db.models.loading.get_model",
+];
+
+const MODEL_SERIALIZERS: &[&str] = &[
+    "rest_framework.serializers.ModelSerializer",
+    "rest_framework.serializers.HyperlinkedModelSerializer",
+];
+
+const MODEL_FORMS: &[&str] =
+    &["django.forms.ModelForm", "django.forms.models.ModelForm", "django.forms.models.BaseModelForm"];
+
+/// Views of Django's that set `self.object` before any of their methods for a request runs.
+const OBJECT_VIEWS: &[&str] = &["DetailView", "UpdateView", "DeleteView"];
+
+/// The model of whose instances the framework gives one to the parameter at `index`.
+pub(super) fn parameter(project: &Project, function: FunctionId, index: usize, name: &str) -> Option<ModelId> {
+    let info = project.program().function(function);
+    match info.class {
+        None if name == "instance" => sent_instance(project, function),
+        Some(class) if index == 1 => {
+            let is_given = match info.name.as_str() {
+                "update" | "to_representation" => true,
+                method => method.strip_prefix("get_").is_some_and(|f| is_method_field(project, class, f)),
+            };
+            (is_given && inherits(project, class, MODEL_SERIALIZERS)).then(|| meta_model(project, class))?
+        }
+        _ => None,
+    }
+}
+
+/// The model whose instances a receiver hears of, where it is connected to one sender alone. The sender is the exact
+/// class of the instance.
+fn sent_instance(project: &Project, function: FunctionId) -> Option<ModelId> {
+    let mut found = None;
+    for receiver in project.all_receivers().iter().filter(|r| r.function == Some(function)) {
+        let has_instance = matches!(
+            receiver.signal,
+            Signal::PostInit | Signal::PreSave | Signal::PostSave | Signal::PreDelete | Signal::PostDelete
+        );
+        let sender = receiver.sender.filter(|_| has_instance)?;
+        if found.is_some_and(|other| other != sender) {
+            return None;
+        }
+        found = Some(sender);
+    }
+    found.filter(|model| !project.model(*model).is_abstract)
+}
+
+/// `field = SerializerMethodField()` in the class or above.
+fn is_method_field(project: &Project, class: ClassId, field: &str) -> bool {
+    let program = project.program();
+    let Some((owner, Member::Value(value))) = program.member(class, field) else { return false };
+    let file = program.class(owner).file;
+    let Expr::Call { func, .. } = Expr::of(program.file(file).node(*value)) else { return false };
+    matches!(program.resolve_expr(file, func.peel().id()), Some(Def::External(path))
+        if path.starts_with("rest_framework.") && path.ends_with(".SerializerMethodField"))
+}
+
+fn inherits(project: &Project, class: ClassId, names: &[&str]) -> bool {
+    names.iter().any(|name| project.program().inherits(class, name))
+}
+
+/// `Meta.model`
+fn meta_model(project: &Project, class: ClassId) -> Option<ModelId> {
+    let program = project.program();
+    let (_, Member::Class(meta)) = program.member(class, "Meta")? else { return None };
+    model_member(project, *meta)
+}
+
+/// The concrete model that the member `model` of a class names.
+fn model_member(project: &Project, class: ClassId) -> Option<ModelId> {
+    let program = project.program();
+    let (owner, Member::Value(value)) = program.member(class, "model")? else { return None };
+    match program.resolve_expr(program.class(owner).file, *value)? {
+        Def::Class(class) => project.model_of_class(class).filter(|m| !project.model(*m).is_abstract),
+        _ => None,
+    }
+}
+
+/// Whether every base outside the program is the framework's own, so that nothing else stands between.
+fn has_framework_bases(project: &Project, class: ClassId) -> bool {
+    let info = project.program().class(class);
+    !info.has_unknown_base
+        && info.external_bases.iter().all(|base| {
+            ["django.", "rest_framework.", "builtins."].iter().any(|known| base.starts_with(known))
+        })
+}
+
+/// Whether a class is a view that shows rows: of one object or of several.
+fn is_row_view(project: &Project, class: ClassId) -> bool {
+    project.program().class(class).external_bases.iter().any(|base| {
+        let name = base.rsplit('.').next().unwrap_or("");
+        base.starts_with("django.views.generic") && (OBJECT_VIEWS.contains(&name) || name == "ListView")
+    }) || is_object_view(project, class)
+}
+
+/// Whether a class is a view of one object, of Django's or of REST framework's.
+fn is_object_view(project: &Project, class: ClassId) -> bool {
+    project.program().class(class).external_bases.iter().any(|base| {
+        let name = base.rsplit('.').next().unwrap_or("");
+        (base.starts_with("django.views.generic") && OBJECT_VIEWS.contains(&name))
+            || (base.starts_with("rest_framework.generics") && name.ends_with("View"))
+            || (base.starts_with("rest_framework.viewsets") && name.ends_with("ViewSet"))
+    })
+}
+
+/// The model that a function of the program finds by two of its parameters, handed on to Django's `get_model()`: the
+/// positions of the parameters.
+pub(super) fn finds_model(project: &Project, function: FunctionId) -> Option<(usize, usize)> {
+    let program = project.program();
+    let info = program.function(function);
+    if info.class.is_some() {
+        return None;
+    }
+    let def = program.file(info.file).node(info.node);
+    let params = parameters(def);
+    let mut found = None;
+    for statement in def.descendants().filter(|n| n.kind() == Kind::Return) {
+        let Stmt::Return(Some(value)) = Stmt::of(statement) else { return None };
+        let Expr::Call { func, arguments } = Expr::of(value) else { return None };
+        let Some(Def::External(path)) = program.resolve_expr(info.file, func.peel().id()) else { return None };
+        let is_registered = path.ends_with("apps.get_registered_model");
+        if !is_registered && !GET_MODEL.contains(&path.as_str()) {
+            return None;
+        }
+        let position = |node: Node<'_>| match Expr::of(node) {
+            Expr::Name(name) => params.iter().position(|p| p.name == name),
+            _ => None,
+        };
+        let args = crate::python::arguments(arguments);
+        let [app, name, ..] = args.as_slice() else { return None };
+        let pair = (position(app.value)?, position(name.value)?);
+        if found.is_some_and(|other| other != pair) {
+            return None;
+        }
+        found = Some(pair);
+    }
+    // A parameter that is bound anew is another value.
+    let (app, name) = found?;
+    let is_rebound = |index: usize| {
+        params.get(index).is_none_or(|p| {
+            def.descendants().any(|n| n.kind() == Kind::Name && n.text() == p.name && n.field() == Field::Left)
+        })
+    };
+    (!is_rebound(app) && !is_rebound(name)).then_some((app, name))
+}
+
+impl<'a> Frame<'a, '_> {
+    /// The model that `function`, called with these arguments, finds by its name.
+    pub(super) fn found_model(&self, function: FunctionId, args: &[Arg<'a>]) -> Option<ModelId> {
+        let literal = |index: usize| args.get(index).filter(|a| a.name.is_none() && a.stars == 0);
+        if args.len() < 2 || literal(0).and_then(|a| string_value(a.node)).is_none() {
+            return None;
+        }
+        let (app, name) = finds_model(self.az.project, function)?;
+        let (app, name) = (string_value(literal(app)?.node)?, string_value(literal(name)?.node)?);
+        self.az.project.model_by_label(&format!("{app}.{name}"))
+    }
+
+    /// An attribute that a class has from a base of the framework.
+    pub(super) fn framework_attribute(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
+        let project = self.az.project;
+        let model = match name {
+            "instance" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
+            "object" => {
+                let bases = &project.program().class(class).external_bases;
+                let has_object = bases.iter().any(|base| {
+                    base.starts_with("django.views.generic")
+                        && OBJECT_VIEWS.contains(&base.rsplit('.').next().unwrap_or(""))
+                });
+                if !has_object {
+                    return None;
+                }
+                self.view_model(class, node)?
+            }
+            _ => return None,
+        };
+        Some(Type::Instance(Instance::root(model, Root::Opaque)))
+    }
+
+    /// What a method gives that a class has from a base of the framework.
+    pub(super) fn framework_method(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
+        let project = self.az.project;
+        if !has_framework_bases(project, class) {
+            return None;
+        }
+        let model = match name {
+            "save" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
+            "get_object" if is_object_view(project, class) => self.view_model(class, node)?,
+            "get_queryset" if is_row_view(project, class) => return self.view_rows(class, node),
+            _ => return None,
+        };
+        let value = self.value_at(node, Made::Unknown, None);
+        Some(Type::Instance(Instance::root(model, Root::Value(value))))
+    }
+
+    /// What the framework's own `get_queryset()` makes: a copy of the attribute `queryset`, or every row of `model`.
+    fn view_rows(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
+        let program = self.az.project.program();
+        if let Some((owner, member)) = program.member(class, "queryset") {
+            let Member::Value(value) = member else { return None };
+            let file = program.class(owner).file;
+            let summary = self.az.outside(file, *value, self.stack);
+            return match self.imported(&summary, file, *value, node) {
+                Type::QuerySet(qs) => Some(self.builtin_queryset_method(&qs, "all", &[], node)),
+                Type::Manager(manager) => Some(self.manager_method(&manager, "all", &[], node, node)),
+                _ => None,
+            };
+        }
+        let model = Type::ModelClass(model_member(self.az.project, class)?);
+        match self.attribute(&model, "_default_manager", node) {
+            Type::Manager(manager) => Some(self.manager_method(&manager, "all", &[], node, node)),
+            _ => None,
+        }
+    }
+
+    /// The model of the rows that a view of one object chooses from.
+    fn view_model(&mut self, class: ClassId, node: Node<'a>) -> Option<ModelId> {
+        let program = self.az.project.program();
+        if program.member(class, "get_queryset").is_some() {
+            let receiver = Type::Object(class);
+            let rows = self.method_of_class(class, "get_queryset", &receiver, &[], node);
+            return match rows {
+                Type::QuerySet(qs) => Some(qs.model),
+                Type::Manager(manager) => Some(manager.model),
+                _ => None,
+            };
+        }
+        if let Some((owner, Member::Value(value))) = program.member(class, "queryset") {
+            let file = program.class(owner).file;
+            let summary = self.az.outside(file, *value, self.stack);
+            return match summary.returns.as_ref()? {
+                Type::QuerySet(qs) => Some(qs.model),
+                Type::Manager(manager) => Some(manager.model),
+                _ => None,
+            };
+        }
+        model_member(self.az.project, class)
+    }
+}
