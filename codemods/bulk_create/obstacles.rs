@@ -10,10 +10,10 @@ use ormend_engine::codemod::guards::lazy::{has_unknown_factory, is_lazy_name};
 use ormend_engine::codemod::guards::writes::{
     self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, one_line, saves_plainly,
 };
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::{ModelId, Signal};
 use ormend_engine::infer::{Event, EventKind, Origin, Root, Trait, Type, Write};
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt};
+use ormend_engine::python::{Def, Expr, Field, FunctionId, Kind, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
 pub fn models(found: &Loop<'_>) -> Vec<ModelId> {
@@ -343,6 +343,7 @@ fn constructors(cx: &Context<'_>, model: ModelId, tables: &[ModelId], out: &mut 
         functions.extend(cx.project.receivers(model, signal).iter().filter_map(|r| r.function));
     }
     for function in functions {
+        shared_default(cx, function, out);
         let name = cx.project.program().function(function).name.clone();
         for event in &cx.analyzer.function(function).events {
             let kind = match effect(cx, event, tables) {
@@ -354,6 +355,31 @@ fn constructors(cx: &Context<'_>, model: ModelId, tables: &[ModelId], out: &mut 
             out.push(Hazard::at(kind, name.clone(), event.site));
         }
     }
+}
+
+/// A default that gives one object of its module to every row, and may change it between them.
+fn shared_default(cx: &Context<'_>, function: FunctionId, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    for node in def.descendants().filter(|n| n.kind() == Kind::Return) {
+        let Stmt::Return(Some(value)) = Stmt::of(node) else { continue };
+        let Expr::Name(name) = Expr::of(value) else { continue };
+        let Some(Def::Variable { file, value: Some(made) }) = program.global(info.file, name) else {
+            continue;
+        };
+        let made = program.file(file).node(made);
+        let is_mutable =
+            matches!(Expr::of(made), Expr::Dict(_) | Expr::List(_) | Expr::Set(_) | Expr::Call { .. })
+                || matches!(made.kind(), Kind::ListComp | Kind::DictComp | Kind::SetComp);
+        if is_mutable && !binds_in(def, name) {
+            out.push(Hazard::at(HazardKind::SharedValue, name, Site { file: info.file, span: node.span() }));
+        }
+    }
+}
+
+fn binds_in(def: Node<'_>, name: &str) -> bool {
+    def.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && binds(n))
 }
 
 /// Code of the project that makes the stored value out of the given one: setters, fields, names of files.

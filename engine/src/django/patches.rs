@@ -12,6 +12,8 @@ pub(super) enum Patched {
     Class(ClassId),
     /// A class outside the program, by its dotted path.
     External(String),
+    /// One that a variable holds.
+    Unknown,
 }
 
 /// One attribute put into a class.
@@ -36,6 +38,9 @@ fn in_file(program: &Program, id: FileId) -> Vec<Patch> {
         let class = match values::resolve_here(program, id, class) {
             Some(Def::Class(class)) => Patched::Class(class),
             Some(Def::External(path)) => Patched::External(path),
+            Some(Def::Function(_) | Def::Module(_)) => return,
+            // `model.save = ...` in a loop over models.
+            _ if matches!(name.as_deref(), Some("save" | "save_base")) => Patched::Unknown,
             _ => return,
         };
         out.push(Patch { class, name, site: Site { file: id, span: node.span() } });

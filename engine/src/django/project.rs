@@ -186,6 +186,7 @@ impl Project {
                 Patched::External(path) => {
                     path == "django.db.models.Model" || class.external_bases.contains(path)
                 }
+                Patched::Unknown => true,
             };
             is_of
                 && patch.name.as_deref().is_none_or(|n| n == name)
@@ -204,6 +205,7 @@ impl Project {
                     matches!(path.rsplit('.').next(), Some("Manager" | "BaseManager" | "QuerySet"))
                         && path.starts_with("django.db.models.")
                 }
+                Patched::Unknown => false,
             };
             is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
         })?;

@@ -36,7 +36,7 @@ pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     replaced_save(cx, model, out);
 }
 
-/// A decorator or `__init_subclass__()` may put another `save()` into the class.
+/// A decorator, a metaclass or `__init_subclass__()` may put another `save()` into the class.
 fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     for id in &program.class(cx.model(model).class).mro {
@@ -52,6 +52,22 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
             Member::Function(function, _) => Some(*function),
             _ => None,
         });
+        let bases = program.file(class.file).node(class.node).child(crate::python::Field::Superclasses);
+        let metaclass = bases.and_then(|list| {
+            let arguments = crate::python::arguments(list);
+            let named = arguments.iter().find(|a| a.name == Some("metaclass"))?;
+            match program.resolve_expr(class.file, named.value.peel().id()) {
+                Some(Def::Class(metaclass)) => Some(program.class(metaclass)),
+                _ => None,
+            }
+        });
+        if let Some(metaclass) = metaclass {
+            let node = program.file(metaclass.file).node(metaclass.node);
+            if node.text().contains("save") {
+                let site = Site { file: metaclass.file, span: node.span() };
+                out.push(Hazard::at(HazardKind::CustomSave, metaclass.name.clone(), site));
+            }
+        }
         for function in decorators.chain(initial) {
             let info = program.function(function);
             let node = program.file(info.file).node(info.node);
