@@ -192,12 +192,8 @@ fn contents(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Haz
     let model = cx.model(row.model);
     let is_file = |name: &str| model.field(name).is_some_and(|f| f.kind == FieldKind::File);
     let has_files = model.fields.iter().any(|f| f.kind == FieldKind::File);
-    let mut values: Vec<Node<'_>> = row
-        .arguments()
-        .iter()
-        .filter(|a| a.name.map_or(has_files, is_file))
-        .map(|a| a.value)
-        .collect();
+    let mut values: Vec<Node<'_>> =
+        row.arguments().iter().filter(|a| a.name.map_or(has_files, is_file)).map(|a| a.value).collect();
     if let Some(name) = row.name() {
         values.extend(found.node.descendants().filter(|n| n.kind() == Kind::Assign).filter_map(|node| {
             let Expr::Attribute { value: owner, attr, .. } = Expr::of(node.child(Field::Left)?) else {
@@ -224,15 +220,16 @@ fn contents(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Haz
     for name in names {
         let inner = innermost_loop(row.call).unwrap_or(found.node);
         let fresh = is_made_before(inner, row, name);
-        let used = found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()).find(
-            |n| {
-                !row.call.contains(n.id())
-                    && !row.constructor().contains(n.id())
-                    && !values.iter().any(|v| v.contains(n.id()))
-                    && (n.span().start > row.call.span().start || !fresh)
-                    && is_handled(cx, *n)
-            },
-        );
+        let used =
+            found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()).find(
+                |n| {
+                    !row.call.contains(n.id())
+                        && !row.constructor().contains(n.id())
+                        && !values.iter().any(|v| v.contains(n.id()))
+                        && (n.span().start > row.call.span().start || !fresh)
+                        && is_handled(cx, *n)
+                },
+            );
         if let Some(used) = used {
             out.push(cx.hazard(HazardKind::SharedValue, name.text(), used.statement().unwrap_or(used)));
             return;

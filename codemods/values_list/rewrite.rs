@@ -99,7 +99,8 @@ fn in_place<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
     let arguments = arguments(found, quote, is_flat);
     // `values(...)` becomes `values_list(...)` where it stands.
     if found.source.keys.is_some() {
-        if let Some(method) = found.source.iter.child(Field::Function).and_then(|f| f.child(Field::Attribute)) {
+        if let Some(method) = found.source.iter.child(Field::Function).and_then(|f| f.child(Field::Attribute))
+        {
             let span = Span::new(method.span().start, found.source.iter.span().end);
             edits.push(Edit::replace(span, format!("values_list({})", arguments.join(", "))));
         }

@@ -18,10 +18,8 @@ pub(super) const GET_MODEL: &[&str] = &[
     "django.db.models.loading.get_model",
 ];
 
-const MODEL_SERIALIZERS: &[&str] = &[
-    "rest_framework.serializers.ModelSerializer",
-    "rest_framework.serializers.HyperlinkedModelSerializer",
-];
+const MODEL_SERIALIZERS: &[&str] =
+    &["rest_framework.serializers.ModelSerializer", "rest_framework.serializers.HyperlinkedModelSerializer"];
 
 const MODEL_FORMS: &[&str] =
     &["django.forms.ModelForm", "django.forms.models.ModelForm", "django.forms.models.BaseModelForm"];
@@ -30,7 +28,12 @@ const MODEL_FORMS: &[&str] =
 const OBJECT_VIEWS: &[&str] = &["DetailView", "UpdateView", "DeleteView"];
 
 /// The model of whose instances the framework gives one to the parameter at `index`.
-pub(super) fn parameter(project: &Project, function: FunctionId, index: usize, name: &str) -> Option<ModelId> {
+pub(super) fn parameter(
+    project: &Project,
+    function: FunctionId,
+    index: usize,
+    name: &str,
+) -> Option<ModelId> {
     let info = project.program().function(function);
     match info.class {
         None if name == "instance" => sent_instance(project, function),
@@ -135,7 +138,9 @@ pub(super) fn finds_model(project: &Project, function: FunctionId) -> Option<(us
     for statement in def.descendants().filter(|n| n.kind() == Kind::Return) {
         let Stmt::Return(Some(value)) = Stmt::of(statement) else { return None };
         let Expr::Call { func, arguments } = Expr::of(value) else { return None };
-        let Some(Def::External(path)) = program.resolve_expr(info.file, func.peel().id()) else { return None };
+        let Some(Def::External(path)) = program.resolve_expr(info.file, func.peel().id()) else {
+            return None;
+        };
         let is_registered = path.ends_with("apps.get_registered_model");
         if !is_registered && !GET_MODEL.contains(&path.as_str()) {
             return None;
@@ -156,7 +161,8 @@ pub(super) fn finds_model(project: &Project, function: FunctionId) -> Option<(us
     let (app, name) = found?;
     let is_rebound = |index: usize| {
         params.get(index).is_none_or(|p| {
-            def.descendants().any(|n| n.kind() == Kind::Name && n.text() == p.name && n.field() == Field::Left)
+            def.descendants()
+                .any(|n| n.kind() == Kind::Name && n.text() == p.name && n.field() == Field::Left)
         })
     };
     (!is_rebound(app) && !is_rebound(name)).then_some((app, name))
