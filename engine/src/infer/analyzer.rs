@@ -234,6 +234,9 @@ impl<'p> Analyzer<'p> {
                 {
                     return abstracted(receiver, 0);
                 }
+                if i == 0 && self.project.is_run_by_migration(function) {
+                    return Type::External(Name::from(super::builtins::STATE_APPS));
+                }
                 let Some(annotation) = parameter.annotation else {
                     return match super::framework::parameter(self.project, function, i, parameter.name) {
                         Some(model) => abstracted(&Type::Instance(Instance::root(model, Root::Opaque)), i),
