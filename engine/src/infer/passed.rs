@@ -49,13 +49,15 @@ struct Call {
     given: Vec<Given>,
 }
 
+/// The function of a file (or its module body), and how many callers were asked about it.
+type Frame = (FileId, Option<FunctionId>, usize);
 type Calls = FxHashMap<NodeId, Call>;
 
 /// What is remembered of callers.
 #[derive(Default)]
 pub(super) struct Passed {
     mentioned: OnceLock<FxHashSet<String>>,
-    calls: Mutex<FxHashMap<(FileId, Option<FunctionId>, usize), Arc<Calls>>>,
+    calls: Mutex<FxHashMap<Frame, Arc<Calls>>>,
 }
 
 impl Analyzer<'_> {
