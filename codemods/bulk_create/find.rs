@@ -1,5 +1,6 @@
 //! Which loop creates rows one by one, and in which statements.
 
+use super::uses::bucket;
 use ormend_engine::codemod::Context;
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Made, Manager, Origin, QuerySetClass, Root, Rows, Trait, Type};
@@ -414,7 +415,7 @@ fn place_of<'a>(cx: &Context<'a>, call: Node<'a>) -> Place<'a> {
                     if only.value.peel() == call
                         && only.name.is_none()
                         && only.stars == 0
-                        && matches!(Expr::of(value), Expr::Name(_)) =>
+                        && (matches!(Expr::of(value), Expr::Name(_)) || bucket(cx, value).is_some()) =>
                 {
                     Place::Appended(statement, value.peel())
                 }
@@ -426,7 +427,7 @@ fn place_of<'a>(cx: &Context<'a>, call: Node<'a>) -> Place<'a> {
 }
 
 /// Whether an expression may be written twice.
-fn is_repeatable(node: Node<'_>) -> bool {
+pub fn is_repeatable(node: Node<'_>) -> bool {
     match Expr::of(node) {
         Expr::Name(_) | Expr::Str(_) | Expr::Int(_) => true,
         Expr::Attribute { value, .. } => is_repeatable(value),

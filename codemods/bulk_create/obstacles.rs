@@ -2,12 +2,17 @@
 
 use super::find::{How, Loop, Row, binds, innermost_loop};
 use super::uses::Uses;
+use ormend_engine::codemod::guards::callers::call_sites;
+use ormend_engine::codemod::guards::handlers::{
+    external_path, is_atomic, swallowing_caller, swallowing_decorator, swallows,
+};
+use ormend_engine::codemod::guards::lazy::{has_unknown_factory, is_lazy_name};
 use ormend_engine::codemod::guards::writes::{
-    self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, saves_plainly,
+    self, Effect, call_subject, callee_subject, effect, is_in_callee, node_of, one_line, saves_plainly,
 };
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
-use ormend_engine::infer::{Event, EventKind, Type, Write};
+use ormend_engine::infer::{Event, EventKind, Origin, Root, Trait, Type, Write};
 use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
@@ -46,6 +51,12 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     for name in found.iter.descendants().filter(|n| n.kind() == Kind::Name) {
         lazy_source(cx, found, name, &tables, out);
     }
+    // `next(numbers)`
+    let body = found.node.descendants().filter(|n| n.kind() == Kind::Name && !found.iter.contains(n.id()));
+    for name in body.filter(|n| matches!(cx.type_of(*n), Type::Iterator(_))) {
+        lazy_source(cx, found, name, &tables, out);
+    }
+    owners(cx, found, out);
     for model in &tables {
         constructors(cx, *model, &tables, out);
     }
@@ -54,6 +65,13 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     }
     exits(cx, found, atomic, out);
     handlers(cx, found, out);
+    handlers_outside(cx, found, atomic, out);
+    for name in found.node.descendants().filter(|n| n.kind() == Kind::Name) {
+        let is_read = !binds(name) && name.enclosing_scope() == Some(cx.scope());
+        if is_read && (is_lazy_name(cx, name) || has_unknown_factory(cx, name)) {
+            out.push(cx.hazard(HazardKind::UnknownCall, name.text(), name));
+        }
+    }
 }
 
 fn hazard_of<'a>(
@@ -202,6 +220,10 @@ fn is_lazy<'a>(cx: &Context<'a>, source: Node<'a>, event: &Event) -> bool {
     if !is_in_callee(cx, event) {
         return false;
     }
+    // An object of the project may make its items one by one.
+    if matches!(cx.type_of(at), Type::Object(_)) {
+        return true;
+    }
     // A generator function runs turn by turn, unless something below takes it all.
     for node in &chain {
         match cx.type_of(*node) {
@@ -250,49 +272,14 @@ fn callers<'a>(
     tables: &[ModelId],
     out: &mut Vec<Hazard>,
 ) {
-    let scope = cx.scope();
-    let params = ormend_engine::python::parameters(scope);
+    let params = ormend_engine::python::parameters(cx.scope());
     let Some(index) = params.iter().position(|p| p.name == name.text()) else { return };
-    let program = cx.project.program();
-    let Some(this) = program.function_at(cx.file, scope.id()) else { return };
-    let Some(own_name) = scope.child(Field::Name).map(Node::text) else { return };
-    let is_method = program.function(this).class.is_some();
-    for file in program.file_ids() {
-        let source = program.file(file);
-        if cx.project.is_known_file(file) || !source.source.text().contains(own_name) {
+    for site in call_sites(cx) {
+        let Some(value) = site.argument(index, name.text()) else { continue };
+        if matches!(Expr::of(value), Expr::Name(_) | Expr::Str(_) | Expr::List(_) | Expr::Attribute { .. }) {
             continue;
         }
-        for call in source.root().descendants().filter(|n| n.kind() == Kind::Call) {
-            let Expr::Call { func, arguments } = Expr::of(call) else { continue };
-            let is_this = match Expr::of(func) {
-                Expr::Name(n) => {
-                    !is_method
-                        && (n == own_name
-                            || program.resolve_expr(file, func.peel().id()) == Some(Def::Function(this)))
-                }
-                Expr::Attribute { attr, .. } => attr == own_name,
-                _ => false,
-            };
-            if !is_this {
-                continue;
-            }
-            let args = ormend_engine::python::arguments(arguments);
-            let shift = usize::from(is_method);
-            let positional: Vec<_> = args.iter().filter(|a| a.name.is_none() && a.stars == 0).collect();
-            let value = args
-                .iter()
-                .find(|a| a.name == Some(name.text()))
-                .or_else(|| positional.get(index.checked_sub(shift)?).copied())
-                .map(|a| a.value);
-            let Some(value) = value else { continue };
-            if matches!(
-                Expr::of(value),
-                Expr::Name(_) | Expr::Str(_) | Expr::List(_) | Expr::Attribute { .. }
-            ) {
-                continue;
-            }
-            lazy_argument(cx, found, file, call, value, tables, out);
-        }
+        lazy_argument(cx, found, site.file, site.call, value, tables, out);
     }
 }
 
@@ -402,6 +389,22 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
     }
 }
 
+/// Owners whose rows were read ahead: `author.books.create()` forgets them, so that the next reader asks again.
+fn owners<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
+    for row in &found.rows {
+        let How::Create { owner: Some((owner, _)), .. } = &row.how else { continue };
+        let Type::Instance(instance) = cx.type_of(*owner) else { continue };
+        let (Root::Value(id) | Root::Row(id)) = instance.root else { continue };
+        let is_ahead = cx.value(id).is_some_and(|value| {
+            value.queryset.as_ref().is_some_and(|qs| !qs.prefetched.is_empty() || qs.is(Trait::OpaquePrefetch))
+                || matches!(value.origin, Origin::Expr(made) if cx.node(made).text().contains("prefetch_related"))
+        });
+        if is_ahead {
+            out.push(cx.hazard(HazardKind::InstanceUsedAfterwards, one_line(owner.text()), *owner));
+        }
+    }
+}
+
 // ---- control flow ----
 
 /// Statements that leave the loop without reaching the one after it.
@@ -446,8 +449,8 @@ fn handlers(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
                         out.push(cx.hazard(HazardKind::HandlerAround, "", first.node));
                     }
                 }
-                Stmt::With { items, .. } => {
-                    if items.iter().any(|(context, _)| swallows(cx, *context)) && !atomic {
+                Stmt::With { items, body, .. } => {
+                    if items.iter().any(|(context, _)| swallows(cx, *context, body)) && !atomic {
                         out.push(cx.hazard(HazardKind::HandlerAround, "", ancestor));
                     }
                     // Only a transaction around the whole loop makes its rows go together.
@@ -461,6 +464,22 @@ fn handlers(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
     }
 }
 
+/// Handlers that stand around every call of the function: in its decorators, or around the calls.
+fn handlers_outside(cx: &Context<'_>, found: &Loop<'_>, atomic: bool, out: &mut Vec<Hazard>) {
+    // One transaction around the loop leaves nothing of it either way.
+    let holds = found.node.ancestors().any(|a| match Stmt::of(a) {
+        Stmt::With { items, .. } => items.iter().any(|(c, _)| is_atomic(cx, *c)),
+        _ => false,
+    });
+    if holds {
+        return;
+    }
+    let outside = swallowing_decorator(cx).or_else(|| if atomic { None } else { swallowing_caller(cx) });
+    if let Some(site) = outside {
+        out.push(Hazard::at(HazardKind::HandlerAround, "", site));
+    }
+}
+
 /// A handler that logs and raises again.
 fn only_logs(cx: &Context<'_>, body: Node<'_>) -> bool {
     let last = body.children().last();
@@ -469,41 +488,6 @@ fn only_logs(cx: &Context<'_>, body: Node<'_>) -> bool {
         && cx
             .events_in(body)
             .all(|e| matches!(e.kind, EventKind::Log | EventKind::Raise | EventKind::ReadAttribute { .. }))
-}
-
-fn swallows(cx: &Context<'_>, context: Node<'_>) -> bool {
-    match Expr::of(context) {
-        Expr::Call { func, .. } => match external_path(cx, func) {
-            Some(path) => path.ends_with("suppress"),
-            None => func.text().contains("suppress"),
-        },
-        _ => false,
-    }
-}
-
-fn is_atomic(cx: &Context<'_>, context: Node<'_>) -> bool {
-    let func = match Expr::of(context) {
-        Expr::Call { func, .. } => func,
-        _ => context,
-    };
-    external_path(cx, func).as_deref() == Some("django.db.transaction.atomic")
-}
-
-/// The dotted path of what is called, where it is outside the program.
-fn external_path(cx: &Context<'_>, func: Node<'_>) -> Option<String> {
-    if let Type::Def(Def::External(path)) = cx.type_of(func) {
-        return Some(path.clone());
-    }
-    if let Expr::Attribute { value, attr, .. } = Expr::of(func) {
-        return match cx.type_of(value) {
-            Type::Def(Def::External(path)) => Some(format!("{path}.{attr}")),
-            _ => None,
-        };
-    }
-    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
-        Some(Def::External(path)) => Some(path),
-        _ => None,
-    }
 }
 
 /// Whether one transaction holds the whole loop, with no handler in between.

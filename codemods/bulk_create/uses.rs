@@ -2,6 +2,7 @@
 //! gets to it.
 
 use super::find::{How, Loop, Place, Row, binds};
+use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::guards::writes::{is_in_callee, one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model};
@@ -49,7 +50,10 @@ impl<'a> Walk<'_, '_, 'a> {
         match self.row.place {
             Place::Statement(_) => {}
             Place::Named(_, name) => self.variable(name),
-            Place::Appended(_, list) => self.container(list, false),
+            Place::Appended(_, list) => match bucket(self.cx, list) {
+                Some(dict) => self.container(dict, true),
+                None => self.container(list, false),
+            },
             Place::Stored(_, target) => {
                 if let Expr::Subscript { value, .. } = Expr::of(target) {
                     self.container(value.peel(), true);
@@ -201,6 +205,14 @@ impl<'a> Walk<'_, '_, 'a> {
                     && call.parent().is_some_and(|p| p.kind() == Kind::ExprStatement)
                 {
                     return self.container(value.peel(), false);
+                }
+                // `by_state[state].append(ticket)`
+                if let Some(Expr::Attribute { value, attr: "append", .. }) = func.map(Expr::of)
+                    && let Some(dict) = bucket(self.cx, value)
+                    && arguments(parent).len() == 1
+                    && call.parent().is_some_and(|p| p.kind() == Kind::ExprStatement)
+                {
+                    return self.container(dict, true);
                 }
                 if self.is_shown(node) {
                     return;
@@ -407,6 +419,23 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
+    /// `by_state[state].append(...)` as a statement, of the dictionary that `node` names.
+    fn fills_bucket(&self, node: Node<'a>) -> bool {
+        let append = node
+            .ancestors()
+            .take_while(|a| !a.kind().is_statement())
+            .find(|a| matches!(Expr::of(*a), Expr::Attribute { attr: "append", .. }));
+        let Some(append) = append else { return false };
+        let Expr::Attribute { value, .. } = Expr::of(append) else { return false };
+        let is_statement = append
+            .with_parens()
+            .parent()
+            .filter(|c| c.kind() == Kind::Call)
+            .and_then(Node::parent)
+            .is_some_and(|s| s.kind() == Kind::ExprStatement);
+        is_statement && bucket(self.cx, value) == Some(node)
+    }
+
     fn has_plain_truth(&self) -> bool {
         let program = self.cx.project.program();
         let class = self.model().class;
@@ -426,6 +455,9 @@ impl<'a> Walk<'_, '_, 'a> {
     /// Whether this place only puts something into the container, or asks for its size or its keys.
     fn only_fills(&self, node: Node<'a>, is_dict: bool) -> bool {
         let Some(parent) = node.with_parens().parent() else { return false };
+        if is_dict && self.fills_bucket(node) {
+            return true;
+        }
         match parent.kind() {
             Kind::Attribute => {
                 let Expr::Attribute { attr, .. } = Expr::of(parent) else { return false };
@@ -456,6 +488,67 @@ impl<'a> Walk<'_, '_, 'a> {
             _ => false,
         }
     }
+}
+
+/// The dictionary of lists in `by_state[state]` and `by_state.setdefault(state, [])`, an expression to which something is
+/// appended: a variable that this function makes, of whose values nothing else is known but that they are lists.
+pub fn bucket<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Node<'a>> {
+    let is_empty_list = |n: Node<'_>| matches!(Expr::of(n), Expr::List(list) if list.children().count() == 0);
+    let (dict, key, makes_lists) = match Expr::of(node) {
+        Expr::Subscript { value, index, count: 1 } => (value.peel(), index, false),
+        Expr::Call { func, arguments: list } => {
+            let Expr::Attribute { value, attr: "setdefault", .. } = Expr::of(func) else { return None };
+            let args = arguments(list);
+            let [key, default] = args.as_slice() else { return None };
+            if !is_empty_list(default.value) {
+                return None;
+            }
+            (value.peel(), key.value, true)
+        }
+        _ => return None,
+    };
+    let Expr::Name(name) = Expr::of(dict) else { return None };
+    if !super::find::is_repeatable(key) {
+        return None;
+    }
+    let mut values = cx.scope().descendants().filter(|n| n.kind() == Kind::ExprStatement).filter_map(|s| {
+        match Stmt::of(s) {
+            Stmt::Assign { targets, value: Some(value), .. }
+                if targets.iter().any(|t| matches!(Expr::of(*t), Expr::Name(n) if n == name)) =>
+            {
+                Some(value)
+            }
+            _ => None,
+        }
+    });
+    let (Some(made), None) = (values.next(), values.next()) else { return None };
+    let is_known = match Expr::of(made) {
+        Expr::Call { func, arguments: list } => match external_path(cx, func).as_deref() {
+            Some("collections.defaultdict") => {
+                arguments(list).first().is_some_and(|a| matches!(Expr::of(a.value), Expr::Name("list")))
+            }
+            Some("builtins.dict") => makes_lists && arguments(list).is_empty(),
+            _ => false,
+        },
+        Expr::Dict(display) => {
+            let values: Vec<_> = display.children().map(|pair| pair.child(Field::Value)).collect();
+            values.iter().all(|v| v.is_some_and(is_empty_list)) && (makes_lists || !values.is_empty())
+        }
+        _ => {
+            made.kind() == Kind::DictComp
+                && made
+                    .child(Field::Body)
+                    .and_then(|pair| pair.child(Field::Value))
+                    .is_some_and(is_empty_list)
+        }
+    };
+    // No other kind of value is stored.
+    let stores = cx.scope().descendants().filter(|n| n.kind() == Kind::Assign).any(|n| {
+        n.child(Field::Left).is_some_and(
+            |left| matches!(Expr::of(left), Expr::Subscript { value, .. } if value.text() == name),
+        ) && !n.child(Field::Right).is_some_and(is_empty_list)
+    });
+    (is_known && !stores).then_some(dict)
 }
 
 fn scope_body(scope: Node<'_>) -> Node<'_> {

@@ -77,7 +77,14 @@ fn asks_again<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut
             && ["\"", "'", "__"].iter().any(|end| text.contains(&format!("{}{end}", related.accessor)))
     });
     if is_prefetched {
-        prefetch(cx, qs, receiver, out);
+        let mut found = Vec::new();
+        prefetch(cx, qs, receiver, &mut found);
+        let subject = receiver.text();
+        out.extend(found.into_iter().map(|h| Hazard {
+            kind: HazardKind::StaleRows,
+            site: h.site,
+            subject: subject.to_owned(),
+        }));
     }
 }
 

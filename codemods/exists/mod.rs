@@ -43,6 +43,7 @@ impl Codemod for Exists {
                 HazardKind::ValueMayDiffer,
                 HazardKind::HandlerAround,
                 HazardKind::MayBeLoaded,
+                HazardKind::StaleRows,
                 HazardKind::NoConstraint,
                 HazardKind::UnknownType,
                 HazardKind::CommentLost,

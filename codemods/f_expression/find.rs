@@ -4,8 +4,8 @@ use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::instance::Subject;
 use ormend_engine::django::{Field, FieldKind, ModelId};
-use ormend_engine::infer::Root;
-use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments, string_value};
+use ormend_engine::infer::{Root, Type};
+use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
 
 /// One change of a column: `x.n += k`, `x.n = x.n + k`.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Change<'a> {
     pub is_sum: bool,
     /// `x.n or 0`: None counts as nothing.
     pub has_default: bool,
+    /// `max` and `min`, where they are called around the sum, with Django's name for it.
+    pub functions: Vec<(Node<'a>, &'static str)>,
 }
 
 /// How a change is written.
@@ -149,6 +151,7 @@ pub fn change<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Change<'a>> {
         operands: Vec::new(),
         is_sum: true,
         has_default: false,
+        functions: Vec::new(),
     };
     match form {
         Form::Augmented { operator, value } => {
@@ -157,7 +160,7 @@ pub fn change<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Change<'a>> {
         }
         Form::Assigned { value, .. } => {
             let mut reads = Vec::new();
-            collect(&mut change, value, &mut reads, 0)?;
+            collect(cx, &mut change, value, &mut reads, 0)?;
             // `x.n = 0`, `x.n = y.n + 1`: not a change of the column itself.
             if reads.is_empty() || reads.iter().any(|r| *r == value.peel()) {
                 return None;
@@ -183,6 +186,7 @@ fn is_number(kind: FieldKind) -> bool {
 
 /// Take `value` apart: sums, differences and products of the column and of operands.
 fn collect<'a>(
+    cx: &Context<'a>,
     change: &mut Change<'a>,
     value: Node<'a>,
     reads: &mut Vec<Node<'a>>,
@@ -214,12 +218,47 @@ fn collect<'a>(
     match Expr::of(node) {
         Expr::BinOp { left, op: op @ (Kind::Add | Kind::Sub | Kind::Mult), right } => {
             change.is_sum &= op == Kind::Add;
-            collect(change, left, reads, depth + 1)?;
-            collect(change, right, reads, depth + 1)
+            collect(cx, change, left, reads, depth + 1)?;
+            collect(cx, change, right, reads, depth + 1)
         }
-        // `max(x.n - 1, 0)`, `x.n // 2`
+        // `max(x.n - 1, 0)`
+        Expr::Call { func, arguments: list } => {
+            let function = bound(cx, change, func)?;
+            let args = arguments(list);
+            let [first, second] = args.as_slice() else { return None };
+            // Django mixes no types of columns, and a difference has that of a plain integer.
+            let is_sum = |n: Node<'a>| matches!(Expr::of(n), Expr::BinOp { .. });
+            let sums = [first, second].into_iter().filter(|a| a.value.descendants().any(is_column));
+            if args.iter().any(|a| a.name.is_some() || a.stars > 0)
+                || sums.clone().count() != 1
+                || !sums.clone().all(|a| is_sum(a.value))
+            {
+                return None;
+            }
+            change.is_sum = false;
+            change.functions.push((func, function));
+            collect(cx, change, first.value, reads, depth + 1)?;
+            collect(cx, change, second.value, reads, depth + 1)
+        }
+        // `x.n // 2`
         _ => None,
     }
+}
+
+/// `Greatest` for `max`, `Least` for `min`. MySQL raises where an unsigned column goes below zero on the way.
+fn bound<'a>(cx: &Context<'a>, change: &Change<'a>, func: Node<'a>) -> Option<&'static str> {
+    let Type::Def(Def::External(path)) = cx.type_of(func) else { return None };
+    let name = match path.as_str() {
+        "builtins.max" => "Greatest",
+        "builtins.min" => "Least",
+        _ => return None,
+    };
+    let engines = &cx.project.settings().database_engines;
+    let is_signed = |engine: &String| {
+        ["sqlite3", "postgresql", "postgis", "spatialite"].iter().any(|e| engine.ends_with(e))
+    };
+    let may_be_unsigned = change.field.class.contains("Positive");
+    (!may_be_unsigned || !engines.is_empty() && engines.iter().all(is_signed)).then_some(name)
 }
 
 /// The first `save()` of the same instance that may run after the change and writes the column.

@@ -33,13 +33,27 @@ pub struct Update<'a> {
 
 /// The form that keeps what is read later; `None` where none does.
 pub fn choose<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Form<'a>> {
+    if let Some(receivers) = &judged.receivers {
+        // Callers that are not in the program look at the number, too.
+        let manager = receivers
+            .manager
+            .clone()
+            .filter(|_| !judged.is_shared && is_beside(cx, unit, judged, receivers.is_whole));
+        if let Some(manager) = manager {
+            return Some(Form::Beside { manager });
+        }
+    }
     if judged.seen.is_some() {
         return beside(cx, unit, judged).map(|manager| Form::Beside { manager });
     }
     if let Some(update) = update(cx, unit, judged) {
         return Some(Form::Update(update));
     }
-    let update_fields = if narrows(unit, judged) && loads_whole_rows(cx, unit, judged) {
+    let is_whole = match &judged.receivers {
+        Some(receivers) => receivers.is_whole,
+        None => loads_whole_rows(cx, unit, judged),
+    };
+    let update_fields = if narrows(unit, judged) && is_whole {
         let mut names: Vec<String> = unit.columns().iter().map(|c| (*c).to_owned()).collect();
         names.extend(auto_now(cx, unit.model));
         Some(names)
@@ -200,34 +214,39 @@ fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
         return None;
     }
     let [load] = judged.loads.as_slice() else { return None };
+    if load.is_followed || !is_beside(cx, unit, judged, loads_whole_rows(cx, unit, judged)) {
+        return None;
+    }
+    manager_of(cx, unit, load)
+}
+
+/// Whether an `UPDATE` of its own writes what `save()` writes, and the number in memory stays as it is.
+fn is_beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>, is_whole: bool) -> bool {
     let names = unit.columns();
     let exact = match &unit.save.update_fields {
         Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
-        None => {
-            narrows(unit, judged) && loads_whole_rows(cx, unit, judged) && auto_now(cx, unit.model).is_empty()
-        }
+        None => narrows(unit, judged) && is_whole && auto_now(cx, unit.model).is_empty(),
     };
     if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
-        return None;
+        return false;
     }
-    if unit.save.is_async || unit.scope.is_async() || load.is_followed {
-        return None;
+    if unit.save.is_async || unit.scope.is_async() {
+        return false;
     }
     // Changes and save follow one another directly, and what is written twice has the same value twice.
-    let block = unit.save.statement.parent()?;
-    let from = unit.changes.first()?.statement;
+    let (Some(block), Some(first)) = (unit.save.statement.parent(), unit.changes.first()) else {
+        return false;
+    };
+    let from = first.statement;
     let run: Vec<Node<'a>> =
         block.children().filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id()).collect();
     let expected: Vec<Node<'a>> =
         unit.changes.iter().map(|c| c.statement).chain([unit.save.statement]).collect();
     let is_simple = |operand: &Node<'a>| matches!(Expr::of(*operand), Expr::Int(_) | Expr::Name(_));
     if run != expected || !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
-        return None;
+        return false;
     }
-    if saved_again(cx, unit) {
-        return None;
-    }
-    manager_of(cx, unit, load)
+    !saved_again(cx, unit)
 }
 
 /// Whether the instance may be saved once more by this function.

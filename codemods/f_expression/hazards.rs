@@ -2,13 +2,14 @@
 //! happens to the row and the instance between the load and the end of the function.
 
 use super::find::Unit;
+use super::method::{self, Receivers};
 use super::origin::{Load, Origin, origins};
 use super::{life, model, row};
-use ormend_engine::codemod::guards::writes;
+use ormend_engine::codemod::guards::{callers, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::FieldKind;
-use ormend_engine::infer::Type;
-use ormend_engine::python::{Def, Expr, Node};
+use ormend_engine::infer::{EventKind, Instance, Made, Root, Type};
+use ormend_engine::python::{Def, Expr, Node, parameters};
 
 /// What is known of a unit after every check.
 pub struct Judged<'a> {
@@ -20,15 +21,30 @@ pub struct Judged<'a> {
     pub can_narrow: bool,
     /// Somebody else has the instance before the change, and may have changed it.
     pub is_shared: bool,
+    /// The function is a method of the model, whose callers are all known.
+    pub receivers: Option<Receivers>,
     /// Other obstacles.
     pub hazards: Vec<Hazard>,
+}
+
+impl Judged<'_> {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Judged {
+            loads: Vec::new(),
+            seen: None,
+            can_narrow: true,
+            is_shared: false,
+            receivers: None,
+            hazards: Vec::new(),
+        }
+    }
 }
 
 /// Everything about one unit; `None` where it is not the pattern.
 pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Option<Judged<'a>> {
     let origins = origins(cx, unit)?;
-    let mut out =
-        Judged { loads: Vec::new(), seen: None, can_narrow: true, is_shared: false, hazards: Vec::new() };
+    let mut out = Judged::new();
     columns(cx, unit, &mut out.hazards);
     model::instances(cx, unit, &mut out.hazards);
     let mut held = None;
@@ -45,7 +61,13 @@ pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Opti
             Origin::Held(at) => held = held.or(Some(at)),
         }
     }
-    if let Some(at) = held {
+    if held == Some(unit.scope) && out.loads.is_empty() {
+        out.receivers = method::receivers(cx, unit);
+    }
+    if let Some(receivers) = &out.receivers {
+        out.seen = receivers.seen;
+        out.can_narrow = receivers.is_whole;
+    } else if let Some(at) = held {
         out.seen = Some(cx.site(at));
         out.can_narrow = false;
         out.is_shared = true;
@@ -111,15 +133,55 @@ pub fn is_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
             Some(instance) => {
                 let model = cx.model(instance.model);
                 let field = model.field(attr).or_else(|| model.field_by_attname(attr));
-                attr == "pk" || field.is_some_and(|f| f.class.starts_with("django.") || f.is_auto)
+                attr == "pk"
+                    || field.is_some_and(|f| f.class.starts_with("django.") || f.is_auto)
+                        && holds_what_was_read(cx, instance, attr)
             }
             None => true,
         },
+        Expr::Name(name) => {
+            let parameters = parameters(cx.scope());
+            let parameter = parameters.iter().find(|p| p.name == name);
+            parameter.is_none_or(|p| {
+                p.default.is_none_or(|d| is_integer_default(cx, d)) && !callers::gives_no_integer(cx, name)
+            })
+        }
         Expr::BinOp { left, right, .. } => is_integer_or_bool(cx, left) && is_integer_or_bool(cx, right),
         Expr::UnaryOp { operand, .. } => is_integer_or_bool(cx, operand),
         Expr::IfExp { body, orelse, .. } => is_integer(cx, body) && is_integer(cx, orelse),
         _ => true,
     }
+}
+
+/// Whether the default of a parameter, which is evaluated outside of the function, is an integer: a literal, or a constant.
+fn is_integer_default(cx: &Context<'_>, node: Node<'_>) -> bool {
+    let literal = |node: Node<'_>| match Expr::of(node) {
+        Expr::Int(_) => true,
+        Expr::UnaryOp { operand, .. } => matches!(Expr::of(operand), Expr::Int(_)),
+        _ => false,
+    };
+    let program = cx.project.program();
+    literal(node)
+        || matches!(program.resolve_expr(cx.file, node.peel().id()),
+            Some(Def::Variable { file, value: Some(value) }) if literal(program.file(file).node(value)))
+}
+
+/// Whether a column of an instance has in memory what the database gave: neither this function nor what it calls assigns
+/// it, and the instance was not made here with a value of its own.
+fn holds_what_was_read<'a>(cx: &Context<'a>, instance: &Instance, column: &str) -> bool {
+    if let Root::Value(id) = instance.root
+        && instance.path.is_empty()
+        && cx.value(id).is_some_and(|v| matches!(v.made, Made::Constructed | Made::Created))
+    {
+        return false;
+    }
+    cx.facts.events.iter().all(|e| match &e.kind {
+        EventKind::WriteAttribute { root, path, name } => {
+            let is_it = *root == instance.root && *path == instance.path;
+            !(is_it && (&**name == column || &**name == "*"))
+        }
+        _ => true,
+    })
 }
 
 fn is_integer_or_bool<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {

@@ -4,6 +4,7 @@ mod find;
 mod forms;
 mod hazards;
 mod life;
+mod method;
 mod model;
 mod origin;
 mod rewrite;

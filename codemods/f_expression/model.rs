@@ -179,6 +179,12 @@ pub fn saving<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             }
         }
     }
+    for name in ["save", "save_base"] {
+        if let Some(site) = cx.project.patch_of(unit.model, name) {
+            let subject = format!("{}.{name}", cx.model(unit.model).name);
+            out.hazards.push(Hazard::at(HazardKind::SaveSeesExpression, subject, site));
+        }
+    }
     // A field of the project's own may look at the other columns.
     for field in cx.model(unit.model).fields.iter().filter(|f| !f.class.starts_with("django.")) {
         // The counter's own class is a FieldHook already.

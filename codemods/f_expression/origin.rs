@@ -282,6 +282,14 @@ fn row_of_loop<'a>(
     }))
 }
 
+/// The load that a call in `statement` is, of a row that nobody else has.
+pub fn load_at<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>) -> Option<Load<'a>> {
+    match load(cx, statement, call, false) {
+        Loading::Yes(load) => Some(load),
+        _ => None,
+    }
+}
+
 enum Loading<'a> {
     Yes(Load<'a>),
     /// A row of somebody's cache.

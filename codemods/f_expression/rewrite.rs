@@ -11,6 +11,7 @@ use ormend_engine::python::{File, Kind, Node};
 use ormend_engine::text::{Edit, Span};
 
 const MODELS: &str = "django.db.models";
+const FUNCTIONS: &str = "django.db.models.functions";
 
 fn file<'a>(cx: &Context<'a>) -> &'a File {
     cx.project.program().file(cx.file)
@@ -30,6 +31,7 @@ pub fn shadowed<'a>(cx: &Context<'a>, part: &Part<'a>) -> Option<Hazard> {
 
 fn needs(part: &Part<'_>) -> Vec<(&'static str, &'static str)> {
     let mut out = vec![(MODELS, "F")];
+    out.extend(part.unit.changes.iter().flat_map(|c| &c.functions).map(|(_, name)| (FUNCTIONS, *name)));
     if let Some(Form::Update(update)) = &part.form
         && !update.auto_now.is_empty()
     {
@@ -140,12 +142,27 @@ impl<'a> Writer<'_, 'a> {
                 edits.push(Edit::replace(span, format!(" = {column} {sign} {operand}")));
             }
             find::Form::Assigned { reads, .. } => {
-                for read in reads {
-                    edits.push(Edit::replace(read.span(), column.clone()));
+                for (node, text) in self.replacements(change, reads, &column)? {
+                    edits.push(Edit::replace(node.span(), text));
                 }
             }
         }
         Ok(())
+    }
+
+    /// What takes the place of the column and of `max` and `min`, in order of the text.
+    fn replacements(
+        &mut self,
+        change: &Change<'a>,
+        reads: &[Node<'a>],
+        column: &str,
+    ) -> Result<Vec<(Node<'a>, String)>, Hazard> {
+        let mut out: Vec<(Node<'a>, String)> = reads.iter().map(|read| (*read, column.to_owned())).collect();
+        for (node, function) in &change.functions {
+            out.push((*node, self.name(FUNCTIONS, function)?));
+        }
+        out.sort_by_key(|(node, _)| node.span());
+        Ok(out)
     }
 
     /// `F("n")`
@@ -169,10 +186,10 @@ impl<'a> Writer<'_, 'a> {
                     let value = value.peel();
                     let mut text = String::new();
                     let mut at = value.span().start;
-                    for read in reads {
-                        text += file(self.cx).source.slice(Span::new(at, read.span().start));
-                        text += &column;
-                        at = read.span().end;
+                    for (node, replacement) in self.replacements(change, reads, &column)? {
+                        text += file(self.cx).source.slice(Span::new(at, node.span().start));
+                        text += &replacement;
+                        at = node.span().end;
                     }
                     text += file(self.cx).source.slice(Span::new(at, value.span().end));
                     text

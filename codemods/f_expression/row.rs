@@ -2,7 +2,7 @@
 
 use super::find::Unit;
 use super::hazards::Judged;
-use super::origin::{Origin, origins};
+use super::origin::{Load, Origin, origins};
 use ormend_engine::codemod::guards::{flow, instance, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
@@ -11,13 +11,18 @@ use ormend_engine::python::{Expr, Kind, Node, NodeId, Stmt, arguments};
 
 /// Whoever may write the row between its load and its save.
 pub fn between<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>], out: &mut Judged<'a>) {
-    let Some(load) = out.loads.iter().min_by_key(|l| l.statement.id()) else { return };
-    let load = load.statement;
+    // A method's row was loaded by its caller.
+    let load = match out.loads.iter().min_by_key(|l| l.statement.id()) {
+        Some(load) => Some(load.statement),
+        None if out.receivers.is_some() => None,
+        None => return,
+    };
     let save = unit.save.statement;
-    let end = load.subtree_end();
+    let end = load.map_or(unit.scope.id(), Node::subtree_end);
     let is_own = |at: NodeId| save.contains(at) || unit.changes.iter().any(|c| c.target.contains(at));
     let runs_between = |node: Node<'a>| {
-        flow::may_follow(load, node, |_| false) && flow::may_follow(node, save, |s| s == load)
+        load.is_none_or(|load| flow::may_follow(load, node, |_| false))
+            && flow::may_follow(node, save, |s| Some(s) == load)
     };
     let mut last = None;
     for event in cx.facts.events.iter().filter(|e| e.at >= end && e.at < save.id() && !is_own(e.at)) {
@@ -167,20 +172,21 @@ pub fn loads_whole_rows(cx: &Context<'_>, unit: &Unit<'_>, judged: &Judged<'_>) 
     if judged.loads.iter().any(|l| l.is_followed) && has_base_manager {
         return false;
     }
-    judged.loads.iter().all(|load| {
-        let plain = |class| class == QuerySetClass::Plain;
-        if let Some(qs) = load.queryset {
-            plain(qs.class) && !qs.is(Trait::Deferred) && !qs.is(Trait::Using)
-        } else if let Some(manager) = load.manager {
-            let name = manager.name.as_deref();
-            name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
-        } else {
-            match cx.type_of(load.source) {
-                Type::ModelClass(model) => {
-                    cx.project.is_plain_manager(*model, &cx.model(*model).default_manager)
-                }
-                _ => false,
-            }
+    judged.loads.iter().all(|load| loads_whole(cx, load))
+}
+
+/// Whether a load gives whole rows through Django's own manager.
+pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
+    let plain = |class| class == QuerySetClass::Plain;
+    if let Some(qs) = load.queryset {
+        plain(qs.class) && !qs.is(Trait::Deferred) && !qs.is(Trait::Using)
+    } else if let Some(manager) = load.manager {
+        let name = manager.name.as_deref();
+        name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
+    } else {
+        match cx.type_of(load.source) {
+            Type::ModelClass(model) => cx.project.is_plain_manager(*model, &cx.model(*model).default_manager),
+            _ => false,
         }
-    })
+    }
 }

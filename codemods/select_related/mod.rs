@@ -3,6 +3,7 @@
 //! The reads come from the facts of the frame that goes over the rows, those of its callees included; the edit goes
 //! where that frame builds the queryset.
 
+mod callers;
 mod place;
 mod reads;
 mod region;

@@ -1,16 +1,14 @@
 //! What happens between the evaluation of a queryset and the last read of a relation of its rows: there an eager copy
 //! may become stale.
 
+use super::callers::{Caller, callers};
 use super::reads::Group;
 use ormend_engine::codemod::guards::eager;
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
-use ormend_engine::python::{Expr, Field, FunctionId, Kind, Node, NodeId};
+use ormend_engine::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
 use ormend_engine::text::FileId;
 use std::collections::BTreeSet;
-
-/// Frames that consume one generator and are looked at.
-const MAX_CONSUMERS: usize = 60;
 
 /// Hazards of everything that runs between the copy and its last use.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
@@ -20,6 +18,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
     looked_into(cx, group, out);
+    copied(cx, group, out);
     kept_by_others(cx, group, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
     if suspends || region.leaves {
@@ -84,6 +83,31 @@ fn looked_into(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
+/// A copy of a row has what the row had loaded when it was made; code that looks at that sees the join.
+fn copied(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let looks = |n: Node<'_>| matches!(Expr::of(n), Expr::Attribute { attr: "fields_cache", .. });
+    if !cx.scope().text().contains("fields_cache") || !cx.scope().descendants().any(looks) {
+        return;
+    }
+    for call in cx.scope().descendants().filter(|n| n.kind() == Kind::Call) {
+        let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+        let from = match Expr::of(func) {
+            Expr::Attribute { value, .. } => value,
+            _ => func,
+        };
+        let is_copy = matches!(cx.type_of(from), Type::Def(Def::External(path))
+            if path == "copy" || path.starts_with("copy."));
+        let is_row = arguments(list).iter().any(|a| {
+            cx.type_of(a.value)
+                .instance()
+                .is_some_and(|i| matches!(i.root, Root::Row(v) if group.rows.contains(&v)))
+        });
+        if is_copy && is_row {
+            out.push(cx.hazard(HazardKind::UnknownCall, call.text(), call));
+        }
+    }
+}
+
 /// Whether the dict that `node` gives is written.
 fn is_changed(node: Node<'_>) -> bool {
     let Some(parent) = node.with_parens().parent() else { return false };
@@ -129,7 +153,6 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         stored |= matches!(how, Escape::Store);
     }
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
-    let own = program.function(function);
     let steps = group.steps();
     let reads = |node: Node<'_>| match Expr::of(node) {
         Expr::Attribute { attr, .. } => {
@@ -151,10 +174,9 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     };
     if returned {
-        for (file, facts) in callers(cx, &own.name) {
-            let scope = program.file(file).node(facts.scope);
-            let first = calls_of(scope, &own.name).map(|c| c.id()).min();
-            look(&facts, file, first);
+        for caller in callers(cx, function) {
+            let first = caller.calls.iter().map(|c| c.id()).min();
+            look(&caller.facts, caller.file, first);
         }
     }
     if stored {
@@ -314,11 +336,9 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
         return;
     }
     let own = cx.project.program().function(function);
-    for (file, facts) in callers(cx, &own.name) {
-        let source = cx.project.program().file(file);
-        let scope = source.node(facts.scope);
+    for Caller { file, facts, calls, .. } in callers(cx, function) {
         let mut passes_on = false;
-        for call in calls_of(scope, &own.name) {
+        for call in calls {
             // A loop over the call runs its body between two rows; anything else may keep the iterator to the end.
             let body = call
                 .ancestors()
@@ -346,24 +366,7 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
     }
 }
 
-/// The frames that call something called `name`.
-pub(super) fn callers(cx: &Context<'_>, name: &str) -> Vec<(FileId, Facts)> {
-    let mut frames: Vec<(FileId, Option<FunctionId>)> = Vec::new();
-    for site in cx.analyzer.call_sites().of(name) {
-        if !frames.contains(&(site.file, site.function)) && frames.len() < MAX_CONSUMERS {
-            frames.push((site.file, site.function));
-        }
-    }
-    frames
-        .into_iter()
-        .map(|(file, function)| match function {
-            Some(function) => (file, cx.analyzer.function(function)),
-            None => (file, cx.analyzer.module(file)),
-        })
-        .collect()
-}
-
-/// Calls (and other reads) of something called `name` in `scope`.
+/// Calls of something called `name` in `scope`.
 pub(super) fn calls_of<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
     scope.descendants().filter(move |node| match Expr::of(*node) {
         Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {

@@ -1,5 +1,6 @@
 //! What was done to a queryset, or is done to it elsewhere, that a join does not go with.
 
+use super::callers::{Caller, callers};
 use super::place;
 use super::reads::{Group, is_derived};
 use super::region;
@@ -17,6 +18,8 @@ const FETCHING: &[&str] =
     &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
 const COMBINING: &[&str] = &["union", "intersection", "difference"];
 const DEFERRING: &[&str] = &["only", "defer"];
+/// Methods that lock the rows of the queryset, those of a nullable join included.
+const LOCKING: &[&str] = &["select_for_update", "update_or_create", "aupdate_or_create"];
 
 /// Hazards of the state and of the class of the queryset.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
@@ -278,7 +281,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Use::Method(name) if COMBINING.contains(&&**name) => {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
             }
-            Use::Method(name) if &**name == "select_for_update" => {
+            Use::Method(name) if LOCKING.contains(&&**name) => {
                 let of = eager::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
                 if !of {
                     out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), event.site));
@@ -294,7 +297,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 }
             }
             Use::Escape(Escape::Return | Escape::Yield | Escape::Container) => returned = true,
-            Use::Escape(Escape::Store) => stored(cx, out),
+            Use::Escape(Escape::Store) => stored(cx, group, out),
             _ => {}
         }
     }
@@ -303,68 +306,58 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-/// Callers of this function that narrow or combine what it returns.
+/// Callers of this function that narrow, combine or lock what it returns.
 fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
     let own = program.function(function);
     let def = program.file(own.file).node(own.node).span();
-    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).chain(&["extra"]).copied().collect();
-    for file in program.file_ids() {
+    let names: Vec<&str> =
+        DEFERRING.iter().chain(COMBINING).chain(LOCKING).chain(&["extra"]).copied().collect();
+    for Caller { file, scope, facts, .. } in callers(cx, function) {
         let source = program.file(file);
-        let text = source.source.text();
-        if cx.project.is_known_file(file) || !text.contains(&own.name) {
+        if !names.iter().any(|n| source.source.text().contains(&format!(".{n}("))) {
             continue;
         }
-        if !names.iter().any(|n| text.contains(&format!(".{n}("))) {
-            continue;
-        }
-        for inner in program.functions_in(file) {
-            let node = source.node(program.function(inner).node);
-            if region::calls_of(node, &own.name).next().is_none() {
+        for call in names.iter().flat_map(|n| region::calls_of(scope, n)) {
+            let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+            let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
+            let is_other = match facts.type_of(value) {
+                Type::Manager(_) => true,
+                Type::QuerySet(qs) => {
+                    let steps = group.steps();
+                    let model = steps.first().map(|s| s.from);
+                    model.is_some_and(|m| m != qs.model)
+                        || qs.values.iter().all(|v| !comes_from(&facts, *v, def, 0))
+                }
+                _ => false,
+            };
+            if is_other {
                 continue;
             }
-            let narrowing: Vec<Node<'_>> =
-                names.iter().flat_map(|n| region::calls_of(node, n).collect::<Vec<_>>()).collect();
-            if narrowing.is_empty() {
+            let site = Site { file, span: call.span() };
+            if attr == "extra" {
+                out.push(Hazard::at(HazardKind::RawSql, "", site));
                 continue;
             }
-            let facts = cx.analyzer.function(inner);
-            for call in narrowing {
-                let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-                let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
-                let is_other = match facts.type_of(value) {
-                    Type::Manager(_) => true,
-                    Type::QuerySet(qs) => {
-                        let steps = group.steps();
-                        let model = steps.first().map(|s| s.from);
-                        model.is_some_and(|m| m != qs.model)
-                            || qs.values.iter().all(|v| !comes_from(&facts, *v, def, 0))
-                    }
-                    _ => false,
-                };
-                if is_other {
-                    continue;
+            if LOCKING.contains(&attr) {
+                if !list.text().contains("of=") {
+                    out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), site));
                 }
-                let site = Site { file, span: call.span() };
-                if attr == "extra" {
-                    out.push(Hazard::at(HazardKind::RawSql, "", site));
-                    continue;
-                }
-                if COMBINING.contains(&attr) {
-                    out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
-                    continue;
-                }
-                let named: Vec<String> =
-                    arguments(list).iter().filter_map(|a| string_value(a.value)).collect();
-                let keeps = group.first_steps().iter().all(|step| {
-                    let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
-                    let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
-                    !through && is_named == (attr == "only")
-                });
-                if !keeps {
-                    out.push(Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site));
-                }
+                continue;
+            }
+            if COMBINING.contains(&attr) {
+                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
+                continue;
+            }
+            let named: Vec<String> = arguments(list).iter().filter_map(|a| string_value(a.value)).collect();
+            let keeps = group.first_steps().iter().all(|step| {
+                let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
+                let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
+                !through && is_named == (attr == "only")
+            });
+            if !keeps {
+                out.push(Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site));
             }
         }
     }
@@ -382,7 +375,7 @@ fn comes_from(
 }
 
 /// A queryset that is kept in an attribute is used by the other functions of the file.
-fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
+fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let attributes = region::stored_names(cx);
     let program = cx.project.program();
     for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
@@ -391,7 +384,7 @@ fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
         if !attributes.iter().any(|a| text.contains(a)) {
             continue;
         }
-        for name in DEFERRING.iter().chain(COMBINING).chain(&["extra"]) {
+        for name in DEFERRING.iter().chain(COMBINING).chain(LOCKING).chain(&["extra"]) {
             for call in region::calls_of(source.root(), name) {
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
@@ -400,27 +393,32 @@ fn stored(cx: &Context<'_>, out: &mut Vec<Hazard>) {
                 }
                 let kind = match *name {
                     "extra" => HazardKind::RawSql,
+                    name if LOCKING.contains(&name) => HazardKind::LockedRows,
                     name if COMBINING.contains(&name) => HazardKind::QuerySetShape,
                     _ => HazardKind::DeferredColumns,
                 };
-                let subject = if kind == HazardKind::RawSql { String::new() } else { format!("{name}()") };
+                let subject = match kind {
+                    HazardKind::RawSql => String::new(),
+                    HazardKind::LockedRows => group.lookups().join("`, `"),
+                    _ => format!("{name}()"),
+                };
                 out.push(Hazard::at(kind, subject, Site { file, span: call.span() }));
             }
         }
     }
-    for name in DEFERRING.iter().chain(COMBINING) {
+    for name in DEFERRING.iter().chain(COMBINING).chain(LOCKING) {
         for call in region::calls_of(cx.root(), name) {
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
             if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_))
                 && !cx.scope().contains(call.id())
             {
-                let kind = if COMBINING.contains(name) {
-                    HazardKind::QuerySetShape
-                } else {
-                    HazardKind::DeferredColumns
+                let (kind, subject) = match name {
+                    name if LOCKING.contains(name) => (HazardKind::LockedRows, group.lookups().join("`, `")),
+                    name if COMBINING.contains(name) => (HazardKind::QuerySetShape, format!("{name}()")),
+                    name => (HazardKind::DeferredColumns, format!("{name}()")),
                 };
-                out.push(cx.hazard(kind, format!("{name}()"), call));
+                out.push(cx.hazard(kind, subject, call));
             }
         }
     }

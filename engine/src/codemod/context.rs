@@ -47,6 +47,11 @@ impl<'a> Context<'a> {
         self.facts.type_of(node)
     }
 
+    /// The type of an expression of the frame, from a node that need not live as long.
+    pub(super) fn type_of_any(&self, node: Node<'_>) -> &'a Type {
+        self.facts.type_of(node)
+    }
+
     /// An object of the frame.
     pub fn value(&self, id: ValueId) -> Option<&'a Value> {
         self.facts.value(id)

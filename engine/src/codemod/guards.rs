@@ -1,8 +1,11 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
 
+pub mod callers;
 pub mod eager;
 pub mod flow;
+pub mod handlers;
 pub mod instance;
+pub mod lazy;
 pub mod making;
 pub mod projection;
 pub mod queryset;

@@ -113,6 +113,8 @@ hazards! {
     // Life of a queryset.
     /// The rows may have been loaded by whoever made the queryset.
     MayBeLoaded, Blocking, "the rows of `{}` may be loaded already, so the rewrite could add a query";
+    /// Rows in memory would answer where a query of its own saw the rows as they are.
+    StaleRows, Blocking, "the rows of `{}` may be prefetched, and would answer for those that are there now";
     /// The same queryset object is evaluated elsewhere, so its result cache already saves the query.
     ResultCacheUsed, Blocking, "the rows of this queryset are used here as well, so the rewrite would add a query";
     /// The queryset object leaves the function.

@@ -6,6 +6,7 @@ mod fields;
 mod historical;
 mod managers;
 mod model;
+mod patches;
 mod project;
 mod settings;
 mod signals;

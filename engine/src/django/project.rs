@@ -1,5 +1,6 @@
 //! The index of a whole project.
 
+use super::patches::{self, Patch, Patched};
 use super::{
     Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings, signals,
     stubs,
@@ -19,6 +20,7 @@ pub struct Project {
     by_class: FxHashMap<ClassId, ModelId>,
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
+    patches: Vec<Patch>,
     /// The first historical model among `models`, and which of them are followed.
     historical: Option<(usize, Vec<bool>)>,
 }
@@ -49,8 +51,10 @@ impl Project {
             by_class: built.by_class,
             by_label: built.by_label,
             by_signal: FxHashMap::default(),
+            patches: Vec::new(),
             historical: None,
         };
+        project.patches = patches::patches(&project.program);
         project.receivers = signals::receivers(
             &project.program,
             &project.settings,
@@ -171,8 +175,47 @@ impl Project {
             || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
     }
 
-    /// Where `model` or a base in the program (not Django's `Model`) overrides the method `name`.
+    /// Where code outside of the classes puts an attribute `name` into `model`, one of its bases, or Django's
+    /// `Model`. What tests patch concerns the tests' own models only.
+    pub fn patch_of(&self, model: ModelId, name: &str) -> Option<Site> {
+        let class = self.program.class(self.model(model).class);
+        let in_tests = self.is_test_file(class.file);
+        let patch = self.patches.iter().find(|patch| {
+            let is_of = match &patch.class {
+                Patched::Class(id) => class.mro.contains(id),
+                Patched::External(path) => {
+                    path == "django.db.models.Model" || class.external_bases.contains(path)
+                }
+            };
+            is_of
+                && patch.name.as_deref().is_none_or(|n| n == name)
+                && (in_tests || !self.is_test_file(patch.site.file))
+        })?;
+        Some(patch.site)
+    }
+
+    /// Where code puts an attribute `name` into Django's own managers or querysets, or into `class`.
+    pub fn manager_patch(&self, class: Option<ClassId>, name: &str) -> Option<Site> {
+        let own = class.map_or(&[][..], |c| &self.program.class(c).mro);
+        let patch = self.patches.iter().find(|patch| {
+            let is_of = match &patch.class {
+                Patched::Class(id) => own.contains(id),
+                Patched::External(path) => {
+                    matches!(path.rsplit('.').next(), Some("Manager" | "BaseManager" | "QuerySet"))
+                        && path.starts_with("django.db.models.")
+                }
+            };
+            is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
+        })?;
+        Some(patch.site)
+    }
+
+    /// Where `model` or a base in the program (not Django's `Model`) overrides the method `name`, in its body or from
+    /// outside of it.
     pub fn override_of(&self, model: ModelId, name: &str) -> Option<Site> {
+        if let Some(site) = self.patch_of(model, name) {
+            return Some(site);
+        }
         let (owner, member) = self.program.member(self.model(model).class, name)?;
         let class = self.program.class(owner);
         let file = self.program.file(class.file);

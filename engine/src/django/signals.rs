@@ -1,6 +1,6 @@
 //! Signal receivers and what else watches models being made, saved or deleted.
 
-use super::values::{Call, Values};
+use super::values::{self, Call, Values};
 use super::{Model, ModelId, Settings};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt};
 use crate::text::{FileId, Site};
@@ -33,6 +33,8 @@ pub struct Receiver {
     pub site: Site,
     /// The receiving function when it is in the program.
     pub function: Option<FunctionId>,
+    /// A callable of the program that could not be resolved: it may do anything.
+    pub is_opaque: bool,
 }
 
 impl Signal {
@@ -63,6 +65,7 @@ struct Found {
     name: String,
     site: Site,
     function: Option<FunctionId>,
+    is_opaque: bool,
 }
 
 /// Packages that watch every model once their app is installed.
@@ -124,6 +127,7 @@ pub(super) fn receivers(
                 name: found.name,
                 site: found.site,
                 function: found.function,
+                is_opaque: found.is_opaque,
             });
         }
     }
@@ -135,7 +139,8 @@ pub(super) fn receivers(
 fn packages(program: &Program, settings: &Settings, models: &[Model], out: &mut Vec<Receiver>) {
     let mut add = |signals: &[Signal], sender: Option<ModelId>, name: &str, site: Site| {
         for &signal in signals {
-            out.push(Receiver { signal, sender, name: name.to_owned(), site, function: None });
+            let name = name.to_owned();
+            out.push(Receiver { signal, sender, name, site, function: None, is_opaque: false });
         }
     };
     for model in models.iter().filter(|m| !m.is_abstract) {
@@ -193,11 +198,14 @@ impl<'a> Scan<'a> {
         let file = self.program.file(id);
         let text = file.source.text();
         let mut out = Vec::new();
-        if !["receiver", ".connect", ".register"].iter().any(|needle| text.contains(needle)) {
+        let needles =
+            ["receiver", ".connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
+        if !needles.iter().any(|needle| text.contains(needle)) {
             return out;
         }
         for node in file.root().descendants() {
             match node.kind() {
+                Kind::Name | Kind::Attribute => self.escaping(id, node, &mut out),
                 Kind::Call => self.call(id, node, &mut out),
                 Kind::DecoratedDef => self.decorated(id, node, &mut out),
                 _ => {}
@@ -262,12 +270,16 @@ impl<'a> Scan<'a> {
                 let Some(call) = Call::of(node) else { return };
                 let receiver = call.argument("receiver", 0);
                 let name = receiver.map_or("", Node::text);
-                let function = receiver.and_then(|r| match self.resolve(file, r)? {
-                    Def::Function(f) => Some(f),
+                let resolved = receiver.and_then(|r| self.resolve(file, r));
+                let function = match &resolved {
+                    Some(Def::Function(f)) => Some(*f),
                     _ => None,
-                });
+                };
                 let sender = self.sender(file, call.argument("sender", 1), call.is_open);
+                let first = out.len();
                 push(out, &signals, &sender, name, site, function);
+                let is_opaque = function.is_none() && !matches!(resolved, Some(Def::External(_)));
+                out.iter_mut().skip(first).for_each(|found| found.is_opaque = is_opaque);
             }
             "register" => {
                 let Some(Def::External(path)) = self.resolve(file, func) else { return };
@@ -279,6 +291,23 @@ impl<'a> Scan<'a> {
             }
             _ => {}
         }
+    }
+
+    /// A signal that is kept or handed on as a value (`SIGNALS = {"saved": post_save}`, `Bus(post_save)`) may get
+    /// receivers through whatever has it.
+    fn escaping(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
+        let name = match Expr::of(node) {
+            Expr::Name(name) => name,
+            Expr::Attribute { attr, .. } => attr,
+            _ => return,
+        };
+        if Signal::named(name).is_none() {
+            return;
+        }
+        let is_signal = matches!(self.resolve(file, node),
+            Some(Def::External(path)) if path.starts_with("django.db.models.signals."));
+        let Some(signal) = Signal::named(name).filter(|_| is_signal && !is_understood(node)) else { return };
+        push(out, &[signal], &Sender::Any, node.text(), Site { file, span: node.span() }, None);
     }
 
     /// The model signals that an expression stands for: one, or those that a loop goes over.
@@ -344,37 +373,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What a name means here: imported in the function around it, or global.
     fn resolve(&self, file: FileId, node: Node<'a>) -> Option<Def> {
-        let mut attributes = Vec::new();
-        let mut base = node.peel();
-        while let Expr::Attribute { value, attr, .. } = Expr::of(base) {
-            attributes.push(attr);
-            base = value.peel();
-        }
-        let Expr::Name(name) = Expr::of(base) else { return None };
-        let mut local = None;
-        for function in base.ancestors().filter(|a| a.kind() == Kind::FunctionDef) {
-            for import in
-                function.descendants().filter(|n| matches!(n.kind(), Kind::Import | Kind::ImportFrom))
-            {
-                let names = self.program.local_imports(file, import.id());
-                if let Some((_, def)) = names.into_iter().find(|(n, _)| n == name) {
-                    local = Some(def);
-                }
-            }
-            if local.is_some() {
-                break;
-            }
-        }
-        let mut def = match local {
-            Some(def) => def,
-            None => self.program.global(file, name)?,
-        };
-        for attr in attributes.iter().rev() {
-            def = self.program.attribute(&def, attr)?;
-        }
-        Some(def)
+        values::resolve_here(self.program, file, node)
     }
 
     fn sender(&self, file: FileId, node: Option<Node<'a>>, is_open: bool) -> Sender {
@@ -412,6 +412,47 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whether a signal stands where its use is plain: a method of it is called, it is given to `receiver()` or to a
+/// helper that silences it, a loop goes over it, it is compared, imported or bound.
+fn is_understood(node: Node<'_>) -> bool {
+    let mut child = node.with_parens();
+    for parent in node.ancestors() {
+        match parent.kind() {
+            // `signals.post_save`: the attribute itself is looked at.
+            Kind::Attribute => {
+                if child.field() == Field::Attribute {
+                    return true;
+                }
+                // `listen = post_save.connect`
+                return match Expr::of(parent) {
+                    Expr::Attribute { attr: "connect", .. } => is_called(parent),
+                    Expr::Attribute { attr, .. } => attr != "receivers",
+                    _ => false,
+                };
+            }
+            Kind::Import | Kind::ImportFrom | Kind::Compare | Kind::Parameters => {
+                return true;
+            }
+            Kind::KeywordArgument if child.field() == Field::Name => return true,
+            Kind::For => return child.field() != Field::Body,
+            Kind::Call => {
+                let Expr::Call { func, .. } = Expr::of(parent) else { return false };
+                let name = func.text().rsplit('.').next().unwrap_or("");
+                return matches!(name, "receiver" | "mute_signals") && !is_called(parent);
+            }
+            kind if kind.is_statement() => return false,
+            _ => child = parent.with_parens(),
+        }
+    }
+    false
+}
+
+/// `receiver(post_save)(function)`, which no decorator shows; `post_save.connect(function)`.
+fn is_called(func: Node<'_>) -> bool {
+    let func = func.with_parens();
+    func.parent().is_some_and(|p| p.kind() == Kind::Call && p.child(Field::Function) == Some(func))
+}
+
 fn push(
     out: &mut Vec<Found>,
     signals: &[Signal],
@@ -426,6 +467,6 @@ fn push(
             Sender::Class(class) => Sender::Class(*class),
             Sender::Label(label) => Sender::Label(label.clone()),
         };
-        out.push(Found { signal, sender, name: name.to_owned(), site, function });
+        out.push(Found { signal, sender, name: name.to_owned(), site, function, is_opaque: false });
     }
 }

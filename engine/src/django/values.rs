@@ -186,3 +186,34 @@ impl<'a> Call<'a> {
         self.keyword(name).or_else(|| self.positional.get(position).copied())
     }
 }
+
+/// What a dotted name means at `node`: imported in a function around it, or global.
+pub(super) fn resolve_here(program: &Program, file: FileId, node: Node<'_>) -> Option<Def> {
+    let mut attributes = Vec::new();
+    let mut base = node.peel();
+    while let Expr::Attribute { value, attr, .. } = Expr::of(base) {
+        attributes.push(attr);
+        base = value.peel();
+    }
+    let Expr::Name(name) = Expr::of(base) else { return None };
+    let mut local = None;
+    for function in base.ancestors().filter(|a| a.kind() == Kind::FunctionDef) {
+        for import in function.descendants().filter(|n| matches!(n.kind(), Kind::Import | Kind::ImportFrom)) {
+            let names = program.local_imports(file, import.id());
+            if let Some((_, def)) = names.into_iter().find(|(n, _)| n == name) {
+                local = Some(def);
+            }
+        }
+        if local.is_some() {
+            break;
+        }
+    }
+    let mut def = match local {
+        Some(def) => def,
+        None => program.global(file, name)?,
+    };
+    for attr in attributes.iter().rev() {
+        def = program.attribute(&def, attr)?;
+    }
+    Some(def)
+}

@@ -10,9 +10,37 @@ use std::sync::Arc;
 /// What a migration's `RunPython` code gets first.
 pub(super) const STATE_APPS: &str = "django.db.migrations.state.StateApps";
 
+/// Methods that builtins call on what they are given.
+const CONVERTING: &[&str] = &[
+    "__int__",
+    "__float__",
+    "__complex__",
+    "__index__",
+    "__abs__",
+    "__round__",
+    "__hash__",
+    "__bytes__",
+    "__bool__",
+    "__len__",
+    "__iter__",
+    "__next__",
+    "__reversed__",
+    "__str__",
+    "__repr__",
+    "__format__",
+    "__dir__",
+];
+
 impl<'a> Frame<'a, '_> {
     pub(super) fn call_external(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         let first = args.first();
+        let looks_only =
+            ["isinstance", "issubclass", "hasattr", "getattr", "setattr", "type", "id", "callable"];
+        if path.strip_prefix("builtins.").is_some_and(|name| !looks_only.contains(&name)) {
+            for arg in args.iter().filter(|a| matches!(a.ty.without_none(), Type::Object(_))) {
+                self.object_dunders(&arg.ty, CONVERTING, arg.node);
+            }
+        }
         match path.strip_prefix("builtins.").unwrap_or(path) {
             "len" => {
                 if let Some(arg) = first
@@ -361,10 +389,7 @@ impl<'a> Frame<'a, '_> {
         if args.iter().any(|a| a.name == Some("key")) {
             return;
         }
-        if let Type::Instance(instance) = element.without_none() {
-            let instance = instance.clone();
-            self.instance_dunders(&instance, &["__lt__", "__gt__"], node);
-        }
+        self.object_dunders(element.without_none(), &["__lt__", "__gt__"], node);
     }
 
     /// The model behind the first argument of get_object_or_404(): a model, manager or queryset.

@@ -323,6 +323,7 @@ impl<'a> Frame<'a, '_> {
             None if name.starts_with("__") => Type::Unknown,
             None => {
                 let info = self.az.project.program().class(class);
+                self.object_dunders(receiver, &["__getattr__"], node);
                 if info.has_unknown_base || !info.external_bases.is_empty() {
                     self.inherited_method(class, name, args, node)
                 } else {
@@ -842,6 +843,7 @@ impl<'a> Frame<'a, '_> {
         let first = args.first();
         for arg in args {
             self.escape(&arg.ty.clone(), arg.node, Escape::Container);
+            self.object_dunders(&arg.ty, super::expr::HASHING, arg.node);
         }
         let receiver = match Expr::of(func) {
             Expr::Attribute { value, .. } => match Expr::of(value) {
@@ -957,6 +959,19 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
+    /// Handlers and filters of the program see every record.
+    fn logged(&mut self, node: Node<'a>) {
+        let program = self.az.project.program();
+        for name in ["emit", "filter", "format", "handle"] {
+            for function in program.functions_named(name) {
+                let class = program.function(*function).class.map(|c| program.class(c));
+                if class.is_some_and(|c| c.external_bases.iter().any(|b| b.starts_with("logging."))) {
+                    self.call_function(*function, None, &[], node);
+                }
+            }
+        }
+    }
+
     pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
         // `cache.get_or_set(key, load)`, `partial(load)`: what is handed over may be called.
         for arg in args {
@@ -977,6 +992,7 @@ impl<'a> Frame<'a, '_> {
                 for arg in args {
                     self.stringify(&arg.ty.clone(), arg.node);
                 }
+                self.logged(node);
                 Some(EventKind::Log)
             }
             Effect::Renders => {

@@ -35,6 +35,12 @@ pub(super) const BINARY: &[&str] = &[
 /// Methods behind comparisons.
 const COMPARING: &[&str] = &["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"];
 
+/// Methods behind `-x`, `+x` and `~x`.
+const UNARY: &[&str] = &["__neg__", "__pos__", "__invert__"];
+
+/// Methods by which sets and dicts find what they hold.
+pub(super) const HASHING: &[&str] = &["__hash__", "__eq__"];
+
 impl<'a> Frame<'a, '_> {
     /// The type of an expression; everything that evaluating it does is recorded.
     pub fn expr(&mut self, node: Node<'a>) -> Type {
@@ -112,13 +118,15 @@ impl<'a> Frame<'a, '_> {
                         self.use_queryset(&qs, operand, Use::Other);
                     }
                 }
-                self.object_dunders(&a, BINARY, left);
-                self.object_dunders(&b, BINARY, right);
-                arithmetic(&a, op, &b)
+                let made = self.object_dunders(&a, BINARY, left);
+                let made = made.join(self.object_dunders(&b, BINARY, right));
+                if made == Type::Never { arithmetic(&a, op, &b) } else { made }
             }
             Expr::UnaryOp { op, operand } => {
                 let ty = self.expr(operand);
+                let made = self.object_dunders(&ty, UNARY, operand);
                 match (op, ty) {
+                    _ if made != Type::Never => made,
                     (Kind::Sub | Kind::Add | Kind::Invert, Type::Int | Type::Bool) => Type::Int,
                     (Kind::Sub | Kind::Add, Type::Float) => Type::Float,
                     (Kind::Sub | Kind::Add, Type::Column(k)) => Type::Column(k),
@@ -143,6 +151,7 @@ impl<'a> Frame<'a, '_> {
                         self.object_dunders(alternative, &["__contains__", "__iter__", "__getitem__"], right);
                     }
                     self.object_dunders(&b, &["__contains__", "__iter__", "__next__"], right);
+                    self.object_dunders(&a, HASHING, left);
                 } else if !matches!(op, Kind::Is | Kind::IsNot) {
                     for (ty, operand) in [(&a, left), (&b, right)] {
                         if let Type::QuerySet(qs) = ty {
@@ -161,6 +170,7 @@ impl<'a> Frame<'a, '_> {
                         let qs = qs.clone();
                         self.use_queryset(&qs, part, Use::Other);
                     }
+                    self.object_dunders(&ty, COMPARING, part);
                 }
                 Type::Bool
             }
@@ -192,6 +202,7 @@ impl<'a> Frame<'a, '_> {
             Expr::Set(node) => {
                 let element =
                     node.children().map(|c| self.element_of_display(c)).fold(Type::Never, Type::join);
+                self.object_dunders(&element, HASHING, node);
                 Type::Set(Arc::new(element))
             }
             Expr::Dict(node) => {
@@ -200,7 +211,9 @@ impl<'a> Frame<'a, '_> {
                     match child.kind() {
                         Kind::Pair => {
                             if let Some(k) = child.child(crate::python::Field::Key) {
-                                key = key.join(self.expr(k));
+                                let ty = self.expr(k);
+                                self.object_dunders(&ty, HASHING, k);
+                                key = key.join(ty);
                             }
                             if let Some(v) = child.child(crate::python::Field::Value) {
                                 let ty = self.expr(v);
@@ -353,7 +366,9 @@ impl<'a> Frame<'a, '_> {
                     let i = i.clone();
                     self.instance_truth(&i, node);
                 }
-                other => self.object_dunders(other, &["__bool__", "__len__"], node),
+                other => {
+                    self.object_dunders(other, &["__bool__", "__len__"], node);
+                }
             }
         }
         if let Expr::BoolOp { right, .. } = Expr::of(node)
@@ -444,11 +459,15 @@ impl<'a> Frame<'a, '_> {
         let ty = if element.kind() == Kind::Pair {
             let key = element.child(crate::python::Field::Key).map_or(Type::Unknown, |k| self.expr(k));
             let value = element.child(crate::python::Field::Value).map_or(Type::Unknown, |v| self.expr(v));
+            self.object_dunders(&key, HASHING, element);
             self.escape(&value, element, Escape::Container);
             Type::Dict(Arc::new((key, value)))
         } else {
             let ty = self.expr(element);
             self.escape(&ty, element, Escape::Container);
+            if node.kind() == Kind::SetComp {
+                self.object_dunders(&ty, HASHING, element);
+            }
             match node.kind() {
                 Kind::ListComp => Type::list(ty),
                 Kind::SetComp => Type::Set(Arc::new(ty)),
@@ -470,26 +489,28 @@ impl<'a> Frame<'a, '_> {
         ty
     }
 
-    /// Python calls those of `names` that the class of an object of the program defines.
-    pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) {
+    /// Python calls those of `names` that the class of an object of the program defines. What comes back; `Never`
+    /// where there are none.
+    pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) -> Type {
         match ty {
             Type::Object(class) => {
                 let class = *class;
                 let program = self.az.project.program();
-                for name in names.iter().filter(|name| program.member(class, name).is_some()) {
-                    self.method_of_class(class, name, &Type::Object(class), &[], node);
-                }
+                let defined = names.iter().filter(|name| program.member(class, name).is_some());
+                defined.fold(Type::Never, |ty, name| {
+                    ty.join(self.method_of_class(class, name, &Type::Object(class), &[], node))
+                })
             }
             Type::Union(types) => {
-                for alternative in types.clone().iter() {
-                    self.object_dunders(alternative, names, node);
-                }
+                let types = types.clone();
+                types.iter().fold(Type::Never, |ty, t| ty.join(self.object_dunders(t, names, node)))
             }
             Type::Instance(instance) => {
                 let instance = instance.clone();
                 self.instance_dunders(&instance, names, node);
+                Type::Never
             }
-            _ => {}
+            _ => Type::Never,
         }
     }
 
@@ -530,11 +551,14 @@ impl<'a> Frame<'a, '_> {
                 }
                 _ => Type::Unknown,
             },
-            Type::Dict(kv) => kv.1.clone(),
+            Type::Dict(kv) => {
+                let value = kv.1.clone();
+                self.object_dunders(&index_type, HASHING, index);
+                value
+            }
             Type::Str => Type::Str,
             object => {
-                self.object_dunders(object, &["__getitem__"], node);
-                let _ = index_type;
+                self.object_dunders(object, &["__getitem__", "__missing__"], node);
                 Type::Unknown
             }
         }
@@ -566,9 +590,8 @@ impl<'a> Frame<'a, '_> {
                 self.stringify(&kv.0, node);
                 self.stringify(&kv.1, node);
             }
-            Type::Object(class) => {
-                let class = *class;
-                self.method_of_class(class, "__str__", &Type::Object(class), &[], node);
+            Type::Object(_) => {
+                self.object_dunders(ty, &["__str__", "__repr__", "__format__"], node);
             }
             Type::Iterator(_) | Type::Bound(..) => self.escape(ty, node, Escape::External),
             _ => {}

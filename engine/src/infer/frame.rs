@@ -20,6 +20,9 @@ const MAX_NESTING: usize = 220;
 /// Loops nested deeper than this are evaluated once.
 const MAX_LOOPS: u32 = 4;
 
+/// Methods behind the assignment and the deletion of an attribute.
+const STORING: &[&str] = &["__setattr__", "__delattr__"];
+
 #[derive(Default)]
 struct LoopExits {
     breaks: Vec<Env>,
@@ -715,8 +718,8 @@ impl<'a, 's> Frame<'a, 's> {
                 self.use_queryset(&qs, node, Use::Other);
             }
         }
-        self.object_dunders(&left, super::expr::BINARY, node);
-        let ty = super::expr::arithmetic(&left, op, &right);
+        let made = self.object_dunders(&left, super::expr::BINARY, node);
+        let ty = if made == Type::Never { super::expr::arithmetic(&left, op, &right) } else { made };
         self.assign(target, ty, None);
     }
 
@@ -765,13 +768,15 @@ impl<'a, 's> Frame<'a, 's> {
                         let class = self.az.project.model(i.model).class;
                         self.event(target, EventKind::WriteAttribute { root, path, name: Name::from(attr) });
                         self.escape(&ty, target, Escape::Store);
+                        self.object_dunders(owner_type.without_none(), STORING, target);
                         self.set_property(class, owner_type.without_none(), attr, target);
                     }
                     other => {
                         self.escape(&ty, target, Escape::Store);
-                        self.object_dunders(other, &["__setattr__"], target);
+                        self.object_dunders(other, STORING, target);
                         if let Type::Object(class) = other {
                             self.set_property(*class, other, attr, target);
+                            self.set_descriptor(*class, attr, target);
                         }
                     }
                 }
@@ -786,7 +791,8 @@ impl<'a, 's> Frame<'a, 's> {
                 let owner_type = self.expr(owner);
                 let key = self.expr(index);
                 self.escape(&ty, target, Escape::Container);
-                self.object_dunders(&owner_type, &["__setitem__"], target);
+                self.object_dunders(&owner_type, &["__setitem__", "__delitem__"], target);
+                self.object_dunders(&key, super::expr::HASHING, index);
                 if let (Expr::Name(name), Type::Dict(kv)) = (Expr::of(owner), &owner_type) {
                     let joined = Type::Dict(Arc::new((kv.0.clone().join(key), kv.1.clone().join(ty))));
                     self.bind(name, joined);
@@ -794,6 +800,18 @@ impl<'a, 's> Frame<'a, 's> {
             }
             _ => self.escape(&ty, target, Escape::Store),
         }
+    }
+
+    /// The descriptor in a class is told where the attribute of an object is assigned.
+    fn set_descriptor(&mut self, class: ClassId, name: &str, node: Node<'a>) {
+        let Some((owner, crate::python::Member::Value(value))) =
+            self.az.project.program().member(class, name)
+        else {
+            return;
+        };
+        let (owner, value) = (owner, *value);
+        let ty = self.class_value(owner, value, node);
+        self.object_dunders(&ty, &["__set__", "__delete__"], node);
     }
 
     /// The setter of a property runs where the attribute of an object is assigned.

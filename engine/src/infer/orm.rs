@@ -153,13 +153,19 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    fn class_value(&mut self, class: ClassId, value: crate::python::NodeId, node: Node<'a>) -> Type {
+    pub(super) fn class_value(
+        &mut self,
+        class: ClassId,
+        value: crate::python::NodeId,
+        node: Node<'a>,
+    ) -> Type {
         let file = self.az.project.program().class(class).file;
         let summary = self.az.outside(file, value, self.stack);
         self.imported(&summary, file, value, node)
     }
 
     fn object_attribute(&mut self, class: ClassId, owner: &Type, name: &str, node: Node<'a>) -> Type {
+        self.object_dunders(owner, &["__getattribute__"], node);
         match self.az.project.program().member(class, name) {
             Some((_, Member::Function(function, Binding::Property | Binding::CachedProperty))) => {
                 let function = *function;
@@ -181,6 +187,11 @@ impl<'a> Frame<'a, '_> {
                     return Type::Unknown;
                 }
                 let ty = self.class_value(definer, value, node);
+                if let Type::Object(descriptor) = ty
+                    && self.az.project.program().member(descriptor, "__get__").is_some()
+                {
+                    return self.method_of_class(descriptor, "__get__", &ty, &[], node);
+                }
                 // An instance may have its own.
                 if self.is_assigned_on_self(class, name) { Type::Unknown } else { ty }
             }
@@ -209,6 +220,11 @@ impl<'a> Frame<'a, '_> {
                     .iter()
                     .any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"));
                 if is_view { Type::External(Name::from("django.http.HttpRequest")) } else { Type::Unknown }
+            }
+            // Python asks where the object has no such attribute.
+            None => {
+                self.object_dunders(owner, &["__getattr__"], node);
+                Type::Unknown
             }
             _ => Type::Unknown,
         }
@@ -307,6 +323,7 @@ impl<'a> Frame<'a, '_> {
                     return Type::ModelClass(instance.model);
                 }
                 self.event(node, read(name));
+                self.instance_dunders(instance, &["__getattr__"], node);
                 Type::Unknown
             }
         }
@@ -564,11 +581,12 @@ impl<'a> Frame<'a, '_> {
                 .project
                 .receivers(sender, signal)
                 .into_iter()
-                .map(|r| (r.function, r.name.clone()))
+                .map(|r| (r.function, r.name.clone(), r.is_opaque))
                 .collect();
             let root = if sender == model { instance.clone() } else { Instance::root(sender, Root::Opaque) };
-            for (function, name) in receivers {
+            for (function, name, is_opaque) in receivers {
                 match function {
+                    None if is_opaque => self.received(&name, node),
                     Some(function) => {
                         let args = [
                             Arg { name: Some("sender"), ty: Type::ModelClass(sender), node, stars: 0 },
@@ -580,6 +598,19 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
+    }
+
+    /// A receiver runs that is some method of the program, or any callable at all.
+    fn received(&mut self, name: &str, node: Node<'a>) {
+        let name = Name::from(name.rsplit('.').next().unwrap_or(name));
+        let is_method = self.az.candidates(&name, None).next().is_some();
+        self.event(
+            node,
+            match is_method {
+                true => EventKind::CallNamed { name, positional: None },
+                false => EventKind::UnknownCall { name },
+            },
+        );
     }
 
     /// `create()` and its like: an instance is made and saved.
@@ -729,10 +760,16 @@ impl<'a> Frame<'a, '_> {
                     .project
                     .receivers(manager.model, Signal::M2mChanged)
                     .into_iter()
-                    .filter_map(|r| r.function)
+                    .map(|r| (r.function, r.name.clone(), r.is_opaque))
                     .collect();
-                for function in receivers {
-                    self.call_function(function, None, &[], node);
+                for (function, name, is_opaque) in receivers {
+                    match function {
+                        Some(function) => {
+                            self.call_function(function, None, &[], node);
+                        }
+                        None if is_opaque => self.received(&name, node),
+                        None => {}
+                    }
                 }
             }
             return Type::None;

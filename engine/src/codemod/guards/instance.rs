@@ -5,7 +5,9 @@ use super::flow;
 use crate::codemod::Context;
 use crate::django::ModelId;
 use crate::infer::{Escape, EventKind, Facts, Instance, Path, Root, Type};
-use crate::python::{Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value};
+use crate::python::{
+    Argument, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, string_value,
+};
 
 /// An instance as a function names it: a variable, or relations followed from one (`review.book`).
 #[derive(Clone, Debug)]
@@ -243,6 +245,10 @@ impl<'a> Subject<'a> {
 
     /// The instance (or what holds it) is passed to, or is the receiver of, code of the program.
     fn called(&self, cx: &Context<'a>, call: Node<'a>, columns: &[&str]) -> MentionKind<'a> {
+        // A generator, and what `@contextmanager` makes of one, runs on later.
+        if is_generator(cx, call) || self.is_kept(cx, call) {
+            return MentionKind::Escapes;
+        }
         if self.sees(cx, call, columns) {
             return MentionKind::Reads;
         }
@@ -294,6 +300,14 @@ impl<'a> Subject<'a> {
                 *how != Escape::Return && self.is_held_by(*root, path)
             }
             _ => false,
+        })
+    }
+
+    /// Whether what is called at `node` puts the instance where it is found later.
+    fn is_kept(&self, cx: &Context<'a>, node: Node<'a>) -> bool {
+        cx.facts.events.iter().filter(|e| e.at == node.id()).any(|e| {
+            matches!(&e.kind, EventKind::InstanceEscapes { root, path, how: Escape::Store | Escape::Container }
+                if self.is_held_by(*root, path))
         })
     }
 
@@ -368,7 +382,7 @@ impl<'a> Subject<'a> {
                     if self.sees(cx, call, columns) { MentionKind::Reads } else { MentionKind::Harmless }
                 }
                 Type::Manager(manager)
-                    if is_statement
+                    if (is_statement || is_quiet_row(cx, self.scope, call, manager.model))
                         && matches!(attr, "create" | "acreate")
                         && is_unwatched(cx, manager.model) =>
                 {
@@ -496,6 +510,7 @@ fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
     if manager.is_many_to_many {
         return None;
     }
+    let scope = node.enclosing_scope()?;
     let mut node = node;
     for _ in 0..30 {
         let Some(outer) = node.with_parens().parent() else { break };
@@ -505,7 +520,10 @@ fn children<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<MentionKind<'a>> {
             return Some(MentionKind::Harmless);
         }
         let is_statement = call.with_parens().parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
-        if matches!(attr, "create" | "acreate") && is_statement && is_unwatched(cx, manager.model) {
+        if matches!(attr, "create" | "acreate")
+            && (is_statement || is_quiet_row(cx, scope, call, manager.model))
+            && is_unwatched(cx, manager.model)
+        {
             return Some(MentionKind::Calls);
         }
         node = call;
@@ -528,6 +546,38 @@ pub fn is_parameter(root: Root, path: &Path, parameter: usize) -> bool {
     path.is_empty() && matches!(root, Root::Value(v) if v.0 as usize == parameter)
 }
 
+/// Whether a row that `call` makes goes to a variable of which only columns are read: `reply = Reply.objects.create(...)`,
+/// then `reply.pk`. What its foreign keys hold is not looked at through it.
+fn is_quiet_row<'a>(cx: &Context<'a>, scope: Node<'a>, call: Node<'a>, model: ModelId) -> bool {
+    let Some(statement) = call.statement() else { return false };
+    let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return false };
+    let [target] = targets.as_slice() else { return false };
+    let Expr::Name(name) = Expr::of(*target) else { return false };
+    if value.peel() != call {
+        return false;
+    }
+    let info = cx.model(model);
+    let is_column = |attr: &str| {
+        attr == "pk"
+            || info.field(attr).is_some_and(|f| f.relation.is_none() && f.kind.is_plain_column())
+            || info.primary_key().is_some_and(|f| f.name == attr)
+            || info.field_by_attname(attr).is_some()
+    };
+    scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).all(|n| {
+        let Some(parent) = n.with_parens().parent() else { return false };
+        let is_label = match parent.kind() {
+            Kind::Attribute => n.field() == Field::Attribute,
+            Kind::KeywordArgument => n.field() == Field::Name,
+            _ => false,
+        };
+        is_label
+            || n == target.peel()
+            || n.enclosing_scope() == Some(scope)
+                && !is_stored(parent)
+                && matches!(Expr::of(parent), Expr::Attribute { attr, .. } if is_column(attr))
+    })
+}
+
 /// Whether nothing of the program sees an instance of `model` being made and saved.
 fn is_unwatched(cx: &Context<'_>, model: ModelId) -> bool {
     use crate::django::Signal;
@@ -537,6 +587,26 @@ fn is_unwatched(cx: &Context<'_>, model: ModelId) -> bool {
         && [Signal::PreInit, Signal::PostInit, Signal::PreSave, Signal::PostSave]
             .iter()
             .all(|signal| cx.project.receivers(model, *signal).is_empty())
+}
+
+/// Whether a call only makes a generator.
+fn is_generator<'a>(cx: &Context<'a>, call: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(call) else { return false };
+    let program = cx.project.program();
+    let def = match cx.type_of(func) {
+        Type::Def(def) => Some(def.clone()),
+        Type::Bound(..) => None,
+        _ => program.resolve_expr(cx.file, func.peel().id()),
+    };
+    match def {
+        Some(Def::Function(function)) => program.function(function).is_generator,
+        _ => match (Expr::of(func), cx.type_of(call)) {
+            (Expr::Attribute { attr, .. }, Type::Iterator(_)) => {
+                program.functions_named(attr).iter().any(|f| program.function(*f).is_generator)
+            }
+            _ => false,
+        },
+    }
 }
 
 /// The call whose function `node` is.

@@ -28,10 +28,15 @@ pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         let site = Site { file: class.file, span: file.node(node).span() };
         out.push(Hazard::at(HazardKind::CustomSave, class.name.clone(), site));
     }
+    for name in ["save", "save_base"] {
+        if let Some(site) = cx.project.patch_of(model, name) {
+            out.push(Hazard::at(HazardKind::CustomSave, cx.model(model).name.clone(), site));
+        }
+    }
     replaced_save(cx, model, out);
 }
 
-/// A decorator, `__init_subclass__()` or an assignment beside the class may put another `save()` into it.
+/// A decorator or `__init_subclass__()` may put another `save()` into the class.
 fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     for id in &program.class(cx.model(model).class).mro {
@@ -54,19 +59,6 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
                 let site = Site { file: info.file, span: node.span() };
                 out.push(Hazard::at(HazardKind::CustomSave, info.name.clone(), site));
             }
-        }
-        let file = program.file(class.file);
-        let wanted = format!("{}.save", class.name);
-        if !file.source.text().contains(&wanted) {
-            continue;
-        }
-        let assigned = file.root().descendants().find(|n| {
-            n.kind() == crate::python::Kind::Assign
-                && n.child(crate::python::Field::Left).is_some_and(|left| left.text() == wanted)
-        });
-        if let Some(node) = assigned {
-            let site = Site { file: class.file, span: node.span() };
-            out.push(Hazard::at(HazardKind::CustomSave, class.name.clone(), site));
         }
     }
 }
@@ -149,6 +141,12 @@ pub fn manager_methods(
         }
     }
     for method in methods {
+        let patch = std::iter::once(None)
+            .chain(classes.iter().copied().map(Some))
+            .find_map(|class| cx.project.manager_patch(class, method));
+        if let Some(site) = patch {
+            out.push(Hazard::at(HazardKind::CustomManagerMethod, format!("{}.{method}", info.name), site));
+        }
         for class in &classes {
             let Some((owner, member)) = program.member(*class, method) else { continue };
             let owner = program.class(owner);

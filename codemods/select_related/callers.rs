@@ -1,0 +1,72 @@
+//! Who calls the function of this frame, under whatever name it was imported or bound.
+//!
+//! Names are compared, not what they resolve to: somebody else's function of the same name only adds hazards.
+
+use ormend_engine::codemod::Context;
+use ormend_engine::infer::Facts;
+use ormend_engine::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
+use ormend_engine::text::FileId;
+
+/// Frames that call one function and are looked at.
+const MAX_FRAMES: usize = 60;
+
+/// A frame that calls the function, with the calls.
+pub(super) struct Caller<'a> {
+    pub file: FileId,
+    pub scope: Node<'a>,
+    pub facts: Facts,
+    pub calls: Vec<Node<'a>>,
+}
+
+/// The frames that call `function`, modules among them; reading a property is a call of it.
+pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<'a>> {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let mut frames: Vec<(FileId, Option<FunctionId>, Vec<NodeId>)> = Vec::new();
+    let mut add = |file, around, call| {
+        if let Some((_, _, calls)) = frames.iter_mut().find(|f| (f.0, f.1) == (file, around)) {
+            calls.push(call);
+        } else if frames.len() < MAX_FRAMES {
+            frames.push((file, around, vec![call]));
+        }
+    };
+    if is_property(cx, function) {
+        for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+            let source = program.file(file);
+            if !source.source.text().contains(&info.name) {
+                continue;
+            }
+            for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
+                if matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == info.name) {
+                    let mut around = node.ancestors().filter(|a| a.kind() == Kind::FunctionDef);
+                    add(file, around.find_map(|def| program.function_at(file, def.id())), node.id());
+                }
+            }
+        }
+    } else {
+        for site in cx.analyzer.call_sites().of(&info.name) {
+            add(site.file, site.function, site.call);
+        }
+    }
+    frames
+        .into_iter()
+        .map(|(file, around, calls)| {
+            let facts = match around {
+                Some(function) => cx.analyzer.function(function),
+                None => cx.analyzer.module(file),
+            };
+            let source = program.file(file);
+            let calls = calls.into_iter().map(|c| source.node(c)).collect();
+            Caller { file, scope: source.node(facts.scope), facts, calls }
+        })
+        .collect()
+}
+
+fn is_property(cx: &Context<'_>, function: FunctionId) -> bool {
+    let program = cx.project.program();
+    program.function(function).class.is_some_and(|class| {
+        program.class(class).members.values().any(|m| {
+            matches!(m, Member::Function(f, Binding::Property | Binding::CachedProperty) if *f == function)
+        })
+    })
+}

@@ -1,0 +1,138 @@
+//! Where the program calls the function of a frame.
+
+use crate::codemod::Context;
+use crate::infer::{Facts, Type};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
+use crate::text::FileId;
+
+/// One call of the function.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSite<'a> {
+    /// The file of the call.
+    pub file: FileId,
+    /// The call.
+    pub call: Node<'a>,
+    /// The function around it; `None` at the top of a module.
+    pub caller: Option<FunctionId>,
+    /// The function is a method called on an object, whose first parameter is not among the arguments.
+    pub is_bound: bool,
+    /// It is certainly this function that is called, and not another of the same name.
+    pub is_certain: bool,
+}
+
+impl<'a> CallSite<'a> {
+    /// What is given for the parameter at `index` called `name`; `None` where that cannot be told, or its default is
+    /// taken.
+    pub fn argument(&self, index: usize, name: &str) -> Option<Node<'a>> {
+        let Expr::Call { arguments: list, .. } = Expr::of(self.call) else { return None };
+        let args = arguments(list);
+        let positional: Vec<_> =
+            args.iter().take_while(|a| a.stars == 0).filter(|a| a.name.is_none()).collect();
+        args.iter()
+            .find(|a| a.name == Some(name))
+            .or_else(|| positional.get(index.checked_sub(usize::from(self.is_bound))?).copied())
+            .map(|a| a.value)
+    }
+
+    /// The facts of the frame around the call.
+    pub fn facts(&self, cx: &Context<'_>) -> Facts {
+        match self.caller {
+            Some(function) => cx.analyzer.function(function),
+            None => cx.analyzer.module(self.file),
+        }
+    }
+}
+
+/// Every call in the program that may reach the function of the frame. Files that the engine brought along are left out.
+pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
+    let program = cx.project.program();
+    let scope = cx.scope();
+    let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name))
+    else {
+        return Vec::new();
+    };
+    let name = name.text();
+    let class = program.function(this).class;
+    let mut out = Vec::new();
+    for known in cx.analyzer.call_sites().of(name) {
+        let file = known.file;
+        let call = program.file(file).node(known.call);
+        let Expr::Call { func, .. } = Expr::of(call) else { continue };
+        let resolved = || program.resolve_expr(file, func.peel().id());
+        let (is_this, is_certain) = match Expr::of(func) {
+            Expr::Name(n) => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                Some(_) => (false, false),
+                // A local import, or a variable.
+                None => (class.is_none(), n == name),
+            },
+            Expr::Attribute { attr, .. } if attr == name => match resolved() {
+                Some(Def::Function(f)) => (f == this, true),
+                _ => (true, false),
+            },
+            _ => (false, false),
+        };
+        if !is_this {
+            continue;
+        }
+        let caller = known.function;
+        let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
+        let mut site = CallSite {
+            file,
+            call,
+            caller,
+            is_bound: class.is_some() && by_attribute && !is_certain,
+            is_certain,
+        };
+        if let (Some(class), false) = (class, is_certain) {
+            site.is_certain = is_of_class(cx, &site, func, class);
+        }
+        out.push(site);
+    }
+    out
+}
+
+/// Whether the receiver of a call is an object of `class` or of one that inherits from it.
+fn is_of_class<'a>(cx: &Context<'a>, site: &CallSite<'a>, func: Node<'a>, class: ClassId) -> bool {
+    let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
+    let program = cx.project.program();
+    let inherits = |other: ClassId| {
+        program.class(other).mro.contains(&class) || program.class(class).mro.contains(&other)
+    };
+    let own = site.caller.and_then(|f| program.function(f).class);
+    if let (Expr::Name("self" | "cls"), Some(own)) = (Expr::of(value), own) {
+        return inherits(own);
+    }
+    match site.facts(cx).type_of(value) {
+        Type::Instance(instance) => inherits(cx.model(instance.model).class),
+        Type::ModelClass(model) => inherits(cx.model(*model).class),
+        Type::Object(object) => inherits(*object),
+        _ => false,
+    }
+}
+
+/// Whether a call gives something for a parameter that is certainly no integer.
+pub fn gives_no_integer<'a>(cx: &Context<'a>, name: &str) -> bool {
+    let Some(index) = parameters(cx.scope()).iter().position(|p| p.name == name) else { return false };
+    call_sites(cx).iter().any(|site| {
+        let Some(value) = site.argument(index, name) else { return false };
+        is_no_integer(&site.facts(cx), value)
+    })
+}
+
+fn is_no_integer(facts: &Facts, value: Node<'_>) -> bool {
+    match Expr::of(value) {
+        Expr::BinOp { op: Kind::Div, .. } | Expr::None => return true,
+        Expr::IfExp { body, orelse, .. } => {
+            return is_no_integer(facts, body) || is_no_integer(facts, orelse);
+        }
+        Expr::UnaryOp { operand, .. } => return is_no_integer(facts, operand),
+        _ => {}
+    }
+    match facts.type_of(value) {
+        Type::Union(types) => {
+            types.iter().any(|t| !matches!(t, Type::Int | Type::Bool | Type::None | Type::Unknown))
+        }
+        other => !matches!(other, Type::Int | Type::Unknown),
+    }
+}

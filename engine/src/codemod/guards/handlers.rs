@@ -1,0 +1,155 @@
+//! Who takes an exception away from the code that raised it, without standing around it as a `try` of the same function:
+//! context managers, decorators, callers.
+
+use super::callers::{CallSite, call_sites};
+use crate::codemod::Context;
+use crate::infer::Type;
+use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, Stmt};
+use crate::text::{FileId, Site};
+
+/// The dotted path of what an expression names, where it is outside the program.
+pub fn external_path(cx: &Context<'_>, func: Node<'_>) -> Option<String> {
+    if let Type::Def(Def::External(path)) = cx.type_of_any(func) {
+        return Some(path.clone());
+    }
+    if let Expr::Attribute { value, attr, .. } = Expr::of(func) {
+        return match cx.type_of_any(value) {
+            Type::Def(Def::External(path)) => Some(format!("{path}.{attr}")),
+            _ => None,
+        };
+    }
+    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+        Some(Def::External(path)) => Some(path),
+        _ => None,
+    }
+}
+
+/// `transaction.atomic`, called or not.
+pub fn is_atomic(cx: &Context<'_>, context: Node<'_>) -> bool {
+    let func = match Expr::of(context) {
+        Expr::Call { func, .. } => func,
+        _ => context,
+    };
+    external_path(cx, func).as_deref() == Some("django.db.transaction.atomic")
+}
+
+/// Whether a context manager may end the exceptions that are raised below it: `with context: body`.
+pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
+    let func = match Expr::of(context) {
+        Expr::Call { func, .. } => func,
+        _ => context,
+    };
+    if let Some(path) = external_path(cx, func) {
+        if path.ends_with("ExitStack") {
+            // What the stack is given in the body, or through a name from elsewhere, counts as its own.
+            return body.descendants().filter(|n| n.kind() == Kind::Call).any(|call| {
+                let Expr::Call { func, arguments } = Expr::of(call) else { return false };
+                let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
+                match attr {
+                    "push" | "push_async_exit" => true,
+                    "enter_context" | "enter_async_context" => crate::python::arguments(arguments)
+                        .first()
+                        .is_none_or(|a| swallows(cx, a.value, a.value)),
+                    _ => false,
+                }
+            });
+        }
+        return path.ends_with("suppress");
+    }
+    let named = cx.project.program().resolve_expr(cx.file, func.peel().id());
+    let def = match cx.type_of_any(func) {
+        Type::Def(def) => Some(def.clone()),
+        _ => named,
+    };
+    match def {
+        Some(def) => of_def(cx, &def).is_some(),
+        None => func.text().contains("suppress"),
+    }
+}
+
+/// A decorator of the frame's function that ends exceptions. Inside of an `atomic` decorator nothing is left of what
+/// failed.
+pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
+    let program = cx.project.program();
+    let function = program.function_at(cx.file, cx.scope().id())?;
+    for decorator in program.function(function).decorators.iter().rev().flatten() {
+        if matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic") {
+            return None;
+        }
+        if let Some(site) = of_def(cx, decorator) {
+            return Some(site);
+        }
+    }
+    None
+}
+
+/// A caller of the frame's function that ends exceptions and goes on.
+pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
+    call_sites(cx).iter().filter(|site| site.is_certain).find_map(around)
+}
+
+fn around(site: &CallSite<'_>) -> Option<Site> {
+    for ancestor in site.call.ancestors() {
+        match Stmt::of(ancestor) {
+            Stmt::FunctionDef { .. } => return None,
+            Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("atomic")) => {
+                return None;
+            }
+            Stmt::Try { body, handlers, .. } if body.contains(site.call.id()) => {
+                if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body)) {
+                    return Some(Site { file: site.file, span: found.node.span() });
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a decorator or context manager of the program ends.
+fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
+    let program = cx.project.program();
+    match def {
+        Def::Function(function) => of_function(cx, *function),
+        Def::Class(class) => match program.member(*class, "__exit__") {
+            Some((_, Member::Function(function, _))) => {
+                let info = program.function(*function);
+                let file = program.file(info.file);
+                let node = file.node(info.node);
+                node.descendants()
+                    .find(|n| match Stmt::of(*n) {
+                        Stmt::Return(Some(value)) => !matches!(Expr::of(value), Expr::None | Expr::False),
+                        _ => false,
+                    })
+                    .map(|n| Site { file: info.file, span: n.span() })
+            }
+            _ => match program.member(*class, "__call__") {
+                Some((_, Member::Function(function, _))) => of_function(cx, *function),
+                _ => None,
+            },
+        },
+        _ => None,
+    }
+}
+
+fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let file: FileId = info.file;
+    let node = program.file(file).node(info.node);
+    node.descendants().find_map(|n| match Stmt::of(n) {
+        Stmt::Try { handlers, .. } => {
+            handlers.iter().find(|h| ends(h.class, h.body)).map(|h| Site { file, span: h.node.span() })
+        }
+        Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
+            Some(Site { file, span: n.span() })
+        }
+        _ => None,
+    })
+}
+
+/// Whether a handler takes errors of many kinds, or of the database or of values, and does not raise again.
+fn ends(class: Option<Node<'_>>, body: Node<'_>) -> bool {
+    let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
+    is_wide && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+}
