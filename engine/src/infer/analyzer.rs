@@ -28,6 +28,7 @@ pub struct Analyzer<'p> {
     named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
+    pub(super) passed: super::passed::Passed,
 }
 
 impl<'p> Analyzer<'p> {
@@ -39,6 +40,7 @@ impl<'p> Analyzer<'p> {
             named: Mutex::default(),
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
+            passed: super::passed::Passed::default(),
         }
     }
 
@@ -73,12 +75,20 @@ impl<'p> Analyzer<'p> {
         self.expanded(facts, &mut stack)
     }
 
-    /// The facts of a function, called with what its annotations and its class say of its arguments.
+    /// The facts of a function, called with what its annotations, its class and its callers say of its arguments.
     pub fn function(&self, function: FunctionId) -> Facts {
-        let mut stack = Stack::of(function);
-        let arguments = self.default_arguments(function, &mut stack);
-        let facts = self.run(function, &arguments, &mut stack).0;
+        let facts = self.called_within(function, super::passed::DEPTH + 1);
         self.expanded(facts, &mut Stack::default())
+    }
+
+    /// The facts of a function in the light of its callers and `depth - 1` times theirs.
+    pub(super) fn called_within(&self, function: FunctionId, depth: usize) -> Facts {
+        let mut stack = Stack::of(function);
+        let mut arguments = self.default_arguments(function, &mut stack);
+        if let Some(depth) = depth.checked_sub(1) {
+            self.fill_in(function, &mut arguments, depth);
+        }
+        self.run(function, &arguments, &mut stack).0
     }
 
     /// The methods that a call of `.name()` on an unknown object may reach.

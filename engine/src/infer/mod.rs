@@ -14,6 +14,7 @@ mod frame;
 mod framework;
 mod memo;
 mod orm;
+mod passed;
 mod prefetch;
 mod summary;
 #[cfg(test)]

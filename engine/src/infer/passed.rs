@@ -1,0 +1,315 @@
+//! What the callers of a function pass to its parameters, where all of them can be seen.
+//!
+//! A function is known by its callers when nothing but calls mentions its name anywhere in the program and no decorator
+//! hands it on. What a caller passes is what it has without knowing its own callers, so that the answer depends on no
+//! order.
+
+use super::analyzer::Analyzer;
+use super::facts::Facts;
+use super::summary::abstracted;
+use super::types::{Instance, Root, Type};
+use crate::django::{ModelId, Project};
+use crate::python::{
+    Binding, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, arguments, parameters,
+    string_value,
+};
+use crate::text::FileId;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// More callers than these are not asked.
+const MAX_CALLERS: usize = 40;
+/// Callers of callers are asked so far.
+pub(super) const DEPTH: usize = 0;
+
+/// Bases of classes whose methods are called by nobody but the program.
+const QUIET_BASES: &[&str] = &[
+    "builtins.object",
+    "django.db.models.Model",
+    "django.db.models.base.Model",
+    "django.db.models.Manager",
+    "django.db.models.manager.Manager",
+    "django.db.models.QuerySet",
+    "django.db.models.query.QuerySet",
+];
+
+/// What one argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Instance(ModelId),
+    InstanceOrNone(ModelId),
+    None,
+    Other,
+}
+
+/// One call: what its method is called on, and its arguments.
+#[derive(Debug)]
+struct Call {
+    owner: Type,
+    given: Vec<Given>,
+}
+
+/// The function of a file (or its module body), and how many callers were asked about it.
+type Frame = (FileId, Option<FunctionId>, usize);
+type Calls = FxHashMap<NodeId, Call>;
+
+/// What is remembered of callers.
+#[derive(Default)]
+pub(super) struct Passed {
+    mentioned: OnceLock<FxHashSet<String>>,
+    calls: Mutex<FxHashMap<Frame, Arc<Calls>>>,
+}
+
+impl Analyzer<'_> {
+    /// Put the instances that every caller passes in the place of arguments that are not known.
+    ///
+    /// Callers of callers are asked `depth` times over.
+    pub(super) fn fill_in(&self, function: FunctionId, arguments: &mut [Type], depth: usize) {
+        let program = self.project.program();
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let params = parameters(def);
+        let is_open = |index: usize| {
+            arguments.get(index) == Some(&Type::Unknown)
+                && params.get(index).is_some_and(|p| p.annotation.is_none() && !p.name.starts_with('_'))
+                && params.get(index).is_some_and(|p| {
+                    matches!(p.kind, ParameterKind::PositionalOrKeyword | ParameterKind::KeywordOnly)
+                })
+        };
+        let followed: Vec<usize> = (0..params.len())
+            .filter(|i| is_open(*i) && params.get(*i).is_some_and(|p| follows(def, p.name)))
+            .collect();
+        if followed.is_empty() || !self.is_known_by_callers(function) {
+            return;
+        }
+        let Some(found) = self.passed(function, &followed, depth) else { return };
+        for (index, given) in followed.into_iter().zip(found) {
+            let ty = match given {
+                Some(Given::Instance(model)) => Type::Instance(Instance::root(model, Root::Opaque)),
+                Some(Given::InstanceOrNone(model)) => {
+                    Type::Instance(Instance::root(model, Root::Opaque)).optional()
+                }
+                _ => continue,
+            };
+            if let Some(slot) = arguments.get_mut(index) {
+                *slot = abstracted(&ty, index);
+            }
+        }
+    }
+
+    /// Whether nobody but the calls that can be seen calls the function.
+    fn is_known_by_callers(&self, function: FunctionId) -> bool {
+        let program = self.project.program();
+        let info = program.function(function);
+        if self.project.is_known_file(info.file) || !info.decorators.is_empty() || info.name.starts_with("__")
+        {
+            return false;
+        }
+        if let Some(class) = info.class {
+            let class = program.class(class);
+            // Of several methods of one name an object may have any.
+            let methods =
+                program.functions_named(&info.name).iter().filter(|f| program.function(**f).class.is_some());
+            let is_method = methods.count() == 1
+                && matches!(
+                    class.members.get(&info.name),
+                    Some(Member::Function(id, Binding::Method)) if *id == function
+                );
+            if !is_method
+                || class.has_unknown_base
+                || !class.external_bases.iter().all(|b| QUIET_BASES.contains(&b.as_str()))
+            {
+                return false;
+            }
+        }
+        let mentioned = self.passed.mentioned.get_or_init(|| mentioned(self.project));
+        !mentioned.contains(info.name.as_str())
+    }
+
+    /// For each of these parameters what every caller passes; `None` where a call is not understood or there is none.
+    fn passed(&self, function: FunctionId, indexes: &[usize], depth: usize) -> Option<Vec<Option<Given>>> {
+        let program = self.project.program();
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let params = parameters(def);
+        let sites = self.call_sites().of(&info.name);
+        if sites.is_empty() || sites.len() > MAX_CALLERS {
+            return None;
+        }
+        let shift = usize::from(info.class.is_some());
+        let mut out: Vec<Option<Given>> = vec![None; indexes.len()];
+        let mut seen = false;
+        for site in sites.iter().filter(|s| !is_test(self.project, s.file)) {
+            let call = program.file(site.file).node(site.call);
+            let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+            if info.class.is_none()
+                && let Some(def) = program.resolve_expr(site.file, func.peel().id())
+                && def != Def::Function(function)
+            {
+                continue;
+            }
+            let calls = self.calls_of(site.file, site.function, depth);
+            let known = calls.get(&site.call)?;
+            if info.class.is_some() {
+                match &known.owner {
+                    Type::Instance(i) if self.project.method(i.model, &info.name) != Some(function) => {
+                        continue;
+                    }
+                    Type::Object(class)
+                        if !matches!(program.member(*class, &info.name),
+                            Some((_, Member::Function(f, _))) if *f == function) =>
+                    {
+                        continue;
+                    }
+                    // The class itself is called on: the receiver is an argument.
+                    Type::ModelClass(_) | Type::Def(_) => return None,
+                    Type::Instance(_) | Type::Object(_) | Type::Super(..) | Type::Unknown => {}
+                    Type::Manager(_) | Type::QuerySet(_) | Type::Union(_) | Type::External(_) => {}
+                    _ => continue,
+                }
+            }
+            let args = arguments(list);
+            if args.iter().any(|a| a.stars > 0) {
+                return None;
+            }
+            seen = true;
+            for (slot, index) in out.iter_mut().zip(indexes) {
+                let parameter = params.get(*index)?;
+                let position = args.iter().position(|a| a.name == Some(parameter.name)).or_else(|| {
+                    let at = index.checked_sub(shift)?;
+                    args.get(at).filter(|a| a.name.is_none()).map(|_| at)
+                });
+                let given = match position {
+                    Some(position) => known.given.get(position).copied().unwrap_or(Given::Other),
+                    None if matches!(parameter.default.map(Expr::of), Some(Expr::None)) => Given::None,
+                    None => Given::Other,
+                };
+                *slot = Some(slot.map_or(given, |before| join(before, given)));
+            }
+        }
+        seen.then_some(out)
+    }
+
+    /// The calls of one frame, in the light of `depth - 1` further callers.
+    fn calls_of(&self, file: FileId, function: Option<FunctionId>, depth: usize) -> Arc<Calls> {
+        let key = (file, function, depth);
+        let lock = || self.passed.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hit) = lock().get(&key) {
+            return hit.clone();
+        }
+        let (facts, scope) = match function {
+            Some(function) => {
+                let info = self.project.program().function(function);
+                (self.called_within(function, depth), self.project.program().file(info.file).node(info.node))
+            }
+            None => (self.module(file), self.project.program().file(file).root()),
+        };
+        let calls = Arc::new(self.harvest(&facts, scope));
+        lock().entry(key).or_insert(calls).clone()
+    }
+
+    fn harvest(&self, facts: &Facts, scope: Node<'_>) -> Calls {
+        let program = self.project.program();
+        let mut out = Calls::default();
+        for call in scope.descendants().filter(|n| n.kind() == Kind::Call) {
+            let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+            let (name, owner) = match Expr::of(func) {
+                Expr::Name(name) => (name, Type::Unknown),
+                Expr::Attribute { value, attr, .. } => (attr, facts.type_of(value).clone()),
+                _ => continue,
+            };
+            if program.functions_named(name).is_empty() || !facts.types.contains_key(&call.id()) {
+                continue;
+            }
+            let given = arguments(list)
+                .iter()
+                .map(|a| match facts.type_of(a.value) {
+                    Type::Instance(i) => Given::Instance(i.model),
+                    Type::None => Given::None,
+                    ty @ Type::Union(_) => match ty.instance() {
+                        Some(i) => Given::InstanceOrNone(i.model),
+                        None => Given::Other,
+                    },
+                    _ => Given::Other,
+                })
+                .collect();
+            out.insert(call.id(), Call { owner, given });
+        }
+        out
+    }
+}
+
+fn join(a: Given, b: Given) -> Given {
+    match (a, b) {
+        (a, b) if a == b => a,
+        (Given::None, Given::Instance(m) | Given::InstanceOrNone(m))
+        | (Given::Instance(m) | Given::InstanceOrNone(m), Given::None) => Given::InstanceOrNone(m),
+        (Given::Instance(m) | Given::InstanceOrNone(m), Given::Instance(n) | Given::InstanceOrNone(n))
+            if m == n =>
+        {
+            Given::InstanceOrNone(m)
+        }
+        _ => Given::Other,
+    }
+}
+
+/// Whether the function follows attributes of attributes of the parameter: `user.groups.all()`.
+fn follows(def: Node<'_>, name: &str) -> bool {
+    def.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && n.text() == name
+            && n.field() == Field::Object
+            && n.parent().is_some_and(|p| p.kind() == Kind::Attribute)
+    })
+}
+
+fn is_test(project: &Project, file: FileId) -> bool {
+    let path = project.program().file(file).source.path();
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or("");
+    name.starts_with("test_")
+        || name.ends_with("_test.py")
+        || matches!(name, "tests.py" | "conftest.py")
+        || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
+}
+
+/// The names of functions that something but a call mentions: an assignment, an argument, a string.
+fn mentioned(project: &Project) -> FxHashSet<String> {
+    let program = project.program();
+    let mut out = FxHashSet::default();
+    for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !is_test(project, *f)) {
+        for node in program.file(file).root().descendants() {
+            let text = match node.kind() {
+                Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
+                Kind::Str => match string_value(node) {
+                    Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if !program.functions_named(&text).is_empty() {
+                out.insert(text);
+            }
+        }
+    }
+    out
+}
+
+/// Whether a name stands where it is called, defined or imported, or is a parameter's or keyword's own.
+fn is_call_or_definition(node: Node<'_>) -> bool {
+    let Some(parent) = node.parent() else { return false };
+    match parent.kind() {
+        Kind::Call => node.field() == Field::Function,
+        Kind::Attribute => {
+            node.field() == Field::Attribute
+                && parent.field() == Field::Function
+                && parent.parent().is_some_and(|p| p.kind() == Kind::Call)
+        }
+        Kind::FunctionDef | Kind::KeywordArgument => node.field() == Field::Name,
+        Kind::DottedName => {
+            parent.parent().is_some_and(|p| matches!(p.kind(), Kind::Import | Kind::ImportFrom))
+        }
+        Kind::ImportFrom | Kind::Import => true,
+        _ => false,
+    }
+}
