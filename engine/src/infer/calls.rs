@@ -324,7 +324,7 @@ impl<'a> Frame<'a, '_> {
                 let info = self.az.project.program().class(class);
                 self.object_dunders(receiver, &["__getattr__"], node);
                 if info.has_unknown_base || !info.external_bases.is_empty() {
-                    self.inherited_method(name, args, node)
+                    self.inherited_method(Some(class), name, args, node)
                 } else {
                     self.call_unknown(name, args, node)
                 }
@@ -367,7 +367,18 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// A method that a class has from a base outside the program: it may save what it manages.
-    fn inherited_method(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
+    fn inherited_method(
+        &mut self,
+        class: Option<ClassId>,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Type {
+        if let (Some(class), "get_queryset", []) = (class, name, args)
+            && let Some(queryset) = self.view_queryset(class, node)
+        {
+            return queryset;
+        }
         self.escape_all(args, node, Escape::External);
         if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
@@ -415,7 +426,8 @@ impl<'a> Frame<'a, '_> {
                 let qs = qs.clone();
                 self.builtin_queryset_method(&qs, name, args, node)
             }
-            _ => self.inherited_method(name, args, node),
+            Type::Object(class) => self.inherited_method(Some(*class), name, args, node),
+            _ => self.inherited_method(None, name, args, node),
         }
     }
 
@@ -687,6 +699,9 @@ impl<'a> Frame<'a, '_> {
                     }
                     Root::Row(_) => {
                         let value = self.value_at(node, Made::Unknown, None);
+                        if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
+                            v.site = Some(site);
+                        }
                         Type::Instance(Instance {
                             model: i.model,
                             root: Root::Row(value),
