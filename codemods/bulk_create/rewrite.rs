@@ -7,7 +7,7 @@ use super::uses::own_list;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, Site};
 use ormend_engine::django::{FieldKind, ModelId};
-use ormend_engine::python::emit::{ImportedName, import_name, indentation};
+use ormend_engine::python::emit::{ImportedName, import_name, indentation, on_one_line};
 use ormend_engine::python::{Expr, File, Kind, Node, Stmt, generators};
 use ormend_engine::text::{Edit, Span};
 
@@ -326,7 +326,10 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
                 | Kind::SplatPattern
         )
     });
-    if is_kept || !plain_target || iter.text().contains('\n') || variable.text().contains('\n') {
+    let (Some(bare), Some(target_text)) = (on_one_line(iter), on_one_line(variable)) else {
+        return Ok(None);
+    };
+    if is_kept || !plain_target {
         return Ok(None);
     }
     let names: Vec<&str> =
@@ -334,11 +337,10 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
     if read_elsewhere(cx, node, &names) {
         return Ok(None);
     }
-    let bare = iter.text();
     let needs_parens = matches!(iter.kind(), Kind::ExprList | Kind::PatternList | Kind::IfExp | Kind::Lambda)
         || iter.kind() != Kind::Paren && bare.starts_with('*');
-    let iter_text = if needs_parens { format!("({bare})") } else { bare.to_owned() };
-    let clause = format!("for {} in {iter_text}", variable.text());
+    let iter_text = if needs_parens { format!("({bare})") } else { bare };
+    let clause = format!("for {target_text} in {iter_text}");
     let comprehension = Doc::Comprehension { element: Box::new(instance(cx, row)?), clauses: vec![clause] };
     let list = Doc::Bracket {
         open: "[".to_owned(),

@@ -55,9 +55,8 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>) -> Result<Fix, Hazard> {
             }
         }
         None => {
-            let removed = found.whole.span().len().saturating_sub(inner.span().len());
             let file = cx.project.program().file(cx.file);
-            edits.extend(append_call(file, inner, "exists", &[], cx.options.line_length + removed));
+            edits.extend(append_call(file, inner, "exists", &[], cx.options.line_length));
         }
     }
     let mut around = surround(cx, found.whole, inner, of, found.negated)?;

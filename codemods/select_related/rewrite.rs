@@ -6,7 +6,7 @@ use super::reads::Group;
 use ormend_engine::codemod::{Context, Fix, Hazard};
 use ormend_engine::infer::ValueId;
 use ormend_engine::python::emit::{append_call, quote_of, string_literal};
-use ormend_engine::python::{Expr, Node, arguments};
+use ormend_engine::python::{Expr, Kind, Node, arguments};
 use ormend_engine::text::{Edit, Span};
 
 pub(super) fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
@@ -33,9 +33,15 @@ fn missing(cx: &Context<'_>, group: &Group, target: ValueId) -> Vec<String> {
 
 fn extend(cx: &Context<'_>, node: Node<'_>, lookups: &[String]) -> Vec<Edit> {
     let file = cx.project.program().file(cx.file);
-    let quote = quote_of(file);
+    let existing = place::existing(cx, node);
+    // Beside other names in the call, as those are written.
+    let beside = existing.and_then(|call| {
+        let start = call.descendants().filter(|n| n.kind() == Kind::StrStart).last()?;
+        start.text().chars().last()
+    });
+    let quote = beside.unwrap_or_else(|| quote_of(file));
     let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
-    if let Some(call) = place::existing(cx, node) {
+    if let Some(call) = existing {
         return add_arguments(cx, call, &names);
     }
     if let Some((method, list)) = place::all_of_manager(cx, node) {

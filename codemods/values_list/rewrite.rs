@@ -4,7 +4,7 @@ use super::context::{is_consumed, is_looped_over};
 use super::find::{Collects, Match, Rowwise};
 use super::lookup::is_subquery;
 use ormend_engine::codemod::{Context, Fix, Hazard};
-use ormend_engine::python::emit::{Precedence, append_call, fit, fresh_name, quote_of, string_literal};
+use ormend_engine::python::emit::{Precedence, append_call, fresh_name, quote_of, string_literal};
 use ormend_engine::python::{Field, Kind, Node};
 use ormend_engine::text::{Edit, Span};
 
@@ -76,7 +76,6 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
         (None, false) => vec![Edit::replace(found.node.span(), collected(cx, found, quote))],
         (Some(_), _) => filled(cx, found, quote),
     };
-    let edits = fit(cx.project.program().file(cx.file), found.node, edits, cx.options.line_length);
     let mut fix = cx.fix(edits);
     // The keys, the queryset's definition and the other readers were looked at.
     fix.reads.push(cx.site(found.source.iter));

@@ -35,13 +35,9 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        let mut out = Vec::new();
-        write(&mut out, &findings, true).unwrap();
-        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
-        let mut out = Vec::new();
-        write(&mut out, &findings, false).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+        let all = samples::rendered(|out, findings| write(out, findings, true).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(all) });
+        let fixable = samples::rendered(|out, findings| write(out, findings, false).unwrap());
+        assert_eq!(fixable.lines().count(), 2);
     }
 }

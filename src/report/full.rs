@@ -223,11 +223,8 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        let mut out = Vec::new();
-        write(&mut out, &findings, true, false).unwrap();
-        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(String::from_utf8(out).unwrap()) });
+        let text = samples::rendered(|out, findings| write(out, findings, true, false).unwrap());
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
     }
 
     #[test]

@@ -114,11 +114,7 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        let mut out = Vec::new();
-        write(&mut out, &findings, true).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = samples::rendered(|out, findings| write(out, findings, true).unwrap());
         for line in text.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }

@@ -128,6 +128,14 @@ class Book(Model):
         Paths::new("/project".into(), "/project".into())
     }
 
+    /// What `write` writes of [`findings`].
+    pub fn rendered(write: impl FnOnce(&mut Vec<u8>, &Findings)) -> String {
+        let (list, sources, paths) = (findings(), sources(), paths());
+        let mut out = Vec::new();
+        write(&mut out, &Findings::new(&list, sources.iter().collect(), &paths));
+        String::from_utf8(out).unwrap()
+    }
+
     /// The first place of `text` in file 0 or 1.
     pub fn site(file: u32, text: &str) -> Site {
         let source = if file == 0 { VIEWS } else { MODELS };

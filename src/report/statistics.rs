@@ -69,8 +69,7 @@ mod tests {
 
     #[test]
     fn rendered() {
-        let (list, sources, paths) = (samples::findings(), samples::sources(), samples::paths());
-        let findings = Findings::new(&list, sources.iter().collect(), &paths);
-        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(table(&findings)) });
+        let text = samples::rendered(|out, findings| out.extend(table(findings).bytes()));
+        insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
     }
 }

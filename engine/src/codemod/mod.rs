@@ -13,6 +13,7 @@ pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Relat
 pub use hazard::{Hazard, HazardKind, Weight};
 pub use options::Options;
 
+use crate::python::emit::fit;
 use crate::python::{Kind, Node};
 
 /// A group of codemods, selectable by its name.
@@ -96,6 +97,20 @@ pub trait Codemod: Sync {
     fn rewrite<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>) -> Result<Fix, Hazard>;
 }
 
+/// `fix` with the lines that it makes too long split.
+fn fitted(cx: &Context<'_>, mut fix: Fix) -> Fix {
+    let mut files: Vec<FileId> = fix.edits.iter().map(|e| e.file).collect();
+    files.sort();
+    files.dedup();
+    let all = std::mem::take(&mut fix.edits);
+    for file in files {
+        let edits = all.iter().filter(|e| e.file == file).map(|e| e.edit.clone()).collect();
+        let edits = fit(cx.project.program().file(file), edits, cx.options.line_length);
+        fix.edits.extend(edits.into_iter().map(|edit| FileEdit { file, edit }));
+    }
+    fix
+}
+
 /// Hazards of one kind that a finding lists.
 const MOST_OF_A_KIND: usize = 4;
 
@@ -150,7 +165,7 @@ impl<T: Codemod> Rule for T {
             None
         } else {
             match self.rewrite(cx, &found) {
-                Ok(fix) => Some(fix),
+                Ok(fix) => Some(fitted(cx, fix)),
                 Err(hazard) => {
                     unique.push(hazard);
                     None

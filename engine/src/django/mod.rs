@@ -3,6 +3,7 @@
 mod apps;
 mod builder;
 mod fields;
+mod historical;
 mod managers;
 mod model;
 mod project;

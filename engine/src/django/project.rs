@@ -1,7 +1,8 @@
 //! The index of a whole project.
 
 use super::{
-    Manager, Model, ModelId, Receiver, Settings, Signal, builder, managers, settings, signals, stubs,
+    Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings, signals,
+    stubs,
 };
 use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
@@ -18,6 +19,8 @@ pub struct Project {
     by_class: FxHashMap<ClassId, ModelId>,
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
+    /// The first historical model among `models`, and which of them are followed.
+    historical: Option<(usize, Vec<bool>)>,
 }
 
 impl Project {
@@ -46,6 +49,7 @@ impl Project {
             by_class: built.by_class,
             by_label: built.by_label,
             by_signal: FxHashMap::default(),
+            historical: None,
         };
         project.receivers = signals::receivers(
             &project.program,
@@ -56,6 +60,12 @@ impl Project {
         );
         for (index, receiver) in project.receivers.iter().enumerate() {
             project.by_signal.entry(receiver.signal).or_default().push(index);
+        }
+        if let Some((models, followed)) =
+            historical::models(&project.program, &project.models, &project.by_class)
+        {
+            project.historical = Some((project.models.len(), followed));
+            project.models.extend(models);
         }
         project
     }
@@ -77,9 +87,23 @@ impl Project {
         &self.program
     }
 
-    /// Every model, abstract ones included, by [`ModelId`].
+    /// Every model, abstract ones included and historical ones left out, by [`ModelId`].
     pub fn models(&self) -> &[Model] {
-        &self.models
+        let end = self.historical.as_ref().map_or(self.models.len(), |(from, _)| *from);
+        self.models.get(..end).unwrap_or_default()
+    }
+
+    /// The historical model of `model`, which `apps.get_model()` gives in a migration. Unknown where its real bases
+    /// or managers come with it.
+    pub fn historical(&self, model: ModelId) -> Option<ModelId> {
+        let (from, followed) = self.historical.as_ref()?;
+        let is_followed = followed.get(model.0 as usize).copied().unwrap_or(false);
+        is_followed.then_some(ModelId(*from as u32 + model.0))
+    }
+
+    /// Whether `function` is run by a migration, with the historical apps.
+    pub fn is_run_by_migration(&self, function: FunctionId) -> bool {
+        historical::is_run(&self.program, function)
     }
 
     /// One model.
@@ -170,6 +194,9 @@ impl Project {
     /// Every model that is `model` or inherits from it (proxies and multi-table children included).
     pub fn family(&self, model: ModelId) -> Vec<ModelId> {
         let class = self.model(model).class;
+        if self.by_class.get(&class) != Some(&model) {
+            return vec![model];
+        }
         self.program.descendants(class).into_iter().filter_map(|c| self.model_of_class(c)).collect()
     }
 

@@ -19,6 +19,7 @@ const STUBS: &[(&str, &str)] = &[
     ("django/contrib/admin/models.py", include_str!("stubs/admin.py")),
     ("django/contrib/flatpages/models.py", include_str!("stubs/flatpages.py")),
     ("django/contrib/redirects/models.py", include_str!("stubs/redirects.py")),
+    ("django/historical.py", include_str!("stubs/historical.py")),
     ("mptt/models.py", include_str!("stubs/mptt_models.py")),
     ("mptt/fields.py", include_str!("stubs/mptt_fields.py")),
     ("mptt/managers.py", include_str!("stubs/mptt_managers.py")),

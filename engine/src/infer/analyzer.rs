@@ -226,6 +226,9 @@ impl<'p> Analyzer<'p> {
                 {
                     return abstracted(receiver, 0);
                 }
+                if i == 0 && self.project.is_run_by_migration(function) {
+                    return Type::External(Name::from(super::builtins::STATE_APPS));
+                }
                 let Some(annotation) = parameter.annotation else {
                     return default_by_convention(parameter.name);
                 };

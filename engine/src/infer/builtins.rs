@@ -28,6 +28,9 @@ const CONVERTING: &[&str] = &[
     "__dir__",
 ];
 
+/// What a migration's `RunPython` code gets first.
+pub(super) const STATE_APPS: &str = "django.db.migrations.state.StateApps";
+
 impl<'a> Frame<'a, '_> {
     pub(super) fn call_external(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         let first = args.first();
@@ -316,18 +319,11 @@ impl<'a> Frame<'a, '_> {
                 None => Type::Unknown,
             },
             "django.apps.apps.get_model" | "django.apps.registry.apps.get_model" => {
-                let label = match args {
-                    [one] => string_value(one.node),
-                    [app, name, ..] => match (string_value(app.node), string_value(name.node)) {
-                        (Some(app), Some(name)) => Some(format!("{app}.{name}")),
-                        _ => None,
-                    },
-                    _ => None,
-                };
-                match label.and_then(|l| self.az.project.model_by_label(&l)) {
-                    Some(model) => Type::ModelClass(model),
-                    None => Type::Unknown,
-                }
+                self.named_model(args).map_or(Type::Unknown, Type::ModelClass)
+            }
+            "django.db.migrations.state.StateApps.get_model" => {
+                let model = self.named_model(args).and_then(|m| self.az.project.historical(m));
+                model.map_or(Type::Unknown, Type::ModelClass)
             }
             "django.db.models.prefetch_related_objects" => {
                 for arg in args {
@@ -366,6 +362,17 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// list(), set() and their like: what iterating gives, in a container.
+    /// The model that `get_model("app", "Model")` or `get_model("app.Model")` names.
+    fn named_model(&self, args: &[Arg<'a>]) -> Option<crate::django::ModelId> {
+        let part = |name: &str, position: usize| {
+            let positional = args.get(position).filter(|a| a.name.is_none() && a.stars == 0);
+            string_value(args.iter().find(|a| a.name == Some(name)).or(positional)?.node)
+        };
+        let app = part("app_label", 0)?;
+        let label = part("model_name", 1).map_or_else(|| app.clone(), |name| format!("{app}.{name}"));
+        self.az.project.model_by_label(&label)
+    }
+
     fn collected(&mut self, arg: Option<&Arg<'a>>, wrap: impl FnOnce(Type) -> Type) -> Type {
         match arg {
             Some(arg) => {

@@ -4,7 +4,7 @@ use crate::python::{Expr, Field, File, Kind, Node};
 use crate::text::{Edit, Span};
 
 /// The edits that append `.method(arguments)` to the call chain `chain`: on a line of its own where the chain is written
-/// one call a line, wrapped as black would where the line becomes too long.
+/// one call a line. A line that becomes too long is left to [`fit`](super::fit).
 pub fn append_call(
     file: &File,
     chain: Node<'_>,
@@ -24,21 +24,12 @@ pub fn append_call(
         let at = if rest.trim_start().starts_with('#') { line_end } else { end };
         return vec![Edit::insert(at, format!("{newline}{lead}{addition}"))];
     }
-    let line = file.source.line_text(file.source.line_index(end));
-    let width = line.chars().count();
     let plain = vec![Edit::insert(end, addition.clone())];
     if chain.text().contains('\n') {
         // Black breaks inside the last call only while the chain is short.
         return split_chain(file, chain, &addition, line_length).unwrap_or(plain);
     }
-    // A line that was too long already is somebody's choice.
-    if width + addition.chars().count() <= line_length || width > line_length {
-        return plain;
-    }
-    split_comprehension(file, chain, &addition)
-        .or_else(|| split_chain(file, chain, &addition, line_length))
-        .or_else(|| split_arguments(file, chain, &addition, line_length))
-        .unwrap_or(plain)
+    plain
 }
 
 fn newline(file: &File) -> &'static str {
@@ -60,29 +51,6 @@ fn own_line_of_last_link<'a>(file: &'a File, chain: Node<'a>) -> Option<&'a str>
     let line = file.source.line_index(attr_node.span().start);
     let text = file.source.line_text(line);
     text.get(..text.len() - text.trim_start().len())
-}
-
-/// A comprehension on one line that holds `chain` as what it iterates, a clause a line.
-fn split_comprehension(file: &File, chain: Node<'_>, addition: &str) -> Option<Vec<Edit>> {
-    let clause = chain.parent().filter(|p| p.kind() == Kind::CompFor)?;
-    let comprehension = clause.parent().filter(|p| p.kind().is_comprehension())?;
-    if comprehension.text().contains('\n') || !comprehension.text().starts_with(['[', '(', '{']) {
-        return None;
-    }
-    let indent = indentation(file, chain);
-    let newline = newline(file);
-    let inner = format!("{newline}{indent}{}", file.source.indent_unit());
-    let span = comprehension.span();
-    let mut edits = vec![Edit::insert(span.start + 1, inner.clone())];
-    for part in comprehension.children().filter(|c| matches!(c.kind(), Kind::CompFor | Kind::CompIf)) {
-        let start = part.span().start;
-        let before = file.source.slice(Span::new(span.start, start));
-        let gap = (before.len() - before.trim_end().len()) as u32;
-        edits.push(Edit::replace(Span::new(start - gap, start), inner.clone()));
-    }
-    edits.push(Edit::insert(chain.span().end, addition));
-    edits.push(Edit::insert(span.end - 1, format!("{newline}{indent}")));
-    Some(edits)
 }
 
 /// A chain with two or more links behind its first call as black splits it when it does not fit: in parentheses, a call
@@ -120,24 +88,6 @@ fn split_chain(file: &File, chain: Node<'_>, addition: &str, line_length: usize)
     Some(vec![Edit::replace(chain.with_parens().span(), text)])
 }
 
-/// A chain of one call that does not fit: its arguments on a line of their own, as black does.
-fn split_arguments(file: &File, chain: Node<'_>, addition: &str, line_length: usize) -> Option<Vec<Edit>> {
-    let Expr::Call { arguments, .. } = Expr::of(chain) else { return None };
-    if !fills_statement(chain) || chain.text().contains('\n') || arguments.kind() != Kind::Arguments {
-        return None;
-    }
-    let span = arguments.span();
-    let content = file.source.slice(Span::new(span.start + 1, span.end.checked_sub(1)?));
-    let indent = indentation(file, chain);
-    let newline = newline(file);
-    let inner = format!("{indent}{}", file.source.indent_unit());
-    if content.trim().is_empty() || inner.chars().count() + content.trim().chars().count() > line_length {
-        return None;
-    }
-    let text = format!("({newline}{inner}{}{newline}{indent}){addition}", content.trim());
-    Some(vec![Edit::replace(Span::new(span.start, chain.span().end), text)])
-}
-
 /// Whether `chain` is the last thing of a statement that black may put in parentheses: what is assigned, returned or
 /// iterated.
 fn fills_statement(chain: Node<'_>) -> bool {
@@ -146,6 +96,12 @@ fn fills_statement(chain: Node<'_>) -> bool {
         matches!(p.kind(), Kind::Assign | Kind::Return | Kind::For | Kind::ExprStatement)
             && whole.field() != Field::Left
     })
+}
+
+/// The text of an expression on one line: line breaks inside brackets are taken out. `None` where a comment, a string of
+/// several lines or a trailing comma stands in the way.
+pub fn on_one_line(node: Node<'_>) -> Option<String> {
+    joined(node, node.span())
 }
 
 /// The text of `span` inside `chain` on one line: line breaks inside brackets are taken out. `None` where a comment, a

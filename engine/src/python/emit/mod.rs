@@ -6,6 +6,6 @@ mod names;
 mod wrap;
 
 pub use imports::{ImportedName, import_name, insert_imports};
-pub use layout::{append_call, call, indentation, reindent};
+pub use layout::{append_call, call, indentation, on_one_line, reindent};
 pub use names::{Precedence, fresh_name, parenthesized, quote_of, string_literal};
 pub use wrap::fit;

@@ -18,7 +18,7 @@ const DOT: u8 = 1;
 
 /// `edits` of one file, with the lines they make too long split as black would. Edits
 /// that bring several lines, and lines with comments or open brackets stay as they are.
-pub fn fit(file: &File, at: Node<'_>, edits: Vec<Edit>, line_length: usize) -> Vec<Edit> {
+pub fn fit(file: &File, edits: Vec<Edit>, line_length: usize) -> Vec<Edit> {
     let source = &file.source;
     let mut edits = edits;
     edits.sort_by_key(|e| (e.span.start, e.span.end));
@@ -35,11 +35,9 @@ pub fn fit(file: &File, at: Node<'_>, edits: Vec<Edit>, line_length: usize) -> V
             _ => regions.push((first, last, vec![edit])),
         }
     }
-    let statement = at.statement().unwrap_or(at);
-    let statement_line = source.line_index(statement.span().start);
     let mut out = Vec::new();
     for (first, last, group) in regions {
-        match fitted(file, statement_line, first, last, &group, line_length) {
+        match fitted(file, first, last, &group, line_length) {
             Some(edit) => out.push(edit),
             None => out.extend(group),
         }
@@ -47,14 +45,7 @@ pub fn fit(file: &File, at: Node<'_>, edits: Vec<Edit>, line_length: usize) -> V
     out
 }
 
-fn fitted(
-    file: &File,
-    statement_line: usize,
-    first: usize,
-    last: usize,
-    group: &[Edit],
-    line_length: usize,
-) -> Option<Edit> {
+fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: usize) -> Option<Edit> {
     let source = &file.source;
     // Code that goes beyond the limit has one of its own.
     let line_length =
@@ -85,6 +76,15 @@ fn fitted(
     }
     let code = text.trim_start();
     let indent = text.get(..text.len() - code.len())?;
+    // The innermost statement is the last that holds the first edit.
+    let at = group.first()?.span.start;
+    let statement = file
+        .root()
+        .descendants()
+        .filter(|n| n.span().start <= at && at <= n.span().end)
+        .filter_map(Node::statement)
+        .last()?;
+    let statement_line = source.line_index(statement.span().start);
     let wrapped = wrap(
         code,
         indent,
