@@ -239,7 +239,7 @@ fn loaded<'a>(cx: &Context<'a>, receiver: Node<'a>, from: Node<'a>, given: Given
 fn is_true<'a>(cx: &Context<'a>, receiver: Node<'a>, rows: &Rows) -> bool {
     let Type::QuerySet(qs) = cx.type_of(receiver) else { return false };
     let decides = |name: &&str| cx.project.override_of(qs.model, name).is_some();
-    *rows == Rows::Instances && !["__bool__", "__len__"].iter().any(|n| decides(n))
+    *rows == Rows::Instances && !["__bool__", "__len__"].iter().any(decides)
 }
 
 /// What the rows of a queryset or manager are, where it can be asked at all: raw ones have no `exists()`, and

@@ -202,7 +202,8 @@ impl Analyzer<'_> {
         for file in program.file_ids().filter(|f| !self.project.is_known_file(*f)) {
             let source = program.file(file);
             let text = source.source.text();
-            if !text.contains(&dotted) && !(text.contains("setattr") && text.contains(name)) {
+            let is_named = text.contains(&dotted) || text.contains("setattr") && text.contains(name);
+            if !is_named {
                 continue;
             }
             let by_others = source.root().descendants().any(|node| match Expr::of(node) {
