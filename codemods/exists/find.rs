@@ -20,6 +20,68 @@ pub enum How {
     },
 }
 
+/// A name that holds the answer where its tests are not next to it, or are several.
+#[derive(Clone, Debug)]
+pub struct Held<'a> {
+    /// The value of the assignment.
+    pub asked: Asked<'a>,
+    /// Every read of the name.
+    pub tests: Vec<Test<'a>>,
+}
+
+/// A read of the name whose truth is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Test<'a> {
+    /// The name.
+    pub read: Node<'a>,
+    /// All that is replaced.
+    pub whole: Node<'a>,
+    /// True where there is no row.
+    pub negated: bool,
+}
+
+/// `total = books.count()`, `book = books.first()` or `total = len(books)`, where every read of the name asks for
+/// nothing but whether there is a row.
+pub fn held<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Held<'a>> {
+    let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+    let (receiver, method_node, inner, given) = match called(cx, node, func, list) {
+        Some((receiver, attr_node, inner, given)) => (receiver, Some(attr_node), inner, given),
+        None => {
+            let argument = builtin_argument(cx, node, "len")?;
+            let receiver = builtin_argument(cx, argument.peel(), "list").unwrap_or(argument).peel();
+            if !matches!(cx.type_of(receiver), Type::QuerySet(_)) || in_async_code(node) {
+                return None;
+            }
+            rows_of(cx, receiver)?;
+            (receiver, None, node, Given::Number)
+        }
+    };
+    let (target, scope) = bound(inner)?;
+    let Expr::Name(name) = Expr::of(target) else { return None };
+    let mut tests = Vec::new();
+    let mut by_truth = false;
+    for read in names(scope, name).filter(|n| *n != target.peel()) {
+        let end = climb(cx, read, given).filter(|_| read.enclosing_function() == Some(scope))?;
+        if end.by_equality && owns_equality(cx, receiver) {
+            return None;
+        }
+        by_truth |= end.by_truth;
+        tests.push(Test { read, whole: end.whole, negated: end.negated });
+    }
+    if tests.is_empty() || hands_out_names(scope) {
+        return None;
+    }
+    let how = match (given, method_node) {
+        (Given::Number, Some(_)) => How::Count,
+        (Given::Number, None) => How::Rows,
+        _ => How::One { by_truth },
+    };
+    // `len(books)` is replaced as a whole.
+    let (inner, whole) = if method_node.is_some() { (inner, inner) } else { (receiver, inner) };
+    let asked = Asked { how, receiver, method: method_node, inner, whole, negated: false, bound: None };
+    Some(Held { asked, tests })
+}
+
 /// An expression that asks whether there is a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
@@ -66,8 +128,14 @@ pub fn asked<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
     }
 }
 
-/// `books.count()`, `books.first()` and their asynchronous siblings.
-fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) -> Option<Asked<'a>> {
+/// `books.count()`, `books.first()` and their asynchronous siblings: the receiver, the method's name, the call with its
+/// `await`, and what it gives.
+fn called<'a>(
+    cx: &Context<'a>,
+    node: Node<'a>,
+    func: Node<'a>,
+    list: Node<'a>,
+) -> Option<(Node<'a>, Node<'a>, Node<'a>, Given)> {
     let Expr::Attribute { value: receiver, attr, attr_node } = Expr::of(func) else { return None };
     let (given, is_async) = match attr {
         "count" => (Given::Number, false),
@@ -94,6 +162,11 @@ fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) 
     if !is_async && in_async_code(node) {
         return None;
     }
+    Some((receiver, attr_node, inner, given))
+}
+
+fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) -> Option<Asked<'a>> {
+    let (receiver, attr_node, inner, given) = called(cx, node, func, list)?;
     let asked = |end: End<'a>, bound| Asked {
         how: match given {
             Given::Number => How::Count,
@@ -145,8 +218,12 @@ fn loaded<'a>(cx: &Context<'a>, receiver: Node<'a>, from: Node<'a>, given: Given
     if !matches!(cx.type_of(receiver), Type::QuerySet(_)) || in_async_code(from) {
         return None;
     }
-    rows_of(cx, receiver)?;
-    let end = climb(cx, from, given)?;
+    let rows = rows_of(cx, receiver)?;
+    let any = enclosing_call(cx, from, &["any"]).filter(|_| from == receiver && is_true(cx, receiver, &rows));
+    let end = match any {
+        Some(whole) => End { whole, negated: false, by_truth: false, by_equality: false },
+        None => climb(cx, from, given)?,
+    };
     Some(Asked {
         how: How::Rows,
         receiver,
@@ -156,6 +233,13 @@ fn loaded<'a>(cx: &Context<'a>, receiver: Node<'a>, from: Node<'a>, given: Given
         negated: end.negated,
         bound: None,
     })
+}
+
+/// Whether every row is true: an instance of a model that does not decide that itself.
+fn is_true<'a>(cx: &Context<'a>, receiver: Node<'a>, rows: &Rows) -> bool {
+    let Type::QuerySet(qs) = cx.type_of(receiver) else { return false };
+    let decides = |name: &&str| cx.project.override_of(qs.model, name).is_some();
+    *rows == Rows::Instances && !["__bool__", "__len__"].iter().any(decides)
 }
 
 /// What the rows of a queryset or manager are, where it can be asked at all: raw ones have no `exists()`, and
@@ -328,22 +412,31 @@ fn is_test<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
 
 /// `total = ...` and the only place that reads `total`.
 fn bound_once(inner: Node<'_>) -> Option<(Node<'_>, Node<'_>)> {
+    let (target, scope) = bound(inner)?;
     let statement = inner.statement()?;
-    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
-        return None;
-    };
-    let [target] = targets.as_slice() else { return None };
-    let Expr::Name(name) = Expr::of(*target) else { return None };
-    if value.peel() != inner || inner.text().contains('\n') {
+    let Expr::Name(name) = Expr::of(target) else { return None };
+    if inner.text().contains('\n') {
         return None;
     }
-    let scope = statement.enclosing_function()?;
     let mut others = names(scope, name).filter(|n| *n != target.peel());
     let read = others.next()?;
     if others.next().is_some() || hands_out_names(scope) || read.enclosing_function() != Some(scope) {
         return None;
     }
     Some((statement, read))
+}
+
+/// `name = inner`: the name's node and the function.
+fn bound(inner: Node<'_>) -> Option<(Node<'_>, Node<'_>)> {
+    let statement = inner.statement()?;
+    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
+        return None;
+    };
+    let [target] = targets.as_slice() else { return None };
+    if value.peel() != inner || !matches!(Expr::of(*target), Expr::Name(_)) {
+        return None;
+    }
+    Some((*target, statement.enclosing_function()?))
 }
 
 /// Every place in `scope` that binds or reads the name: not attributes and keywords of that name.

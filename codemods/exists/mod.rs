@@ -6,7 +6,7 @@ mod hazards;
 mod member;
 mod rewrite;
 
-use find::{Asked, How};
+use find::{Asked, Held, How};
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::python::{Kind, Node};
 
@@ -17,6 +17,8 @@ pub struct Exists;
 pub enum Match<'a> {
     /// Rows are counted or loaded, and only their existence is tested.
     Asked(Asked<'a>),
+    /// A name holds a number or a row, and only its existence is tested.
+    Held(Held<'a>),
     /// A row is fetched, and only its absence is handled.
     Tried(get::Tried<'a>),
     /// Rows are loaded to look for one of them.
@@ -59,13 +61,16 @@ impl Codemod for Exists {
         match node.kind() {
             Kind::Try => get::tried(cx, node).map(Match::Tried),
             Kind::Compare => member::member(cx, node).map(Match::Member),
-            _ => find::asked(cx, node).map(Match::Asked),
+            _ => match find::asked(cx, node) {
+                Some(found) => Some(Match::Asked(found)),
+                None => find::held(cx, node).map(Match::Held),
+            },
         }
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         match found {
-            Match::Asked(found) => hazards::asked(cx, found, out),
+            Match::Asked(found) | Match::Held(Held { asked: found, .. }) => hazards::asked(cx, found, out),
             Match::Tried(found) => get::hazards(cx, found, out),
             Match::Member(found) => member::hazards(cx, found, out),
         }
@@ -73,7 +78,7 @@ impl Codemod for Exists {
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
         let (site, message, before) = match found {
-            Match::Asked(found) => {
+            Match::Asked(found) | Match::Held(Held { asked: found, .. }) => {
                 let (message, before) = match found.how {
                     How::Count => {
                         ("Ask with `exists()` instead of counting the rows", "1 query, counts every row")
@@ -109,6 +114,7 @@ impl Codemod for Exists {
     fn rewrite<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
         match found {
             Match::Asked(found) => rewrite::asked(cx, found),
+            Match::Held(found) => rewrite::held(cx, found),
             Match::Tried(found) => get::rewrite(cx, found),
             Match::Member(found) => member::rewrite(cx, found),
         }

@@ -1,6 +1,6 @@
 //! From counting or loading to `exists()`: only the method's name and what surrounds it change.
 
-use crate::exists::find::Asked;
+use crate::exists::find::{Asked, Held};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::python::emit::{Precedence, append_call, parenthesized};
 use ormend_engine::python::{Kind, Node};
@@ -62,6 +62,16 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>) -> Result<Fix, Hazard> {
     let mut around = surround(cx, found.whole, inner, of, found.negated)?;
     around.extend(edits);
     Ok(cx.fix(around))
+}
+
+/// The edits of a [`Held`]: the value, and what stands around the name where it is tested.
+pub fn held<'a>(cx: &Context<'a>, found: &Held<'a>) -> Result<Fix, Hazard> {
+    let mut fix = asked(cx, &found.asked)?;
+    for test in found.tests.iter().filter(|t| t.whole != t.read) {
+        let edits = surround(cx, test.whole, test.read, Precedence::Atom, test.negated)?;
+        fix.edits.extend(cx.fix(edits).edits);
+    }
+    Ok(fix)
 }
 
 fn negate(found: &Asked<'_>, at: Node<'_>, mut edits: Vec<Edit>) -> Vec<Edit> {

@@ -7,6 +7,7 @@ mod callers;
 mod place;
 mod reads;
 mod region;
+mod remote;
 mod rewrite;
 mod shape;
 
@@ -95,11 +96,11 @@ impl Codemod for SelectRelated {
         };
         let mut related = Vec::new();
         let mut seen: Vec<String> = Vec::new();
-        for read in &group.reads {
-            let path = read.steps.iter().map(|s| s.attribute.as_str()).collect::<Vec<_>>().join(".");
+        let reads = group.reads.iter().map(|r| (r.site, &r.steps));
+        for (site, steps) in reads.chain(group.remote.iter().map(|r| (r.site, &r.steps))) {
+            let path = steps.iter().map(|s| s.attribute.as_str()).collect::<Vec<_>>().join(".");
             if !seen.contains(&path) {
-                related
-                    .push(Related { site: read.site, message: format!("`{path}` is read here, once a row") });
+                related.push(Related { site, message: format!("`{path}` is read here, once a row") });
                 seen.push(path);
             }
         }
@@ -144,6 +145,9 @@ fn site(cx: &Context<'_>, group: &Group) -> Site {
         .iter()
         .find_map(|read| group.rows.iter().find_map(|row| reads::repeating(cx, *row, read.at)));
     let Some(node) = repeating else {
+        if let Some(remote) = group.remote.first() {
+            return remote.looped;
+        }
         return anchor(cx, group).map_or(cx.site(cx.scope()), |n| cx.site(cx.node(n)));
     };
     match node.child(Field::Right).filter(|_| node.kind() == Kind::For) {

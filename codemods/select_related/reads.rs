@@ -3,12 +3,13 @@
 //! A group holds every such read of the rows of one queryset: where the same expressions build it, it is the same
 //! queryset, whichever loop goes over it.
 
+use super::remote::{self, Remote};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::eager::{self, Step};
 use ormend_engine::infer::{
     EventKind, Instance, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, Use, ValueId,
 };
-use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
+use ormend_engine::python::{Def, Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
 use ormend_engine::text::Site;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,13 +35,15 @@ pub(super) struct Group {
     pub rows: BTreeSet<ValueId>,
     /// The reads, in order.
     pub reads: Vec<Read>,
+    /// The reads of other frames.
+    pub remote: Vec<Remote>,
 }
 
 impl Group {
     /// The lookups to select: sorted, without those that a longer one holds.
     pub fn lookups(&self) -> Vec<String> {
         let all: BTreeSet<Vec<&str>> =
-            self.reads.iter().map(|r| r.steps.iter().map(|s| s.lookup.as_str()).collect()).collect();
+            self.paths().map(|steps| steps.iter().map(|s| s.lookup.as_str()).collect()).collect();
         let longest =
             all.iter().filter(|path| !all.iter().any(|o| o.len() > path.len() && o.starts_with(path)));
         let mut out: Vec<String> = longest.map(|path| path.join("__")).collect();
@@ -51,7 +54,7 @@ impl Group {
     /// Every step of every path, each once.
     pub fn steps(&self) -> Vec<Step> {
         let mut out: Vec<Step> = Vec::new();
-        for step in self.reads.iter().flat_map(|r| &r.steps) {
+        for step in self.paths().flatten() {
             if !out.contains(step) {
                 out.push(step.clone());
             }
@@ -61,7 +64,11 @@ impl Group {
 
     /// The first steps of the paths.
     pub fn first_steps(&self) -> Vec<&Step> {
-        self.reads.iter().filter_map(|r| r.steps.first()).collect()
+        self.paths().filter_map(|steps| steps.first()).collect()
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
+        self.reads.iter().map(|r| &r.steps).chain(self.remote.iter().map(|r| &r.steps))
     }
 }
 
@@ -89,9 +96,29 @@ pub(super) fn groups(cx: &Context<'_>) -> Vec<Group> {
             targets,
             rows: BTreeSet::new(),
             reads: Vec::new(),
+            remote: Vec::new(),
         });
         group.rows.insert(*value);
         group.reads.push(Read { event: index, at: event.at, site: event.site, steps });
+    }
+    for (value, path, read) in remote::reads(cx) {
+        let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
+        if !is_joinable(queryset)
+            || reloads(cx, value)
+            || is_loaded(queryset, &path, &read.steps)
+            || is_replaced(cx, usize::MAX, value, &path)
+        {
+            continue;
+        }
+        let Some(targets) = targets(cx, value) else { continue };
+        let group = out.entry(targets.clone()).or_insert_with(|| Group {
+            targets,
+            rows: BTreeSet::new(),
+            reads: Vec::new(),
+            remote: Vec::new(),
+        });
+        group.rows.insert(value);
+        remote::add(group, read);
     }
     out.into_values().collect()
 }
@@ -131,7 +158,7 @@ fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step]) -> bool {
 }
 
 /// `book.author.pk`: the key alone is wanted, and the row has it.
-fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
+pub(super) fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
     let Some(last) = steps.last() else { return false };
     let Some(node) = eager::node_at(cx.project, site) else { return false };
     let Some(parent) = node.with_parens().parent() else { return false };
@@ -144,7 +171,7 @@ fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
 }
 
 /// Whether the object that is read was put there, or the row was loaded anew, before the read.
-fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &Path) -> bool {
+pub(super) fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &Path) -> bool {
     cx.facts.events.iter().take(read).any(|event| match &event.kind {
         EventKind::WriteAttribute { root: Root::Row(v), path: owner, name } if *v == value => {
             let mut written = owner.clone();
@@ -314,7 +341,38 @@ fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool
     let Expr::Call { arguments: list, .. } = Expr::of(own) else { return false };
     let gets_all = arguments(list).iter().any(|a| gives_rows(cx, cx.type_of(a.value), value));
     let iterates = cx.facts.uses(value).any(|(e, how)| own.contains(e.at) && *how == Use::Iterate);
-    !is_inside && gets_all && iterates
+    !is_inside && gets_all && (iterates || repeats_in_callee(cx, own, site))
+}
+
+/// Whether the function that `call` calls makes the read at `site` for each element of a list that it is given.
+fn repeats_in_callee(cx: &Context<'_>, call: Node<'_>, site: Site) -> bool {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
+    let program = cx.project.program();
+    let Some(Def::Function(function)) = program.resolve_expr(cx.file, func.peel().id()) else { return false };
+    let info = program.function(function);
+    let params = parameters(program.file(info.file).node(info.node));
+    let args = arguments(list);
+    if args.iter().any(|a| a.stars > 0) {
+        return false;
+    }
+    let mut types = vec![Type::Unknown; params.len()];
+    for (i, arg) in args.iter().enumerate() {
+        let index = match arg.name {
+            Some(name) => params.iter().position(|p| p.name == name),
+            None => Some(i),
+        };
+        if let Some(slot) = index.and_then(|i| types.get_mut(i)) {
+            *slot = cx.type_of(cx.node(arg.value.id())).clone();
+        }
+    }
+    let facts = cx.analyzer.called(function, &types);
+    let inner = Context { facts: &facts, file: info.file, ..*cx };
+    facts.events.iter().any(|e| match &e.kind {
+        EventKind::ReadRelation { root: Root::Row(v), .. } => {
+            e.site == site && repeating(&inner, *v, e.at).is_some()
+        }
+        _ => false,
+    })
 }
 
 /// The values to edit so that the rows of `value` carry the join: the last ones that build it, or those further up that

@@ -17,8 +17,10 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
     eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
-    looked_into(cx, group, out);
-    copied(cx, group, out);
+    out.extend(group.remote.iter().flat_map(|r| r.hazards.iter().cloned()));
+    let is_ours = |v: &ValueId| group.rows.contains(v);
+    looked_into(cx, &is_ours, out);
+    copied(cx, &is_ours, out);
     kept_by_others(cx, group, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
     if suspends || region.leaves {
@@ -50,14 +52,14 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
 }
 
 /// Code that writes a key past its descriptor, or asks what an instance has loaded.
-fn looked_into(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
     for event in &cx.facts.events {
         let (root, name) = match &event.kind {
             EventKind::ReadAttribute { root, path, name } if path.is_empty() => (root, &**name),
             EventKind::InstanceEscapes { root, path, how: Escape::External } if path.is_empty() => (root, ""),
             _ => continue,
         };
-        if !matches!(root, Root::Row(v) if group.rows.contains(v)) {
+        if !matches!(root, Root::Row(v) if is_ours(v)) {
             continue;
         }
         let Some(node) = eager::node_at(cx.project, event.site) else { continue };
@@ -84,7 +86,7 @@ fn looked_into(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// A copy of a row has what the row had loaded when it was made; code that looks at that sees the join.
-fn copied(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+pub(super) fn copied(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
     let looks = |n: Node<'_>| matches!(Expr::of(n), Expr::Attribute { attr: "fields_cache", .. });
     if !cx.scope().text().contains("fields_cache") || !cx.scope().descendants().any(looks) {
         return;
@@ -98,9 +100,7 @@ fn copied(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         let is_copy = matches!(cx.type_of(from), Type::Def(Def::External(path))
             if path == "copy" || path.starts_with("copy."));
         let is_row = arguments(list).iter().any(|a| {
-            cx.type_of(a.value)
-                .instance()
-                .is_some_and(|i| matches!(i.root, Root::Row(v) if group.rows.contains(&v)))
+            cx.type_of(a.value).instance().is_some_and(|i| matches!(i.root, Root::Row(v) if is_ours(&v)))
         });
         if is_copy && is_row {
             out.push(cx.hazard(HazardKind::UnknownCall, call.text(), call));
@@ -221,6 +221,11 @@ impl Region {
             // A generator that was made before may run between two rows.
             let before = events.iter().enumerate().take(end);
             out.indexes.extend(before.filter(|(_, e)| is_generator(cx, e)).map(|(i, _)| i));
+            // A callee that goes over the rows may write after it has read.
+            if read.site.file != cx.file || !at.span().contains(read.site.span) {
+                let beside = events.iter().enumerate().filter(|(_, e)| e.at == read.at);
+                out.indexes.extend(beside.map(|(i, _)| i));
+            }
             for body in rounds(cx, group, at) {
                 let inside = events.iter().enumerate().filter(|(_, e)| body.contains(e.at));
                 out.indexes.extend(inside.map(|(i, _)| i));
@@ -282,7 +287,7 @@ fn rounds<'a>(cx: &Context<'a>, group: &Group, at: Node<'a>) -> Vec<Node<'a>> {
 
 /// Whether the read is made later than where it stands, by whoever consumes an iterator; and whether that one is
 /// outside the frame.
-fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
+pub(super) fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
     let mut outermost: Option<Node<'a>> = None;
     for node in at.ancestors() {
         if matches!(node.kind(), Kind::Block | Kind::Module | Kind::Lambda) && outermost.is_some() {

@@ -171,29 +171,42 @@ fn find_map<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         return None;
     }
     let source = source(cx, rows.value).filter(|s| s.keys.is_none())?;
-    let (variable, element, name, reads) = match Expr::of(function.value) {
+    let (variable, element, columns, reads) = match Expr::of(function.value) {
         Expr::Lambda { body, .. } => {
             let params = parameters(function.value.peel());
             let [Parameter { name: variable, default: None, .. }] = params.as_slice() else { return None };
-            let Expr::Attribute { value, attr, .. } = Expr::of(body) else { return None };
-            if !matches!(Expr::of(value), Expr::Name(name) if name == *variable) {
-                return None;
-            }
-            (*variable, body.peel(), attr.to_owned(), vec![(body.peel(), 0)])
+            let reads = Reads { variable, element: body.peel(), value: None, inner: &[], conditions: &[] };
+            let (columns, reads) = reads.columns(cx, &source)?;
+            (*variable, body.peel(), columns, reads)
         }
         Expr::Call { func, arguments: list } => {
             let Type::Def(Def::External(path)) = cx.type_of(func) else { return None };
             if path != "operator.attrgetter" {
                 return None;
             }
-            let all = arguments(list);
-            let [only] = all.as_slice() else { return None };
-            let name = string_value(only.value).filter(|n| !n.contains('.'))?;
-            ("row", function.value, name, Vec::new())
+            let mut columns: Vec<Column> = Vec::new();
+            for argument in arguments(list) {
+                let name = string_value(argument.value).filter(|n| !n.contains('.'))?;
+                let found = column(cx, &source.queryset, &name)?;
+                if columns.iter().any(|c| c.identity == found.identity) {
+                    return None;
+                }
+                columns.push(found);
+            }
+            ("row", function.value, columns, Vec::new())
         }
         _ => return None,
     };
-    let found = column(cx, &source.queryset, &name)?;
+    let rowwise = match columns.len() {
+        0 => return None,
+        // attrgetter() gives a value or a tuple.
+        1 if reads.is_empty() => Rowwise::Flat,
+        _ if reads.is_empty() => Rowwise::Tuple,
+        _ => rowwise(element, None, &[], &columns, &reads)?,
+    };
+    if !matches!(rowwise, Rowwise::Flat | Rowwise::Tuple) {
+        return None;
+    }
     Some(Match {
         node,
         collects: Collects::Map,
@@ -204,9 +217,9 @@ fn find_map<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         element,
         value: None,
         conditions: Vec::new(),
-        columns: vec![found],
+        columns,
         reads,
-        rowwise: Rowwise::Flat,
+        rowwise,
     })
 }
 

@@ -29,6 +29,7 @@ pub struct Analyzer<'p> {
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) passed: super::passed::Passed,
+    pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
 
 impl<'p> Analyzer<'p> {
@@ -41,6 +42,7 @@ impl<'p> Analyzer<'p> {
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
             passed: super::passed::Passed::default(),
+            attributes: Mutex::default(),
         }
     }
 
@@ -341,12 +343,20 @@ impl<'p> Analyzer<'p> {
         }
     }
 
-    /// The type of an expression that stands outside functions: a module variable's or class attribute's value.
+    /// The type of an expression by itself: a module variable's or class attribute's value, or what a method assigns
+    /// to an attribute of `self`.
     pub(super) fn outside(&self, file: FileId, node: NodeId, stack: &mut Stack) -> Arc<Summary> {
         let found = self.memo.evaluate(Task::Value(file, node), stack, |_, stack| {
             let source = self.project.program().file(file);
-            let mut frame = Frame::new(self, stack, file, source.root(), None);
-            let returns = frame.expr(source.node(node));
+            let node = source.node(node);
+            let method = node.enclosing_function();
+            let class = method.and_then(|def| self.project.program().function_at(file, def.id()));
+            let class = class.and_then(|f| self.project.program().function(f).class);
+            let mut frame = Frame::new(self, stack, file, method.unwrap_or(source.root()), class);
+            if method.is_some() {
+                frame.enter_assignment(node);
+            }
+            let returns = frame.expr(node);
             let (facts, cost) = frame.finish();
             Summary { returns: Some(returns), values: facts.values, cost, ..Summary::default() }
         });

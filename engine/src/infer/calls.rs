@@ -698,6 +698,9 @@ impl<'a> Frame<'a, '_> {
                     }
                     Root::Row(_) => {
                         let value = self.value_at(node, Made::Unknown, None);
+                        if let Some(v) = self.facts.values.get_mut(value.0 as usize) {
+                            v.site = Some(site);
+                        }
                         Type::Instance(Instance {
                             model: i.model,
                             root: Root::Row(value),

@@ -165,7 +165,7 @@ impl<'a, 's> Frame<'a, 's> {
                 .any(|n| n.kind() == Kind::Yield && n.enclosing_scope().is_some_and(|s| s == self.scope))
     }
 
-    fn collect_locals(&mut self, scope: Node<'a>) {
+    pub(super) fn collect_locals(&mut self, scope: Node<'a>) {
         // The function's own name is bound around it.
         let own = scope.child(crate::python::Field::Name);
         for node in scope.descendants().skip(1).filter(|n| Some(n.id()) != own.map(Node::id)) {

@@ -210,31 +210,11 @@ impl<'a> Frame<'a, '_> {
         let model = match name {
             "save" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
             "get_object" if is_object_view(project, class) => self.view_model(class, node)?,
-            "get_queryset" if is_row_view(project, class) => return self.view_rows(class, node),
+            "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
             _ => return None,
         };
         let value = self.value_at(node, Made::Unknown, None);
         Some(Type::Instance(Instance::root(model, Root::Value(value))))
-    }
-
-    /// What the framework's own `get_queryset()` makes: a copy of the attribute `queryset`, or every row of `model`.
-    fn view_rows(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
-        let program = self.az.project.program();
-        if let Some((owner, member)) = program.member(class, "queryset") {
-            let Member::Value(value) = member else { return None };
-            let file = program.class(owner).file;
-            let summary = self.az.outside(file, *value, self.stack);
-            return match self.imported(&summary, file, *value, node) {
-                Type::QuerySet(qs) => Some(self.builtin_queryset_method(&qs, "all", &[], node)),
-                Type::Manager(manager) => Some(self.manager_method(&manager, "all", &[], node, node)),
-                _ => None,
-            };
-        }
-        let model = Type::ModelClass(model_member(self.az.project, class)?);
-        match self.attribute(&model, "_default_manager", node) {
-            Type::Manager(manager) => Some(self.manager_method(&manager, "all", &[], node, node)),
-            _ => None,
-        }
     }
 
     /// The model of the rows that a view of one object chooses from.

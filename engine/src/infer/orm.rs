@@ -184,7 +184,7 @@ impl<'a> Frame<'a, '_> {
                     crate::python::Kind::None
                 ) {
                     // A default that instances override.
-                    return Type::Unknown;
+                    return self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown);
                 }
                 let ty = self.class_value(definer, value, node);
                 if let Type::Object(descriptor) = ty
@@ -221,6 +221,9 @@ impl<'a> Frame<'a, '_> {
                     .any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"));
                 if is_view { Type::External(Name::from("django.http.HttpRequest")) } else { Type::Unknown }
             }
+            None if self.is_assigned_on_self(class, name) => {
+                self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown)
+            }
             // Python asks where the object has no such attribute.
             None => {
                 self.object_dunders(owner, &["__getattr__"], node);
@@ -236,7 +239,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Whether a method of the class assigns `self.name`.
-    fn is_assigned_on_self(&self, class: ClassId, name: &str) -> bool {
+    pub(super) fn is_assigned_on_self(&self, class: ClassId, name: &str) -> bool {
         let program = self.az.project.program();
         program.class(class).mro.iter().any(|c| {
             let info = program.class(*c);

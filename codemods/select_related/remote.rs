@@ -1,0 +1,351 @@
+//! Rows that another frame reads: a list that this function returns, or a queryset that it keeps in an attribute of
+//! `self`. The join is asked for here, where the queryset is built, and the reads are looked up where they are made.
+//!
+//! The rows must be loaded for one reader: nobody keeps the list, and nothing but the loop that reads evaluates the
+//! queryset.
+
+use super::callers::callers;
+use super::reads::{Group, is_derived, is_key_only, is_replaced, repeating};
+use super::region;
+use ormend_engine::codemod::guards::eager::{self, Step};
+use ormend_engine::codemod::{Context, Hazard};
+use ormend_engine::infer::{
+    Escape, Event, EventKind, Facts, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId,
+};
+use ormend_engine::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, parameters, string_value};
+use ormend_engine::text::{FileId, Site};
+
+/// Frames that read the rows of one function's list and are looked at.
+const MAX_READERS: usize = 12;
+
+/// The value of something that is no fresh queryset.
+const NOBODY: ValueId = ValueId(u32::MAX);
+
+/// Methods of a queryset that leave the rows of the object itself unloaded.
+const QUIET: &[&str] = &[
+    "all",
+    "filter",
+    "exclude",
+    "order_by",
+    "annotate",
+    "distinct",
+    "reverse",
+    "none",
+    "values",
+    "values_list",
+    "select_related",
+    "prefetch_related",
+    "count",
+    "exists",
+    "aggregate",
+    "first",
+    "last",
+    "get",
+];
+
+/// One read in another frame.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    /// Where it stands.
+    pub site: Site,
+    /// The loop that makes it.
+    pub looped: Site,
+    /// The relations from the row.
+    pub steps: Vec<Step>,
+    /// What runs in the frame that reads.
+    pub hazards: Vec<Hazard>,
+}
+
+/// The reads of other frames, each with the value of this frame that they are rows of.
+pub(super) fn reads(cx: &Context<'_>) -> Vec<(ValueId, Path, Remote)> {
+    let program = cx.project.program();
+    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return Vec::new() };
+    let mut out = Vec::new();
+    if let Some(Type::List(element)) = &cx.facts.returns
+        && let Type::Instance(Instance { root: Root::Row(value), path, .. }) = &**element
+        && path.is_empty()
+        && is_handed_over(cx, function, *value)
+    {
+        of_list(cx, function, *value, &mut out);
+    }
+    if let Some(class) = program.function(function).class {
+        of_attributes(cx, function, class, &mut out);
+    }
+    out
+}
+
+/// Whether nobody but the caller has the list: it is made anew by each call, and not kept.
+fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> bool {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    let is_remembered = def.parent().filter(|p| p.kind() == Kind::DecoratedDef).is_some_and(|outer| {
+        outer.children().filter(|c| c.kind() == Kind::Decorator).any(|c| {
+            !matches!(c.text().trim_start_matches('@').trim(), "staticmethod" | "classmethod" | "property")
+        })
+    });
+    let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
+        EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
+            *v == value && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
+        }
+        _ => false,
+    });
+    let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return);
+    let is_fresh = returned.all(|n| n.children().next().is_some_and(|v| is_new_list(def, v, 0)));
+    !is_remembered && !is_kept && is_fresh && !info.is_generator && !info.is_async
+}
+
+/// Whether the expression makes a list, or is a name of the function that holds nothing else.
+fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
+    match Expr::of(node) {
+        Expr::Comp { node, .. } => node.kind() == Kind::ListComp,
+        Expr::List(_) => true,
+        Expr::Call { func, .. } => matches!(Expr::of(func), Expr::Name("list" | "sorted")),
+        Expr::Name(name) if depth < 4 => {
+            let bound = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == name && n.field() == Field::Left;
+            let mut bindings = def.descendants().filter(bound).peekable();
+            bindings.peek().is_some()
+                && bindings.all(|n| {
+                    n.parent().filter(|p| p.kind() == Kind::Assign).is_some_and(|p| {
+                        p.child(Field::Right).is_some_and(|value| is_new_list(def, value, depth + 1))
+                    })
+                })
+                && !parameters(def).iter().any(|p| p.name == name)
+                && !def.descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal))
+        }
+        _ => false,
+    }
+}
+
+fn of_list(cx: &Context<'_>, function: FunctionId, value: ValueId, out: &mut Vec<(ValueId, Path, Remote)>) {
+    let program = cx.project.program();
+    let own = program.function(function);
+    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
+    let evaluated =
+        cx.facts.events.iter().position(
+            |e| matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.may_load()),
+        );
+    let after: Vec<&Event> = cx.facts.events.iter().skip(evaluated.unwrap_or(0)).collect();
+    let first = out.len();
+    let mut looked = Vec::new();
+    for (i, caller) in callers(cx, function).iter().enumerate() {
+        let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
+        for call in &caller.calls {
+            let of_call = |v: &ValueId| {
+                inner.value(*v).is_some_and(|v| v.origin == Origin::Expr(call.id()) && v.site == Some(def))
+            };
+            region::looked_into(&inner, &of_call, &mut looked);
+            region::copied(&inner, &of_call, &mut looked);
+            if i >= MAX_READERS {
+                continue;
+            }
+            let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
+            let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
+            let events = caller.facts.events.iter().filter(later).chain(after.iter().copied());
+            found(&inner, value, &of_call, &events.collect::<Vec<_>>(), out);
+        }
+    }
+    // Whoever looks at what its rows have loaded sees the join that another one asked for.
+    for (_, _, read) in out.iter_mut().skip(first) {
+        read.hazards.extend(looked.iter().cloned());
+    }
+}
+
+fn of_attributes(
+    cx: &Context<'_>,
+    function: FunctionId,
+    class: ClassId,
+    out: &mut Vec<(ValueId, Path, Remote)>,
+) {
+    let program = cx.project.program();
+    let scope = cx.scope();
+    let mut seen: Vec<&str> = Vec::new();
+    for assignment in scope.descendants().filter(|n| n.kind() == Kind::Assign) {
+        let Some(target) = assignment.child(Field::Left) else { continue };
+        let Expr::Attribute { attr, .. } = Expr::of(target) else { continue };
+        if seen.contains(&attr) {
+            continue;
+        }
+        seen.push(attr);
+        let assigned = cx.analyzer.assigned_to(class, attr);
+        let is_here = |(file, node): &(FileId, NodeId)| *file == cx.file && scope.contains(*node);
+        if assigned.is_empty() || !assigned.iter().all(is_here) {
+            continue;
+        }
+        let mut values = Vec::new();
+        for (_, node) in &assigned {
+            match cx.type_of(cx.node(*node)) {
+                Type::QuerySet(qs) if !is_loaded(cx, qs) => values.extend(qs.values.iter().copied()),
+                _ => values.push(NOBODY),
+            }
+        }
+        if values.contains(&NOBODY) {
+            continue;
+        }
+        // What is made from another one of them has the join from there.
+        let is_last = |v: &&ValueId| !values.iter().any(|o| o != *v && is_derived(cx, **v, *o, 0));
+        let roots: Vec<ValueId> = values.iter().filter(is_last).copied().collect();
+        let Some(read) = only_load(cx, class, attr) else { continue };
+        let Some(reader) = read.1.enclosing_function().and_then(|def| program.function_at(read.0, def.id()))
+        else {
+            continue;
+        };
+        if reader == function || program.function(reader).is_generator {
+            continue;
+        }
+        let facts = cx.analyzer.function(reader);
+        let inner = Context { facts: &facts, file: read.0, ..*cx };
+        let sites: Vec<Site> = assigned
+            .iter()
+            .map(|(file, node)| Site { file: *file, span: program.file(*file).node(*node).span() })
+            .collect();
+        let is_one = |v: &ValueId| {
+            inner
+                .value(*v)
+                .is_some_and(|v| v.origin == Origin::Outside && v.site.is_some_and(|s| sites.contains(&s)))
+        };
+        let of_attribute = |v: &ValueId| {
+            let alternatives = inner.value(*v).map(|v| v.alternatives.as_slice()).unwrap_or_default();
+            is_one(v) || (!alternatives.is_empty() && alternatives.iter().all(is_one))
+        };
+        let events: Vec<&Event> = facts.events.iter().collect();
+        let first = out.len();
+        for value in &roots {
+            found(&inner, *value, &of_attribute, &events, out);
+        }
+        let mut looked = Vec::new();
+        region::looked_into(&inner, &of_attribute, &mut looked);
+        region::copied(&inner, &of_attribute, &mut looked);
+        for (_, _, read) in out.iter_mut().skip(first) {
+            read.hazards.extend(looked.iter().cloned());
+        }
+    }
+}
+
+/// The reads of the frame of `cx` from rows of the values that `is_ours` knows.
+fn found(
+    cx: &Context<'_>,
+    value: ValueId,
+    is_ours: &dyn Fn(&ValueId) -> bool,
+    events: &[&Event],
+    out: &mut Vec<(ValueId, Path, Remote)>,
+) {
+    let leaves = cx.facts.events.iter().any(|e| match &e.kind {
+        EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
+            is_ours(v)
+                && path.is_empty()
+                && matches!(how, Escape::Return | Escape::Store | Escape::UnknownCall | Escape::Yield)
+        }
+        _ => false,
+    });
+    // What a generator does between two rows is up to others.
+    if leaves || cx.facts.events.iter().any(|e| e.kind == EventKind::Suspend) {
+        return;
+    }
+    for (index, event) in cx.facts.events.iter().enumerate() {
+        let EventKind::ReadRelation { root: Root::Row(v), path, .. } = &event.kind else { continue };
+        let Some(model) = row_model(cx.facts, event, *v) else { continue };
+        let Some(steps) = is_ours(v).then(|| eager::steps(cx.project, model, path)).flatten() else {
+            continue;
+        };
+        if is_key_only(cx, event.site, &steps) || is_replaced(cx, index, *v, path) {
+            continue;
+        }
+        if region::lazily(cx, cx.node(event.at)).is_some() {
+            continue;
+        }
+        let Some(looped) = repeating(cx, *v, event.at) else { continue };
+        let mut hazards = Vec::new();
+        eager::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
+        let looped = cx.site(looped);
+        out.push((value, path.clone(), Remote { site: event.site, looped, steps, hazards }));
+    }
+}
+
+/// The model of the rows: a read of the first relation names it.
+fn row_model(facts: &Facts, event: &Event, value: ValueId) -> Option<ormend_engine::django::ModelId> {
+    if let Some(qs) = facts.value(value).and_then(|v| v.queryset.as_deref()) {
+        return Some(qs.model);
+    }
+    let EventKind::ReadRelation { path, .. } = &event.kind else { return None };
+    facts.events.iter().find_map(|e| match &e.kind {
+        EventKind::ReadRelation { root: Root::Row(v), path: p, model } => {
+            (*v == value && p.len() == 1 && p.first() == path.first()).then_some(*model)
+        }
+        _ => None,
+    })
+}
+
+/// Whether the frame loads the rows of a queryset, or gives it to somebody besides the attribute.
+fn is_loaded(cx: &Context<'_>, qs: &QuerySet) -> bool {
+    qs.values.iter().any(|value| {
+        cx.facts.uses(*value).any(|(_, how)| how.may_load() && *how != Use::Escape(Escape::Store))
+    })
+}
+
+/// The only place that may load the rows of the attribute `name` of objects of `class`.
+fn only_load<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<(FileId, Node<'a>)> {
+    let program = cx.project.program();
+    let mut ours = program.class(class).mro.clone();
+    ours.extend(program.descendants(class));
+    let dotted = format!(".{name}");
+    let mut found = None;
+    for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+        let source = program.file(file);
+        let text = source.source.text();
+        // `getattr(page, "books")`, and templates in strings.
+        let is_read = |n: Node<'_>| {
+            let is_getter = || {
+                let call = n.ancestors().take(2).find(|a| a.kind() == Kind::Call);
+                matches!(call.map(Expr::of), Some(Expr::Call { func, .. }) if func.text().contains("attr"))
+            };
+            n.kind() == Kind::Str
+                && (n.text().contains(&dotted) || string_value(n).as_deref() == Some(name) && is_getter())
+        };
+        if text.contains(name) && source.root().descendants().any(is_read) {
+            return None;
+        }
+        if !text.contains(&dotted) {
+            continue;
+        }
+        for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
+            let Expr::Attribute { value: owner, attr, .. } = Expr::of(node) else { continue };
+            if attr != name || node.field() == Field::Left || is_quiet(node) {
+                continue;
+            }
+            let function = node.enclosing_function().and_then(|def| program.function_at(file, def.id()));
+            let other = function.and_then(|f| program.function(f).class).is_some_and(|c| !ours.contains(&c));
+            if other && matches!(Expr::of(owner), Expr::Name("self" | "cls")) {
+                continue;
+            }
+            if found.is_some() {
+                return None;
+            }
+            found = Some((file, node));
+        }
+    }
+    found
+}
+
+/// `x.books.filter(...)` and `x.items()`: no rows of the attribute are loaded.
+fn is_quiet(node: Node<'_>) -> bool {
+    let Some(parent) = node.with_parens().parent() else { return false };
+    let is_called = |n: Node<'_>| {
+        n.with_parens().parent().is_some_and(|call| {
+            matches!(Expr::of(call), Expr::Call { func, .. } if call.kind() == Kind::Call && func.peel() == n.peel())
+        })
+    };
+    match Expr::of(parent) {
+        Expr::Attribute { value, attr, .. } if value.peel() == node.peel() => {
+            QUIET.contains(&attr) && is_called(parent)
+        }
+        _ => is_called(node),
+    }
+}
+
+/// The paths of a group's remote reads that its rows hold already go.
+pub(super) fn add(group: &mut Group, remote: Remote) {
+    if !group.remote.iter().any(|r| r.site == remote.site && r.steps == remote.steps) {
+        group.remote.push(remote);
+    }
+}

@@ -1,0 +1,267 @@
+//! What objects have that no class body says: attributes that methods assign to `self`, and the querysets of Django's
+//! generic views.
+
+use super::analyzer::Analyzer;
+use super::frame::Frame;
+use super::types::{Name, Type};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, parameters};
+use crate::text::FileId;
+use std::sync::{Arc, PoisonError};
+
+/// Attributes that generic views assign by themselves.
+const OF_VIEWS: &[&str] =
+    &["object", "object_list", "queryset", "model", "request", "args", "kwargs", "form"];
+
+/// The expressions that are assigned to an attribute.
+pub(super) type Assigned = Option<Arc<[(FileId, NodeId)]>>;
+
+impl<'a> Frame<'a, '_> {
+    /// The queryset or manager that the methods of a class assign to `self.name`, wherever that is assigned.
+    pub(super) fn assigned_attribute(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
+        let assigned = self.az.assigned(class, name)?;
+        let mut ty = Type::Never;
+        for (file, value) in assigned.iter() {
+            let summary = self.az.outside(*file, *value, self.stack);
+            if !matches!(summary.returns, Some(Type::QuerySet(_) | Type::Manager(_))) {
+                return None;
+            }
+            ty = ty.join(self.imported(&summary, *file, *value, node));
+        }
+        matches!(ty, Type::QuerySet(_) | Type::Manager(_)).then_some(ty)
+    }
+
+    /// What Django's own `get_queryset()` gives in a view of the program: `queryset`, or all of `model`.
+    pub(super) fn view_queryset(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
+        let program = self.az.project.program();
+        let info = program.class(class);
+        let is_view = |base: &String| {
+            base.starts_with("django.views.generic") || base.starts_with("rest_framework.generics")
+        };
+        let is_known =
+            |base: &String| ["django.", "builtins.", "rest_framework."].iter().any(|p| base.starts_with(p));
+        if info.has_unknown_base
+            || !info.external_bases.iter().any(is_view)
+            || !info.external_bases.iter().all(is_known)
+        {
+            return None;
+        }
+        let names = ["queryset", "model", "get_queryset", "ordering", "get_ordering"];
+        let below = program.descendants(class).into_iter().filter(|c| *c != class);
+        if below.into_iter().any(|c| names.iter().any(|n| program.class(c).members.contains_key(*n)))
+            || ["queryset", "model"].iter().any(|n| self.is_assigned_on_self(class, n))
+            || names.iter().skip(3).any(|n| program.member(class, n).is_some())
+        {
+            return None;
+        }
+        // `Books.as_view(queryset=...)` and `Books(model=...)` set attributes of the view.
+        let mut views: Vec<&str> =
+            program.descendants(class).iter().map(|c| program.class(*c).name.as_str()).collect();
+        views.push(&info.name);
+        let is_of_view = |func: Node<'_>| views.iter().any(|v| func.text().split('.').any(|part| part == *v));
+        let calls = self.az.call_sites();
+        let sets = views.iter().chain(&["as_view"]).flat_map(|name| calls.of(name)).any(|site| {
+            let call = program.file(site.file).node(site.call);
+            let Expr::Call { func, arguments } = Expr::of(call) else { return false };
+            is_of_view(func)
+                && crate::python::arguments(arguments)
+                    .iter()
+                    .any(|a| a.stars > 0 || matches!(a.name, Some("queryset" | "model" | "ordering")))
+        });
+        if sets {
+            return None;
+        }
+        let Expr::Call { func, .. } = Expr::of(node) else { return None };
+        let source = |frame: &mut Self, name: &str| match program.member(class, name) {
+            Some((owner, Member::Value(value))) => {
+                match program.file(program.class(owner).file).node(*value).kind() {
+                    Kind::None => None,
+                    _ => Some(frame.class_value(owner, *value, node)),
+                }
+            }
+            _ => None,
+        };
+        match source(self, "queryset") {
+            Some(Type::QuerySet(qs)) => Some(self.queryset_method(&qs, "all", &[], node)),
+            Some(_) => None,
+            None => match source(self, "model") {
+                Some(Type::ModelClass(model)) => {
+                    match self.attribute(&Type::ModelClass(model), "_default_manager", node) {
+                        Type::Manager(manager) => Some(self.manager_method(&manager, "all", &[], node, func)),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// The value of an assignment to an attribute of `self` stands in a method: its names are the method's.
+    pub(super) fn enter_assignment(&mut self, value: Node<'a>) {
+        let def = self.scope;
+        self.collect_locals(def);
+        let Some(function) = self.az.project.program().function_at(self.file, def.id()) else { return };
+        let Some(first) = parameters(def).first().map(|p| p.name) else { return };
+        if let Some(receiver) = self.az.receiver(function) {
+            self.bind(first, super::summary::opaque(&receiver));
+        }
+        // `self.books = self.books.filter(...)`: of what the other assignments gave.
+        let own = value.parent().and_then(|p| p.child(Field::Left)).map(|target| Expr::of(target.peel()));
+        if let (Some(Expr::Attribute { attr, .. }), Some(class)) = (own, self.class)
+            && reads_own(value, attr)
+            && let Some(assigned) = self.az.assigned(class, attr)
+        {
+            let mut ty = Type::Never;
+            for (file, other) in assigned.iter() {
+                if reads_own(self.az.project.program().file(*file).node(*other), attr) {
+                    continue;
+                }
+                let summary = self.az.outside(*file, *other, self.stack);
+                ty = ty.join(self.imported(&summary, *file, *other, value));
+            }
+            if let Some(env) = &mut self.env {
+                env.insert(Name::from(format!("{first}.{attr}")), ty);
+                self.has_overrides = true;
+            }
+        }
+    }
+}
+
+fn reads_own(value: Node<'_>, attr: &str) -> bool {
+    value.descendants().any(|n| matches!(Expr::of(n), Expr::Attribute { attr: name, .. } if name == attr))
+}
+
+impl Analyzer<'_> {
+    /// Every value of `self.name` in the methods of `class` and of the classes above and below; nothing where somebody
+    /// else may assign it, or where it is assigned in another way.
+    pub(super) fn assigned(&self, class: ClassId, name: &str) -> Assigned {
+        let key = (class, Name::from(name));
+        if let Some(hit) = self.attributes.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return hit.clone();
+        }
+        let found: Assigned = self.find_assigned(class, name).map(Arc::from);
+        self.attributes.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
+        found
+    }
+
+    /// The expressions that the methods of `class` assign to `self.name`: all that the attribute is ever given, or none
+    /// where that is not known.
+    pub fn assigned_to(&self, class: ClassId, name: &str) -> Vec<(FileId, NodeId)> {
+        self.assigned(class, name).map(|found| found.to_vec()).unwrap_or_default()
+    }
+
+    fn find_assigned(&self, class: ClassId, name: &str) -> Option<Vec<(FileId, NodeId)>> {
+        let program = self.project.program();
+        let info = program.class(class);
+        let is_plain =
+            |base: &String| ["django.", "builtins.", "abc.", "typing."].iter().any(|p| base.starts_with(p));
+        if info.has_unknown_base || !info.external_bases.iter().all(is_plain) || OF_VIEWS.contains(&name) {
+            return None;
+        }
+        let mut classes = info.mro.clone();
+        classes.extend(program.descendants(class));
+        classes.sort();
+        classes.dedup();
+        let mut out = Vec::new();
+        for class in &classes {
+            let info = program.class(*class);
+            let body = program.file(info.file).node(info.node);
+            for node in body.descendants() {
+                match node.kind() {
+                    Kind::Attribute => match Expr::of(node) {
+                        Expr::Attribute { attr: "__dict__", .. } => return None,
+                        Expr::Attribute { attr, .. } if attr == name && is_store(node) => {
+                            out.push((info.file, on_self(node)?));
+                        }
+                        _ => {}
+                    },
+                    Kind::Name if matches!(node.text(), "setattr" | "vars") => return None,
+                    Kind::FunctionDef => {
+                        let defined = node.child(Field::Name).map_or("", Node::text);
+                        if matches!(defined, "__setattr__" | "__getattribute__") {
+                            return None;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // A nested class is seen once for itself and once inside the other.
+        out.sort();
+        out.dedup();
+        if out.is_empty() {
+            return None;
+        }
+        // What others assign to an attribute of that name may be this one.
+        let ours: Vec<(FileId, Node<'_>)> = classes
+            .iter()
+            .map(|c| {
+                (program.class(*c).file, program.file(program.class(*c).file).node(program.class(*c).node))
+            })
+            .collect();
+        let dotted = format!(".{name}");
+        for file in program.file_ids().filter(|f| !self.project.is_known_file(*f)) {
+            let source = program.file(file);
+            let text = source.source.text();
+            let is_named = text.contains(&dotted) || text.contains("setattr") && text.contains(name);
+            if !is_named {
+                continue;
+            }
+            let by_others = source.root().descendants().any(|node| match Expr::of(node) {
+                Expr::Attribute { attr, .. } if node.kind() == Kind::Attribute => {
+                    attr == name
+                        && is_store(node)
+                        && on_self(node).is_none()
+                        && !ours.iter().any(|(f, class)| *f == file && class.contains(node.id()))
+                }
+                Expr::Call { func, arguments } if node.kind() == Kind::Call => {
+                    func.text().ends_with("setattr") && arguments.text().contains(name)
+                }
+                _ => false,
+            });
+            if by_others {
+                return None;
+            }
+        }
+        Some(out)
+    }
+}
+
+/// The value of `self.x = value`, in a method.
+fn on_self(target: Node<'_>) -> Option<NodeId> {
+    let assignment = target.parent().filter(|p| p.kind() == Kind::Assign)?;
+    let value = assignment.child(Field::Right).filter(|v| v.kind() != Kind::Assign)?;
+    if target.field() != Field::Left || assignment.parent().is_some_and(|p| p.kind() == Kind::Assign) {
+        return None;
+    }
+    let Expr::Attribute { value: owner, .. } = Expr::of(target) else { return None };
+    let def = target.enclosing_function()?;
+    let is_method = def.ancestors().find(|a| matches!(a.kind(), Kind::ClassDef | Kind::FunctionDef))?.kind();
+    let first = parameters(def).first().map(|p| p.name)?;
+    let is_self = is_method == Kind::ClassDef && matches!(Expr::of(owner), Expr::Name(name) if name == first);
+    is_self.then(|| value.peel().id())
+}
+
+/// Whether an attribute is assigned or deleted rather than read.
+fn is_store(node: Node<'_>) -> bool {
+    let mut child = node;
+    for parent in node.ancestors() {
+        match parent.kind() {
+            Kind::PatternList
+            | Kind::TuplePattern
+            | Kind::ListPattern
+            | Kind::SplatPattern
+            | Kind::Paren
+            | Kind::Tuple
+            | Kind::List
+            | Kind::ExprList
+            | Kind::AsPatternTarget => child = parent,
+            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
+                return child.field() == Field::Left;
+            }
+            Kind::AsPattern => return child.field() == Field::Alias,
+            Kind::Delete => return true,
+            _ => return false,
+        }
+    }
+    false
+}
