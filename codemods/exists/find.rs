@@ -27,6 +27,10 @@ pub struct Held<'a> {
     pub asked: Asked<'a>,
     /// Every read of the name.
     pub tests: Vec<Test<'a>>,
+    /// Where the name is bound.
+    pub target: Node<'a>,
+    /// The function that it belongs to.
+    pub scope: Node<'a>,
 }
 
 /// A read of the name whose truth is asked.
@@ -79,7 +83,7 @@ pub fn held<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Held<'a>> {
     // `len(books)` is replaced as a whole.
     let (inner, whole) = if method_node.is_some() { (inner, inner) } else { (receiver, inner) };
     let asked = Asked { how, receiver, method: method_node, inner, whole, negated: false, bound: None };
-    Some(Held { asked, tests })
+    Some(Held { asked, tests, target: target.peel(), scope })
 }
 
 /// An expression that asks whether there is a row.

@@ -1,8 +1,8 @@
 //! From counting or loading to `exists()`: only the method's name and what surrounds it change.
 
-use crate::exists::find::{Asked, Held};
+use crate::exists::find::{Asked, Held, How};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
-use ormend_engine::python::emit::{Precedence, append_call, parenthesized};
+use ormend_engine::python::emit::{Precedence, append_call, fresh_name, parenthesized};
 use ormend_engine::python::{Kind, Node};
 use ormend_engine::text::{Edit, Span};
 
@@ -71,7 +71,41 @@ pub fn held<'a>(cx: &Context<'a>, found: &Held<'a>) -> Result<Fix, Hazard> {
         let edits = surround(cx, test.whole, test.read, Precedence::Atom, test.negated)?;
         fix.edits.extend(cx.fix(edits).edits);
     }
+    if let Some(name) = renamed(found) {
+        let places = found.tests.iter().map(|t| t.read).chain([found.target]);
+        let edits = places.map(|place| Edit::replace(place.span(), name.clone())).collect();
+        fix.edits.extend(cx.fix(edits).edits);
+    }
     Ok(fix)
+}
+
+/// Parts of a name that speak of a number.
+const COUNTING: &[&str] = &[
+    "count", "counts", "cnt", "n", "nb", "nbr", "num", "number", "of", "total", "len", "length", "size",
+    "qty",
+];
+
+/// Names of a row that speak of its being there.
+const PRESENT: &[&str] = &["existing", "exists", "found", "match", "any", "present", "has", "is"];
+
+/// The name that says what the value is now: `has_books` for `book_count`, `book_exists` for `book`.
+fn renamed(found: &Held<'_>) -> Option<String> {
+    let name = found.target.text();
+    let has = |words: &[&str]| name.split('_').any(|part| words.contains(&part));
+    let wanted = match found.asked.how {
+        _ if has(PRESENT) && !has(COUNTING) => return None,
+        How::One { .. } => format!("{name}_exists"),
+        _ if !has(COUNTING) => return None,
+        _ => {
+            let rest: Vec<&str> = name.split('_').filter(|part| !COUNTING.contains(part)).collect();
+            match rest.join("_").trim_matches('_') {
+                "" => "has_rows".to_owned(),
+                rest if rest.ends_with('s') => format!("has_{rest}"),
+                rest => format!("has_{rest}s"),
+            }
+        }
+    };
+    Some(fresh_name(found.scope, &wanted))
 }
 
 fn negate(found: &Asked<'_>, at: Node<'_>, mut edits: Vec<Edit>) -> Vec<Edit> {

@@ -90,11 +90,13 @@ pub struct Match<'a> {
 
 /// The pattern matcher.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    match node.kind() {
+    let found = match node.kind() {
         Kind::Call => find_map(cx, node),
         Kind::For => super::loops::find_loop(cx, node),
         _ => find_comprehension(cx, node),
-    }
+    };
+    // The dictionaries of values() cost little: only what needs no comprehension any more reads better without them.
+    found.filter(|m| m.source.keys.is_none() || m.rowwise != Rowwise::Mixed)
 }
 
 fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {

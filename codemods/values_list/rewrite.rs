@@ -214,19 +214,27 @@ fn filled<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
     let is_flat = if is_mixed { names.len() == 1 } else { found.rowwise == Rowwise::Flat };
     let rows = projected(found, quote, is_flat);
     let mut body = rows.clone();
+    // Between the clauses, and around them: a queryset over several lines asks for a line each.
+    let (gap, outer) = match (is_mixed, clause_lines(cx, found)) {
+        (true, Some((inner, outer))) => (inner, outer),
+        _ => (" ".to_owned(), String::new()),
+    };
     if is_mixed {
+        let rows = if outer.is_empty() { rows } else { moved(cx, found, &rows, &gap) };
         let mut element = replaced(found.element, found, &names);
         if let Some(value) = found.value {
             let text = replaced(value, found, &names);
             let text = if value.kind() == Kind::ExprList { format!("({text})") } else { text };
             element = format!("{element}: {text}");
         }
-        body = format!("{element} for {} in {rows}", names.join(", "));
+        let start = if outer.is_empty() { "" } else { gap.as_str() };
+        body = format!("{start}{element}{gap}for {} in {rows}", names.join(", "));
         for condition in &found.conditions {
             let text = replaced(*condition, found, &names);
             let text = if condition.kind() == Kind::IfExp { format!("({text})") } else { text };
-            body.push_str(&format!(" if {text}"));
+            body.push_str(&format!("{gap}if {text}"));
         }
+        body.push_str(&outer);
     }
     let (open, close) = match (found.collects, is_mixed) {
         (Collects::List, true) => ("[", "]"),
@@ -252,6 +260,28 @@ fn filled<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
             vec![Edit::replace(Span::new(found.node.span().start, end), text)]
         }
     }
+}
+
+/// What separates the clauses of a comprehension whose queryset is written over several lines, and what comes after the
+/// last.
+fn clause_lines(cx: &Context<'_>, found: &Match<'_>) -> Option<(String, String)> {
+    if !found.source.base.text().contains('\n') {
+        return None;
+    }
+    let file = cx.project.program().file(cx.file);
+    let indent = ormend_engine::python::emit::indentation(file, found.node);
+    let newline = cx.source().newline().as_str();
+    Some((format!("{newline}{indent}{}", cx.source().indent_unit()), format!("{newline}{indent}")))
+}
+
+/// The queryset as part of `rows`, with the indentation that follows a line break in `gap`.
+fn moved(cx: &Context<'_>, found: &Match<'_>, rows: &str, gap: &str) -> String {
+    let base = found.source.base;
+    let file = cx.project.program().file(cx.file);
+    let from = ormend_engine::python::emit::indentation(file, base);
+    let to = gap.trim_start_matches(['\r', '\n']);
+    let text = ormend_engine::python::emit::reindent(file, base.span(), from, to);
+    rows.replacen(base.text(), &text, 1)
 }
 
 /// Where the value of an assignment starts.
