@@ -221,16 +221,20 @@ fn filled<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
     };
     if is_mixed {
         let rows = if outer.is_empty() { rows } else { moved(cx, found, &rows, &gap) };
-        let mut element = replaced(found.element, found, &names);
+        let placed = |part: Node<'a>| {
+            let text = replaced(part, found, &names);
+            if outer.is_empty() { text } else { lines_moved(cx, part, &text, &gap) }
+        };
+        let mut element = placed(found.element);
         if let Some(value) = found.value {
-            let text = replaced(value, found, &names);
+            let text = placed(value);
             let text = if value.kind() == Kind::ExprList { format!("({text})") } else { text };
             element = format!("{element}: {text}");
         }
         let start = if outer.is_empty() { "" } else { gap.as_str() };
         body = format!("{start}{element}{gap}for {} in {rows}", names.join(", "));
         for condition in &found.conditions {
-            let text = replaced(*condition, found, &names);
+            let text = placed(*condition);
             let text = if condition.kind() == Kind::IfExp { format!("({text})") } else { text };
             body.push_str(&format!("{gap}if {text}"));
         }
@@ -262,10 +266,11 @@ fn filled<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
     }
 }
 
-/// What separates the clauses of a comprehension whose queryset is written over several lines, and what comes after the
-/// last.
+/// What separates the clauses of a comprehension of which a part is written over several lines, and what comes after
+/// the last.
 fn clause_lines(cx: &Context<'_>, found: &Match<'_>) -> Option<(String, String)> {
-    if !found.source.base.text().contains('\n') {
+    let parts = [found.source.base, found.element].into_iter().chain(found.value);
+    if !parts.chain(found.conditions.iter().copied()).any(|part| part.text().contains('\n')) {
         return None;
     }
     let file = cx.project.program().file(cx.file);
@@ -282,6 +287,21 @@ fn moved(cx: &Context<'_>, found: &Match<'_>, rows: &str, gap: &str) -> String {
     let to = gap.trim_start_matches(['\r', '\n']);
     let text = ormend_engine::python::emit::reindent(file, base.span(), from, to);
     rows.replacen(base.text(), &text, 1)
+}
+
+/// `text`, which was written where `part` stands, with the indentation that follows a line break in `gap`.
+fn lines_moved(cx: &Context<'_>, part: Node<'_>, text: &str, gap: &str) -> String {
+    let has_lines = |n: &Node<'_>| matches!(n.kind(), Kind::Str) && n.text().contains('\n');
+    if part.descendants().any(|n| has_lines(&n)) {
+        return text.to_owned();
+    }
+    let line = cx.source().line_text(cx.source().line_index(part.span().start));
+    let from = line.get(..line.len() - line.trim_start().len()).unwrap_or("");
+    let to = gap.trim_start_matches(['\r', '\n']);
+    let moved = |line: &str| line.strip_prefix(from).map(|rest| format!("{to}{rest}"));
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next().unwrap_or("").to_owned();
+    lines.fold(first, |out, line| out + &moved(line).unwrap_or_else(|| line.to_owned()))
 }
 
 /// Where the value of an assignment starts.
