@@ -328,38 +328,7 @@ pub fn is_fixed<'a>(cx: &Context<'a>, outer: Node<'a>, node: Node<'a>) -> bool {
 
 /// Whether anything in `region` binds `name`.
 pub fn is_bound_in(region: Node<'_>, name: &str) -> bool {
-    region.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && binds(n))
-}
-
-/// Whether a name node binds its name.
-pub fn binds(node: Node<'_>) -> bool {
-    let mut child = node;
-    for parent in node.ancestors() {
-        match parent.kind() {
-            Kind::PatternList
-            | Kind::TuplePattern
-            | Kind::ListPattern
-            | Kind::SplatPattern
-            | Kind::Paren
-            | Kind::Tuple
-            | Kind::List
-            | Kind::ExprList
-            | Kind::AsPatternTarget => child = parent,
-            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
-                return child.field() == Field::Left;
-            }
-            Kind::NamedExpr | Kind::FunctionDef | Kind::ClassDef => return child.field() == Field::Name,
-            Kind::AsPattern | Kind::ExceptHandler | Kind::AliasedImport => {
-                return child.field() == Field::Alias;
-            }
-            Kind::DottedName => child = parent,
-            Kind::Import | Kind::Delete | Kind::Global | Kind::Nonlocal => return true,
-            Kind::ImportFrom => return child.field() == Field::Name,
-            Kind::CasePattern | Kind::StarPattern | Kind::KeywordPattern => return true,
-            _ => return false,
-        }
-    }
-    false
+    region.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
 }
 
 /// The simple statement whose only expression is, or is assigned, `call`.

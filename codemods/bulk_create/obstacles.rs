@@ -1,6 +1,6 @@
 //! What else happens in the loop, and what stands around it.
 
-use super::find::{How, Loop, Row, binds, innermost_loop};
+use super::find::{How, Loop, Row, innermost_loop};
 use super::uses::Uses;
 use ormend_engine::codemod::guards::callers::call_sites;
 use ormend_engine::codemod::guards::handlers::{
@@ -67,7 +67,7 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     handlers(cx, found, out);
     handlers_outside(cx, found, atomic, out);
     for name in found.node.descendants().filter(|n| n.kind() == Kind::Name) {
-        let is_read = !binds(name) && name.enclosing_scope() == Some(cx.scope());
+        let is_read = !name.is_binding() && name.enclosing_scope() == Some(cx.scope());
         if is_read && (is_lazy_name(cx, name) || has_unknown_factory(cx, name)) {
             out.push(cx.hazard(HazardKind::UnknownCall, name.text(), name));
         }
@@ -247,7 +247,7 @@ fn lazy_source<'a>(
 ) {
     let scope = cx.scope();
     for other in
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text() && binds(*n))
+        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text() && n.is_binding())
     {
         let Some(statement) = other.statement() else { continue };
         let Stmt::Assign { value: Some(value), .. } = Stmt::of(statement) else { continue };
@@ -379,7 +379,7 @@ fn shared_default(cx: &Context<'_>, function: FunctionId, out: &mut Vec<Hazard>)
 }
 
 fn binds_in(def: Node<'_>, name: &str) -> bool {
-    def.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && binds(n))
+    def.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
 }
 
 /// Code of the project that makes the stored value out of the given one: setters, fields, names of files.

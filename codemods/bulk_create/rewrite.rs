@@ -1,6 +1,6 @@
 //! Writing the bulk statements.
 
-use super::find::{How, Loop, Place, Row, binds};
+use super::find::{How, Loop, Place, Row};
 use super::layout::Doc;
 use super::obstacles::models;
 use super::uses::own_list;
@@ -36,7 +36,10 @@ fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportR
         |span| Hazard::at(HazardKind::ImportShadowed, model.name.clone(), Site { file: cx.file, span });
     if model.site.file == cx.file {
         let local = cx.scope().kind() != Kind::Module
-            && cx.scope().descendants().any(|n| n.kind() == Kind::Name && n.text() == model.name && binds(n));
+            && cx
+                .scope()
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.text() == model.name && n.is_binding());
         let is_global = matches!(
             cx.project.program().global(cx.file, &model.name),
             Some(ormend_engine::python::Def::Class(class)) if class == model.class
@@ -406,8 +409,9 @@ fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
     if node.span().start < after.span().end {
         return false;
     }
-    let is_target =
-        |n: Node<'_>| binds(n) && !n.ancestors().any(|a| matches!(a.kind(), Kind::AugAssign | Kind::Delete));
+    let is_target = |n: Node<'_>| {
+        n.is_binding() && !n.ancestors().any(|a| matches!(a.kind(), Kind::AugAssign | Kind::Delete))
+    };
     if is_target(node) {
         return true;
     }

@@ -1,7 +1,7 @@
 //! What the code does with an instance once its row was written: the row is not there yet when the rewritten code
 //! gets to it.
 
-use super::find::{How, Loop, Place, Row, binds};
+use super::find::{How, Loop, Place, Row};
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::guards::writes::{is_in_callee, one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
@@ -130,7 +130,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 self.used(name.text(), node);
                 continue;
             }
-            if binds(node) {
+            if node.is_binding() {
                 let is_deleted = node.statement().is_some_and(|s| s.kind() == Kind::Delete);
                 if is_deleted && self.found.node.contains(node.id()) {
                     self.used(name.text(), node);
@@ -384,7 +384,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 self.used(name.text(), node);
                 continue;
             }
-            if binds(node) && !self.found.node.contains(node.id()) {
+            if node.is_binding() && !self.found.node.contains(node.id()) {
                 continue;
             }
             if !self.found.node.contains(node.id()) {
@@ -395,7 +395,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 }
                 continue;
             }
-            if node.enclosing_scope() != Some(scope) || binds(node) {
+            if node.enclosing_scope() != Some(scope) || node.is_binding() {
                 self.used(name.text(), node);
                 continue;
             }
@@ -603,7 +603,7 @@ fn is_shared(node: Node<'_>) -> bool {
         }
         Kind::KeywordArgument => place.field() == Field::Value,
         Kind::List | Kind::Tuple | Kind::Pair | Kind::ExprList => {
-            !binds(node) && parent.kind() != Kind::PatternList
+            !node.is_binding() && parent.kind() != Kind::PatternList
         }
         _ => false,
     }

@@ -1,6 +1,6 @@
 //! The values that rows are made of: their keys, what they share, and the database they go to.
 
-use super::find::{How, Loop, Row, binds, innermost_loop};
+use super::find::{How, Loop, Row, innermost_loop};
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model, ModelId};
@@ -26,7 +26,7 @@ fn subqueries(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<H
             let Some(Stmt::Assign { value: Some(value), .. }) = target.statement().map(Stmt::of) else {
                 continue;
             };
-            if !binds(target) || found.node.contains(target.id()) {
+            if !target.is_binding() || found.node.contains(target.id()) {
                 continue;
             }
             let is_lazy = value.descendants().any(|n| match Expr::of(n) {
@@ -249,7 +249,7 @@ fn is_made_before<'a>(inner: Node<'a>, row: &Row<'a>, name: Node<'a>) -> bool {
     inner.descendants().any(|n| {
         n.kind() == Kind::Name
             && n.text() == name.text()
-            && binds(n)
+            && n.is_binding()
             && n.span().start < row.call.span().start
             && innermost_loop(n) == Some(inner)
     })
@@ -317,7 +317,7 @@ fn change_of<'a>(cx: &Context<'a>, found: &Loop<'a>, row: &Row<'a>, name: Node<'
     // Made anew in every turn of the innermost loop, before the row.
     let made = inner
         .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name.text() && binds(*n))
+        .filter(|n| n.kind() == Kind::Name && n.text() == name.text() && n.is_binding())
         .filter(|n| n.span().start < row.call.span().start && innermost_loop(*n) == Some(inner))
         .map(|n| n.span().start)
         .max();

@@ -3,7 +3,7 @@
 use super::find::Unit;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::flow;
-use ormend_engine::codemod::guards::instance::{MentionKind, Subject, is_binding};
+use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
 use ormend_engine::infer::{
     Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
     ValueId,
@@ -89,7 +89,7 @@ fn of_name<'a>(
     let first = *uses.first()?;
     let bindings: Vec<Node<'a>> = scope
         .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name && is_binding(*n))
+        .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
         .filter(|n| n.enclosing_scope() == Some(scope))
         .collect();
     let shared = |n: Node<'a>| {
@@ -246,7 +246,7 @@ fn row_of_loop<'a>(
 ) -> Option<Origin<'a>> {
     let [relation] = subject.path.as_slice() else { return None };
     let mut bindings =
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == subject.name && is_binding(*n));
+        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == subject.name && n.is_binding());
     let binding = bindings.next()?;
     let looped = binding.parent().filter(|p| p.kind() == Kind::For && p.contains(statement.id()))?;
     let Stmt::For { iter, .. } = Stmt::of(looped) else { return None };

@@ -3,7 +3,7 @@
 use super::find::Unit;
 use super::hazards::Judged;
 use super::origin::{Load, Origin, origins};
-use ormend_engine::codemod::guards::{flow, instance, writes};
+use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
 use ormend_engine::infer::{EventKind, QuerySetClass, Trait, Type};
@@ -122,7 +122,7 @@ fn are_different<'a>(a: (&Unit<'a>, &Judged<'a>), b: (&Unit<'a>, &Judged<'a>)) -
                 scope.descendants().any(|n| {
                     n.kind() == Kind::Name
                         && n.text() == name
-                        && instance::is_binding(n)
+                        && n.is_binding()
                         && n.parent().is_none_or(|p| {
                             !matches!(
                                 p.kind(),

@@ -94,7 +94,7 @@ impl<'a> Subject<'a> {
         statement.kind() == Kind::ExprStatement
             && statement
                 .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == self.name && is_binding(n) && !is_walrus(n))
+                .any(|n| n.kind() == Kind::Name && n.text() == self.name && n.is_binding() && !is_walrus(n))
     }
 
     fn mention(&self, cx: &Context<'a>, name: Node<'a>, columns: &[&str]) -> Option<Mention<'a>> {
@@ -115,7 +115,7 @@ impl<'a> Subject<'a> {
             }
             return at(name, MentionKind::Escapes);
         }
-        if is_binding(name) {
+        if name.is_binding() {
             return at(name, MentionKind::Rebinds);
         }
         // The chain of attributes from the name outwards.
@@ -168,7 +168,7 @@ impl<'a> Subject<'a> {
                     || outer.descendants().any(|n| {
                         n.kind() == Kind::Name
                             && n.text() == self.name
-                            && is_binding(n)
+                            && n.is_binding()
                             && n.enclosing_scope() == Some(outer)
                     })
             } else {
@@ -625,35 +625,6 @@ fn is_stored(node: Node<'_>) -> bool {
             Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => return node.field() == Field::Left,
             Kind::AsPatternTarget | Kind::Delete => return true,
             Kind::ExprList => node = parent,
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// Whether a name stands where it is bound.
-pub fn is_binding(node: Node<'_>) -> bool {
-    let mut node = node;
-    while let Some(parent) = node.parent() {
-        match parent.kind() {
-            Kind::PatternList
-            | Kind::TuplePattern
-            | Kind::ListPattern
-            | Kind::SplatPattern
-            | Kind::Tuple
-            | Kind::List
-            | Kind::ExprList
-            | Kind::Paren
-            | Kind::AsPatternTarget => node = parent,
-            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => return node.field() == Field::Left,
-            Kind::NamedExpr => return node.field() == Field::Name,
-            Kind::AsPattern | Kind::ExceptHandler => return node.field() == Field::Alias,
-            Kind::CasePattern | Kind::StarPattern | Kind::KeywordPattern => return true,
-            Kind::Parameters
-            | Kind::TypedParameter
-            | Kind::DefaultParameter
-            | Kind::TypedDefaultParameter
-            | Kind::DictSplatPattern => return node.field() != Field::Value && node.field() != Field::Type,
             _ => return false,
         }
     }
