@@ -169,7 +169,7 @@ impl Analyzer<'_> {
                 match node.kind() {
                     Kind::Attribute => match Expr::of(node) {
                         Expr::Attribute { attr: "__dict__", .. } => return None,
-                        Expr::Attribute { attr, .. } if attr == name && is_store(node) => {
+                        Expr::Attribute { attr, .. } if attr == name && node.is_binding() => {
                             out.push((info.file, on_self(node)?));
                         }
                         _ => {}
@@ -209,7 +209,7 @@ impl Analyzer<'_> {
             let by_others = source.root().descendants().any(|node| match Expr::of(node) {
                 Expr::Attribute { attr, .. } if node.kind() == Kind::Attribute => {
                     attr == name
-                        && is_store(node)
+                        && node.is_binding()
                         && on_self(node).is_none()
                         && !ours.iter().any(|(f, class)| *f == file && class.contains(node.id()))
                 }
@@ -239,29 +239,4 @@ fn on_self(target: Node<'_>) -> Option<NodeId> {
     let first = parameters(def).first().map(|p| p.name)?;
     let is_self = is_method == Kind::ClassDef && matches!(Expr::of(owner), Expr::Name(name) if name == first);
     is_self.then(|| value.peel().id())
-}
-
-/// Whether an attribute is assigned or deleted rather than read.
-fn is_store(node: Node<'_>) -> bool {
-    let mut child = node;
-    for parent in node.ancestors() {
-        match parent.kind() {
-            Kind::PatternList
-            | Kind::TuplePattern
-            | Kind::ListPattern
-            | Kind::SplatPattern
-            | Kind::Paren
-            | Kind::Tuple
-            | Kind::List
-            | Kind::ExprList
-            | Kind::AsPatternTarget => child = parent,
-            Kind::Assign | Kind::AugAssign | Kind::For | Kind::CompFor => {
-                return child.field() == Field::Left;
-            }
-            Kind::AsPattern => return child.field() == Field::Alias,
-            Kind::Delete => return true,
-            _ => return false,
-        }
-    }
-    false
 }

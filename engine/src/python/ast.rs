@@ -238,7 +238,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether this name stands where it is bound (or deleted) rather than read.
+    /// Whether this name (or attribute) stands where it is bound or deleted rather than read.
     pub fn is_binding(self) -> bool {
         let mut child = self;
         for parent in self.ancestors() {

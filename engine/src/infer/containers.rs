@@ -1,0 +1,158 @@
+//! Methods of Python's own objects, and functions that are given to them.
+
+use super::calls::Arg;
+use super::facts::Escape;
+use super::frame::Frame;
+use super::types::Type;
+use crate::python::{Expr, Node, arguments};
+use std::sync::Arc;
+
+impl<'a> Frame<'a, '_> {
+    pub(super) fn str_method(&mut self, name: &str, args: &[Arg<'a>]) -> Type {
+        match name {
+            "join" => {
+                for arg in args {
+                    self.iterate(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "format" => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                Type::Str
+            }
+            "split" | "rsplit" | "splitlines" => Type::list(Type::Str),
+            "count" | "find" | "rfind" | "index" | "rindex" => Type::Int,
+            "encode" => Type::Bytes,
+            _ if name.starts_with("is") || name == "startswith" || name == "endswith" => Type::Bool,
+            _ => Type::Str,
+        }
+    }
+
+    pub(super) fn container_method(
+        &mut self,
+        owner: &Type,
+        name: &str,
+        args: &[Arg<'a>],
+        func: Node<'a>,
+    ) -> Type {
+        let first = args.first();
+        for arg in args {
+            self.escape(&arg.ty.clone(), arg.node, Escape::Container);
+            self.object_dunders(&arg.ty, super::expr::HASHING, arg.node);
+        }
+        let receiver = match Expr::of(func) {
+            Expr::Attribute { value, .. } => match Expr::of(value) {
+                Expr::Name(name) => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (owner, name) {
+            (Type::List(t), "append" | "insert") => {
+                let added = args.last().map_or(Type::Unknown, |a| a.ty.clone());
+                if let Some(receiver) = receiver {
+                    let joined = Type::list((**t).clone().join(added));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::List(t), "extend") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let added = self.iterate(&arg.ty.clone(), arg.node);
+                    let joined = Type::list((**t).clone().join(added));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::Set(t), "add") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let joined = Type::Set(Arc::new((**t).clone().join(arg.ty.clone())));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::Set(t), "update") => {
+                if let (Some(receiver), Some(arg)) = (receiver, first) {
+                    let added = self.iterate(&arg.ty.clone(), arg.node);
+                    let joined = Type::Set(Arc::new((**t).clone().join(added)));
+                    self.bind(receiver, joined);
+                }
+                Type::None
+            }
+            (Type::List(t) | Type::Set(t), "pop") => (**t).clone(),
+            (Type::List(_) | Type::Set(_) | Type::Dict(_), "copy") => owner.clone(),
+            (Type::List(_), "sort") => {
+                self.call_key(args, owner);
+                Type::None
+            }
+            (Type::List(_) | Type::Tuple(_), "index" | "count") => Type::Int,
+            (Type::Dict(kv), "get" | "pop" | "setdefault") => kv.1.clone().join(match args.get(1) {
+                Some(default) => default.ty.clone(),
+                None => Type::None,
+            }),
+            (Type::Dict(kv), "values") => Type::iterator(kv.1.clone()),
+            (Type::Dict(kv), "keys") => Type::iterator(kv.0.clone()),
+            (Type::Dict(kv), "items") => Type::iterator(Type::Tuple(vec![kv.0.clone(), kv.1.clone()].into())),
+            (Type::Dict(_), "update") => {
+                if let Some(receiver) = receiver {
+                    self.bind(receiver, Type::Dict(Arc::new((Type::Unknown, Type::Unknown))));
+                }
+                Type::None
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    /// `key=` of sorted(), min(), list.sort() and their like, called with the elements of `container`.
+    pub(super) fn call_key(&mut self, args: &[Arg<'a>], container: &Type) {
+        let Some(key) = args.iter().find(|a| a.name == Some("key")) else { return };
+        let element = match container {
+            Type::List(t) | Type::Set(t) | Type::Iterator(t) => (**t).clone(),
+            other => other.clone(),
+        };
+        self.call_with(key, &[element]);
+    }
+
+    /// Call a function given as an argument with values of these types.
+    pub(super) fn call_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
+        let args: Vec<Arg<'a>> = values
+            .iter()
+            .map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 })
+            .collect();
+        match &function.ty {
+            Type::Local(id) => {
+                let def = self.scope.at(*id);
+                // A lambda written here records at its own place.
+                let at = if function.node.peel().id() == *id { None } else { Some(function.node) };
+                self.call_local(def, values, at)
+            }
+            Type::External(name) if &**name == "operator.attrgetter" => self.got(function.node, values),
+            Type::None => Type::Unknown,
+            other => {
+                let other = other.clone();
+                self.call_value(&other, &args, function.node, function.node)
+            }
+        }
+    }
+
+    /// What `attrgetter("a.b", "c")` reads of a value.
+    pub(super) fn got(&mut self, getter: Node<'a>, values: &[Type]) -> Type {
+        let (Expr::Call { arguments: list, .. }, Some(value)) = (Expr::of(getter), values.first()) else {
+            return Type::Unknown;
+        };
+        let args = arguments(list);
+        let mut types = Vec::new();
+        for arg in &args {
+            let Some(path) = crate::python::string_value(arg.value) else { return Type::Unknown };
+            let read =
+                path.split('.').fold(value.clone(), |owner, name| self.attribute(&owner, name, getter));
+            types.push(read);
+        }
+        match types.len() {
+            1 => types.remove(0),
+            _ => Type::Tuple(types.into()),
+        }
+    }
+}

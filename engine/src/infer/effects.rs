@@ -1,0 +1,98 @@
+//! What code outside the program may do when it is called.
+
+use super::calls::{Arg, short};
+use super::external::{self, Effect};
+use super::facts::{Escape, EventKind, Write};
+use super::frame::Frame;
+use super::types::{Name, Type};
+use crate::python::{Def, Expr, Node};
+
+impl<'a> Frame<'a, '_> {
+    /// Handlers and filters of the program see every record.
+    pub(super) fn logged(&mut self, node: Node<'a>) {
+        let program = self.az.project.program();
+        for name in ["emit", "filter", "format", "handle"] {
+            for function in program.functions_named(name) {
+                let class = program.function(*function).class.map(|c| program.class(c));
+                if class.is_some_and(|c| c.external_bases.iter().any(|b| b.starts_with("logging."))) {
+                    self.call_function(*function, None, &[], node);
+                }
+            }
+        }
+    }
+
+    pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
+        // `cache.get_or_set(key, load)`, `partial(load)`: what is handed over may be called.
+        for arg in args {
+            match arg.ty.clone() {
+                Type::Def(Def::Function(function)) => {
+                    self.call_function(function, None, &[], node);
+                }
+                Type::Local(id) => {
+                    let def = self.scope.at(id);
+                    self.call_local(def, &[], Some(node));
+                }
+                _ => {}
+            }
+        }
+        let kind = match external::effect(path) {
+            Effect::Pure => None,
+            Effect::Log => {
+                for arg in args {
+                    self.stringify(&arg.ty.clone(), arg.node);
+                }
+                self.logged(node);
+                Some(EventKind::Log)
+            }
+            Effect::Renders => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Some(EventKind::Query { model: None })
+            }
+            Effect::Outside | Effect::Unknown => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                Some(EventKind::Outside { name: Name::from(path) })
+            }
+            Effect::Anything => {
+                for arg in args {
+                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
+                }
+                if path.starts_with("importlib") || path.starts_with("builtins.e") {
+                    let text = match Expr::of(node) {
+                        Expr::Call { func, .. } => short(func.text()),
+                        _ => path,
+                    };
+                    self.event(node, EventKind::UnknownCall { name: Name::from(text) });
+                    return;
+                }
+                self.event(node, EventKind::Outside { name: Name::from(path) });
+                Some(EventKind::Write { model: None, write: Write::Other })
+            }
+            Effect::Transaction => {
+                Some(EventKind::Transaction { name: Name::from(path.rsplit('.').next().unwrap_or(path)) })
+            }
+        };
+        if let Some(kind) = kind {
+            self.event(node, kind);
+        } else {
+            for arg in args {
+                self.escape(&arg.ty.clone(), arg.node, Escape::External);
+            }
+        }
+        // A function handed to a library may be called by it.
+        for arg in args {
+            if let Type::Local(id) = arg.ty {
+                let def = self.scope.at(id);
+                self.call_local(def, &[], None);
+            }
+        }
+    }
+}
+
+/// Whether an external thing was reached through a model's `_meta`.
+pub(super) fn within_options(path: &str) -> bool {
+    path.starts_with("django.db.models.options.Options.")
+}
