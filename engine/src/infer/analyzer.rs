@@ -28,6 +28,7 @@ pub struct Analyzer<'p> {
     named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
+    pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) passed: super::passed::Passed,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
@@ -41,6 +42,7 @@ impl<'p> Analyzer<'p> {
             named: Mutex::default(),
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
+            stores: OnceLock::new(),
             passed: super::passed::Passed::default(),
             attributes: Mutex::default(),
         }

@@ -4,8 +4,10 @@
 use super::analyzer::Analyzer;
 use super::frame::Frame;
 use super::types::{Name, Type};
+use crate::django::Project;
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, parameters};
 use crate::text::FileId;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, PoisonError};
 
 /// Attributes that generic views assign by themselves.
@@ -130,7 +132,49 @@ fn reads_own(value: Node<'_>, attr: &str) -> bool {
     value.descendants().any(|n| matches!(Expr::of(n), Expr::Attribute { attr: name, .. } if name == attr))
 }
 
+/// Where the program assigns to attributes, the modules that ormend brings along left out.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
+    /// Names that some method assigns as `self.name = value`.
+    on_self: FxHashSet<String>,
+    /// Every other assignment, by the attribute's name.
+    elsewhere: FxHashMap<String, Vec<(FileId, NodeId)>>,
+    /// The arguments of each `setattr()`.
+    by_name: Vec<(FileId, NodeId)>,
+}
+
+fn stores(project: &Project) -> Stores {
+    let program = project.program();
+    let mut out = Stores::default();
+    for file in program.file_ids().filter(|f| !project.is_known_file(*f)) {
+        for node in program.file(file).root().descendants() {
+            match node.kind() {
+                Kind::Attribute if node.is_binding() => {
+                    let Expr::Attribute { attr, .. } = Expr::of(node) else { continue };
+                    if on_self(node).is_some() {
+                        out.on_self.insert(attr.to_owned());
+                    } else {
+                        out.elsewhere.entry(attr.to_owned()).or_default().push((file, node.id()));
+                    }
+                }
+                Kind::Call => {
+                    let Expr::Call { func, arguments } = Expr::of(node) else { continue };
+                    if func.text().ends_with("setattr") {
+                        out.by_name.push((file, arguments.id()));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
 impl Analyzer<'_> {
+    fn stores(&self) -> &Stores {
+        self.stores.get_or_init(|| stores(self.project))
+    }
+
     /// Every value of `self.name` in the methods of `class` and of the classes above and below; nothing where somebody
     /// else may assign it, or where it is assigned in another way.
     pub(super) fn assigned(&self, class: ClassId, name: &str) -> Assigned {
@@ -155,6 +199,9 @@ impl Analyzer<'_> {
         let is_plain =
             |base: &String| ["django.", "builtins.", "abc.", "typing."].iter().any(|p| base.starts_with(p));
         if info.has_unknown_base || !info.external_bases.iter().all(is_plain) || OF_VIEWS.contains(&name) {
+            return None;
+        }
+        if !self.stores().on_self.contains(name) {
             return None;
         }
         let mut classes = info.mro.clone();
@@ -198,31 +245,17 @@ impl Analyzer<'_> {
                 (program.class(*c).file, program.file(program.class(*c).file).node(program.class(*c).node))
             })
             .collect();
-        let dotted = format!(".{name}");
-        for file in program.file_ids().filter(|f| !self.project.is_known_file(*f)) {
-            let source = program.file(file);
-            let text = source.source.text();
-            let is_named = text.contains(&dotted) || text.contains("setattr") && text.contains(name);
-            if !is_named {
-                continue;
-            }
-            let by_others = source.root().descendants().any(|node| match Expr::of(node) {
-                Expr::Attribute { attr, .. } if node.kind() == Kind::Attribute => {
-                    attr == name
-                        && node.is_binding()
-                        && on_self(node).is_none()
-                        && !ours.iter().any(|(f, class)| *f == file && class.contains(node.id()))
-                }
-                Expr::Call { func, arguments } if node.kind() == Kind::Call => {
-                    func.text().ends_with("setattr") && arguments.text().contains(name)
-                }
-                _ => false,
-            });
-            if by_others {
-                return None;
-            }
-        }
-        Some(out)
+        let stores = self.stores();
+        let by_others = stores.elsewhere.get(name).is_some_and(|places| {
+            places
+                .iter()
+                .any(|(file, node)| !ours.iter().any(|(f, class)| f == file && class.contains(*node)))
+        });
+        let by_name = stores
+            .by_name
+            .iter()
+            .any(|(file, arguments)| program.file(*file).node(*arguments).text().contains(name));
+        (!by_others && !by_name).then_some(out)
     }
 }
 

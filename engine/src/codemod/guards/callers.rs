@@ -45,6 +45,12 @@ impl<'a> CallSite<'a> {
 
 /// Every call in the program that may reach the function of the frame. Files that the engine brought along are left out.
 pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
+    call_sites_where(cx, |_| true)
+}
+
+/// As [`call_sites`], of those calls that are `wanted`, before it is asked whether they are certain: that takes the facts
+/// of the caller.
+pub fn call_sites_where<'a>(cx: &Context<'a>, wanted: impl Fn(&CallSite<'a>) -> bool) -> Vec<CallSite<'a>> {
     let program = cx.project.program();
     let scope = cx.scope();
     let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name))
@@ -84,6 +90,9 @@ pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
             is_bound: class.is_some() && by_attribute && !is_certain,
             is_certain,
         };
+        if !wanted(&site) {
+            continue;
+        }
         if let (Some(class), false) = (class, is_certain) {
             site.is_certain = is_of_class(cx, &site, func, class);
         }

@@ -1,7 +1,7 @@
 //! Who takes an exception away from the code that raised it, without standing around it as a `try` of the same function:
 //! context managers, decorators, callers.
 
-use super::callers::{CallSite, call_sites};
+use super::callers::{CallSite, call_sites_where};
 use crate::codemod::Context;
 use crate::infer::Type;
 use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, Stmt};
@@ -85,7 +85,8 @@ pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
 
 /// A caller of the frame's function that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    call_sites(cx).iter().filter(|site| site.is_certain).find_map(around)
+    let sites = call_sites_where(cx, |site| around(site).is_some());
+    sites.iter().filter(|site| site.is_certain).find_map(around)
 }
 
 fn around(site: &CallSite<'_>) -> Option<Site> {
