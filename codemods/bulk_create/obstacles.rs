@@ -418,14 +418,25 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
 /// Owners whose rows were read ahead: `author.books.create()` forgets them, so that the next reader asks again.
 fn owners<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
     for row in &found.rows {
-        let How::Create { owner: Some((owner, _)), .. } = &row.how else { continue };
+        let How::Create { owner: Some((owner, _)), manager, .. } = &row.how else { continue };
         let Type::Instance(instance) = cx.type_of(*owner) else { continue };
-        let (Root::Value(id) | Root::Row(id)) = instance.root else { continue };
-        let is_ahead = cx.value(id).is_some_and(|value| {
+        let value = match instance.root {
+            Root::Value(id) | Root::Row(id) => cx.value(id),
+            Root::Opaque => None,
+        };
+        let is_read_here = value.is_some_and(|v| matches!(v.origin, Origin::Expr(_)) && v.site.is_none());
+        let is_ahead = value.is_some_and(|value| {
             value.queryset.as_ref().is_some_and(|qs| !qs.prefetched.is_empty() || qs.is(Trait::OpaquePrefetch))
                 || matches!(value.origin, Origin::Expr(made) if cx.node(made).text().contains("prefetch_related"))
         });
-        if is_ahead {
+        // Whoever hands the owner in may have read its rows ahead, and may look at them again.
+        let accessor = match cx.type_of(*manager) {
+            Type::Manager(m) => m.related.as_ref().map(|r| r.accessor.clone()),
+            _ => None,
+        };
+        let may_be_ahead =
+            || !is_read_here && accessor.is_some_and(|a| cx.analyzer.prefetches().named(&a).is_some());
+        if is_ahead || may_be_ahead() {
             out.push(cx.hazard(HazardKind::InstanceUsedAfterwards, one_line(owner.text()), *owner));
         }
     }

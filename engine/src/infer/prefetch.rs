@@ -18,7 +18,12 @@ pub struct Prefetches {
 impl Prefetches {
     /// Where the relation `accessor` of some model may be prefetched.
     pub fn of(&self, accessor: &str) -> Option<Site> {
-        self.names.get(accessor).copied().or(self.open)
+        self.named(accessor).or(self.open)
+    }
+
+    /// Where the relation `accessor` of some model is prefetched by that name.
+    pub fn named(&self, accessor: &str) -> Option<Site> {
+        self.names.get(accessor).copied()
     }
 }
 
