@@ -8,7 +8,7 @@ use crate::paths::Paths;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
-use ormend_engine::rewrite::Role;
+use ormend_engine::rewrite::{Role, is_migration};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -216,12 +216,6 @@ fn is_test(path: &str) -> bool {
         || stem.starts_with("test_")
         || stem.ends_with("_test")
         || stem.ends_with("_tests")
-}
-
-/// A module below a directory `migrations`.
-fn is_migration(path: &str) -> bool {
-    path.rsplit_once('/')
-        .is_some_and(|(dirs, _)| dirs.split('/').any(|dir| matches!(dir, "migrations" | "south_migrations")))
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl Project {
         indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r)).collect()
     }
 
-    fn is_test_file(&self, file: FileId) -> bool {
+    /// Whether a file holds tests, by its name or a directory's: what it does is done to the tests' own objects.
+    pub fn is_test_file(&self, file: FileId) -> bool {
         let path = self.program.file(file).source.path();
         let mut parts = path.rsplit('/');
         let name = parts.next().unwrap_or("");

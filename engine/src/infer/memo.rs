@@ -246,8 +246,7 @@ impl Level {
                 *word |= 1 << bit;
             }
         };
-        let few = self.below.is_empty();
-        if few && self.units.is_empty() {
+        if self.below.is_empty() && self.units.is_empty() {
             return Reach::default();
         }
         self.units.iter().copied().for_each(&mut set);

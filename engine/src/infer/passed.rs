@@ -139,7 +139,7 @@ impl Analyzer<'_> {
         let shift = usize::from(info.class.is_some());
         let mut out: Vec<Option<Given>> = vec![None; indexes.len()];
         let mut seen = false;
-        for site in sites.iter().filter(|s| !is_test(self.project, s.file)) {
+        for site in sites.iter().filter(|s| !self.project.is_test_file(s.file)) {
             let call = program.file(site.file).node(site.call);
             let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
             if info.class.is_none()
@@ -263,21 +263,11 @@ fn follows(def: Node<'_>, name: &str) -> bool {
     })
 }
 
-fn is_test(project: &Project, file: FileId) -> bool {
-    let path = project.program().file(file).source.path();
-    let mut parts = path.rsplit('/');
-    let name = parts.next().unwrap_or("");
-    name.starts_with("test_")
-        || name.ends_with("_test.py")
-        || matches!(name, "tests.py" | "conftest.py")
-        || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
-}
-
 /// The names of functions that something but a call mentions: an assignment, an argument, a string.
 fn mentioned(project: &Project) -> FxHashSet<String> {
     let program = project.program();
     let mut out = FxHashSet::default();
-    for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !is_test(project, *f)) {
+    for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !project.is_test_file(*f)) {
         for node in program.file(file).root().descendants() {
             let text = match node.kind() {
                 Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),

@@ -105,7 +105,7 @@ impl<'a> Frame<'a, '_> {
                 .collect()
         };
         if name != "all" && qs.related.is_some() && is_chain_method(name) {
-            self.evaluated_as(qs, node, name);
+            self.evaluated(qs, node, name);
         }
         let model = qs.model;
         let single = |frame: &mut Self, optional: bool| {
@@ -277,39 +277,39 @@ impl<'a> Frame<'a, '_> {
                 q.rows = Rows::Unknown;
             }),
             "iterator" | "aiterator" => {
-                self.evaluated_as(qs, node, "iterator");
+                self.evaluated(qs, node, "iterator");
                 self.use_queryset(qs, node, Use::Iterate);
                 let value = self.single(qs, node);
                 Type::iterator(super::frame::row_type(qs, value))
             }
             "get" | "aget" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 self.event(node, EventKind::Raise);
                 single(self, false)
             }
             "first" | "last" | "afirst" | "alast" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 single(self, true)
             }
             "earliest" | "latest" | "aearliest" | "alatest" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 self.event(node, EventKind::Raise);
                 single(self, false)
             }
             "count" | "acount" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 Type::Int
             }
             "exists" | "aexists" | "contains" | "acontains" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 Type::Bool
             }
             "aggregate" | "aaggregate" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 Type::Dict(Arc::new((Type::Str, Type::Unknown)))
             }
             "in_bulk" | "ain_bulk" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 let value = self.single(qs, node);
                 let key = self.az.project.model(model).primary_key().map_or(Type::Unknown, column_type);
                 Type::Dict(Arc::new((key, super::frame::row_type(qs, value))))
@@ -319,7 +319,7 @@ impl<'a> Frame<'a, '_> {
                 Type::Instance(instance)
             }
             "get_or_create" | "update_or_create" | "aget_or_create" | "aupdate_or_create" => {
-                self.evaluated_as(qs, node, name);
+                self.evaluated(qs, node, name);
                 let instance = self.created(model, args, node);
                 if name.contains("update") {
                     self.written(&Instance::root(model, Root::Opaque), Write::Update, node);
@@ -355,10 +355,6 @@ impl<'a> Frame<'a, '_> {
             "explain" | "resolve_expression" | "as_manager" => Type::Unknown,
             _ => Type::Unknown,
         }
-    }
-
-    pub(super) fn evaluated_as(&mut self, qs: &Arc<QuerySet>, node: Node<'a>, method: &str) {
-        self.evaluated(qs, node, method);
     }
 }
 

@@ -30,9 +30,15 @@ pub fn leave_out_idle(files: &mut Vec<InputFile>) {
     files.retain(|file| file.role != Role::Aside || is_needed(&file.path, &file.bytes, &apps));
 }
 
+/// Whether `path` is a module below a directory `migrations`.
+pub fn is_migration(path: &str) -> bool {
+    path.rsplit_once('/')
+        .is_some_and(|(dirs, _)| dirs.split('/').any(|dir| matches!(dir, "migrations" | "south_migrations")))
+}
+
 fn is_needed(path: &str, bytes: &[u8], apps: &FxHashSet<String>) -> bool {
     let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if dirs.split('/').any(|dir| matches!(dir, "migrations" | "south_migrations")) {
+    if is_migration(path) {
         return false;
     }
     let is_named = matches!(name, "models.py" | "apps.py" | "managers.py" | "signals.py" | "receivers.py")

@@ -7,7 +7,7 @@ mod suppress;
 
 pub use crate::codemod::Options;
 pub use apply::edits_with_imports;
-pub use aside::leave_out_idle;
+pub use aside::{is_migration, leave_out_idle};
 
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;
