@@ -4,7 +4,7 @@ use super::uses::bucket;
 use ormend_engine::codemod::Context;
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Made, Manager, Origin, QuerySetClass, Root, Rows, Trait, Type};
-use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators};
+use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
 
 /// A loop, or a list comprehension, and the rows that it makes.
 #[derive(Clone, Debug)]
@@ -346,11 +346,6 @@ fn is_assigned_to(constructor: Node<'_>, name: &str) -> bool {
         }
         _ => false,
     }
-}
-
-/// The nearest loop around a node.
-pub fn innermost_loop(node: Node<'_>) -> Option<Node<'_>> {
-    node.ancestors().find(|a| matches!(a.kind(), Kind::For | Kind::While))
 }
 
 fn place_of<'a>(cx: &Context<'a>, call: Node<'a>) -> Place<'a> {

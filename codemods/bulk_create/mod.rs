@@ -1,7 +1,6 @@
 //! Insert the rows that a loop creates with one statement a batch.
 
 mod find;
-mod layout;
 mod obstacles;
 mod rewrite;
 mod uses;
@@ -10,9 +9,9 @@ mod values;
 use find::{How, Loop, loop_at};
 use ormend_engine::codemod::guards::writes;
 use ormend_engine::codemod::{
-    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Outcome, Queries,
+    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Outcome, Queries, naming,
 };
-use ormend_engine::python::{Expr, Kind, Node};
+use ormend_engine::python::{Expr, Kind, Node, innermost_loop};
 
 /// The codemod.
 pub struct BulkCreate;
@@ -142,7 +141,7 @@ fn select<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> Vec<Match<'a>> 
         .iter()
         .map(|r| r.call)
         .chain(own.found.upserts.iter().copied())
-        .any(|call| find::innermost_loop(call).is_none_or(|l| l == node || l.kind() == Kind::While));
+        .any(|call| innermost_loop(call).is_none_or(|l| l == node || l.kind() == Kind::While));
     match (best(&inner), Outcome::of(&own.hazards)) {
         (Some(better), outcome) if better < outcome => {
             let mut out = inner;
@@ -202,7 +201,7 @@ fn judged<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
                 );
             }
             How::Save { .. } => {
-                let name = rewrite::manager_name(cx, row.model);
+                let name = naming::manager_name(cx, row.model);
                 let class = ormend_engine::infer::QuerySetClass::Plain;
                 writes::manager_methods(cx, row.model, Some(&name), class, &["bulk_create"], &mut hazards);
             }

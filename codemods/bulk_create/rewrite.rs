@@ -1,24 +1,14 @@
 //! Writing the bulk statements.
 
 use super::find::{How, Loop, Place, Row};
-use super::layout::Doc;
 use super::obstacles::models;
 use super::uses::own_list;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, Site};
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, naming};
 use ormend_engine::django::{FieldKind, ModelId};
-use ormend_engine::python::emit::{ImportedName, import_name, indentation, on_one_line};
+use ormend_engine::python::emit::{Doc, end_of_line, end_of_loop, indentation, on_one_line, whole_line};
 use ormend_engine::python::{Expr, File, Kind, Node, Stmt, generators};
 use ormend_engine::text::{Edit, Span};
-
-/// The manager through which rows of a model are written where the code names none.
-pub fn manager_name(cx: &Context<'_>, model: ModelId) -> String {
-    let info = cx.model(model);
-    match info.manager("objects") {
-        Some(_) => "objects".to_owned(),
-        None => info.default_manager.clone(),
-    }
-}
 
 /// How the model of a row is written, and the import that it relies on.
 fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportRequest>), Hazard> {
@@ -31,105 +21,7 @@ fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportR
         }
         How::Create { .. } => {}
     }
-    let model = cx.model(row.model);
-    let shadowed =
-        |span| Hazard::at(HazardKind::ImportShadowed, model.name.clone(), Site { file: cx.file, span });
-    if model.site.file == cx.file {
-        let local = cx.scope().kind() != Kind::Module
-            && cx
-                .scope()
-                .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == model.name && n.is_binding());
-        let is_global = matches!(
-            cx.project.program().global(cx.file, &model.name),
-            Some(ormend_engine::python::Def::Class(class)) if class == model.class
-        );
-        return if local || !is_global {
-            Err(shadowed(model.site.span))
-        } else {
-            Ok((model.name.clone(), None))
-        };
-    }
-    match import_name(file(cx), row.call, &model.module, &model.name) {
-        ImportedName::Bound(text) => Ok((text, None)),
-        ImportedName::Insert(text) => {
-            if imports(cx, model.site.file, 0, &mut Vec::new()) {
-                // The module of the model imports this one.
-                return Err(shadowed(model.site.span));
-            }
-            let request =
-                ImportRequest { file: cx.file, module: model.module.clone(), name: model.name.clone() };
-            Ok((text, Some(request)))
-        }
-        ImportedName::Shadowed(span) => Err(shadowed(span)),
-    }
-}
-
-/// Whether `from` imports the file at hand when it is loaded, by way of others or not.
-fn imports(
-    cx: &Context<'_>,
-    from: ormend_engine::codemod::FileId,
-    depth: usize,
-    seen: &mut Vec<ormend_engine::codemod::FileId>,
-) -> bool {
-    let program = cx.project.program();
-    if seen.contains(&from) || depth > 12 || cx.project.is_known_file(from) {
-        return false;
-    }
-    seen.push(from);
-    for statement in program.file(from).root().descendants() {
-        if !matches!(statement.kind(), Kind::Import | Kind::ImportFrom)
-            || statement.enclosing_scope().is_some_and(|s| s.kind() == Kind::FunctionDef)
-        {
-            continue;
-        }
-        for target in imported_files(cx, from, statement) {
-            if target == cx.file || imports(cx, target, depth + 1, seen) {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-fn imported_files(
-    cx: &Context<'_>,
-    from: ormend_engine::codemod::FileId,
-    statement: Node<'_>,
-) -> Vec<ormend_engine::codemod::FileId> {
-    let program = cx.project.program();
-    let text = one_line(statement.text()).replace(['(', ')'], " ");
-    let file = program.file(from);
-    let absolute = |module: &str| -> String {
-        let dots = module.chars().take_while(|c| *c == '.').count();
-        if dots == 0 {
-            return module.to_owned();
-        }
-        let mut parts: Vec<&str> = file.module.split('.').collect();
-        for _ in 0..dots.saturating_sub(usize::from(file.is_package)) {
-            parts.pop();
-        }
-        let rest = module.trim_start_matches('.');
-        if !rest.is_empty() {
-            parts.push(rest);
-        }
-        parts.join(".")
-    };
-    let names = |list: &str| -> Vec<String> {
-        list.split(',').filter_map(|n| n.split_whitespace().next()).map(str::to_owned).collect()
-    };
-    let mut wanted = Vec::new();
-    if let Some(rest) = text.strip_prefix("from ") {
-        let Some((module, list)) = rest.split_once(" import ") else { return Vec::new() };
-        let module = absolute(module.trim());
-        for name in names(list) {
-            wanted.push(format!("{module}.{name}"));
-        }
-        wanted.push(module);
-    } else if let Some(list) = text.strip_prefix("import ") {
-        wanted.extend(names(list));
-    }
-    wanted.iter().filter_map(|module| program.module_from(from, module)).collect()
+    naming::model_name(cx, row.call, row.model)
 }
 
 fn file<'a>(cx: &Context<'a>) -> &'a File {
@@ -164,9 +56,11 @@ pub fn naming(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
 fn target(cx: &Context<'_>, row: &Row<'_>) -> Result<String, Hazard> {
     match &row.how {
         How::Create { manager, owner: None, .. } => Ok(one_line(manager.text())),
-        How::Create { .. } => Ok(format!("{}.{}", class_name(cx, row)?.0, manager_name(cx, row.model))),
+        How::Create { .. } => {
+            Ok(format!("{}.{}", class_name(cx, row)?.0, naming::manager_name(cx, row.model)))
+        }
         How::Save { using, .. } => {
-            let manager = format!("{}.{}", class_name(cx, row)?.0, manager_name(cx, row.model));
+            let manager = format!("{}.{}", class_name(cx, row)?.0, naming::manager_name(cx, row.model));
             Ok(match using {
                 Some(alias) => format!("{manager}.using({})", one_line(alias.text())),
                 None => manager,
@@ -439,7 +333,7 @@ fn lists<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Vec<Edit>, Hazard> {
         let own = own_list(cx, found, &rows);
         let list = match own {
             Some(own) => own.text().to_owned(),
-            None => fresh(cx, &cx.model(model).name, &taken),
+            None => naming::list_name(cx, model, &taken),
         };
         if own.is_none() {
             before.push_str(&format!("{list} = []\n{indent}"));
@@ -462,34 +356,6 @@ fn lists<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Vec<Edit>, Hazard> {
     }
     edits.push(Edit::insert(end_of_loop(source.text(), node.span().end, indent), after));
     Ok(edits)
-}
-
-/// The end of the last line of a loop: what stands behind its last statement, and comments of its body below,
-/// belong to it.
-fn end_of_loop(text: &str, end: u32, indent: &str) -> u32 {
-    let line_end = |from: usize| text.get(from..).and_then(|t| t.find('\n')).map_or(text.len(), |n| from + n);
-    let mut at = line_end(end as usize);
-    let mut last = at;
-    while at < text.len() {
-        let start = at + 1;
-        let stop = line_end(start);
-        let line = text.get(start..stop).unwrap_or("");
-        let own = line.len() - line.trim_start().len();
-        if line.trim().is_empty() {
-            at = stop;
-            if start >= text.len() {
-                break;
-            }
-            continue;
-        }
-        if !line.trim_start().starts_with('#') || own <= indent.len() {
-            break;
-        }
-        last = stop;
-        at = stop;
-    }
-    let at = last;
-    if text.get(..at).is_some_and(|t| t.ends_with('\r')) { at as u32 - 1 } else { at as u32 }
 }
 
 fn row_edits(
@@ -543,104 +409,4 @@ fn row_edits(
         Place::Element | Place::Elsewhere => {}
     }
     Ok(())
-}
-
-/// The end of the line on which a statement ends, without its line break.
-fn end_of_line(text: &str, from: u32) -> u32 {
-    let rest = text.get(from as usize..).unwrap_or("");
-    let line = rest.split('\n').next().unwrap_or("");
-    from + line.trim_end_matches('\r').len() as u32
-}
-
-/// A statement with its line, or only itself where something else stands there.
-fn whole_line(text: &str, span: Span) -> Edit {
-    let start = text.get(..span.start as usize).and_then(|t| t.rfind('\n')).map_or(0, |n| n + 1);
-    let end = text
-        .get(span.end as usize..)
-        .and_then(|t| t.find('\n'))
-        .map_or(text.len(), |n| span.end as usize + n + 1);
-    let alone = |a: usize, b: usize| text.get(a..b).is_some_and(|t| t.trim().is_empty());
-    if alone(start, span.start as usize) && alone(span.end as usize, end) {
-        return Edit::delete(Span::new(start as u32, end as u32));
-    }
-    let rest = text.get(span.end as usize..).unwrap_or("");
-    let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-    Edit::delete(Span::new(span.start, span.end + blanks as u32))
-}
-
-/// A name for the list that nothing in the function has.
-fn fresh(cx: &Context<'_>, model: &str, taken: &[String]) -> String {
-    let plural = plural(&snake_case(model));
-    let is_taken = |name: &str| {
-        taken.iter().any(|t| t == name)
-            || cx.project.program().global(cx.file, name).is_some()
-            || cx
-                .scope()
-                .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
-    };
-    if !is_taken(&plural) {
-        return plural;
-    }
-    let wanted = format!("new_{plural}");
-    let mut name = wanted.clone();
-    let mut next = 2;
-    while is_taken(&name) {
-        name = format!("{wanted}_{next}");
-        next += 1;
-    }
-    name
-}
-
-fn is_plain_attribute(node: Node<'_>) -> bool {
-    use ormend_engine::python::Field;
-    match node.parent().map(|p| (p.kind(), node.field())) {
-        Some((Kind::Attribute, field)) => field == Field::Attribute,
-        Some((Kind::KeywordArgument, field)) => field == Field::Name,
-        _ => false,
-    }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut out = String::new();
-    let chars: Vec<char> = name.chars().collect();
-    for (i, c) in chars.iter().enumerate() {
-        let before = i.checked_sub(1).and_then(|i| chars.get(i));
-        let after = chars.get(i + 1);
-        let starts = c.is_uppercase()
-            && before.is_some_and(|b| {
-                b.is_lowercase()
-                    || b.is_numeric()
-                    || b.is_uppercase() && after.is_some_and(|a| a.is_lowercase())
-            });
-        if starts {
-            out.push('_');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
-}
-
-fn plural(word: &str) -> String {
-    let ends = |suffixes: &[&str]| suffixes.iter().any(|s| word.ends_with(s));
-    if let Some(stem) = word.strip_suffix('y')
-        && !ends(&["ay", "ey", "iy", "oy", "uy"])
-    {
-        return format!("{stem}ies");
-    }
-    if ends(&["s", "x", "z", "ch", "sh"]) { format!("{word}es") } else { format!("{word}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_named_after_their_model() {
-        let list = |name: &str| plural(&snake_case(name));
-        assert_eq!(list("Author"), "authors");
-        assert_eq!(list("LogEntry"), "log_entries");
-        assert_eq!(list("Box"), "boxes");
-        assert_eq!(list("HTTPDay"), "http_days");
-    }
 }

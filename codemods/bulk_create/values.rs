@@ -1,11 +1,11 @@
 //! The values that rows are made of: their keys, what they share, and the database they go to.
 
-use super::find::{How, Loop, Row, innermost_loop};
+use super::find::{How, Loop, Row};
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model, ModelId};
 use ormend_engine::infer::{EventKind, Root, Type};
-use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments, innermost_loop};
 
 /// Everything about the values of the loop's rows.
 pub fn values(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {

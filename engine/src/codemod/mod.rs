@@ -5,6 +5,7 @@ mod context;
 mod finding;
 pub mod guards;
 mod hazard;
+pub mod naming;
 mod options;
 
 pub use crate::text::{FileId, Site};

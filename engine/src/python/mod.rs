@@ -23,6 +23,6 @@ pub use modules::KNOWN_ROOT;
 pub use parse::parse;
 pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
 pub use view::{
-    Argument, Expr, Generator, Handler, Parameter, ParameterKind, Stmt, arguments, generators, parameters,
-    string_value,
+    Argument, Expr, Generator, Handler, Parameter, ParameterKind, Stmt, arguments, generators,
+    innermost_loop, parameters, string_value,
 };

@@ -247,6 +247,11 @@ impl<'a> Expr<'a> {
     }
 }
 
+/// The innermost `for` or `while` statement around a node.
+pub fn innermost_loop(node: Node<'_>) -> Option<Node<'_>> {
+    node.ancestors().find(|a| matches!(a.kind(), Kind::For | Kind::While))
+}
+
 /// The `for` clauses of a comprehension, outermost first, each with its conditions.
 pub fn generators<'a>(comprehension: Node<'a>) -> Vec<Generator<'a>> {
     let mut out: Vec<Generator<'a>> = Vec::new();

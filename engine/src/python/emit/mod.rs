@@ -1,11 +1,15 @@
 //! Writing Python: names, quotes, parentheses, imports, and layout as black would do it.
 
+mod doc;
 mod imports;
 mod layout;
+mod lines;
 mod names;
 mod wrap;
 
+pub use doc::Doc;
 pub use imports::{ImportedName, import_name, insert_imports};
 pub use layout::{append_call, call, indentation, on_one_line, reindent};
+pub use lines::{end_of_line, end_of_loop, whole_line};
 pub use names::{Precedence, fresh_name, parenthesized, quote_of, string_literal};
 pub use wrap::fit;

@@ -1,5 +1,6 @@
 //! Guards that more than one codemod asks for: each looks at facts and reports hazards with their place.
 
+pub mod batch;
 pub mod callers;
 pub mod eager;
 pub mod flow;

@@ -1,0 +1,192 @@
+//! How new code names models, managers and lists of rows.
+
+use super::guards;
+use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
+use crate::django::ModelId;
+use crate::python::emit::{ImportedName, import_name};
+use crate::python::{Def, Field, Kind, Node};
+use crate::text::Site;
+
+/// The manager through which rows of a model are written where the code names none.
+pub fn manager_name(cx: &Context<'_>, model: ModelId) -> String {
+    let info = cx.model(model);
+    match info.manager("objects") {
+        Some(_) => "objects".to_owned(),
+        None => info.default_manager.clone(),
+    }
+}
+
+/// How `model` is written at `at`, and the import that this relies on.
+pub fn model_name<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    model: ModelId,
+) -> Result<(String, Option<ImportRequest>), Hazard> {
+    let model = cx.model(model);
+    let shadowed =
+        |span| Hazard::at(HazardKind::ImportShadowed, model.name.clone(), Site { file: cx.file, span });
+    if model.site.file == cx.file {
+        let local = cx.scope().kind() != Kind::Module
+            && cx
+                .scope()
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.text() == model.name && n.is_binding());
+        let is_global = matches!(
+            cx.project.program().global(cx.file, &model.name),
+            Some(Def::Class(class)) if class == model.class
+        );
+        return if local || !is_global {
+            Err(shadowed(model.site.span))
+        } else {
+            Ok((model.name.clone(), None))
+        };
+    }
+    match import_name(cx.project.program().file(cx.file), at, &model.module, &model.name) {
+        ImportedName::Bound(text) => Ok((text, None)),
+        ImportedName::Insert(text) => {
+            if imports(cx, model.site.file, 0, &mut Vec::new()) {
+                // The module of the model imports this one.
+                return Err(shadowed(model.site.span));
+            }
+            let request =
+                ImportRequest { file: cx.file, module: model.module.clone(), name: model.name.clone() };
+            Ok((text, Some(request)))
+        }
+        ImportedName::Shadowed(span) => Err(shadowed(span)),
+    }
+}
+
+/// Whether `from` imports the file at hand when it is loaded, by way of others or not.
+fn imports(cx: &Context<'_>, from: FileId, depth: usize, seen: &mut Vec<FileId>) -> bool {
+    let program = cx.project.program();
+    if seen.contains(&from) || depth > 12 || cx.project.is_known_file(from) {
+        return false;
+    }
+    seen.push(from);
+    for statement in program.file(from).root().descendants() {
+        if !matches!(statement.kind(), Kind::Import | Kind::ImportFrom)
+            || statement.enclosing_scope().is_some_and(|s| s.kind() == Kind::FunctionDef)
+        {
+            continue;
+        }
+        for target in imported_files(cx, from, statement) {
+            if target == cx.file || imports(cx, target, depth + 1, seen) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<FileId> {
+    let program = cx.project.program();
+    let text = guards::writes::one_line(statement.text()).replace(['(', ')'], " ");
+    let file = program.file(from);
+    let absolute = |module: &str| -> String {
+        let dots = module.chars().take_while(|c| *c == '.').count();
+        if dots == 0 {
+            return module.to_owned();
+        }
+        let mut parts: Vec<&str> = file.module.split('.').collect();
+        for _ in 0..dots.saturating_sub(usize::from(file.is_package)) {
+            parts.pop();
+        }
+        let rest = module.trim_start_matches('.');
+        if !rest.is_empty() {
+            parts.push(rest);
+        }
+        parts.join(".")
+    };
+    let names = |list: &str| -> Vec<String> {
+        list.split(',').filter_map(|n| n.split_whitespace().next()).map(str::to_owned).collect()
+    };
+    let mut wanted = Vec::new();
+    if let Some(rest) = text.strip_prefix("from ") {
+        let Some((module, list)) = rest.split_once(" import ") else { return Vec::new() };
+        let module = absolute(module.trim());
+        for name in names(list) {
+            wanted.push(format!("{module}.{name}"));
+        }
+        wanted.push(module);
+    } else if let Some(list) = text.strip_prefix("import ") {
+        wanted.extend(names(list));
+    }
+    wanted.iter().filter_map(|module| program.module_from(from, module)).collect()
+}
+
+/// A name for a list of rows of `model`, snake_case and plural, that nothing in the function has, nor the module,
+/// nor `taken`: `authors`, `new_authors`, `new_authors_2`.
+pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
+    let plural = plural(&snake_case(&cx.model(model).name));
+    let is_taken = |name: &str| {
+        taken.iter().any(|t| t == name)
+            || cx.project.program().global(cx.file, name).is_some()
+            || cx
+                .scope()
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
+    };
+    if !is_taken(&plural) {
+        return plural;
+    }
+    let wanted = format!("new_{plural}");
+    let mut name = wanted.clone();
+    let mut next = 2;
+    while is_taken(&name) {
+        name = format!("{wanted}_{next}");
+        next += 1;
+    }
+    name
+}
+
+fn is_plain_attribute(node: Node<'_>) -> bool {
+    match node.parent().map(|p| (p.kind(), node.field())) {
+        Some((Kind::Attribute, field)) => field == Field::Attribute,
+        Some((Kind::KeywordArgument, field)) => field == Field::Name,
+        _ => false,
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    let chars: Vec<char> = name.chars().collect();
+    for (i, c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|i| chars.get(i));
+        let after = chars.get(i + 1);
+        let starts = c.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase()
+                    || b.is_numeric()
+                    || b.is_uppercase() && after.is_some_and(|a| a.is_lowercase())
+            });
+        if starts {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+fn plural(word: &str) -> String {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|s| word.ends_with(s));
+    if let Some(stem) = word.strip_suffix('y')
+        && !ends(&["ay", "ey", "iy", "oy", "uy"])
+    {
+        return format!("{stem}ies");
+    }
+    if ends(&["s", "x", "z", "ch", "sh"]) { format!("{word}es") } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_named_after_their_model() {
+        let list = |name: &str| plural(&snake_case(name));
+        assert_eq!(list("Author"), "authors");
+        assert_eq!(list("LogEntry"), "log_entries");
+        assert_eq!(list("Box"), "boxes");
+        assert_eq!(list("HTTPDay"), "http_days");
+    }
+}
