@@ -110,6 +110,12 @@ hazards! {
     /// A transaction ends inside the loop.
     TransactionInside, Blocking, "`{}` ends a transaction inside the loop";
 
+    // Updating rows.
+
+    // Deleting rows, and links between rows.
+
+    // Transactions and locks.
+
     // Life of a queryset.
     /// The rows may have been loaded by whoever made the queryset.
     MayBeLoaded, Blocking, "the rows of `{}` may be loaded already, so the rewrite could add a query";
