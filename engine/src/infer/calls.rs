@@ -6,7 +6,7 @@ use super::facts::{Escape, EventKind, Made, Write};
 use super::frame::Frame;
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
 use crate::python::{
-    Binding, ClassId, Def, Expr, FunctionId, Member, Node, ParameterKind, arguments, parameters,
+    Binding, ClassId, Def, Expr, FunctionId, Kind, Member, Node, ParameterKind, Stmt, arguments, parameters,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -430,12 +430,9 @@ impl<'a> Frame<'a, '_> {
     /// methods of that name, one of Django's, or one of a library that does not know the project's tables.
     pub(super) fn call_unknown(&mut self, name: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         self.escape_all(args, node, Escape::External);
-        if external::WRITING_METHODS.contains(&name)
-            && !(name == "add" || name == "remove" || name == "set" || name == "clear" || name == "update")
-        {
-            self.event(node, EventKind::Write { model: None, write: Write::Other });
-        } else if matches!(name, "add" | "remove" | "set" | "clear" | "update") {
-            // A set or dict as often as a related manager: unknown.
+        // A set or dict as often as a related manager.
+        let is_plain = matches!(name, "add" | "remove" | "set" | "clear") && self.is_container(node);
+        if external::WRITING_METHODS.contains(&name) && !is_plain {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         } else if matches!(
             name,
@@ -447,13 +444,44 @@ impl<'a> Frame<'a, '_> {
         let spread = args.iter().any(|a| a.stars > 0);
         let positional = if spread { None } else { u8::try_from(positional).ok() };
         if self.az.candidates(name, positional).next().is_none() {
-            if !external::PLAIN_METHODS.contains(&name) && name != "get" {
+            if !external::PLAIN_METHODS.contains(&name) && name != "get" && !is_plain {
                 self.event(node, EventKind::Outside { name: Name::from(name) });
             }
         } else {
             self.event(node, EventKind::CallNamed { name: Name::from(name), positional });
         }
         Type::Unknown
+    }
+
+    /// Whether the method of the call `node` is one of a name that the frame also iterates, indexes, measures or asks
+    /// with `in`: no manager can do that (django/db/models/manager.py defines none of it), unless the program's own do.
+    fn is_container(&self, node: Node<'a>) -> bool {
+        let Expr::Call { func, .. } = Expr::of(node) else { return false };
+        let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
+        let Expr::Name(name) = Expr::of(value) else { return false };
+        let Some(scope) = value.enclosing_scope() else { return false };
+        let program = self.az.project.program();
+        let of_manager = |method: &&str| {
+            program.functions_named(method).iter().any(|function| {
+                let class = program.function(*function).class;
+                class.is_some_and(|class| self.az.project.is_manager_class(class))
+            })
+        };
+        let mut bindings = 0;
+        let mut is_used_as_one = false;
+        for other in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+            bindings += usize::from(other.is_binding());
+            let Some(parent) = other.with_parens().parent() else { continue };
+            is_used_as_one |= match (Expr::of(parent), Stmt::of(parent)) {
+                (Expr::Compare { op: Kind::In | Kind::NotIn, right, .. }, _) => right.peel() == other,
+                (Expr::Subscript { value, .. }, _) => value.peel() == other,
+                (_, Stmt::For { iter, .. }) => iter.peel() == other,
+                _ => false,
+            };
+        }
+        is_used_as_one
+            && bindings <= 1
+            && !["__contains__", "__iter__", "__getitem__", "__len__"].iter().any(|m| of_manager(m))
     }
 
     pub(super) fn escape_all(&mut self, args: &[Arg<'a>], _node: Node<'a>, how: Escape) {
