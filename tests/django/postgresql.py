@@ -67,18 +67,21 @@ autovacuum = off
 deadlock_timeout = 100ms
 lock_timeout = 30s
 """
-    # The shell ends the server when its input closes: when this process ends.
+    # The shell ends the server when its input closes: when this process ends. A server that starts up ignores signals.
     script = f"""
 set -e
+trap '' PIPE
 cd {home}
 {folder}/initdb -D {data} -A trust -U {USER} -N --no-instructions --locale=C -E UTF8 >{log} 2>&1
 cat >>{data}/postgresql.conf <<'SETTINGS'
 {settings}
 SETTINGS
 {folder}/postgres -D {data} >>{log} 2>&1 </dev/null &
-echo started
+echo started || true
+tries=0
+while [ ! -S .s.PGSQL.5432 ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
 cat >/dev/null
-kill -QUIT $!
+kill -QUIT $! || true
 wait $! || true
 rm -rf {home}
 """
