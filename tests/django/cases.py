@@ -11,6 +11,8 @@ are no cases. The labels:
     ```python unsafe [PATH]     the same file after the unsafe fixes
     ```python naive [PATH]      a rewrite that must change behaviour; an empty fence stands for the `unsafe` text
     ```python check             setup() makes rows, run() calls the code and returns something to compare
+    ```python check postgresql  the same, on PostgreSQL only
+    ```python race              what two connections do at once before the fix, and after it (see below)
     ```text reason              what is said (not used here)
     ```LANGUAGE PATH            another file of the project
 
@@ -31,13 +33,25 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 `after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
 the `naive` one is the proof of an opt-in hazard and must differ, too.
 
+A `race` stands beside the `check` and runs on PostgreSQL, for `before` and for the rewrites. Its setup() and run() are
+those of a check, but what run() returns must *differ*: it is the constant `BEFORE` for `before` and `AFTER` for the
+rewrites. together(first, second, pause=1) runs two callables on connections of their own: `first` stops before its
+first statement that writes (`pause=2`: its second; a text: the first statement that holds it), `second` runs until it
+ends or waits for a lock, then `first` ends, then `second`. It raises what either raises, and answers "waited" or
+"did not wait" for `second`, or "never paused". A `check postgresql` may use it, too.
+
+PostgreSQL is a server that the runner starts from the installed programs and ends; every variant has a schema of its
+own. `--database` picks the cases of one database.
+
 The clock stands still: timezone.now() is 2026-01-01 12:00 UTC in setup() and 2026-01-15 12:00 UTC in run(), so an
 auto_now column that is no longer written shows. `random` and uuid.uuid4() give the same numbers in every variant.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import pathlib
@@ -51,8 +65,10 @@ import tempfile
 import time
 import traceback
 
+import postgresql
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROLES = {"before", "after", "unsafe", "naive", "check", "reason"}
+ROLES = {"before", "after", "unsafe", "naive", "check", "race", "reason"}
 DEFAULT_PATH = "shop/code.py"
 
 # Folders whose rewrites may keep the number of queries and make the query itself cheaper.
@@ -81,6 +97,8 @@ class Case:
     files: dict
     variants: dict  # before, after, unsafe, naive -> {path: text}
     check: str
+    postgresql: bool  # whether the check runs there
+    race: str
     problems: list
 
 
@@ -125,7 +143,7 @@ def new_case(page, line, title):
     folder = pathlib.Path(page).resolve().parent
     if folder.name == "cases":
         folder = folder.parent
-    return Case(str(page), line, title, folder.name, {}, {}, "", [])
+    return Case(str(page), line, title, folder.name, {}, {}, "", False, "", [])
 
 
 def add(case, words, body, line):
@@ -142,6 +160,13 @@ def add(case, words, body, line):
         if case.check:
             case.problems.append(f"line {line}: a second check")
         case.check = body
+        case.postgresql = words[2:] == ["postgresql"]
+        if words[2:] and not case.postgresql:
+            case.problems.append(f"line {line}: `{' '.join(words[2:])}` is no database")
+    elif words[1] == "race":
+        if case.race:
+            case.problems.append(f"line {line}: a second race")
+        case.race = body
     elif words[1] != "reason":
         path = words[2] if len(words) > 2 else DEFAULT_PATH
         files = case.variants.setdefault(words[1], {})
@@ -170,6 +195,8 @@ def keep(cases, case):
     runs = [role for role in ("after", "unsafe", "naive") if role in variants]
     if runs and not case.check:
         case.problems.append(f"there is no `check` for `{runs[0]}`")
+    if case.race and not {"after", "unsafe"} & set(variants):
+        case.problems.append("a `race` needs an `after` or an `unsafe`")
     cases.append(case)
 
 
@@ -195,6 +222,8 @@ def preload():
         "django.core.paginator",
         "django.core.serializers.json",
         "django.db",
+        "django.db.backends.postgresql.base",
+        "django.db.backends.postgresql.schema",
         "django.db.backends.sqlite3.base",
         "django.db.backends.sqlite3.schema",
         "django.db.models",
@@ -236,8 +265,11 @@ class Clock:
         return datetime.datetime(2026, 1, self.day, 12, tzinfo=zone)
 
 
-def observe(project, check):
-    """What a variant does, as plain data. Runs in a process of its own."""
+def observe(project, check, role, databases):
+    """What a variant does, as plain data. Runs in a process of its own.
+
+    `databases` gives the entry of an alias on PostgreSQL; `role` is that of a race.
+    """
     import logging
     import random
     import types
@@ -255,6 +287,8 @@ def observe(project, check):
 
     module = types.ModuleType("check")
     try:
+        if databases:
+            use(databases)
         django.setup()
         exec(compile(check, "check", "exec"), module.__dict__)
         create_tables()
@@ -289,6 +323,8 @@ def observe(project, check):
     value, error, fault = None, None, None
     for connection in connections.all():
         connection.execute_wrappers.append(count)
+    if databases:
+        module.together = functools.partial(postgresql.together, observers=(count,))
     try:
         value = normal(module.run())
     except Exception as raised:
@@ -306,7 +342,29 @@ def observe(project, check):
         "signals": signals,
         "statements": statements,
         "fault": fault,
+        "expected": expected(module, role),
     }
+
+
+def use(databases):
+    """Put PostgreSQL in the place of every database of the project."""
+    from django.conf import settings
+
+    for alias, entry in settings.DATABASES.items():
+        settings.DATABASES[alias] = {**entry, **databases(alias)}
+
+
+def expected(module, role):
+    """What a race must return: two different values, one for each side of the fix."""
+    if role is None:
+        return None
+    missing = [name for name in ("BEFORE", "AFTER") if not hasattr(module, name)]
+    if missing:
+        return {"problem": f"the race defines no {missing[0]}"}
+    sides = {name: normal(getattr(module, name)) for name in ("BEFORE", "AFTER")}
+    if sides["BEFORE"] == sides["AFTER"]:
+        return {"problem": "BEFORE and AFTER of the race are the same"}
+    return {"value": sides["BEFORE" if role == "before" else "AFTER"]}
 
 
 def create_tables():
@@ -414,22 +472,35 @@ def normal(value, depth=0):
 # --- in the parent ------------------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass
+class Plan:
+    """One process: a variant of a case, and the check or race that it runs."""
+
+    key: tuple  # the number of the case, the variant's role, whether it is the race
+    files: dict
+    check: str
+    postgresql: bool
+    race: str | None  # the role, of a race
+
+
 class Runner:
     """Runs variants in forked children, a few at a time."""
 
-    def __init__(self, sample, jobs, timeout):
+    def __init__(self, sample, server, jobs, timeout):
         self.sample = sample
+        self.server = server
         self.jobs = jobs
         self.timeout = timeout
+        self.started = 0
         self.waiting = {}
         self.results = {}
 
-    def run(self, key, files, check):
+    def run(self, plan):
         while len(self.waiting) >= self.jobs:
             self.collect()
         project = tempfile.mkdtemp(prefix="ormend-case-")
         shutil.copytree(self.sample, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        for path, text in files.items():
+        for path, text in plan.files.items():
             target = pathlib.Path(project, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
@@ -438,6 +509,14 @@ class Runner:
                 init = target.parent / "__init__.py"
                 if not init.exists() and not (target.parent / "templates").exists():
                     init.touch()
+        schema = f"case_{self.started}"
+        self.started += 1
+
+        def databases(alias):
+            name = f"{schema}_{alias}".lower()
+            self.server.create(name)
+            return self.server.options(name)
+
         read, write = os.pipe()
         sys.stdout.flush()
         child = os.fork()
@@ -445,11 +524,13 @@ class Runner:
             status = 1
             try:
                 os.close(read)
+                if self.server:
+                    self.server.detach()
                 null = os.open(os.devnull, os.O_RDWR)
                 for stream in (0, 1, 2):
                     os.dup2(null, stream)
                 try:
-                    result = observe(project, check)
+                    result = observe(project, plan.check, plan.race, databases if plan.postgresql else None)
                 except BaseException:
                     result = {"broken": traceback.format_exc()}
                 with os.fdopen(write, "wb") as pipe:
@@ -458,7 +539,7 @@ class Runner:
             finally:
                 os._exit(status)
         os.close(write)
-        self.waiting[read] = (key, child, project, time.monotonic() + self.timeout, bytearray())
+        self.waiting[read] = (plan.key, child, project, time.monotonic() + self.timeout, bytearray())
 
     def collect(self):
         """Read from the children until one of them is done."""
@@ -538,12 +619,41 @@ def judge(case, role, before, now):
     return None
 
 
+def judge_race(now):
+    """What is wrong with a side of a race, or None."""
+    if "broken" in now:
+        return now["broken"]
+    if now["exception"]:
+        return "it raises " + ": ".join(now["exception"])
+    if "problem" in now["expected"]:
+        return now["expected"]["problem"]
+    if now["value"] != now["expected"]["value"]:
+        return f"it returns {now['value']!r}, not {now['expected']['value']!r}"
+    return None
+
+
+def planned(number, case, database):
+    """What has to run for a case on a database."""
+    roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
+    if not case.check or "before" not in roles or case.problems:
+        return
+    if case.variants.get("unsafe") and case.variants.get("unsafe") == case.variants.get("naive"):
+        roles.remove("unsafe")
+    for role in roles:
+        files = {**case.files, **case.variants["before"], **case.variants[role]}
+        if database in ("all", "postgresql" if case.postgresql else "sqlite"):
+            yield Plan((number, role, False), files, case.check, case.postgresql, None)
+        if case.race and database != "sqlite" and role != "naive":
+            yield Plan((number, role, True), files, case.race, True, role)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pages", nargs="+")
     parser.add_argument("--only", help="only cases whose title holds this text")
     parser.add_argument("--sample", default=ROOT / "codemods" / "sample", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
+    parser.add_argument("--database", choices=("all", "sqlite", "postgresql"), default="all", help="what to run")
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the cases that pass, with query counts")
@@ -555,31 +665,47 @@ def main():
     cases = [case for page in options.pages for case in parse(page)]
     if options.only:
         cases = [case for case in cases if options.only.lower() in case.title.lower()]
-    runner = Runner(options.sample, options.jobs, options.timeout)
-    for number, case in enumerate(cases):
-        roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
-        if not case.check or "before" not in roles or case.problems:
-            continue
-        if case.variants.get("unsafe") and case.variants.get("unsafe") == case.variants.get("naive"):
-            roles.remove("unsafe")
-        for role in roles:
-            files = {**case.files, **case.variants["before"], **case.variants[role]}
-            runner.run((number, role), files, case.check)
-    results = runner.wait()
+    plans = [plan for number, case in enumerate(cases) for plan in planned(number, case, options.database)]
+    needed = any(plan.postgresql for plan in plans)
+    try:
+        with postgresql.server() if needed else contextlib.nullcontext() as server:
+            runner = Runner(options.sample, server, options.jobs, options.timeout)
+            for plan in plans:
+                runner.run(plan)
+            results = runner.wait()
+    except postgresql.Missing as missing:
+        print(missing, file=sys.stderr)
+        return 2
 
-    failures, executed, unproven = [], 0, 0
+    failures, executed, unproven, elsewhere = [], 0, 0, 0
 
     def fail(case, role, message):
         failures.append(
             {"page": case.page, "line": case.line, "title": case.title, "variant": role, "message": message}
         )
 
+    def passed(case, role, text):
+        if options.verbose and not options.json:
+            print(f"ok {case.page}:{case.line}: {case.title} [{role}] {text}")
+
     for number, case in enumerate(cases):
         for problem in case.problems:
             fail(case, "form", problem)
-        before = results.get((number, "before"))
+        for role in ("before", "after", "unsafe"):
+            now = results.get((number, role, True))
+            problem = now and judge_race(now)
+            if problem:
+                fail(case, f"{role}, race", problem)
+            elif now:
+                passed(case, f"{role}, race", now["value"])
+        before = results.get((number, "before", False))
         if before is None:
-            unproven += 1
+            if (number, "before", True) in results:
+                executed += 1
+            elif case.check and not case.problems:
+                elsewhere += 1
+            else:
+                unproven += 1
             continue
         executed += 1
         if "broken" in before:
@@ -589,15 +715,14 @@ def main():
             fail(case, "before", f"the check itself is wrong: {': '.join(before['exception'])}")
             continue
         for role in ("after", "unsafe", "naive"):
-            now = results.get((number, role))
+            now = results.get((number, role, False))
             if now is None:
                 continue
             problem = judge(case, role, before, now)
             if problem:
                 fail(case, role, problem)
-            elif options.verbose and not options.json:
-                counts = f"{len(before['statements'])} -> {len(now['statements'])} queries"
-                print(f"ok {case.page}:{case.line}: {case.title} [{role}] {counts}")
+            else:
+                passed(case, role, f"{len(before['statements'])} -> {len(now['statements'])} queries")
 
     if options.json:
         print(json.dumps({"django": django.__version__, "cases": len(cases), "executed": executed, "failures": failures}))
@@ -606,7 +731,7 @@ def main():
             print("{page}:{line}: {title} [{variant}] {message}".format(**failure))
         print(
             f"Django {django.__version__}: {len(cases)} cases, {executed} executed, "
-            f"{unproven} without a check, {len(failures)} failures"
+            f"{unproven} without a check, {elsewhere} for another database, {len(failures)} failures"
         )
     return 1 if failures else 0
 
