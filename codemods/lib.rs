@@ -5,6 +5,7 @@
 mod bulk_create;
 mod exists;
 mod f_expression;
+mod queryset_delete;
 mod select_related;
 mod values_list;
 
@@ -14,6 +15,7 @@ use ormend_engine::codemod::Rule;
 pub const ALL: &[&dyn Rule] = &[
     &select_related::SelectRelated,
     &bulk_create::BulkCreate,
+    &queryset_delete::QuerysetDelete,
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,

@@ -113,6 +113,20 @@ hazards! {
     // Updating rows.
 
     // Deleting rows, and links between rows.
+    /// The model overrides `delete()`, and its own `delete()` always follows.
+    CustomDelete, OptIn, "`{}` overrides delete(), which QuerySet.delete() does not call";
+    /// The model overrides `delete()` and may leave the row where it is.
+    KeptRow, Blocking, "`{}` may keep the row, which QuerySet.delete() takes away";
+    /// A receiver of pre_delete or post_delete, of the model or of one that the cascade reaches.
+    DeleteReceiver, OptIn, "`{}` hears of every row before the first one goes, where the loop told it row by row";
+    /// PROTECT or RESTRICT inside of what is deleted: the loop's order decides whether it raises.
+    ProtectedRows, Blocking, "`{}` protects rows from rows that are deleted with them, and the order decides";
+    /// `on_delete` is a function of the project's, or `SET()` calls one.
+    OnDeleteHook, Blocking, "`{}` runs code of its own for each row that is deleted";
+    /// A row that is missing makes `get()` raise.
+    MissingRow, OptIn, "`{}` raises for a row that is missing, where a filter passes over it";
+    /// For a single row the collector loads again what the loop had loaded.
+    SingleRow, OptIn, "rows of other tables go with `{}`, so a single row costs one query more than before";
 
     // Transactions and locks.
 

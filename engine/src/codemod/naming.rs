@@ -118,25 +118,35 @@ fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<Fi
 /// nor `taken`: `authors`, `new_authors`, `new_authors_2`.
 pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
     let plural = plural(&snake_case(&cx.model(model).name));
-    let is_taken = |name: &str| {
-        taken.iter().any(|t| t == name)
-            || cx.project.program().global(cx.file, name).is_some()
-            || cx
-                .scope()
-                .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
-    };
-    if !is_taken(&plural) {
+    if !is_taken(cx, &plural, taken) {
         return plural;
     }
-    let wanted = format!("new_{plural}");
-    let mut name = wanted.clone();
+    numbered(cx, &format!("new_{plural}"), taken)
+}
+
+/// A name for a list of keys of rows of `model` that nothing in the function or module has: `author_pks`,
+/// `author_pks_2`.
+pub fn key_list_name(cx: &Context<'_>, model: ModelId) -> String {
+    numbered(cx, &format!("{}_pks", snake_case(&cx.model(model).name)), &[])
+}
+
+fn numbered(cx: &Context<'_>, wanted: &str, taken: &[String]) -> String {
+    let mut name = wanted.to_owned();
     let mut next = 2;
-    while is_taken(&name) {
+    while is_taken(cx, &name, taken) {
         name = format!("{wanted}_{next}");
         next += 1;
     }
     name
+}
+
+fn is_taken(cx: &Context<'_>, name: &str, taken: &[String]) -> bool {
+    taken.iter().any(|t| t == name)
+        || cx.project.program().global(cx.file, name).is_some()
+        || cx
+            .scope()
+            .descendants()
+            .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
 }
 
 fn is_plain_attribute(node: Node<'_>) -> bool {

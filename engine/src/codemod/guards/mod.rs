@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod callers;
+pub mod deletion;
 pub mod eager;
 pub mod flow;
 pub mod handlers;
@@ -10,4 +11,5 @@ pub mod lazy;
 pub mod making;
 pub mod projection;
 pub mod queryset;
+pub mod variable;
 pub mod writes;

@@ -33,11 +33,17 @@ pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::CustomSave, cx.model(model).name.clone(), site));
         }
     }
-    replaced_save(cx, model, out);
+    replaced_method(cx, model, "save", HazardKind::CustomSave, out);
 }
 
-/// A decorator, a metaclass or `__init_subclass__()` may put another `save()` into the class.
-fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+/// A decorator, a metaclass or `__init_subclass__()` may put another `save()`, or another method `name`, into the class.
+pub fn replaced_method(
+    cx: &Context<'_>,
+    model: ModelId,
+    name: &str,
+    kind: HazardKind,
+    out: &mut Vec<Hazard>,
+) {
     let program = cx.project.program();
     for id in &program.class(cx.model(model).class).mro {
         let class = program.class(*id);
@@ -63,17 +69,17 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         });
         if let Some(metaclass) = metaclass {
             let node = program.file(metaclass.file).node(metaclass.node);
-            if node.text().contains("save") {
+            if node.text().contains(name) {
                 let site = Site { file: metaclass.file, span: node.span() };
-                out.push(Hazard::at(HazardKind::CustomSave, metaclass.name.clone(), site));
+                out.push(Hazard::at(kind, metaclass.name.clone(), site));
             }
         }
         for function in decorators.chain(initial) {
             let info = program.function(function);
             let node = program.file(info.file).node(info.node);
-            if node.text().contains("save") {
+            if node.text().contains(name) {
                 let site = Site { file: info.file, span: node.span() };
-                out.push(Hazard::at(HazardKind::CustomSave, info.name.clone(), site));
+                out.push(Hazard::at(kind, info.name.clone(), site));
             }
         }
     }
