@@ -2,9 +2,11 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod atomic;
 mod bulk_create;
 mod exists;
 mod f_expression;
+mod savepoint;
 mod select_related;
 mod values_list;
 
@@ -17,4 +19,6 @@ pub const ALL: &[&dyn Rule] = &[
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,
+    &atomic::Atomic,
+    &savepoint::Savepoint,
 ];

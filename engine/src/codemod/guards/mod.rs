@@ -10,4 +10,5 @@ pub mod lazy;
 pub mod making;
 pub mod projection;
 pub mod queryset;
+pub mod transaction;
 pub mod writes;
