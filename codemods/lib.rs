@@ -2,10 +2,12 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod atomic;
 mod bulk_create;
 mod exists;
 mod f_expression;
 mod queryset_delete;
+mod savepoint;
 mod select_related;
 mod values_list;
 
@@ -19,4 +21,6 @@ pub const ALL: &[&dyn Rule] = &[
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,
+    &atomic::Atomic,
+    &savepoint::Savepoint,
 ];

@@ -15,6 +15,7 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::UnknownType,
     HazardKind::NoPlaceToEdit,
     HazardKind::CommentLost,
+    HazardKind::SharesLine,
     HazardKind::SyntaxError,
     HazardKind::LockedRows,
 ];

@@ -43,6 +43,17 @@ ends or waits for a lock, then `first` ends, then `second`. It raises what eithe
 PostgreSQL is a server that the runner starts from the installed programs and ends; every variant has a schema of its
 own. `--database` picks the cases of one database.
 
+A rewrite that only changes transactions (the codemods of FAULTS) sends the same statements, and what it is for shows
+only when one of them fails. So run() is repeated with a fault: the first, the second, ... statement that writes raises
+an IntegrityError instead of being sent. For each of these `before` and `after` (or `unsafe`) are compared:
+
+- atomic: the exception is the same, and so is what run() returns. The rows that are left may differ, but only in that
+  they are those of an earlier fault: what was written before the failure is gone. For one fault at least they differ.
+- savepoint: what `before` leaves stays as it is, and for one fault at least `before` raises or loses rows where the
+  rewrite does not.
+
+A `naive` rewrite proves its hazard also by failing this.
+
 The clock stands still: timezone.now() is 2026-01-01 12:00 UTC in setup() and 2026-01-15 12:00 UTC in run(), so an
 auto_now column that is no longer written shows. `random` and uuid.uuid4() give the same numbers in every variant.
 """
@@ -86,6 +97,13 @@ SAME_COUNT = {
     "values",
     "values_list",
 }
+
+
+# Folders whose rewrites change nothing but what is left when a statement fails.
+FAULTS = {"atomic", "savepoint"}
+
+# Statements that are made to fail in one run(), at most.
+MOST_FAULTS = 8
 
 
 @dataclasses.dataclass
@@ -265,10 +283,11 @@ class Clock:
         return datetime.datetime(2026, 1, self.day, 12, tzinfo=zone)
 
 
-def observe(project, check, role, databases):
+def observe(project, check, role, databases, failing=0):
     """What a variant does, as plain data. Runs in a process of its own.
 
-    `databases` gives the entry of an alias on PostgreSQL; `role` is that of a race.
+    `databases` gives the entry of an alias on PostgreSQL; `role` is that of a race; `failing` is the number of the
+    statement that writes and is made to fail, from 1, or 0 for none.
     """
     import logging
     import random
@@ -299,7 +318,7 @@ def observe(project, check, role, databases):
         return {"broken": "it does not load:\n" + traceback.format_exc()}
 
     from django.core import mail
-    from django.db import connections, reset_queries
+    from django.db import IntegrityError, connections, reset_queries
 
     statements, signals, logs = [], [], []
     listen(signals)
@@ -314,8 +333,14 @@ def observe(project, check, role, databases):
     clock.day = 15
     random.seed(1)
 
+    writes = []
+
     def count(execute, sql, params, many, context):
         head = sql.lstrip(" (").split(None, 1)[0].upper()
+        if head in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
+            writes.append(head)
+            if len(writes) == failing:
+                raise IntegrityError("the fault")
         if head not in ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"):
             statements.append([sql, repr(params)])
         return execute(sql, params, many, context)
@@ -341,6 +366,7 @@ def observe(project, check, role, databases):
         "mail": mails,
         "signals": signals,
         "statements": statements,
+        "writes": len(writes),
         "fault": fault,
         "expected": expected(module, role),
     }
@@ -481,6 +507,7 @@ class Plan:
     check: str
     postgresql: bool
     race: str | None  # the role, of a race
+    failing: int = 0  # the number of the statement that is made to fail; then the key's last part
 
 
 class Runner:
@@ -530,7 +557,8 @@ class Runner:
                 for stream in (0, 1, 2):
                     os.dup2(null, stream)
                 try:
-                    result = observe(project, plan.check, plan.race, databases if plan.postgresql else None)
+                    databases_of = databases if plan.postgresql else None
+                    result = observe(project, plan.check, plan.race, databases_of, plan.failing)
                 except BaseException:
                     result = {"broken": traceback.format_exc()}
                 with os.fdopen(write, "wb") as pipe:
@@ -614,7 +642,7 @@ def judge(case, role, before, now):
         return None
     if case.codemod not in SAME_COUNT:
         return f"no fewer queries: {had}\n{listed(now)}"
-    if before["statements"] == now["statements"]:
+    if before["statements"] == now["statements"] and case.codemod not in FAULTS:
         return f"the same {had} queries\n{listed(now)}"
     return None
 
@@ -647,6 +675,50 @@ def planned(number, case, database):
             yield Plan((number, role, True), files, case.race, True, role)
 
 
+def faulty(plan, case, results):
+    """The plan again, once for every statement of `before` that writes, which is made to fail."""
+    number, role, is_race = plan.key
+    before = results.get((number, "before", False))
+    if is_race or case.codemod not in FAULTS or not before or "broken" in before:
+        return
+    for failing in range(1, min(before["writes"], MOST_FAULTS) + 1):
+        yield dataclasses.replace(plan, key=(number, role, False, failing), failing=failing)
+
+
+def judge_faults(case, before, now):
+    """What is wrong with what a variant leaves when a statement fails, or None. Both are results by fault, from 1."""
+    broken = [run["broken"] for run in (*before, *now) if "broken" in run]
+    if broken:
+        return broken[0]
+    if case.codemod == "savepoint":
+        return judge_savepoint(before, now)
+    changed = False
+    for number, (old, new) in enumerate(zip(before, now), 1):
+        names = [name for name in ("value", "exception") if old[name] != new[name]]
+        if names:
+            return f"fault {number}: differs in " + ", ".join(names) + "\n" + explain(old, new, names)
+        if old["rows"] != new["rows"]:
+            if not any(new["rows"] == earlier["rows"] for earlier in before[: number - 1]):
+                return f"fault {number}: what is left is no earlier state\n" + explain(old, new, ["rows"])
+            changed = True
+    return None if changed else "no statement that fails shows the transaction: the same rows are left"
+
+
+def judge_savepoint(before, now):
+    changed = False
+    for number, (old, new) in enumerate(zip(before, now), 1):
+        names = differences(old, new)
+        if not names:
+            continue
+        broken = old["exception"] and old["exception"][0].endswith("TransactionManagementError")
+        if new["exception"] and not broken:
+            return f"fault {number}: it raises, and differs\n" + explain(old, new, names)
+        if not old["exception"] and names != ["rows"]:
+            return f"fault {number}: differs in " + ", ".join(names) + "\n" + explain(old, new, names)
+        changed = True
+    return None if changed else "no statement that fails shows the savepoint: the same rows are left"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pages", nargs="+")
@@ -672,10 +744,20 @@ def main():
             runner = Runner(options.sample, server, options.jobs, options.timeout)
             for plan in plans:
                 runner.run(plan)
-            results = runner.wait()
+            results = dict(runner.wait())
+            for plan in plans:
+                for fault in faulty(plan, cases[plan.key[0]], results):
+                    runner.run(fault)
+            runner.wait()
     except postgresql.Missing as missing:
         print(missing, file=sys.stderr)
         return 2
+
+    def faults(number, role):
+        found = []
+        while (number, role, False, len(found) + 1) in runner.results:
+            found.append(runner.results[number, role, False, len(found) + 1])
+        return found
 
     failures, executed, unproven, elsewhere = [], 0, 0, 0
 
@@ -719,6 +801,13 @@ def main():
             if now is None:
                 continue
             problem = judge(case, role, before, now)
+            if case.codemod in FAULTS and "broken" not in now:
+                wrong = judge_faults(case, faults(number, "before"), faults(number, role))
+                # A naive rewrite may show its mistake either way.
+                if role == "naive":
+                    problem = None if wrong or not problem else problem
+                elif not problem:
+                    problem = wrong
             if problem:
                 fail(case, role, problem)
             else:

@@ -129,6 +129,20 @@ hazards! {
     SingleRow, OptIn, "rows of other tables go with `{}`, so a single row costs one query more than before";
 
     // Transactions and locks.
+    /// A raise on purpose stands behind a write, whose row it would take away.
+    RaisesAfterWrite, OptIn, "`{}` may raise after a write, whose row would no longer be kept";
+    /// A handler around the writes goes on after a failure.
+    HandlerContinues, OptIn, "the handler here goes on after a failure, and the writes before the failure would be undone";
+    /// Something waits for the end of a transaction, and now runs at once.
+    CommitHook, OptIn, "what `{}` is given would wait for the end of the transaction";
+    /// What is called cannot be resolved.
+    UnknownInTransaction, OptIn, "`{}` cannot be resolved and would run inside the transaction";
+    /// Code that begins or ends transactions itself, or that the database refuses inside one.
+    TransactionControl, Blocking, "`{}` cannot run inside a transaction, or ends it";
+    /// Control leaves the function while the transaction would be open, or the function is a coroutine.
+    OpenAcrossSuspension, Blocking, "`{}` cannot stand inside a transaction";
+    /// A swallowed error rolled the whole block back.
+    KeepsRows, OptIn, "no query follows after `{}` before the block ends: its rows, which Django rolls back now, would be kept";
 
     // Life of a queryset.
     /// The rows may have been loaded by whoever made the queryset.
@@ -187,6 +201,8 @@ hazards! {
     UnknownType, Blocking, "the type of `{}` is not known";
     /// The code cannot be rewritten because there is no place that can be edited.
     NoPlaceToEdit, Blocking, "the queryset is built where it cannot be edited: {}";
+    /// Several statements stand on one line, of which only some would move.
+    SharesLine, Blocking, "other code stands on this line";
     /// The file belongs to a region that did not parse.
     SyntaxError, Blocking, "this statement did not parse";
 }
