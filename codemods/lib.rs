@@ -5,6 +5,7 @@
 mod bulk_create;
 mod exists;
 mod f_expression;
+mod select_for_update;
 mod select_related;
 mod values_list;
 
@@ -17,4 +18,5 @@ pub const ALL: &[&dyn Rule] = &[
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,
+    &select_for_update::SelectForUpdate,
 ];

@@ -17,6 +17,9 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::CommentLost,
     HazardKind::SyntaxError,
     HazardKind::LockedRows,
+    HazardKind::LockHeld,
+    HazardKind::LockOrder,
+    HazardKind::LoadedElsewhere,
 ];
 
 /// The codemods in the list, each with its entry.
