@@ -8,6 +8,7 @@ mod exists;
 mod f_expression;
 mod queryset_delete;
 mod savepoint;
+mod select_for_update;
 mod select_related;
 mod values_list;
 
@@ -23,4 +24,5 @@ pub const ALL: &[&dyn Rule] = &[
     &exists::Exists,
     &atomic::Atomic,
     &savepoint::Savepoint,
+    &select_for_update::SelectForUpdate,
 ];

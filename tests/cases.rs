@@ -18,6 +18,9 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::SharesLine,
     HazardKind::SyntaxError,
     HazardKind::LockedRows,
+    HazardKind::LockHeld,
+    HazardKind::LockOrder,
+    HazardKind::LoadedElsewhere,
 ];
 
 /// The codemods in the list, each with its entry.

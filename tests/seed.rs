@@ -25,7 +25,12 @@ fn the_patterns_of_the_guide_turn_from_bad_to_good() {
             for (path, text) in &expected {
                 if actual.get(path) != Some(text) {
                     let now = actual.get(path).cloned().unwrap_or_default();
-                    failures.push(format!("{}: {}\n{path}\n{}", case.place, case.title, difference(text, &now)));
+                    failures.push(format!(
+                        "{}: {}\n{path}\n{}",
+                        case.place,
+                        case.title,
+                        difference(text, &now)
+                    ));
                 }
             }
             let again = apply_all(ormend_codemods::ALL, &actual, false);

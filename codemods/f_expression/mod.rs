@@ -2,11 +2,11 @@
 
 mod find;
 mod forms;
+mod given;
 mod hazards;
 mod life;
 mod method;
 mod model;
-mod origin;
 mod rewrite;
 mod row;
 
@@ -45,6 +45,8 @@ impl Codemod for FExpression {
                 HazardKind::FieldHook,
                 HazardKind::UnknownCall,
                 HazardKind::UnprovenOperand,
+                HazardKind::AssumedInteger,
+                HazardKind::HandedIn,
                 HazardKind::FieldArithmetic,
                 HazardKind::NullableField,
                 HazardKind::ValueReadAfterwards,
@@ -66,6 +68,13 @@ impl Codemod for FExpression {
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+        if let Some(unit) = given::unit(cx, node) {
+            let mut judged = hazards::judge(cx, &unit, &[])?;
+            // The instance keeps its number.
+            judged.seen = None;
+            let form = forms::choose(cx, &unit, &judged);
+            return Some(Match { parts: vec![Part { unit, judged, form }] });
+        }
         find::change(cx, node)?;
         let mut units = find::units(cx, node);
         let first = units.iter().position(|u| u.changes.first().is_some_and(|c| c.statement == node))?;

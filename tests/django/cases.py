@@ -26,7 +26,8 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 - the rows of every table;
 - records of the logger "shop" and below, in order (level and message), and mails sent;
 - pre_save, post_save, pre_delete, post_delete and m2m_changed, in order, where somebody listens;
-- queries. Statements that only open or close transactions do not count. `after` and `unsafe` must take fewer than
+- queries. Statements that only open or close transactions do not count; a row lock, which SQLite knows none of, is
+  shown as a comment of its statement, and raises outside of a transaction. `after` and `unsafe` must take fewer than
   `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
   raises it is enough that there are no more.
 
@@ -311,6 +312,7 @@ def observe(project, check, role, databases, failing=0):
         django.setup()
         exec(compile(check, "check", "exec"), module.__dict__)
         create_tables()
+        show_locks()
         getattr(module, "setup", lambda: None)()
         if not callable(getattr(module, "run", None)):
             return {"broken": "the check defines no run()"}
@@ -391,6 +393,32 @@ def expected(module, role):
     if sides["BEFORE"] == sides["AFTER"]:
         return {"problem": "BEFORE and AFTER of the race are the same"}
     return {"value": sides["BEFORE" if role == "before" else "AFTER"]}
+
+
+def show_locks():
+    """Make SQLite's statements say what Django leaves out for it: a lock is a comment behind the query. Asking for one
+    outside of a transaction raises as it does wherever there are locks, and so does locking the rows of DISTINCT or of
+    groups, which PostgreSQL refuses."""
+    from django.db import NotSupportedError
+    from django.db.models.sql.compiler import SQLCompiler
+    from django.db.transaction import TransactionManagementError
+
+    compiled = SQLCompiler.as_sql
+
+    def as_sql(self, *args, **options):
+        sql, params = compiled(self, *args, **options)
+        query = self.query
+        if not query.select_for_update or self.connection.features.has_select_for_update:
+            return sql, params
+        if self.connection.get_autocommit():
+            raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
+        if query.distinct or query.group_by:
+            raise NotSupportedError("FOR UPDATE is not allowed with DISTINCT and GROUP BY")
+        words = ["FOR UPDATE", *query.select_for_update_of]
+        words += ["NOWAIT"] * query.select_for_update_nowait + ["SKIP LOCKED"] * query.select_for_update_skip_locked
+        return f"{sql} /* {' '.join(words)} */", params
+
+    SQLCompiler.as_sql = as_sql
 
 
 def create_tables():
@@ -474,7 +502,7 @@ def normal(value, depth=0):
     if isinstance(value, Model):
         loaded = value.__dict__
         names = [field.attname for field in value._meta.concrete_fields]
-        columns = [[name, normal(loaded[name], depth + 1)] for name in names if name in loaded]
+        columns = [[name, normal(getattr(value, name), depth + 1)] for name in names if name in loaded]
         return [f"<{value._meta.label}>", normal(value.pk, depth + 1), *columns]
     if isinstance(value, QuerySet):
         return ["<queryset>", *[normal(item, depth + 1) for item in value]]

@@ -111,6 +111,10 @@ hazards! {
     TransactionInside, Blocking, "`{}` ends a transaction inside the loop";
 
     // Updating rows.
+    /// The instance is handed in, and not all who do so are known.
+    HandedIn, OptIn, "`{}` is handed in by code that is not all known: it may be unsaved, changed before, or looked at later";
+    /// Nothing says that an operand is an integer, and nothing says that it is none.
+    AssumedInteger, OptIn, "`{}` is taken for an integer, and nothing says that it is one";
 
     // Deleting rows, and links between rows.
     /// The model overrides `delete()`, and its own `delete()` always follows.
@@ -143,6 +147,14 @@ hazards! {
     OpenAcrossSuspension, Blocking, "`{}` cannot stand inside a transaction";
     /// A swallowed error rolled the whole block back.
     KeepsRows, OptIn, "no query follows after `{}` before the block ends: its rows, which Django rolls back now, would be kept";
+    /// Something slow runs while a row is locked.
+    LockHeld, OptIn, "`{}` runs while the row is locked, and others who want the row wait for it";
+    /// Several rows are locked by one transaction.
+    LockOrder, OptIn, "`{}` is locked by the same transaction, and code that locks in another order can deadlock with it";
+    /// A lock needs a transaction.
+    NoTransaction, Blocking, "no transaction is certainly open where `{}` is loaded";
+    /// The instance was loaded by somebody else, without a lock.
+    LoadedElsewhere, Blocking, "`{}` was loaded elsewhere, and would have to be read again with a lock";
 
     // Life of a queryset.
     /// The rows may have been loaded by whoever made the queryset.
