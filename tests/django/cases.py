@@ -25,7 +25,8 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 - records of the logger "shop" and below, in order (level and message), and mails sent;
 - pre_save, post_save, pre_delete, post_delete and m2m_changed, in order, where somebody listens;
 - queries. Statements that only open or close transactions do not count; a row lock, which SQLite knows none of, is
-  shown as a comment of its statement, and raises outside of a transaction. `after` and `unsafe` must take fewer than
+  shown as a comment of its statement, and raises outside of a transaction; asking for one that no statement takes is
+  a difference, too. `after` and `unsafe` must take fewer than
   `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
   raises it is enough that there are no more.
 
@@ -259,7 +260,7 @@ def observe(project, check):
         django.setup()
         exec(compile(check, "check", "exec"), module.__dict__)
         create_tables()
-        show_locks()
+        locks = show_locks()
         getattr(module, "setup", lambda: None)()
         if not callable(getattr(module, "run", None)):
             return {"broken": "the check defines no run()"}
@@ -307,6 +308,7 @@ def observe(project, check):
         "mail": mails,
         "signals": signals,
         "statements": statements,
+        "locks": locks,
         "fault": fault,
     }
 
@@ -314,8 +316,10 @@ def observe(project, check):
 def show_locks():
     """Make SQLite's statements say what Django leaves out for it: a lock is a comment behind the query. Asking for one
     outside of a transaction raises as it does wherever there are locks, and so does locking the rows of DISTINCT or of
-    groups, which PostgreSQL refuses."""
+    groups, which PostgreSQL refuses. The result fills with the models of whose rows locks are asked for, also where a
+    count() then takes none."""
     from django.db import NotSupportedError
+    from django.db.models import QuerySet
     from django.db.models.sql.compiler import SQLCompiler
     from django.db.transaction import TransactionManagementError
 
@@ -335,6 +339,15 @@ def show_locks():
         return f"{sql} /* {' '.join(words)} */", params
 
     SQLCompiler.as_sql = as_sql
+    requests = []
+    asked = QuerySet.select_for_update
+
+    def select_for_update(self, *args, **options):
+        requests.append(self.model._meta.label)
+        return asked(self, *args, **options)
+
+    QuerySet.select_for_update = select_for_update
+    return requests
 
 
 def create_tables():
@@ -561,7 +574,7 @@ def judge(case, role, before, now):
         return None
     if case.codemod not in SAME_COUNT:
         return f"no fewer queries: {had}\n{listed(now)}"
-    if before["statements"] == now["statements"]:
+    if before["statements"] == now["statements"] and before["locks"] == now["locks"]:
         return f"the same {had} queries\n{listed(now)}"
     return None
 

@@ -12,4 +12,5 @@ pub mod making;
 pub mod projection;
 pub mod queryset;
 pub mod transaction;
+pub mod views;
 pub mod writes;
