@@ -334,6 +334,9 @@ fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
 
 /// The manager that loaded the row, as it is written.
 fn manager_of<'a>(cx: &Context<'a>, unit: &Unit<'a>, load: &Load<'a>) -> Option<String> {
+    if load.method == "get_object" {
+        return method::manager(cx, unit);
+    }
     if !matches!(load.method, "get" | "first" | "get_object_or_404") {
         return None;
     }

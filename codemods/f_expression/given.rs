@@ -10,7 +10,7 @@ use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments};
 /// The unit that a statement is.
 pub fn unit<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Unit<'a>> {
     let value = match Stmt::of(statement) {
-        Stmt::Expr(value) => value,
+        Stmt::Expr(value) | Stmt::Return(Some(value)) => value,
         Stmt::Assign { value: Some(value), .. } => value,
         _ => return None,
     };

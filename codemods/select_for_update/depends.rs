@@ -16,10 +16,13 @@ pub struct Written<'a> {
 pub struct Life<'s, 'a> {
     cx: &'s Context<'a>,
     model: ModelId,
+    subject: &'s Subject<'a>,
     block: Node<'a>,
     /// The load, where it stands in the function.
     load: Option<Node<'a>>,
     mentions: Vec<Mention<'a>>,
+    /// Statements behind the load that bind the variable again.
+    bound: Vec<Node<'a>>,
     /// Names that hold something computed from the row.
     tainted: Vec<&'a str>,
 }
@@ -28,7 +31,7 @@ impl<'s, 'a> Life<'s, 'a> {
     /// The life of `subject` after `load`, as far as it is spent in `block`.
     pub fn of(
         cx: &'s Context<'a>,
-        subject: &Subject<'a>,
+        subject: &'s Subject<'a>,
         block: Node<'a>,
         load: Option<Node<'a>>,
     ) -> Life<'s, 'a> {
@@ -45,7 +48,12 @@ impl<'s, 'a> Life<'s, 'a> {
             .into_iter()
             .filter(|m| load.is_none_or(|l| m.node.id() >= l.subtree_end()))
             .collect();
-        let mut life = Life { cx, model, block, load, mentions, tainted: Vec::new() };
+        let bound = subject
+            .scope
+            .descendants()
+            .filter(|s| load.is_some_and(|l| s.id() > l.id()) && subject.is_bound_by(*s))
+            .collect();
+        let mut life = Life { cx, model, subject, block, load, mentions, bound, tainted: Vec::new() };
         for statement in subject.scope.descendants().filter(|n| n.kind() == Kind::ExprStatement) {
             if let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement)
                 && life.reads(value)
@@ -178,7 +186,11 @@ impl<'s, 'a> Life<'s, 'a> {
     }
 
     fn is_after_load(&self, node: Node<'a>) -> bool {
-        self.load.is_none_or(|load| flow::may_follow(load, node, |_| false))
+        // Bound again, the name is another instance.
+        self.load.is_none_or(|load| {
+            flow::may_follow(load, node, |s| self.subject.is_bound_by(s))
+                && !self.bound.iter().any(|b| flow::dominates(*b, node))
+        })
     }
 }
 

@@ -85,6 +85,9 @@ fn loaded<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Match<'a>> {
         if is_locked_before(cx, block, &load, model) {
             return None;
         }
+        if load.method == "get_object" {
+            return Some(Match::Elsewhere(Elsewhere { name, written, load: None }));
+        }
         return Some(Match::Unlocked(Unlocked { name, model, load, block, written }));
     }
     // The transaction starts behind the load.

@@ -141,10 +141,16 @@ pub fn needs_of<'a>(cx: &Context<'a>, found: &Unlocked<'a>) -> bool {
     let is_ordered = !found.load.method.contains("get")
         && !qs.is_some_and(|q| q.is(Trait::Ordered) || q.is(Trait::Unordered))
         && (model.has_unknown_ordering || model.ordering.iter().any(|o| is_relation(o)));
+    // Rows of a many-to-many relation are found through the table of its links.
+    let is_through = found
+        .load
+        .source
+        .descendants()
+        .any(|n| matches!(cx.type_of(n), Type::Manager(manager) if manager.is_many_to_many));
     // A name given to a queryset somewhere else may have any of them.
     let is_named =
         qs.is_some_and(|q| !q.joined.is_empty()) && matches!(Expr::of(found.load.source), Expr::Name(_));
-    selected || looked_up || is_ordered || is_named
+    selected || looked_up || is_ordered || is_through || is_named
 }
 
 /// `of=("self",)` names the table of the class alone, and MariaDB and old MySQL have none.
@@ -181,8 +187,9 @@ fn order<'a>(cx: &Context<'a>, found: &Unlocked<'a>, out: &mut Vec<Hazard>) {
 
 /// What waits for somebody else while the row is locked.
 fn held<'a>(cx: &Context<'a>, found: &Unlocked<'a>, out: &mut Vec<Hazard>) {
+    // From the save on it is locked in any case.
     let after = found.load.statement.subtree_end();
-    let end = found.block.subtree_end();
+    let end = found.written.save.id();
     for event in cx.facts.events.iter().filter(|e| e.at >= after && e.at < end) {
         if !matches!(event.kind, EventKind::Outside { .. }) {
             continue;

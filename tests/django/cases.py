@@ -27,7 +27,8 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 - records of the logger "shop" and below, in order (level and message), and mails sent;
 - pre_save, post_save, pre_delete, post_delete and m2m_changed, in order, where somebody listens;
 - queries. Statements that only open or close transactions do not count; a row lock, which SQLite knows none of, is
-  shown as a comment of its statement, and raises outside of a transaction. `after` and `unsafe` must take fewer than
+  shown as a comment of its statement, and raises outside of a transaction; asking for one that no statement takes is
+  a difference, too. `after` and `unsafe` must take fewer than
   `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
   raises it is enough that there are no more.
 
@@ -312,7 +313,7 @@ def observe(project, check, role, databases, failing=0):
         django.setup()
         exec(compile(check, "check", "exec"), module.__dict__)
         create_tables()
-        show_locks()
+        locks = show_locks()
         getattr(module, "setup", lambda: None)()
         if not callable(getattr(module, "run", None)):
             return {"broken": "the check defines no run()"}
@@ -369,6 +370,7 @@ def observe(project, check, role, databases, failing=0):
         "signals": signals,
         "statements": statements,
         "writes": len(writes),
+        "locks": locks,
         "fault": fault,
         "expected": expected(module, role),
     }
@@ -398,8 +400,10 @@ def expected(module, role):
 def show_locks():
     """Make SQLite's statements say what Django leaves out for it: a lock is a comment behind the query. Asking for one
     outside of a transaction raises as it does wherever there are locks, and so does locking the rows of DISTINCT or of
-    groups, which PostgreSQL refuses."""
+    groups, which PostgreSQL refuses. The result fills with the models of whose rows locks are asked for, also where a
+    count() then takes none."""
     from django.db import NotSupportedError
+    from django.db.models import QuerySet
     from django.db.models.sql.compiler import SQLCompiler
     from django.db.transaction import TransactionManagementError
 
@@ -419,6 +423,15 @@ def show_locks():
         return f"{sql} /* {' '.join(words)} */", params
 
     SQLCompiler.as_sql = as_sql
+    requests = []
+    asked = QuerySet.select_for_update
+
+    def select_for_update(self, *args, **options):
+        requests.append(self.model._meta.label)
+        return asked(self, *args, **options)
+
+    QuerySet.select_for_update = select_for_update
+    return requests
 
 
 def create_tables():
@@ -670,7 +683,8 @@ def judge(case, role, before, now):
         return None
     if case.codemod not in SAME_COUNT:
         return f"no fewer queries: {had}\n{listed(now)}"
-    if before["statements"] == now["statements"] and case.codemod not in FAULTS:
+    is_same = before["statements"] == now["statements"] and before["locks"] == now["locks"]
+    if is_same and case.codemod not in FAULTS:
         return f"the same {had} queries\n{listed(now)}"
     return None
 

@@ -1,7 +1,7 @@
 //! How an instance came to its variable: by what load, on every path that leads to where it is changed.
 
-use super::flow;
 use super::instance::{MentionKind, Subject};
+use super::{flow, views};
 use crate::codemod::Context;
 use crate::infer::{
     Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
@@ -337,6 +337,17 @@ fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: boo
         );
     }
     let Expr::Attribute { value: source, attr: method, .. } = Expr::of(func) else { return Loading::No };
+    if method == "get_object" && views::is_view_object(cx, call, source) {
+        return Loading::Yes(Load {
+            statement,
+            call,
+            method,
+            source: source.peel(),
+            queryset: None,
+            manager: None,
+            is_followed: false,
+        });
+    }
     let wanted = if in_tuple { UPSERTS } else { LOADS };
     if !wanted.contains(&method) {
         return Loading::No;
@@ -446,6 +457,9 @@ fn is_loaded_here(cx: &Context<'_>, root: Root) -> bool {
 /// Whether a load gives whole rows through Django's own manager, so that `save()` may name its columns.
 pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
     let plain = |class| class == QuerySetClass::Plain;
+    if load.method == "get_object" {
+        return views::is_whole(cx, load.call);
+    }
     if let Some(qs) = load.queryset {
         plain(qs.class) && !qs.is(Trait::Deferred) && !qs.is(Trait::Using)
     } else if let Some(manager) = load.manager {
@@ -461,8 +475,5 @@ pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
 
 /// Whether every query goes to the default database: there are no routers.
 pub fn is_one_database(cx: &Context<'_>) -> bool {
-    let routes = |file: &crate::text::FileId| {
-        cx.project.program().file(*file).source.text().contains("DATABASE_ROUTERS")
-    };
-    !cx.project.settings().files.iter().any(routes)
+    !cx.project.settings().has_database_routers
 }

@@ -14,4 +14,5 @@ pub mod projection;
 pub mod queryset;
 pub mod transaction;
 pub mod variable;
+pub mod views;
 pub mod writes;
