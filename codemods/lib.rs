@@ -5,6 +5,7 @@
 mod bulk_create;
 mod exists;
 mod f_expression;
+mod m2m_add;
 mod queryset_delete;
 mod select_related;
 mod values_list;
@@ -16,6 +17,7 @@ pub const ALL: &[&dyn Rule] = &[
     &select_related::SelectRelated,
     &bulk_create::BulkCreate,
     &queryset_delete::QuerysetDelete,
+    &m2m_add::M2mAdd,
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,
