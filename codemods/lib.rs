@@ -6,6 +6,7 @@ mod atomic;
 mod bulk_create;
 mod exists;
 mod f_expression;
+mod m2m_add;
 mod queryset_delete;
 mod savepoint;
 mod select_for_update;
@@ -19,6 +20,7 @@ pub const ALL: &[&dyn Rule] = &[
     &select_related::SelectRelated,
     &bulk_create::BulkCreate,
     &queryset_delete::QuerysetDelete,
+    &m2m_add::M2mAdd,
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,

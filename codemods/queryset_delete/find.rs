@@ -1,6 +1,7 @@
 //! Which loop deletes rows one by one, and where its rows come from.
 
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::loops::only_statement;
 use ormend_engine::django::{FieldKind, ModelId};
 use ormend_engine::infer::{QuerySet, Root, Rows, Type};
 use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
@@ -183,27 +184,6 @@ fn statement_of(call: Node<'_>) -> Option<Node<'_>> {
     }
     let statement = outer.parent()?;
     (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
-}
-
-/// The conditions under which `statement`, which is all that the body does, runs; `None` where it does more.
-fn only_statement<'a>(body: Node<'a>, statement: Node<'a>) -> Option<Vec<Node<'a>>> {
-    let mut conditions = Vec::new();
-    let mut block = body;
-    for _ in 0..8 {
-        let mut statements = block.children().filter(|c| c.kind() != Kind::Comment);
-        let only = statements.next()?;
-        if statements.next().is_some() {
-            return None;
-        }
-        if only == statement {
-            return Some(conditions);
-        }
-        let Stmt::If { branches, orelse: None } = Stmt::of(only) else { return None };
-        let [(test, inner)] = branches.as_slice() else { return None };
-        conditions.push(*test);
-        block = *inner;
-    }
-    None
 }
 
 /// The queryset whose rows `iter` gives, and its expression without `list()` and `iterator()` around it.

@@ -5,7 +5,7 @@ use super::rewrite;
 use ormend_engine::codemod::guards::batch::{self, Batch};
 use ormend_engine::codemod::guards::deletion::{Reach, custom_delete, reach, together};
 use ormend_engine::codemod::guards::making::instances;
-use ormend_engine::codemod::guards::projection::rows_elsewhere;
+use ormend_engine::codemod::guards::projection::{are_exclusive, rows_elsewhere};
 use ormend_engine::codemod::guards::queryset::{Reading, link, reading, shape};
 use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::guards::writes::{self, one_line, shares_table};
@@ -103,10 +103,18 @@ fn source<'a>(
     if routed && (queryset.is(Trait::Using) || queryset.related.is_some()) {
         out.push(cx.hazard(HazardKind::OtherDatabase, one_line(chain.text()), chain));
     }
-    // Where the rows are still loaded by the loop itself, nothing changes for whoever else has them.
-    if rewrite::is_whole(found, queryset) {
-        rows_elsewhere(cx, queryset, found.iter, found.node, out);
+    let mut elsewhere = Vec::new();
+    rows_elsewhere(cx, queryset, found.iter, found.node, &mut elsewhere);
+    if !rewrite::is_whole(found, queryset) {
+        // The loop still loads the rows: only who finds them without their keys afterwards sees a difference.
+        let around = found.node.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
+        elsewhere.retain(|h| {
+            let is_before =
+                h.site.is_some_and(|s| s.file == cx.file && s.span.end <= found.node.span().start);
+            around || !(is_before && h.kind == HazardKind::ResultCacheUsed)
+        });
     }
+    out.extend(elsewhere);
 }
 
 fn class<'a>(cx: &Context<'a>, queryset: &QuerySet, chain: Node<'a>, out: &mut Vec<Hazard>) {
@@ -155,6 +163,10 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
             out.push(used);
             continue;
         }
+        // In the other branch the row stays.
+        if are_exclusive(found.call, node, Some(found.target)) {
+            continue;
+        }
         let parent = node.with_parens().parent();
         let attribute = parent.filter(|p| p.kind() == Kind::Attribute);
         let is_after = node.span().start > found.call.span().end;
@@ -162,9 +174,10 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
             Some(Expr::Attribute { attr, .. }) => {
                 let is_key = attr == "pk" || key.is_some_and(|k| attr == k.name || attr == k.attname);
                 let is_column = cx.model(found.model).field_by_attname(attr).is_some();
-                let is_changed = attribute.is_some_and(|a| {
-                    a.with_parens().field() == Field::Left
-                        || a.parent().is_some_and(|p| p.kind() == Kind::Delete)
+                let is_changed = attribute.is_some_and(|a| match a.with_parens().parent().map(Node::kind) {
+                    Some(Kind::Assign | Kind::AugAssign) => a.with_parens().field() == Field::Left,
+                    Some(Kind::Delete | Kind::PatternList | Kind::TuplePattern | Kind::ListPattern) => true,
+                    _ => false,
                 });
                 if is_after && (is_key || !is_column) || is_key && is_changed {
                     out.push(used);

@@ -1,9 +1,8 @@
 //! Writing the one `delete()`.
 
 use super::find::{Deletion, What};
-use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::guards::writes::one_line;
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, naming};
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::infer::{Origin, QuerySet, Trait, Type};
 use ormend_engine::python::emit::{Doc, append_call, end_of_loop, indentation, on_one_line};
 use ormend_engine::python::{Expr, File, Kind, Node, Stmt};
@@ -21,20 +20,14 @@ pub fn is_whole(found: &Deletion<'_>, queryset: &QuerySet) -> bool {
 }
 
 /// Whether the loop stays and collects keys.
-pub fn keeps_loop(cx: &Context<'_>, found: &Deletion<'_>) -> bool {
+pub fn keeps_loop<'a>(cx: &Context<'a>, found: &Deletion<'a>) -> bool {
     let What::Row { queryset, conditions, place, is_among, .. } = &found.what else { return false };
     if place.is_none() || is_whole(found, queryset) {
         return false;
     }
-    let is_plain = |n: &Node<'_>| on_one_line(*n).is_some();
-    let target: Vec<&str> = vec![found.target.text()];
     *is_among
-        || !conditions.iter().all(is_plain)
-        || !is_plain(&found.iter)
-        || !comments(found).is_empty()
-        || found.node.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Lambda | Kind::Yield))
-        || conditions.iter().any(|c| c.descendants().any(|n| n.kind() == Kind::Await))
-        || read_elsewhere(cx, found.node, &target)
+        || !loops::comments(found.statement, found.iter).is_empty()
+        || !loops::fits_comprehension(cx, found.node, found.target, found.iter, conditions)
 }
 
 /// Obstacles to naming the model.
@@ -80,32 +73,10 @@ fn await_text(found: &Deletion<'_>) -> &'static str {
     if found.is_async { "await " } else { "" }
 }
 
-/// Comments of the loop outside of its source.
-fn comments<'a>(found: &Deletion<'a>) -> Vec<Node<'a>> {
-    found
-        .statement
-        .descendants()
-        .filter(|n| n.kind() == Kind::Comment && !found.iter.with_parens().contains(n.id()))
-        .collect()
-}
-
-/// `text` instead of the whole loop; comments of the loop go above it, one behind the delete stays behind.
-fn instead(cx: &Context<'_>, found: &Deletion<'_>, text: &str) -> Edit {
-    let indent = indentation(file(cx), found.statement);
-    let mut before = String::new();
-    let mut behind = String::new();
-    for comment in comments(found) {
-        let line = |at: u32| cx.source().line_index(at);
-        let words = comment.text().trim_end();
-        if comment.span().start > found.call.span().end
-            && line(comment.span().start) == line(found.call.span().end)
-        {
-            behind = format!("  {words}");
-        } else {
-            before.push_str(&format!("{words}\n{indent}"));
-        }
-    }
-    Edit::replace(found.statement.span(), format!("{before}{}{text}{behind}", await_text(found)))
+/// `text` instead of the whole loop.
+fn instead<'a>(cx: &Context<'a>, found: &Deletion<'a>, text: &str) -> Edit {
+    let text = format!("{}{text}", await_text(found));
+    loops::instead(cx, found.statement, found.iter, found.call, &text)
 }
 
 /// `for book in BOOKS: book.delete()` -> `BOOKS.delete()`, the source as it is written.
@@ -139,28 +110,12 @@ fn whole<'a>(cx: &Context<'a>, found: &Deletion<'a>, chain: Node<'a>) -> Vec<Edi
 fn comprehended<'a>(cx: &Context<'a>, found: &Deletion<'a>, manager: &str) -> Result<Vec<Edit>, Hazard> {
     let What::Row { conditions, .. } = &found.what else { return Ok(Vec::new()) };
     let refused = || cx.hazard(HazardKind::NoPlaceToEdit, one_line(found.iter.text()), found.iter);
-    let one = |node: Node<'a>| on_one_line(node).ok_or_else(refused);
     let name = found.target.peel().text();
     let is_async = match Stmt::of(found.node) {
         Stmt::For { is_async, .. } => is_async,
         _ => found.node.descendants().any(|n| n.kind() == Kind::CompFor && n.is_async()),
     };
-    let word = if is_async { "async for" } else { "for" };
-    let iter = one(found.iter)?;
-    let iter = if found.iter.kind() == Kind::IfExp { format!("({iter})") } else { iter };
-    let mut clauses = vec![format!("{word} {name} in {iter}")];
-    let tests: Vec<String> = conditions
-        .iter()
-        .map(|c| {
-            let text = one(*c)?;
-            let is_loose = matches!(c.kind(), Kind::IfExp | Kind::Lambda)
-                || matches!(Expr::of(*c), Expr::BoolOp { op: Kind::Or, .. }) && conditions.len() > 1;
-            Ok(if is_loose && c.kind() != Kind::Paren { format!("({text})") } else { text })
-        })
-        .collect::<Result<_, Hazard>>()?;
-    if !tests.is_empty() {
-        clauses.push(format!("if {}", tests.join(" and ")));
-    }
+    let clauses = loops::clauses(found.target, found.iter, is_async, conditions).ok_or_else(refused)?;
     let element = Doc::Comprehension { element: Box::new(Doc::Text(format!("{name}.pk"))), clauses };
     let keys = Doc::Bracket {
         open: "pk__in=[".to_owned(),
@@ -196,12 +151,8 @@ fn by_lookup<'a>(cx: &Context<'a>, found: &Deletion<'a>) -> Result<Vec<Edit>, Ha
     let source = cx.source();
     let refused = |node| cx.hazard(HazardKind::NoPlaceToEdit, one_line(found.call.text()), node);
     let call = found.call.with_parens();
-    let iter = on_one_line(found.iter).ok_or_else(|| refused(found.iter))?;
+    let iter = loops::operand(found.iter).ok_or_else(|| refused(found.iter))?;
     on_one_line(found.call).ok_or_else(|| refused(found.call))?;
-    let iter = match found.iter.kind() {
-        Kind::ExprList | Kind::PatternList => format!("({iter})"),
-        _ => iter,
-    };
     let name = keyword.name.unwrap_or("pk");
     let name = name.strip_suffix("__exact").unwrap_or(name);
     let mut changes = vec![(keyword.node.span(), format!("{name}__in={iter}"))];

@@ -129,6 +129,10 @@ hazards! {
     OnDeleteHook, Blocking, "`{}` runs code of its own for each row that is deleted";
     /// A row that is missing makes `get()` raise.
     MissingRow, OptIn, "`{}` raises for a row that is missing, where a filter passes over it";
+    /// A receiver of m2m_changed is told once of all links.
+    LinkReceiver, OptIn, "`{}` hears of each link on its own, and would be told once of all of them";
+    /// The order in which rows were linked can be seen.
+    LinkOrder, OptIn, "`{}` may show in which order the rows were linked";
     /// For a single row the collector loads again what the loop had loaded.
     SingleRow, OptIn, "rows of other tables go with `{}`, so a single row costs one query more than before";
 

@@ -6,6 +6,7 @@ mod context;
 mod finding;
 pub mod guards;
 mod hazard;
+pub mod loops;
 pub mod naming;
 mod options;
 
