@@ -207,7 +207,7 @@ fn receivers_are_heard_by_the_exact_class() {
     assert_eq!(names("shop.Mine", Signal::PostSave), ["every"]);
     assert_eq!(names("shop.Mine", Signal::PreDelete), Vec::<String>::new());
     assert_eq!(names("shop.Novel", Signal::PreDelete), ["one"]);
-    assert_eq!(names("shop.Book", Signal::M2mChanged), ["base"]);
+    assert_eq!(names("shop.Book", Signal::M2mChanged), Vec::<String>::new());
     assert_eq!(names("shop.Book", Signal::PostDelete), ["handlers.gone"]);
     assert_eq!(names("shop.Book", Signal::PostInit), ["handlers.made", "handlers.made"]);
     assert_eq!(names("shop.Novel", Signal::PostInit), ["handlers.made", "handlers.any"]);

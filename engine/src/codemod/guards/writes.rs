@@ -4,7 +4,7 @@
 //! events: what one of them does to a set of tables.
 
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::{FieldKind, ModelId, Project, Signal};
+use crate::django::{FieldKind, ModelId, Project, Receiver, Signal};
 use crate::infer::{Escape, Event, EventKind, QuerySetClass, Use, Write};
 use crate::python::{Def, Expr, FunctionId, Member, Node};
 use crate::text::Site;
@@ -88,20 +88,30 @@ pub fn save_receivers(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 /// Receivers of any of `signals` that hear `model`, one hazard a receiver, unless the user says that there are
 /// none.
 pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut Vec<Hazard>) {
-    if cx.assumes_no_signals(model) {
-        return;
+    if !cx.assumes_no_signals(model) {
+        let heard = signals.iter().flat_map(|signal| cx.project.receivers(model, *signal));
+        tell(heard, out);
     }
-    for signal in signals {
-        for receiver in cx.project.receivers(model, *signal) {
-            let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
-            let told = |h: &Hazard| {
-                h.kind == hazard.kind
-                    && h.subject == hazard.subject
-                    && h.site.map(|s| s.file) == Some(receiver.site.file)
-            };
-            if !out.iter().any(told) {
-                out.push(hazard);
-            }
+}
+
+/// Receivers of `m2m_changed` that hear of the many-to-many whose manager is the attribute `accessor` of `model`, one
+/// hazard a receiver, unless the user says that there are none.
+pub fn link_receivers(cx: &Context<'_>, model: ModelId, accessor: &str, out: &mut Vec<Hazard>) {
+    if !cx.assumes_no_signals(model) {
+        tell(cx.project.link_receivers(model, accessor).into_iter(), out);
+    }
+}
+
+fn tell<'a>(heard: impl Iterator<Item = &'a Receiver>, out: &mut Vec<Hazard>) {
+    for receiver in heard {
+        let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
+        let told = |h: &Hazard| {
+            h.kind == hazard.kind
+                && h.subject == hazard.subject
+                && h.site.map(|s| s.file) == Some(receiver.site.file)
+        };
+        if !out.iter().any(told) {
+            out.push(hazard);
         }
     }
 }
@@ -242,9 +252,13 @@ fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
     field.has_hooks && (field.kind == FieldKind::Other || name.contains("Auto"))
 }
 
-/// A base class that could not be resolved may override anything.
+/// A base class that could not be resolved may override anything; so may a class decorator or a descriptor of a
+/// package that is not known.
 pub fn unknown_bases(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let info = cx.model(model);
+    for (subject, site) in cx.project.unknown_parts(model) {
+        out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+    }
     if !info.has_unknown_base {
         return;
     }
