@@ -156,7 +156,7 @@ impl Project {
                 return false;
             }
             if let Some((source, field)) = &receiver.link {
-                return self.is_linked(this, *source, field);
+                return signal == Signal::M2mChanged && self.is_linked(this, *source, field);
             }
             let Some(sender) = receiver.sender else { return true };
             // The rows of a link table are what `m2m_changed` is sent for.

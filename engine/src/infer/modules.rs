@@ -119,3 +119,45 @@ pub(super) fn known(path: &str) -> Option<Effect> {
     let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
     ends.filter_map(|end| TABLE.get(path.get(..end)?).copied()).last()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_known_prefix_decides() {
+        for (path, effect) in [
+            ("os.remove", Some(Effect::Outside)),
+            ("os.path.join", Some(Effect::Pure)),
+            ("osprey.run", None),
+            ("pathlib.Path", Some(Effect::Pure)),
+            ("pathlib.Path.write_text", Some(Effect::Outside)),
+            ("django.db.models.Q", Some(Effect::Pure)),
+            ("django.db.models.signals.post_save.send", Some(Effect::Anything)),
+            ("django.core.management.base.OutputWrapper.write", Some(Effect::Log)),
+            ("django.db.transaction.on_commit", Some(Effect::Transaction)),
+            ("django.core.mail.EmailMessage", Some(Effect::Pure)),
+            ("django.core.mail.EmailMessage.send", Some(Effect::Outside)),
+            ("django.contrib.auth.login", Some(Effect::Anything)),
+            ("django.contrib.auth.hashers.make_password", Some(Effect::Pure)),
+            ("slugify.slugify", Some(Effect::Pure)),
+            ("sentry_sdk.capture_exception", Some(Effect::Log)),
+            ("tqdm.tqdm", Some(Effect::Log)),
+            ("celery.current_app.send_task", Some(Effect::Outside)),
+            ("pandas.isna", Some(Effect::Pure)),
+            ("pandas.DataFrame.to_sql", Some(Effect::Anything)),
+            ("vendor.do", None),
+        ] {
+            assert_eq!(known(path), effect, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_module_is_named_twice() {
+        let mut names: Vec<&str> =
+            [PURE, LOG, OUTSIDE, ANYTHING].iter().flat_map(|part| part.split_whitespace()).collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+}

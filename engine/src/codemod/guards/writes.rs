@@ -6,7 +6,7 @@
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{FieldKind, ModelId, Project, Receiver, Signal};
 use crate::infer::{Escape, Event, EventKind, QuerySetClass, Use, Write};
-use crate::python::{Def, Expr, FunctionId, Member, Node};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node};
 use crate::text::Site;
 
 // ---- what saving a row does ----
@@ -52,7 +52,7 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
             Member::Function(function, _) => Some(*function),
             _ => None,
         });
-        let bases = program.file(class.file).node(class.node).child(crate::python::Field::Superclasses);
+        let bases = program.file(class.file).node(class.node).child(Field::Superclasses);
         let metaclass = bases.and_then(|list| {
             let arguments = crate::python::arguments(list);
             let named = arguments.iter().find(|a| a.name == Some("metaclass"))?;
@@ -63,7 +63,7 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         });
         if let Some(metaclass) = metaclass {
             let node = program.file(metaclass.file).node(metaclass.node);
-            if node.text().contains("save") {
+            if names_save(node) {
                 let site = Site { file: metaclass.file, span: node.span() };
                 out.push(Hazard::at(HazardKind::CustomSave, metaclass.name.clone(), site));
             }
@@ -71,12 +71,24 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         for function in decorators.chain(initial) {
             let info = program.function(function);
             let node = program.file(info.file).node(info.node);
-            if node.text().contains("save") {
+            if names_save(node) {
                 let site = Site { file: info.file, span: node.span() };
                 out.push(Hazard::at(HazardKind::CustomSave, info.name.clone(), site));
             }
         }
     }
+}
+
+/// Whether code defines or names `save()`: `cls.save = ...`, `namespace["save"]`, a `def` of it.
+fn names_save(node: Node<'_>) -> bool {
+    let is_it = |name: &str| matches!(name, "save" | "save_base");
+    node.descendants().any(|n| match n.kind() {
+        Kind::Attribute => matches!(Expr::of(n), Expr::Attribute { attr, .. } if is_it(attr)),
+        Kind::FunctionDef | Kind::KeywordArgument => n.child(Field::Name).is_some_and(|n| is_it(n.text())),
+        // A name that is put together holds a part of it.
+        Kind::Str => n.text().contains("save"),
+        _ => false,
+    })
 }
 
 /// Receivers of `pre_save` and `post_save` that hear `model`, one hazard a receiver, unless the user says that
@@ -157,7 +169,7 @@ pub fn manager_methods(
         };
         let file = program.class(owner).file;
         let node = program.file(file).node(program.function(*function).node);
-        for name in node.descendants().filter(|n| n.kind() == crate::python::Kind::Name) {
+        for name in node.descendants().filter(|n| n.kind() == Kind::Name) {
             if let Some(Def::Class(named)) = program.resolve_expr(file, name.id())
                 && cx.project.is_queryset_class(named)
                 && !classes.contains(&named)
@@ -214,9 +226,8 @@ pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         let site = program.class(info.class).mro.iter().find_map(|id| {
             let class = program.class(*id);
             let node = program.file(class.file).node(class.node);
-            let name = node
-                .descendants()
-                .find(|n| n.kind() == crate::python::Kind::Name && n.text() == "order_with_respect_to")?;
+            let name =
+                node.descendants().find(|n| n.kind() == Kind::Name && n.text() == "order_with_respect_to")?;
             Some(Site { file: class.file, span: name.span() })
         });
         out.push(Hazard::at(HazardKind::FieldHook, "_order", site.unwrap_or(info.site)));
@@ -314,10 +325,8 @@ fn field_functions(project: &Project, model: ModelId, name: &str) -> Vec<Functio
     let mut out = Vec::new();
     for field in &project.model(model).fields {
         let file = program.file(field.site.file);
-        let Some(call) = file
-            .root()
-            .descendants()
-            .find(|n| n.kind() == crate::python::Kind::Call && field.site.span.contains(n.span()))
+        let Some(call) =
+            file.root().descendants().find(|n| n.kind() == Kind::Call && field.site.span.contains(n.span()))
         else {
             continue;
         };

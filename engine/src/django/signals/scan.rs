@@ -174,10 +174,12 @@ impl<'a> Scan<'a> {
             let sender = self.sender(file, model, false);
             push(out, registry.signals, &sender, registry.name, Site { file, span: node.span() }, None);
         };
+        // As a decorator it is seen with what it decorates.
+        if node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Decorator) {
+            return path == RECEIVER || packages::registry(path).is_some();
+        }
         if path == RECEIVER {
-            // As a decorator it is seen with its function.
-            let is_decorator = node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Decorator);
-            if let Some((signals, sender)) = self.received(file, &call).filter(|_| !is_decorator) {
+            if let Some((signals, sender)) = self.received(file, &call) {
                 push(out, &signals, &sender, "receiver()", Site { file, span: node.span() }, None);
                 out.iter_mut().skip(first).for_each(|found| found.is_opaque = true);
             }
