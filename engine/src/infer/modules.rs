@@ -116,8 +116,8 @@ pub(super) fn known(path: &str) -> Option<Effect> {
     if PURE_CALLS.contains(&path) {
         return Some(Effect::Pure);
     }
-    let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
-    ends.filter_map(|end| TABLE.get(path.get(..end)?).copied()).last()
+    let shorter = path.rmatch_indices('.').map(|(end, _)| end);
+    std::iter::once(path.len()).chain(shorter).find_map(|end| TABLE.get(path.get(..end)?).copied())
 }
 
 #[cfg(test)]

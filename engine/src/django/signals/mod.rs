@@ -157,5 +157,5 @@ pub(super) fn through(
         None => this.reverse(attribute).map(|r| (r.source, r.field.clone()))?,
     };
     let relation = models.get(source.0 as usize)?.field(&name)?.relation.as_ref()?;
-    (relation.kind == RelationKind::ManyToMany).then(|| (source, name, relation.through))
+    (relation.kind == RelationKind::ManyToMany).then_some((source, name, relation.through))
 }
