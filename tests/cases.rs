@@ -17,7 +17,6 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::CommentLost,
     HazardKind::SharesLine,
     HazardKind::SyntaxError,
-    HazardKind::LockedRows,
     HazardKind::LockHeld,
     HazardKind::LockOrder,
     HazardKind::LoadedElsewhere,

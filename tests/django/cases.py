@@ -78,7 +78,8 @@ import tempfile
 import time
 import traceback
 
-import postgresql
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import postgresql  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROLES = {"before", "after", "unsafe", "naive", "check", "race", "reason"}
@@ -539,36 +540,25 @@ def normal(value, depth=0):
 # --- in the parent ------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass
-class Plan:
-    """One process: a variant of a case, and the check or race that it runs."""
-
-    key: tuple  # the number of the case, the variant's role, whether it is the race
-    files: dict
-    check: str
-    postgresql: bool
-    race: str | None  # the role, of a race
-    failing: int = 0  # the number of the statement that is made to fail; then the key's last part
-
-
 class Runner:
     """Runs variants in forked children, a few at a time."""
 
-    def __init__(self, sample, server, jobs, timeout):
+    def __init__(self, sample, jobs, timeout, server=None):
         self.sample = sample
-        self.server = server
         self.jobs = jobs
         self.timeout = timeout
+        self.server = server
         self.started = 0
         self.waiting = {}
         self.results = {}
 
-    def run(self, plan):
+    def run(self, key, files, check, on_postgresql=False, race=None, failing=0):
+        """Start a variant; `race` is its role where `check` is a race; the `failing`-th statement that writes fails."""
         while len(self.waiting) >= self.jobs:
             self.collect()
         project = tempfile.mkdtemp(prefix="ormend-case-")
         shutil.copytree(self.sample, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        for path, text in plan.files.items():
+        for path, text in files.items():
             target = pathlib.Path(project, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
@@ -598,8 +588,7 @@ class Runner:
                 for stream in (0, 1, 2):
                     os.dup2(null, stream)
                 try:
-                    databases_of = databases if plan.postgresql else None
-                    result = observe(project, plan.check, plan.race, databases_of, plan.failing)
+                    result = observe(project, check, race, databases if on_postgresql else None, failing)
                 except BaseException:
                     result = {"broken": traceback.format_exc()}
                 with os.fdopen(write, "wb") as pipe:
@@ -608,7 +597,7 @@ class Runner:
             finally:
                 os._exit(status)
         os.close(write)
-        self.waiting[read] = (plan.key, child, project, time.monotonic() + self.timeout, bytearray())
+        self.waiting[read] = (key, child, project, time.monotonic() + self.timeout, bytearray())
 
     def collect(self):
         """Read from the children until one of them is done."""
@@ -703,28 +692,29 @@ def judge_race(now):
 
 
 def planned(number, case, database):
-    """What has to run for a case on a database."""
+    """What has to run for a case on a database: the arguments of Runner.run()."""
     roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
     if not case.check or "before" not in roles or case.problems:
         return
-    if case.variants.get("unsafe") and case.variants.get("unsafe") == case.variants.get("naive"):
-        roles.remove("unsafe")
+    # The naive text that proves an opt-in hazard must differ; a race shows what the same text is good for.
+    is_proof = bool(case.variants.get("unsafe")) and case.variants["unsafe"] == case.variants.get("naive")
     for role in roles:
         files = {**case.files, **case.variants["before"], **case.variants[role]}
-        if database in ("all", "postgresql" if case.postgresql else "sqlite"):
-            yield Plan((number, role, False), files, case.check, case.postgresql, None)
+        on = "postgresql" if case.postgresql else "sqlite"
+        if database in ("all", on) and not (role == "unsafe" and is_proof):
+            yield (number, role, False), files, case.check, case.postgresql
         if case.race and database != "sqlite" and role != "naive":
-            yield Plan((number, role, True), files, case.race, True, role)
+            yield (number, role, True), files, case.race, True, role
 
 
 def faulty(plan, case, results):
     """The plan again, once for every statement of `before` that writes, which is made to fail."""
-    number, role, is_race = plan.key
+    (number, role, is_race), *rest = plan
     before = results.get((number, "before", False))
     if is_race or case.codemod not in FAULTS or not before or "broken" in before:
         return
     for failing in range(1, min(before["writes"], MOST_FAULTS) + 1):
-        yield dataclasses.replace(plan, key=(number, role, False, failing), failing=failing)
+        yield failing, ((number, role, False, failing), *rest)
 
 
 def judge_faults(case, before, now):
@@ -780,16 +770,16 @@ def main():
     if options.only:
         cases = [case for case in cases if options.only.lower() in case.title.lower()]
     plans = [plan for number, case in enumerate(cases) for plan in planned(number, case, options.database)]
-    needed = any(plan.postgresql for plan in plans)
+    needed = any(on_postgresql for _, _, _, on_postgresql, *_ in plans)
     try:
         with postgresql.server() if needed else contextlib.nullcontext() as server:
-            runner = Runner(options.sample, server, options.jobs, options.timeout)
+            runner = Runner(options.sample, options.jobs, options.timeout, server)
             for plan in plans:
-                runner.run(plan)
+                runner.run(*plan)
             results = dict(runner.wait())
             for plan in plans:
-                for fault in faulty(plan, cases[plan.key[0]], results):
-                    runner.run(fault)
+                for failing, fault in faulty(plan, cases[plan[0][0]], results):
+                    runner.run(*fault, failing=failing)
             runner.wait()
     except postgresql.Missing as missing:
         print(missing, file=sys.stderr)
