@@ -18,6 +18,7 @@ pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
         || transfer(cx, a, b)
         || replaced(cx, a, b)
         || switched(cx, a, b)
+        || exchanged(cx, a, b)
 }
 
 /// The row is made, and saved again: what it lacked is filled in.
@@ -100,6 +101,20 @@ fn switched(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
         && b.amounts.is_empty()
         && (of_rows(a) != of_rows(b))
         && a.columns.iter().any(|c| b.columns.contains(c))
+}
+
+/// What a column of one row holds goes to the same column of another row of the model: two positions that are swapped.
+fn exchanged(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
+    let one_model = match (a.models.first(), b.models.first()) {
+        (Some(x), Some(y)) => shares_table(cx.project, *x, *y),
+        _ => false,
+    };
+    let from = |x: &Item<'_>, y: &Item<'_>| x.sources.iter().any(|s| y.rows.contains(s));
+    one_model
+        && a.how == How::Update
+        && b.how == How::Update
+        && a.columns.iter().any(|c| b.columns.contains(c))
+        && (from(a, b) || from(b, a))
 }
 
 fn has_loop_between(a: Node<'_>, b: Node<'_>) -> bool {

@@ -24,9 +24,11 @@ pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
     if is_left_alone(cx) {
         return None;
     }
-    units(cx).into_iter().find(|u| {
+    let found = units(cx).into_iter().find(|u| {
         u.statements.first() == Some(&node) && u.statements.iter().all(|s| s.parent() == Some(block))
-    })
+    })?;
+    // Asked last: it takes the facts of callers.
+    if guard::callers_open_one(cx) { None } else { Some(found) }
 }
 
 /// Frames that have a transaction, or must not have one.
@@ -50,12 +52,14 @@ fn is_left_alone(cx: &Context<'_>) -> bool {
     guard::decorators(cx.scope()).into_iter().any(decides)
         || cx.project.settings().atomic_requests && !guard::is_outside_requests(cx)
         || info.class.is_some_and(|c| guard::class_opens_one(cx, c))
-        || guard::callers_open_one(cx)
 }
 
 /// Every unit of the frame, in order of position.
 pub fn units<'a>(cx: &Context<'a>) -> Vec<Unit<'a>> {
     let all: Vec<Item<'a>> = items(cx);
+    if all.len() < 2 {
+        return Vec::new();
+    }
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     for (i, a) in all.iter().enumerate() {
         for (j, b) in all.iter().enumerate().skip(i + 1) {
@@ -127,8 +131,6 @@ fn may_pair<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
     let open = |item: &Item<'a>| guard::opened_around(cx, cx.file, item.call).is_some();
     function(a) == function(b)
         && a.call.enclosing_function().is_some()
-        && !a.call.contains(b.call.id())
-        && !b.call.contains(a.call.id())
         && !open(a)
         && !open(b)
         && !guard::is_deferred(cx, a.call)

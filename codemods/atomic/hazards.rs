@@ -3,7 +3,7 @@
 use super::find::Unit;
 use super::items::{How, Item};
 use ormend_engine::codemod::guards::{flow, handlers, transaction as guard, writes};
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::infer::{Event, EventKind};
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
 
@@ -17,6 +17,7 @@ pub fn hazards<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], o
         }
     }
     sleeps(cx, statements, out);
+    state(cx, statements, out);
     handlers_inside(cx, statements, out);
     handlers_around(cx, unit, statements, out);
     database(cx, unit, out);
@@ -136,7 +137,9 @@ fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Ha
     };
     if !writes::is_in_callee(cx, event) {
         let in_handler = node.ancestors().any(|a| a.kind() == Kind::ExceptHandler);
-        if after_write(&unit.items) && !in_handler {
+        // `get()` that finds nothing fails as any statement may.
+        let on_purpose = matches!(node.kind(), Kind::Raise | Kind::Assert) || is_validation(node);
+        if on_purpose && after_write(&unit.items) && !in_handler {
             let subject = match node.kind() {
                 Kind::Raise => "raise".to_owned(),
                 Kind::Assert => "assert".to_owned(),
@@ -159,6 +162,18 @@ fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Ha
     }
 }
 
+/// `x.full_clean()` and its like.
+fn is_validation(node: Node<'_>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    matches!(
+        Expr::of(func),
+        Expr::Attribute {
+            attr: "full_clean" | "clean_fields" | "validate_unique" | "validate_constraints",
+            ..
+        }
+    )
+}
+
 /// `time.sleep()`: a transaction that waits keeps its locks.
 fn sleeps<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     for node in statements.iter().flat_map(|s| s.descendants()).filter(|n| n.kind() == Kind::Call) {
@@ -166,6 +181,41 @@ fn sleeps<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) 
             && handlers::external_path(cx, func).as_deref() == Some("time.sleep")
         {
             out.push(cx.hazard(HazardKind::OutsideEffect, func.text(), node));
+        }
+    }
+}
+
+/// Code that looks whether a transaction is open, here or in a function that is called, and functions that are to be
+/// the outermost transaction.
+fn state<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    for node in statements {
+        if let Some(found) = guard::asks_for_state(*node) {
+            out.push(cx.hazard(HazardKind::TransactionControl, found.text(), found));
+        }
+    }
+    let mut seen = Vec::new();
+    for event in &cx.facts.events {
+        if !statements.iter().any(|s| s.contains(event.at))
+            || !writes::is_in_callee(cx, event)
+            || cx.project.is_known_file(event.site.file)
+        {
+            continue;
+        }
+        let Some(function) = writes::node_of(cx, event).and_then(Node::enclosing_function) else { continue };
+        if seen.contains(&(event.site.file, function.id())) {
+            continue;
+        }
+        seen.push((event.site.file, function.id()));
+        let durable = guard::decorators(function)
+            .into_iter()
+            .find(|d| guard::is_durable(*d) && guard::names_atomic(cx, event.site.file, *d));
+        if let Some(found) = durable {
+            let site = Site { file: event.site.file, span: found.span() };
+            out.push(Hazard::at(HazardKind::TransactionControl, writes::callee_subject(cx, event), site));
+        }
+        if let Some(found) = guard::asks_for_state(function) {
+            let site = Site { file: event.site.file, span: found.span() };
+            out.push(Hazard::at(HazardKind::TransactionControl, found.text(), site));
         }
     }
 }

@@ -60,6 +60,10 @@ pub fn mentions<'a>(cx: &Context<'a>, node: Node<'a>, out: &mut Vec<Identity>, d
         out.extend(spelling(cx, node));
         return;
     }
+    // `author=Author.objects.create(name=name)`
+    if let (Type::Instance(instance), Kind::Call) = (cx.type_of(node), node.kind()) {
+        out.extend(identity_of(instance));
+    }
     if let Type::List(element) | Type::Iterator(element) = cx.type_of(node)
         && let Expr::Name(name) = Expr::of(node)
     {

@@ -6,6 +6,7 @@ use ormend_engine::codemod::guards::writes;
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{Event, EventKind, Instance, Made, Origin, Root, Type, ValueId, Write};
 use ormend_engine::python::{Expr, Kind, Node, NodeId, Stmt, arguments};
+use std::collections::BTreeMap;
 
 /// A number that is added to or taken from a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Item<'a> {
     pub amounts: Vec<Amount>,
     /// The columns that are set to something.
     pub columns: Vec<String>,
+    /// The rows whose columns are put into those of this one.
+    pub sources: Vec<Identity>,
     /// For links: the attribute, and whether links are taken away.
     pub link: Option<(String, bool)>,
     /// The alias of the database, where it is said by a literal.
@@ -61,16 +64,23 @@ pub struct Item<'a> {
 
 /// The writes of the frame, in order of evaluation.
 pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
-    let mut calls: Vec<NodeId> = Vec::new();
+    let mut calls: BTreeMap<NodeId, Vec<&'a Event>> = BTreeMap::new();
     for event in &cx.facts.events {
-        if matches!(event.kind, EventKind::Write { .. }) && !calls.contains(&event.at) {
-            calls.push(event.at);
+        if matches!(event.kind, EventKind::Write { .. }) {
+            calls.entry(event.at).or_default();
         }
     }
-    calls.sort_unstable();
+    if calls.len() < 2 {
+        return Vec::new();
+    }
+    for event in &cx.facts.events {
+        if let Some(events) = calls.get_mut(&event.at) {
+            events.push(event);
+        }
+    }
     let mut out: Vec<Item<'a>> = Vec::new();
-    for id in calls {
-        let Some(item) = item(cx, cx.node(id).peel()) else { continue };
+    for (id, events) in calls {
+        let Some(item) = item(cx, cx.node(id).peel(), &events) else { continue };
         // `super().form_valid(form)` saves once more what `self.object = form.save()` has saved.
         let object = Identity::Word(OBJECT.to_owned());
         if item.rows.iter().eq([&object]) && out.iter().any(|other| other.rows.contains(&object)) {
@@ -84,9 +94,8 @@ pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
 /// Where the views of Django keep the row they save.
 const OBJECT: &str = "self.object";
 
-fn item<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Item<'a>> {
+fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<'a>> {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
-    let events: Vec<&Event> = cx.facts.events.iter().filter(|e| e.at == call.id()).collect();
     let mut item = Item {
         call,
         how: How::Call,
@@ -95,6 +104,7 @@ fn item<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Item<'a>> {
         mentions: Vec::new(),
         amounts: Vec::new(),
         columns: Vec::new(),
+        sources: Vec::new(),
         link: None,
         using: using(call),
         by_instance: false,
@@ -108,7 +118,7 @@ fn item<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Item<'a>> {
             return Some(item);
         }
     }
-    of_callee(cx, &mut item, func, &events);
+    of_callee(cx, &mut item, func, events);
     if item.models.is_empty() { None } else { Some(item) }
 }
 
@@ -303,6 +313,14 @@ fn assigned<'a>(cx: &Context<'a>, item: &mut Item<'a>, instance: &Instance) {
             Stmt::Assign { value: Some(value), .. } => {
                 mentions(cx, value, &mut item.mentions, 0);
                 amounts_of_sum(cx, value, &mut item.amounts);
+                for node in value.descendants().filter(|n| n.kind() == Kind::Attribute) {
+                    if let Expr::Attribute { value: owner, .. } = Expr::of(node)
+                        && let Type::Instance(other) = cx.type_of(owner)
+                        && (other.root, &other.path) != (instance.root, &instance.path)
+                    {
+                        item.sources.extend(identity_of(other));
+                    }
+                }
             }
             Stmt::AugAssign { op, value, .. } if matches!(op, Kind::AddAssign | Kind::SubAssign) => {
                 amount(value, op == Kind::SubAssign, &mut item.amounts);

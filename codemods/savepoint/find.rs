@@ -3,7 +3,7 @@
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::{transaction as guard, writes};
 use ormend_engine::infer::{Event, EventKind};
-use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Expr, Handler, Kind, Node, Stmt, arguments};
 
 /// The `try`, and what in its body may fail.
 pub struct Caught<'a> {
@@ -19,6 +19,8 @@ pub struct Caught<'a> {
     pub using: Option<Node<'a>>,
     /// The smallest run of statements of the body that holds everything that writes.
     pub statements: Vec<Node<'a>>,
+    /// Other errors are caught as well: by this `try`, or by one around it in the same transaction.
+    pub is_wide: bool,
     /// The calls that write.
     pub writes: Vec<Node<'a>>,
 }
@@ -29,13 +31,21 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
         return None;
     }
     let Stmt::Try { body, handlers, .. } = Stmt::of(node) else { return None };
+    // A handler that raises every error of the database again keeps it from those below.
+    let ends = handlers.iter().position(|h| {
+        guard::catches_every_database_error(cx, cx.file, h.class) && guard::always_raises(h.body)
+    });
     let going: Vec<Node<'a>> = handlers
         .iter()
+        .take(ends.unwrap_or(handlers.len()))
         .filter(|h| guard::catches_database_errors(cx, cx.file, h.class) && !guard::always_raises(h.body))
         .map(|h| h.node)
         .collect();
     let handler = *going.first()?;
     let transaction = guard::opened_around(cx, cx.file, node)?;
+    if by_hand(node) {
+        return None;
+    }
     let mut writes: Vec<Node<'a>> = Vec::new();
     for event in cx.events_in(body) {
         let at = cx.node(event.at).peel();
@@ -49,14 +59,31 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
     let start = all.iter().position(holds)?;
     let end = all.iter().rposition(holds)?;
     let statements = all.get(start..=end)?.to_vec();
-    Some(Caught {
-        node,
-        handler,
-        handlers: going,
-        transaction,
-        using: using(transaction),
-        statements,
-        writes,
+    let takes_others =
+        |h: &Handler<'a>| !guard::always_raises(h.body) && guard::catches_other_errors(cx, cx.file, h.class);
+    let is_wide = handlers.iter().any(takes_others)
+        || node.ancestors().take_while(|a| !a.contains(transaction.id())).any(|a| match Stmt::of(a) {
+            Stmt::Try { body, handlers, .. } => body.contains(node.id()) && handlers.iter().any(takes_others),
+            _ => false,
+        });
+    let using = using(transaction);
+    Some(Caught { node, handler, handlers: going, transaction, using, statements, is_wide, writes })
+}
+
+/// Whether the function handles savepoints or the state of its transaction by itself.
+fn by_hand(node: Node<'_>) -> bool {
+    let Some(function) = node.enclosing_function() else { return false };
+    function.descendants().filter(|n| n.kind() == Kind::Call).any(|call| {
+        let Expr::Call { func, .. } = Expr::of(call) else { return false };
+        let name = match Expr::of(func) {
+            Expr::Name(name) => name,
+            Expr::Attribute { attr, .. } => attr,
+            _ => return false,
+        };
+        matches!(
+            name,
+            "savepoint" | "savepoint_rollback" | "savepoint_commit" | "clean_savepoints" | "set_rollback"
+        )
     })
 }
 
@@ -64,8 +91,11 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
 fn may_fail(cx: &Context<'_>, event: &Event) -> bool {
     let at = cx.node(event.at);
     match &event.kind {
-        // What cannot be resolved may write.
-        EventKind::UnknownCall { .. } => true,
+        // A plain function that cannot be resolved may write.
+        EventKind::UnknownCall { .. } => {
+            !writes::is_in_callee(cx, event)
+                && matches!(Expr::of(at), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name(_)))
+        }
         EventKind::Write { .. } => {
             let node = writes::node_of(cx, event);
             let file = event.site.file;

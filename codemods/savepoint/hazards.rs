@@ -3,8 +3,8 @@
 use super::find::Caught;
 use ormend_engine::codemod::guards::{flow, transaction as guard, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::infer::EventKind;
-use ormend_engine::python::{Expr, Kind, Node, Stmt};
+use ormend_engine::infer::{EventKind, Type};
+use ormend_engine::python::{Expr, Kind, Node, Stmt, innermost_loop};
 
 /// Every obstacle.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) {
@@ -19,7 +19,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) 
         }
         let at = cx.node(event.at);
         match &event.kind {
-            EventKind::UnknownCall { name } => {
+            EventKind::UnknownCall { name } if !writes::is_in_callee(cx, event) => {
                 out.push(Hazard::at(HazardKind::UnknownInTransaction, name.to_string(), event.site));
             }
             // What is raised on purpose behind a write is caught as well, and the row stays now.
@@ -38,6 +38,9 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) 
             }
             _ => {}
         }
+    }
+    if found.is_wide {
+        fails_between(cx, found, out);
     }
     for handler in &found.handlers {
         if !queries_follow(cx, found, *handler) {
@@ -62,58 +65,130 @@ fn raised<'a>(cx: &Context<'a>, found: &Caught<'a>, at: Node<'a>, out: &mut Vec<
     out.push(cx.hazard(HazardKind::RaisesAfterWrite, subject, at));
 }
 
+/// Errors of other kinds are caught, too: where one may come after a write, the row before it stays now.
+fn fails_between<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) {
+    let Some(first) = found.writes.first() else { return };
+    let in_loop = |n: Node<'a>| {
+        n.ancestors()
+            .take_while(|a| *a != found.node)
+            .any(|a| matches!(a.kind(), Kind::For | Kind::While) || a.kind().is_comprehension())
+    };
+    let looped = in_loop(*first);
+    for node in found.statements.iter().flat_map(|s| s.descendants()) {
+        // What the first write is made of comes before it, unless it comes again.
+        let before = node.id() < first.id() || first.contains(node.id());
+        // What is raised on purpose is named by itself.
+        if node.ancestors().any(|a| a.kind() == Kind::Raise) {
+            continue;
+        }
+        if before && !(looped && in_loop(node)) {
+            continue;
+        }
+        let may_fail = match Expr::of(node) {
+            Expr::Subscript { .. } if node.kind() == Kind::Subscript => true,
+            Expr::BinOp { .. } if node.kind() == Kind::BinOp => true,
+            Expr::Call { func, .. } if node.kind() == Kind::Call => {
+                let sends = cx.events_in(node).any(|e| {
+                    e.at == node.id()
+                        && matches!(
+                            e.kind,
+                            EventKind::Write { .. } | EventKind::Query { .. } | EventKind::Log
+                        )
+                });
+                let makes =
+                    matches!(cx.type_of(node), Type::Instance(_) | Type::QuerySet(_) | Type::Manager(_))
+                        || matches!(cx.type_of(func), Type::ModelClass(_));
+                !(sends || makes)
+            }
+            _ => false,
+        };
+        if may_fail {
+            out.push(cx.hazard(HazardKind::RaisesAfterWrite, writes::one_line(node.text()), node));
+            return;
+        }
+    }
+}
+
 /// Whether a query certainly follows the handler before the transaction ends. It raised, so whatever happens behind it
 /// now has not happened before.
 fn queries_follow<'a>(cx: &Context<'a>, found: &Caught<'a>, handler: Node<'a>) -> bool {
     let Some(body) = handler.child_of_kind(Kind::Block) else { return false };
-    for statement in body.children() {
-        if queries(cx, statement) {
-            return true;
-        }
-        if may_leave(statement) {
-            return false;
-        }
-    }
     let mut current = found.node;
+    match first_of(cx, body.children()) {
+        Next::Query => return true,
+        Next::Leaves => return false,
+        Next::Jumps(at) => match innermost_loop(at) {
+            Some(innermost) if turns(innermost) => current = innermost,
+            _ => return false,
+        },
+        Next::Falls => {}
+    }
     loop {
         let Some(block) = current.parent() else { return false };
-        for next in block.children().filter(|s| s.id() > current.id()) {
-            if queries(cx, next) {
-                return true;
+        match first_of(cx, block.children().filter(|s| s.id() > current.id())) {
+            Next::Query => return true,
+            Next::Leaves => return false,
+            Next::Jumps(at) => {
+                match innermost_loop(at).filter(|l| l.contains(current.id())) {
+                    Some(innermost) if turns(innermost) => current = innermost,
+                    _ => return false,
+                }
+                continue;
             }
-            if may_leave(next) {
-                return false;
-            }
+            Next::Falls => {}
         }
         let Some(owner) = block.parent().filter(|_| block.kind() == Kind::Block) else { return false };
-        match Stmt::of(owner) {
+        current = match Stmt::of(owner) {
             Stmt::With { items, .. } => {
                 if items.iter().any(|(c, _)| guard::names_atomic(cx, cx.file, *c)) {
                     return false;
                 }
+                owner
             }
-            // The rest of a turn has run; whether another one comes is not known. What follows does.
-            Stmt::For { .. } | Stmt::While { .. } => {
-                if owner.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Yield)) {
-                    return false;
-                }
-            }
-            Stmt::If { .. } => {}
-            _ => {
-                let clause = owner.kind();
-                if !matches!(clause, Kind::Else | Kind::Elif) {
-                    return false;
-                }
-            }
-        }
-        current = match owner.kind() {
-            Kind::Else | Kind::Elif => match owner.parent() {
-                Some(whole) if whole.kind() == Kind::If => whole,
+            // The rest of a turn has run; whether another one comes is not known. What follows the loop does.
+            Stmt::For { .. } | Stmt::While { .. } if turns(owner) => owner,
+            Stmt::If { .. } => owner,
+            _ => match (owner.kind(), owner.parent()) {
+                (Kind::Else | Kind::Elif, Some(whole)) if whole.kind() == Kind::If => whole,
                 _ => return false,
             },
-            _ => owner,
         };
     }
+}
+
+/// Whether a loop is only left to what follows it.
+fn turns(node: Node<'_>) -> bool {
+    !node.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Yield))
+}
+
+/// What comes first in a row of statements.
+enum Next<'a> {
+    Query,
+    /// `return`, `raise`, `yield` may come.
+    Leaves,
+    /// `break` or `continue` may come.
+    Jumps(Node<'a>),
+    Falls,
+}
+
+fn first_of<'a>(cx: &Context<'a>, statements: impl Iterator<Item = Node<'a>>) -> Next<'a> {
+    for statement in statements {
+        if queries(cx, statement) {
+            return Next::Query;
+        }
+        if statement.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Yield)) {
+            return Next::Leaves;
+        }
+        // A jump inside a loop of its own ends that one.
+        let jump = statement.descendants().find(|n| {
+            matches!(n.kind(), Kind::Break | Kind::Continue)
+                && innermost_loop(*n).is_none_or(|l| !statement.contains(l.id()))
+        });
+        if let Some(jump) = jump {
+            return Next::Jumps(jump);
+        }
+    }
+    Next::Falls
 }
 
 /// A plain statement that certainly sends something to the database.
@@ -127,8 +202,8 @@ fn queries<'a>(cx: &Context<'a>, statement: Node<'a>) -> bool {
         let is_certain = !call.ancestors().take_while(|a| *a != statement).any(|a| {
             matches!(a.kind(), Kind::BoolOp | Kind::IfExp | Kind::Lambda) || a.kind().is_comprehension()
         });
-        let queryset = cx.type_of(value).queryset().is_some()
-            || matches!(cx.type_of(value), ormend_engine::infer::Type::Manager(_));
+        let queryset =
+            cx.type_of(value).queryset().is_some() || matches!(cx.type_of(value), Type::Manager(_));
         let sends = match attr {
             "create" | "update" | "get" | "count" | "exists" | "first" | "last" | "aggregate"
             | "get_or_create" | "update_or_create" => queryset,
@@ -145,11 +220,4 @@ fn queries<'a>(cx: &Context<'a>, statement: Node<'a>) -> bool {
         });
         is_certain && sends && runs
     })
-}
-
-/// Whether control may not come to what follows.
-fn may_leave(statement: Node<'_>) -> bool {
-    statement
-        .descendants()
-        .any(|n| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Continue | Kind::Raise | Kind::Yield))
 }

@@ -70,6 +70,17 @@ pub fn decorators(def: Node<'_>) -> Vec<Node<'_>> {
 
 /// Whether every call of the frame's function that can be seen outside of tests stands in a transaction.
 pub fn callers_open_one(cx: &Context<'_>) -> bool {
+    // Whether a call is certain takes the facts of its caller: not before one stands in a transaction at all.
+    let any = std::cell::Cell::new(false);
+    call_sites_where(cx, |site| {
+        if !any.get() && opened_around(cx, site.file, site.call).is_some() {
+            any.set(true);
+        }
+        false
+    });
+    if !any.get() {
+        return false;
+    }
     let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
     !sites.is_empty()
         && sites.iter().all(|s| s.is_certain || sites.len() == 1)
@@ -184,6 +195,35 @@ pub fn catches_database_errors(cx: &Context<'_>, file: FileId, class: Option<Nod
     }
 }
 
+/// Whether a handler's class takes every error of the database.
+pub fn catches_every_database_error(cx: &Context<'_>, file: FileId, class: Option<Node<'_>>) -> bool {
+    let Some(class) = class else { return true };
+    if let Expr::Tuple(inner) = Expr::of(class) {
+        return inner.children().any(|c| catches_every_database_error(cx, file, Some(c)));
+    }
+    match cx.project.program().resolve_expr(file, class.peel().id()) {
+        Some(Def::External(path)) => {
+            let name = path.rsplit('.').next().unwrap_or(&path);
+            path.starts_with("django.db") && matches!(name, "DatabaseError" | "Error")
+                || matches!(name, "Exception" | "BaseException")
+        }
+        _ => matches!(class.text(), "Exception" | "BaseException"),
+    }
+}
+
+/// Whether a handler's class takes errors of other kinds as well.
+pub fn catches_other_errors(cx: &Context<'_>, file: FileId, class: Option<Node<'_>>) -> bool {
+    let Some(class) = class else { return true };
+    if let Expr::Tuple(inner) = Expr::of(class) {
+        return inner.children().any(|c| catches_other_errors(cx, file, Some(c)));
+    }
+    match cx.project.program().resolve_expr(file, class.peel().id()) {
+        Some(Def::External(path)) => !path.starts_with("django.db"),
+        Some(Def::Class(_)) => !catches_one(cx, file, class),
+        _ => true,
+    }
+}
+
 /// Python's own exceptions that no error of a database inherits from or is.
 const NOT_OF_DATABASES: &[&str] = &[
     "ValueError",
@@ -225,10 +265,16 @@ fn catches_one(cx: &Context<'_>, file: FileId, class: Node<'_>) -> bool {
     match program.resolve_expr(file, class.peel().id()) {
         Some(Def::External(path)) => {
             let name = path.rsplit('.').next().unwrap_or(&path);
+            // Raised before anything is sent, or after an answer.
+            if matches!(
+                name,
+                "ProtectedError" | "RestrictedError" | "ObjectDoesNotExist" | "DoesNotExist" | "FieldError"
+            ) {
+                return false;
+            }
             if path.starts_with("django.db") || path.starts_with("psycopg") || path.starts_with("sqlite3") {
                 return true;
             }
-            // `ProtectedError` and `RestrictedError` are raised before anything is sent, but are IntegrityErrors.
             if path.starts_with("django.") || path.starts_with("rest_framework.") {
                 return false;
             }
@@ -274,6 +320,16 @@ pub fn is_durable(node: Node<'_>) -> bool {
             (a.name == Some("durable") || i == 2 && a.name.is_none() || a.stars > 0)
                 && !matches!(Expr::of(a.value), Expr::False)
         })
+}
+
+/// Code that asks whether a transaction is open.
+pub fn asks_for_state(node: Node<'_>) -> Option<Node<'_>> {
+    node.descendants().find(|n| match Expr::of(*n) {
+        Expr::Attribute { attr, .. } if n.kind() == Kind::Attribute => {
+            matches!(attr, "in_atomic_block" | "get_autocommit" | "savepoint_ids" | "atomic_blocks")
+        }
+        _ => false,
+    })
 }
 
 /// `on_commit()` around a node: what is given to it runs at another time.

@@ -6,7 +6,7 @@
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{FieldKind, ModelId, Project, Receiver, Signal};
 use crate::infer::{Escape, Event, EventKind, QuerySetClass, Use, Write};
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId};
 use crate::text::Site;
 
 // ---- what saving a row does ----
@@ -441,10 +441,21 @@ pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Eff
 /// The innermost node in the event's own file that has exactly the span of what happens.
 pub fn node_of<'a>(cx: &Context<'a>, event: &Event) -> Option<Node<'a>> {
     let file = cx.project.program().file(event.site.file);
-    file.root()
-        .descendants()
-        .skip_while(|n| n.span() != event.site.span)
-        .take_while(|n| n.span().start <= event.site.span.start)
+    let root = file.root();
+    let start = event.site.span.start;
+    // Nodes stand in preorder: their starts only grow.
+    let (mut low, mut high) = (0, file.ast.len() as u32);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if root.at(NodeId(middle)).span().start < start {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    (low..file.ast.len() as u32)
+        .map(|id| root.at(NodeId(id)))
+        .take_while(|n| n.span().start == start)
         .filter(|n| n.span() == event.site.span)
         .last()
 }
