@@ -1,8 +1,10 @@
 //! `try: Model.objects.get(...)` whose row nobody uses: the handler asks whether there is none.
 
 use crate::exists::find::{in_async_code, names, rows_of};
-use crate::exists::hazards::{instances, shape, standard};
+use crate::exists::hazards::standard;
+use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
+use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{Origin, QuerySet, Rows, Trait, Type};

@@ -2,11 +2,10 @@
 
 use crate::exists::find::{Asked, How};
 use crate::exists::member::prefetch;
-use ormend_engine::codemod::guards::making::is_plain;
+use ormend_engine::codemod::guards::making::{instances, overridden};
 use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order};
-use ormend_engine::codemod::guards::queryset::{Reading, cache_hazards, link, queryset_of, reading};
+use ormend_engine::codemod::guards::queryset::{Reading, cache_hazards, queryset_of, reading, shape};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{ModelId, Signal};
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
 use ormend_engine::python::{Expr, Node};
 
@@ -119,72 +118,4 @@ pub fn standard<'a>(
         out.push(unknown());
     }
     qs
-}
-
-/// The queryset must not have been made by one of these.
-pub fn shape<'a>(
-    cx: &Context<'a>,
-    qs: &QuerySet,
-    receiver: Node<'a>,
-    refused: &[Trait],
-    out: &mut Vec<Hazard>,
-) {
-    for property in refused.iter().filter(|t| qs.is(**t)) {
-        let methods: &[&str] = match property {
-            Trait::Combined => &["union", "intersection", "difference"],
-            Trait::Grouped | Trait::Annotated => &["annotate", "alias"],
-            Trait::DistinctOn => &["distinct"],
-            Trait::Dates => &["dates", "datetimes"],
-            Trait::RawSql => &["extra", "filter", "annotate"],
-            _ => &[],
-        };
-        let at = link(cx, qs, |node| match Expr::of(node) {
-            Expr::Subscript { .. } => *property == Trait::Sliced,
-            Expr::Call { func, .. } => {
-                matches!(Expr::of(func), Expr::Attribute { attr, .. } if methods.contains(&attr))
-            }
-            _ => false,
-        });
-        let subject = match at.map(Expr::of) {
-            Some(Expr::Subscript { index, .. }) => format!("[{}]", index.text()),
-            Some(Expr::Call { func, .. }) => match Expr::of(func) {
-                Expr::Attribute { attr, .. } => format!("{attr}()"),
-                _ => receiver.text().to_owned(),
-            },
-            _ => match property {
-                Trait::Combined => "union()".to_owned(),
-                Trait::Sliced => "a slice".to_owned(),
-                _ => methods.first().map_or(String::new(), |m| format!("{m}()")),
-            },
-        };
-        out.push(cx.hazard(HazardKind::QuerySetShape, subject, at.unwrap_or(receiver)));
-    }
-}
-
-/// Nothing may watch how instances are made.
-pub fn instances(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
-    for signal in [Signal::PreInit, Signal::PostInit] {
-        for receiver in cx.project.receivers(model, signal) {
-            out.push(Hazard::at(HazardKind::CustomInstance, receiver.name.clone(), receiver.site));
-        }
-    }
-    for name in ["__init__", "__new__", "from_db"] {
-        if let Some((what, site)) = overridden(cx, model, name)
-            && !is_plain(cx, model, name)
-        {
-            out.push(Hazard::at(HazardKind::CustomInstance, what, site));
-        }
-    }
-}
-
-/// `Model.method`, where the model or a base of the program defines it.
-pub fn overridden(
-    cx: &Context<'_>,
-    model: ModelId,
-    name: &str,
-) -> Option<(String, ormend_engine::text::Site)> {
-    let site = cx.project.override_of(model, name)?;
-    let program = cx.project.program();
-    let (owner, _) = program.member(cx.model(model).class, name)?;
-    Some((format!("{}.{name}", program.class(owner).name), site))
 }

@@ -1,10 +1,12 @@
 //! `row in queryset` and `key in queryset.values_list("pk", flat=True)`.
 
 use crate::exists::find::{builtin_argument, in_async_code, owns_equality, rows_of};
-use crate::exists::hazards::{instances, shape, standard};
+use crate::exists::hazards::standard;
 use crate::exists::rewrite::surround;
+use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::cache_hazards;
+use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::infer::{EventKind, Instance, Made, Origin, QuerySet, Root, Rows, Trait, Type, ValueId};
 use ormend_engine::python::emit::Precedence;

@@ -2,7 +2,7 @@
 
 use super::guards;
 use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
-use crate::django::ModelId;
+use crate::django::{FieldKind, ModelId};
 use crate::python::emit::{ImportedName, import_name};
 use crate::python::{Def, Field, Kind, Node};
 use crate::text::Site;
@@ -118,25 +118,80 @@ fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<Fi
 /// nor `taken`: `authors`, `new_authors`, `new_authors_2`.
 pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
     let plural = plural(&snake_case(&cx.model(model).name));
-    let is_taken = |name: &str| {
-        taken.iter().any(|t| t == name)
-            || cx.project.program().global(cx.file, name).is_some()
-            || cx
-                .scope()
-                .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
-    };
-    if !is_taken(&plural) {
+    if !is_taken(cx, &plural, taken) {
         return plural;
     }
-    let wanted = format!("new_{plural}");
-    let mut name = wanted.clone();
+    numbered(cx, &format!("new_{plural}"), taken)
+}
+
+/// A name for a list of keys of rows of `model` that nothing in the function or module has: `author_pks`,
+/// `author_pks_2`.
+pub fn key_list_name(cx: &Context<'_>, model: ModelId) -> String {
+    numbered(cx, &format!("{}_pks", snake_case(&cx.model(model).name)), &[])
+}
+
+/// A name for rows of `model` that are to be written, that nothing in the function or module has: `authors`,
+/// `authors_to_update`.
+pub fn update_list_name(cx: &Context<'_>, model: ModelId, plain: bool) -> String {
+    let plural = plural(&snake_case(&cx.model(model).name));
+    if plain && !is_taken(cx, &plural, &[]) {
+        return plural;
+    }
+    numbered(cx, &format!("{plural}_to_update"), &[])
+}
+
+/// What an auto_now column gets when a row is saved, and the import that it relies on: `timezone.now()`
+/// (`pre_save()` of the date and time fields in django/db/models/fields/__init__.py).
+pub fn now<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    kind: FieldKind,
+) -> Result<(String, Option<ImportRequest>), Hazard> {
+    let (module, name, rest) = match kind {
+        FieldKind::Date => ("datetime", "date", ".today()"),
+        FieldKind::Time => ("datetime", "datetime", ".now().time()"),
+        _ => ("django.utils", "timezone", ".now()"),
+    };
+    let (name, request) = imported(cx, at, module, name)?;
+    Ok((format!("{name}{rest}"), request))
+}
+
+/// How `name` of `module` is written at `at`, and the import that this relies on.
+pub fn imported<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    module: &str,
+    name: &str,
+) -> Result<(String, Option<ImportRequest>), Hazard> {
+    match import_name(cx.project.program().file(cx.file), at, module, name) {
+        ImportedName::Bound(text) => Ok((text, None)),
+        ImportedName::Insert(text) => {
+            let request = ImportRequest { file: cx.file, module: module.to_owned(), name: name.to_owned() };
+            Ok((text, Some(request)))
+        }
+        ImportedName::Shadowed(span) => {
+            Err(Hazard::at(HazardKind::ImportShadowed, name, Site { file: cx.file, span }))
+        }
+    }
+}
+
+fn numbered(cx: &Context<'_>, wanted: &str, taken: &[String]) -> String {
+    let mut name = wanted.to_owned();
     let mut next = 2;
-    while is_taken(&name) {
+    while is_taken(cx, &name, taken) {
         name = format!("{wanted}_{next}");
         next += 1;
     }
     name
+}
+
+fn is_taken(cx: &Context<'_>, name: &str, taken: &[String]) -> bool {
+    taken.iter().any(|t| t == name)
+        || cx.project.program().global(cx.file, name).is_some()
+        || cx
+            .scope()
+            .descendants()
+            .any(|n| n.kind() == Kind::Name && n.text() == name && !is_plain_attribute(n))
 }
 
 fn is_plain_attribute(node: Node<'_>) -> bool {

@@ -97,6 +97,18 @@ impl Project {
         self.models.get(..end).unwrap_or_default()
     }
 
+    /// The models among which `model` lives: those of the project, or the historical ones.
+    pub fn contemporaries(&self, model: ModelId) -> &[Model] {
+        let end = self.historical.as_ref().map_or(self.models.len(), |(from, _)| *from);
+        let (present, historical) = self.models.split_at(end.min(self.models.len()));
+        if (model.0 as usize) < end { present } else { historical }
+    }
+
+    /// Whether `model` is one that `apps.get_model()` gives in a migration: nothing can import it.
+    pub fn is_historical(&self, model: ModelId) -> bool {
+        self.historical.as_ref().is_some_and(|(from, _)| model.0 as usize >= *from)
+    }
+
     /// The historical model of `model`, which `apps.get_model()` gives in a migration. Unknown where its real bases
     /// or managers come with it.
     pub fn historical(&self, model: ModelId) -> Option<ModelId> {

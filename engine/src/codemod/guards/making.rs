@@ -1,8 +1,33 @@
 //! How a model makes its instances, for rewrites that make fewer of them or none.
 
-use crate::codemod::Context;
-use crate::django::ModelId;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::{ModelId, Signal};
 use crate::python::{Expr, Kind, Member, Node, Stmt, arguments};
+use crate::text::Site;
+
+/// Nothing may watch how instances are made.
+pub fn instances(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+    for signal in [Signal::PreInit, Signal::PostInit] {
+        for receiver in cx.project.receivers(model, signal) {
+            out.push(Hazard::at(HazardKind::CustomInstance, receiver.name.clone(), receiver.site));
+        }
+    }
+    for name in ["__init__", "__new__", "from_db"] {
+        if let Some((what, site)) = overridden(cx, model, name)
+            && !is_plain(cx, model, name)
+        {
+            out.push(Hazard::at(HazardKind::CustomInstance, what, site));
+        }
+    }
+}
+
+/// `Model.method`, where the model or a base of the program defines it.
+pub fn overridden(cx: &Context<'_>, model: ModelId, name: &str) -> Option<(String, Site)> {
+    let site = cx.project.override_of(model, name)?;
+    let program = cx.project.program();
+    let (owner, _) = program.member(cx.model(model).class, name)?;
+    Some((format!("{}.{name}", program.class(owner).name), site))
+}
 
 /// Whether the model's own `__init__` or `from_db` does nothing that outlives the instance: it calls `super()` and
 /// puts plain values and columns into attributes of the instance.

@@ -10,4 +10,6 @@ pub mod lazy;
 pub mod making;
 pub mod projection;
 pub mod queryset;
+pub mod saved_rows;
+pub mod variable;
 pub mod writes;

@@ -3,7 +3,7 @@
 
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
-use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Type, Use, Value, ValueId};
+use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, Value, ValueId};
 use crate::python::{ClassId, Expr, Kind, Member, Node, generators};
 use crate::text::Site;
 
@@ -302,4 +302,46 @@ pub fn link<'a>(cx: &Context<'a>, qs: &QuerySet, is: impl Fn(Node<'a>) -> bool) 
         next = value.parent.or_else(|| value.alternatives.first().copied());
     }
     None
+}
+
+/// The queryset, written `receiver`, must not have been made by one of these.
+pub fn shape<'a>(
+    cx: &Context<'a>,
+    qs: &QuerySet,
+    receiver: Node<'a>,
+    refused: &[Trait],
+    out: &mut Vec<Hazard>,
+) {
+    for property in refused.iter().filter(|t| qs.is(**t)) {
+        let methods: &[&str] = match property {
+            Trait::Combined => &["union", "intersection", "difference"],
+            Trait::Grouped | Trait::Annotated => &["annotate", "alias"],
+            Trait::Distinct | Trait::DistinctOn => &["distinct"],
+            Trait::Locked | Trait::LockedOf => &["select_for_update"],
+            Trait::Raw => &["raw"],
+            Trait::Dates => &["dates", "datetimes"],
+            Trait::RawSql => &["extra", "filter", "annotate"],
+            _ => &[],
+        };
+        let at = link(cx, qs, |node| match Expr::of(node) {
+            Expr::Subscript { .. } => *property == Trait::Sliced,
+            Expr::Call { func, .. } => {
+                matches!(Expr::of(func), Expr::Attribute { attr, .. } if methods.contains(&attr))
+            }
+            _ => false,
+        });
+        let subject = match at.map(Expr::of) {
+            Some(Expr::Subscript { index, .. }) => format!("[{}]", index.text()),
+            Some(Expr::Call { func, .. }) => match Expr::of(func) {
+                Expr::Attribute { attr, .. } => format!("{attr}()"),
+                _ => receiver.text().to_owned(),
+            },
+            _ => match property {
+                Trait::Combined => "union()".to_owned(),
+                Trait::Sliced => "a slice".to_owned(),
+                _ => methods.first().map_or(String::new(), |m| format!("{m}()")),
+            },
+        };
+        out.push(cx.hazard(HazardKind::QuerySetShape, subject, at.unwrap_or(receiver)));
+    }
 }

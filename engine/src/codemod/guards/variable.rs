@@ -1,0 +1,63 @@
+//! Variables of loops that go away.
+
+use crate::codemod::Context;
+use crate::python::{Field, Kind, Node, Stmt, generators};
+
+/// Whether the loop's variables are used anywhere where a comprehension would not leave them.
+pub fn read_elsewhere(cx: &Context<'_>, node: Node<'_>, names: &[&str]) -> bool {
+    let scope = cx.scope();
+    let around = node
+        .ancestors()
+        .filter(|a| matches!(a.kind(), Kind::For | Kind::While) && a.enclosing_scope() == Some(scope))
+        .last();
+    scope.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && names.contains(&n.text())
+            && !node.contains(n.id())
+            && !is_other_name(n)
+            && (n.span().start >= node.span().end
+                || around.is_some_and(|a| a.contains(n.id()))
+                || matches!(n.parent().map(Node::kind), Some(Kind::Global | Kind::Nonlocal))
+                || n.enclosing_scope() != Some(scope) && scope.kind() != Kind::Module)
+            && !is_rebound_first(cx, n, node)
+    })
+}
+
+/// An attribute or keyword of that name, or a name that a comprehension has for itself.
+fn is_other_name(node: Node<'_>) -> bool {
+    let Some(parent) = node.parent() else { return true };
+    let by_field = match parent.kind() {
+        Kind::Attribute => node.field() == Field::Attribute,
+        Kind::KeywordArgument => node.field() == Field::Name,
+        _ => false,
+    };
+    by_field
+        || node.ancestors().take_while(|a| !a.kind().is_statement()).any(|a| {
+            matches!(a.kind(), Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp)
+                && generators(a).iter().any(|g| {
+                    g.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text())
+                })
+        })
+}
+
+/// Whether a later statement binds the name again before this place reads it: the target or body of another loop
+/// over the same name, or a plain assignment.
+fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
+    if node.span().start < after.span().end {
+        return false;
+    }
+    let is_target = |n: Node<'_>| {
+        n.is_binding() && !n.ancestors().any(|a| matches!(a.kind(), Kind::AugAssign | Kind::Delete))
+    };
+    if is_target(node) {
+        return true;
+    }
+    // In the body of a later loop whose variable it is.
+    node.ancestors().take_while(|a| *a != cx.scope()).any(|a| {
+        a.kind() == Kind::For
+            && a.span().start >= after.span().end
+            && matches!(Stmt::of(a), Stmt::For { target, body, .. }
+                if body.contains(node.id())
+                    && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text()))
+    })
+}
