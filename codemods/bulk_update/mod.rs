@@ -40,6 +40,13 @@ const HAZARDS: &[HazardKind] = &[
     HazardKind::DeferredColumns,
     HazardKind::OtherDatabase,
     HazardKind::TransactionInside,
+    HazardKind::StaleValue,
+    HazardKind::SharedValue,
+    HazardKind::ValueReadAfterwards,
+    HazardKind::CustomQuerySet,
+    HazardKind::UnknownType,
+    HazardKind::ImportShadowed,
+    HazardKind::NoPlaceToEdit,
 ];
 
 impl Codemod for BulkUpdate {

@@ -35,6 +35,8 @@ pub struct Assigned<'a> {
     pub operator: Option<Kind>,
     /// The value; inside of it `row.x` stands for `F("x")`.
     pub value: Node<'a>,
+    /// A value of Python, the same for all rows.
+    pub is_constant: bool,
     /// The places in `value` that read a column of the row.
     pub reads: Vec<(Node<'a>, &'a Field)>,
 }
@@ -113,7 +115,8 @@ pub fn update<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>)
         if operator.is_some() && !is_arithmetic(cx, field, value) {
             return None;
         }
-        assigned.push(Assigned { name: attr, field, operator, value, reads });
+        let is_constant = reads.is_empty() && operator.is_none() && !is_computed(cx, value);
+        assigned.push(Assigned { name: attr, field, operator, value, is_constant, reads });
     }
     // What save() writes is what is assigned.
     assigned.retain(|a| !a.field.auto_now);
@@ -269,6 +272,15 @@ fn is_followed<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     })
 }
 
+/// Whether the database computes the value.
+fn is_computed<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
+    value.descendants().any(|n| {
+        n.kind() == Kind::Call
+            && matches!(Expr::of(n), Expr::Call { func, .. }
+                if super::super::handlers::external_path(cx, func).is_some_and(|p| is_database_function(&p)))
+    })
+}
+
 fn is_database_function(path: &str) -> bool {
     path.starts_with("django.db.models.")
         && !path.contains("aggregates")
@@ -317,21 +329,6 @@ impl<'a> Update<'a> {
                     one_line(assigned.value.text()),
                     assigned.value,
                 ));
-            }
-        }
-        if let Some(save) = rows.save()
-            && let Some(using) = save.using
-        {
-            // The queryset must say the same.
-            let says = self.chain.descendants().any(|n| match Expr::of(n) {
-                Expr::Call { func, arguments: list } if n.kind() == Kind::Call => {
-                    matches!(Expr::of(func), Expr::Attribute { attr: "using", .. })
-                        && arguments(list).first().is_some_and(|a| a.value.text() == using.text())
-                }
-                _ => false,
-            });
-            if !says {
-                out.push(cx.hazard(HazardKind::OtherDatabase, one_line(using.text()), using));
             }
         }
     }
