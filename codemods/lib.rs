@@ -2,11 +2,16 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod atomic;
 mod bulk_create;
 mod bulk_update;
 mod exists;
 mod f_expression;
+mod m2m_add;
+mod queryset_delete;
 mod queryset_update;
+mod savepoint;
+mod select_for_update;
 mod select_related;
 mod values_list;
 
@@ -18,7 +23,12 @@ pub const ALL: &[&dyn Rule] = &[
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,
+    &queryset_delete::QuerysetDelete,
+    &m2m_add::M2mAdd,
     &f_expression::FExpression,
     &values_list::ValuesList,
     &exists::Exists,
+    &atomic::Atomic,
+    &savepoint::Savepoint,
+    &select_for_update::SelectForUpdate,
 ];

@@ -15,8 +15,11 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::UnknownType,
     HazardKind::NoPlaceToEdit,
     HazardKind::CommentLost,
+    HazardKind::SharesLine,
     HazardKind::SyntaxError,
-    HazardKind::LockedRows,
+    HazardKind::LockHeld,
+    HazardKind::LockOrder,
+    HazardKind::LoadedElsewhere,
 ];
 
 /// The codemods in the list, each with its entry.
@@ -228,7 +231,7 @@ fn the_parser_knows_the_form() {
     let text = "# x\n\n## Example\n\n```python before\na = 1\n```\n```python after\na = 2\n```\n```python check\n```\n\
                 ## CustomSave\n### one\n````python before shop/views.py\n```\n## no\n````\n```text reason\nA: b (c:1)\n```\n\
                 ### two\n```python shop/models.py\n```\n```python wrong\n```\n```python before\n```\n```python before\n```\n\
-                ## last\n```python after\n```\n```python\nplain";
+                ```python check mysql\n```\n```python race\n```\n## last\n```python after\n```\n```python\nplain";
     let page = support::markdown::parse_text(std::path::Path::new("p.md"), text);
     assert_eq!(page.title, "x");
     assert_eq!(page.sections, ["Example", "CustomSave", "last"]);
@@ -239,9 +242,15 @@ fn the_parser_knows_the_form() {
     assert_eq!(page.cases[1].reason, Some(vec!["A: b (c:1)".to_owned()]));
     assert!(page.cases[2].files.contains_key("shop/models.py"));
     let problems = page.problems.join("\n");
-    for part in
-        ["`wrong` is no label", "a second `before`", "no `before`", "never closed", "must have a `check`"]
-    {
+    for part in [
+        "`wrong` is no label",
+        "a second `before`",
+        "no `before`",
+        "never closed",
+        "must have a `check`",
+        "`mysql` is no database",
+        "a `race` needs an `after`",
+    ] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
 }

@@ -283,3 +283,38 @@ fn every_listed_codemod_is_explained() {
         assert!(run.code == 0 && run.stdout.starts_with(&format!("# {name}\n")), "{}", run.stdout);
     }
 }
+
+/// `assume-no-signals` lifts receivers, of the models that it names and of no others.
+#[test]
+fn receivers_are_lifted_for_the_models_that_are_named() {
+    let project = Project::new(&[
+        ("shop/__init__.py", ""),
+        (
+            "shop/models.py",
+            "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.CharField(max_length=9)\n\n\nclass Tag(models.Model):\n    name = models.CharField(max_length=9)\n",
+        ),
+        (
+            "shop/signals.py",
+            "from django.db.models.signals import post_save\nfrom django.dispatch import receiver\n\n\n@receiver(post_save)\ndef note(sender, **kwargs):\n    print(sender)\n",
+        ),
+        (
+            "shop/code.py",
+            "from shop.models import Book, Tag\n\n\ndef books(titles):\n    for title in titles:\n        Book.objects.create(title=title)\n\n\ndef tags(names):\n    for name in names:\n        Tag.objects.create(name=name)\n",
+        ),
+    ]);
+    let outcomes = || {
+        let args = ["check", "--select", "bulk-create", "--show-withheld", "--output-format", "concise"];
+        let said = project.run(&args).stdout;
+        let outcome = |model: &str| {
+            let line = said.lines().find(|line| line.contains(&format!("`{model}` rows"))).unwrap_or("");
+            let is_told = line.contains("SaveReceiver: `note`");
+            (["safe", "unsafe"].into_iter().find(|o| line.contains(&format!("[{o}]"))), is_told)
+        };
+        [outcome("Book"), outcome("Tag")]
+    };
+    assert_eq!(outcomes(), [(Some("unsafe"), true), (Some("unsafe"), true)]);
+    project.write("pyproject.toml", "[tool.ormend]\nassume-no-signals = ['shop.book']\n");
+    assert_eq!(outcomes(), [(Some("safe"), false), (Some("unsafe"), true)]);
+    project.write("pyproject.toml", "[tool.ormend]\nassume-no-signals = ['shop.Book', 'shop.Tag']\n");
+    assert_eq!(outcomes(), [(Some("safe"), false), (Some("safe"), false)]);
+}

@@ -1,4 +1,5 @@
-//! Every documented case under real Django, before and after: `tests/django/cases.py` for each supported version.
+//! Every documented case under real Django, before and after: `tests/django/cases.py` for each supported version, and
+//! for the cases that ask for PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,7 +9,7 @@ use std::process::Command;
 use support::pipeline::{folders, pages_of};
 use support::{python, root};
 
-fn cases_hold(version: &str) {
+fn cases_hold(version: &str, database: &str) {
     let python = python::django(version);
     let pages: Vec<_> = folders().iter().flat_map(|folder| pages_of(folder)).collect();
     assert!(ormend_codemods::ALL.is_empty() || !pages.is_empty(), "there are codemods but no pages");
@@ -16,30 +17,40 @@ fn cases_hold(version: &str) {
         return;
     }
     let script = root().join("tests/django/cases.py");
-    let output =
-        Command::new(python).arg(script).args(&pages).output().expect("the environment's Python runs");
+    let output = Command::new(python)
+        .arg(script)
+        .args(["--database", database])
+        .args(&pages)
+        .output()
+        .expect("the environment's Python runs");
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
     assert!(
         output.status.success(),
-        "cases fail under Django {version}\n{text}\n{}",
+        "cases fail under Django {version} on {database}\n{text}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
 #[test]
 fn django_4_2() {
-    cases_hold("4.2");
+    cases_hold("4.2", "sqlite");
 }
 
 #[test]
 fn django_5_2() {
-    cases_hold("5.2");
+    cases_hold("5.2", "sqlite");
 }
 
 #[test]
 fn django_6_0() {
-    cases_hold("6.0");
+    cases_hold("6.0", "sqlite");
+}
+
+/// What only PostgreSQL shows, and what two connections do at once.
+#[test]
+fn postgresql() {
+    cases_hold("5.2", "postgresql");
 }
 
 /// The runner itself can fail: each page of `tests/django/wrong/` holds one mistake that it must find.

@@ -24,6 +24,8 @@ pub struct Loop<'a> {
 pub struct Row<'a> {
     /// The call of `create()` or `save()`.
     pub call: Node<'a>,
+    /// `acreate()` or `asave()`, which are awaited.
+    pub is_async: bool,
     /// The model that is named.
     pub model: ModelId,
     /// How the row is written.
@@ -93,6 +95,14 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The call, with the `await` before it.
+    pub fn whole(&self) -> Node<'a> {
+        match self.is_async {
+            true => awaited(self.call).unwrap_or(self.call),
+            false => self.call,
+        }
+    }
+
     /// The arguments of the constructor or `create()`.
     pub fn arguments(&self) -> Vec<ormend_engine::python::Argument<'a>> {
         match Expr::of(self.constructor()) {
@@ -117,15 +127,11 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
     }
     let (iter, regions): (Node<'a>, Vec<Node<'a>>) = match node.kind() {
         Kind::For => {
-            let Stmt::For { iter, body, is_async: false, .. } = Stmt::of(node) else { return None };
+            let Stmt::For { iter, body, .. } = Stmt::of(node) else { return None };
             (iter, vec![body])
         }
         Kind::ListComp => {
             let generators = generators(node);
-            // Other tasks run between the rows.
-            if generators.iter().any(|g| g.is_async) {
-                return None;
-            }
             (generators.first()?.iter, vec![node.child(Field::Body)?])
         }
         _ => return None,
@@ -160,13 +166,23 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
             }
         }
     }
-    if node.descendants().any(|n| n.kind() == Kind::Await && n.enclosing_scope() == Some(cx.scope())) {
+    // A stream brings its items when they come; a queryset has them all before the first turn.
+    let streams = node.is_async() && !is_queryset(cx, iter)
+        || generators(node).iter().any(|g| g.is_async && !is_queryset(cx, g.iter));
+    if streams {
+        return None;
+    }
+    // The rows of one loop are all awaited, or none is.
+    if rows.iter().any(|r| r.is_async) && !rows.iter().all(|r| r.is_async) {
+        return None;
+    }
+    if !rows.iter().any(|r| r.is_async) && (node.is_async() || has_await(cx, node)) {
         return None;
     }
     if node.kind() == Kind::ListComp {
         // Only the element itself is what the list holds.
         let element = node.child(Field::Body)?.peel();
-        rows.retain(|r| r.call == element);
+        rows.retain(|r| r.whole() == element);
         for row in &mut rows {
             row.place = Place::Element;
         }
@@ -175,6 +191,27 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
         upserts.clear();
     }
     (!rows.is_empty() || !upserts.is_empty()).then_some(Loop { node, iter, rows, upserts })
+}
+
+fn has_await<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    node.descendants().any(|n| {
+        (n.kind() == Kind::Await || n.kind() == Kind::CompFor && n.is_async())
+            && n.enclosing_scope() == Some(cx.scope())
+    })
+}
+
+fn is_queryset<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
+    match cx.type_of(iter) {
+        Type::QuerySet(_) => true,
+        _ => matches!(Expr::of(iter), Expr::Call { func, .. }
+            if matches!(Expr::of(func), Expr::Attribute { value, attr: "aiterator", .. }
+                if matches!(cx.type_of(value), Type::QuerySet(_) | Type::Manager(_)))),
+    }
+}
+
+/// `await call`
+fn awaited(call: Node<'_>) -> Option<Node<'_>> {
+    call.with_parens().parent().filter(|p| p.kind() == Kind::Await)
 }
 
 /// Whether a comprehension stands between `call` and the loop.
@@ -203,16 +240,21 @@ fn is_upsert(cx: &Context<'_>, call: Node<'_>) -> bool {
 fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'a>> {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
     let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
+    let is_async = matches!(attr, "acreate" | "asave");
+    if is_async && awaited(call).is_none() {
+        return None;
+    }
     match attr {
-        "create" => {
+        "create" | "acreate" => {
             let args = arguments(list);
             if args.iter().any(|a| a.name.is_none() && a.stars != 2) {
                 return None;
             }
             let (model, how) = manager_of(cx, outer, value.peel())?;
-            Some(Row { call, model, how, place: place_of(cx, call) })
+            let whole = if is_async { awaited(call)? } else { call };
+            Some(Row { call, is_async, model, how, place: place_of(cx, whole) })
         }
-        "save" => {
+        "save" | "asave" => {
             let (using, inserts) = save_arguments(list)?;
             let Type::Instance(instance) = cx.type_of(value) else { return None };
             let Root::Value(id) = instance.root else { return None };
@@ -225,7 +267,7 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
             if !instance.path.is_empty() || !outer.contains(constructor.id()) {
                 return None;
             }
-            let statement = statement_of(call)?;
+            let statement = statement_of(if is_async { awaited(call)? } else { call })?;
             let how = How::Save { constructor, using, inserts };
             let place = if constructor == value.peel() {
                 Place::Statement(statement)
@@ -242,7 +284,7 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
                 }
                 Place::Named(statement, name)
             };
-            Some(Row { call, model: *model, how, place })
+            Some(Row { call, is_async, model: *model, how, place })
         }
         _ => None,
     }

@@ -185,25 +185,35 @@ fn judged<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             vec![row.model]
         };
         for model in family {
+            if row.is_async
+                && let Some(site) = cx.project.override_of(model, "asave")
+            {
+                hazards.push(Hazard::at(HazardKind::CustomSave, cx.model(model).name.clone(), site));
+            }
             writes::saving(cx, model, &mut hazards);
             writes::table_parents(cx, model, &mut hazards);
         }
         match &row.how {
             How::Create { name, manager_class, .. } => {
-                let methods = ["create", "bulk_create"];
+                let methods: &[&str] = match row.is_async {
+                    true => &["create", "acreate", "bulk_create", "abulk_create"],
+                    false => &["create", "bulk_create"],
+                };
                 writes::manager_methods(
                     cx,
                     row.model,
                     name.as_deref(),
                     *manager_class,
-                    &methods,
+                    methods,
                     &mut hazards,
                 );
             }
             How::Save { .. } => {
+                let methods: &[&str] =
+                    if row.is_async { &["bulk_create", "abulk_create"] } else { &["bulk_create"] };
                 let name = naming::manager_name(cx, row.model);
                 let class = ormend_engine::infer::QuerySetClass::Plain;
-                writes::manager_methods(cx, row.model, Some(&name), class, &["bulk_create"], &mut hazards);
+                writes::manager_methods(cx, row.model, Some(&name), class, methods, &mut hazards);
             }
         }
     }

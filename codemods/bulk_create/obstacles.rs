@@ -6,7 +6,7 @@ use ormend_engine::codemod::guards::batch::{self, Batch};
 use ormend_engine::codemod::guards::writes::{self, Effect, effect, one_line};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::{ModelId, Signal};
-use ormend_engine::infer::{Origin, Root, Trait, Type};
+use ormend_engine::infer::{EventKind, Origin, Root, Trait, Type};
 use ormend_engine::python::{Def, Expr, Field, FunctionId, Kind, Node, Stmt};
 
 /// The models whose rows are collected, in order of their first create.
@@ -34,11 +34,41 @@ pub fn between<'a>(cx: &Context<'a>, found: &Loop<'a>, uses: &Uses, out: &mut Ve
     };
     batch::between(cx, &batch, out);
     owners(cx, found, out);
+    awaited(cx, found, out);
     for model in &tables {
         constructors(cx, *model, &tables, out);
     }
     for row in &found.rows {
         storing(cx, row, &tables, out);
+    }
+}
+
+/// What else the loop waits for, other than queries: its order among the rows can be seen.
+fn awaited<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
+    for node in found.node.descendants().filter(|n| n.kind() == Kind::Await) {
+        if node.enclosing_scope() != Some(cx.scope()) || found.rows.iter().any(|r| r.whole() == node) {
+            continue;
+        }
+        let is_judged = cx.events_in(node).any(|e| {
+            matches!(
+                e.kind,
+                EventKind::Query { .. }
+                    | EventKind::Write { .. }
+                    | EventKind::ReadMany { .. }
+                    | EventKind::Outside { .. }
+                    | EventKind::UnknownCall { .. }
+            )
+        });
+        if !is_judged {
+            let subject = match Expr::of(node) {
+                Expr::Await(inner) => match Expr::of(inner) {
+                    Expr::Call { func, .. } => one_line(func.text()),
+                    _ => one_line(inner.text()),
+                },
+                _ => one_line(node.text()),
+            };
+            out.push(cx.hazard(HazardKind::OutsideEffect, subject, node));
+        }
     }
 }
 

@@ -150,9 +150,10 @@ fn items_are_empty(text: &str) -> bool {
     text.trim_matches(['(', ')', ' ', '\n', ',']).is_empty()
 }
 
-fn bulk_create(cx: &Context<'_>, target: &str, objects: Doc) -> Doc {
+fn bulk_create(cx: &Context<'_>, row: &Row<'_>, target: &str, objects: Doc) -> Doc {
     let size = Doc::Text(format!("batch_size={}", cx.options.batch_size));
-    Doc::call(&format!("{target}.bulk_create"), vec![objects, size], false)
+    let (word, method) = if row.is_async { ("await ", "abulk_create") } else { ("", "bulk_create") };
+    Doc::call(&format!("{word}{target}.{method}"), vec![objects, size], false)
 }
 
 fn print(cx: &Context<'_>, doc: &Doc, at: Node<'_>, prefix: &str, suffix: &str) -> String {
@@ -175,9 +176,15 @@ fn list_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, H
         close: "]".to_owned(),
         magic: false,
     };
-    let doc = bulk_create(cx, &target(cx, row)?, list);
+    let doc = bulk_create(cx, row, &target(cx, row)?, list);
+    // `await` binds less than what may follow.
+    let is_inner = row.is_async
+        && node.with_parens() == node
+        && node.parent().is_some_and(|p| {
+            matches!(p.kind(), Kind::Attribute | Kind::Subscript | Kind::Call | Kind::Await)
+        });
     let span = node.span();
-    if let Some(statement) = node.statement() {
+    if let Some(statement) = node.statement().filter(|_| !is_inner) {
         let whole = statement.span();
         let prefix = cx.source().slice(Span::new(whole.start, span.start));
         let suffix = cx.source().slice(Span::new(span.end, whole.end));
@@ -186,7 +193,9 @@ fn list_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, H
             return Ok(vec![Edit::replace(whole, print(cx, &doc, statement, prefix, suffix))]);
         }
     }
-    Ok(vec![Edit::replace(span, doc.print("", cx.source().indent_unit(), "", "", usize::MAX))])
+    let text = doc.print("", cx.source().indent_unit(), "", "", usize::MAX);
+    let text = if is_inner { format!("({text})") } else { text };
+    Ok(vec![Edit::replace(span, text)])
 }
 
 /// The whole loop as one statement, where its body is one create and nothing needs the loop.
@@ -227,7 +236,8 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
     let (Some(bare), Some(target_text)) = (on_one_line(iter), on_one_line(variable)) else {
         return Ok(None);
     };
-    if is_kept || !plain_target {
+    let awaits = node.descendants().filter(|n| n.kind() == Kind::Await).count();
+    if is_kept || !plain_target || awaits > usize::from(row.is_async) {
         return Ok(None);
     }
     let names: Vec<&str> =
@@ -238,7 +248,8 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
     let needs_parens = matches!(iter.kind(), Kind::ExprList | Kind::PatternList | Kind::IfExp | Kind::Lambda)
         || iter.kind() != Kind::Paren && bare.starts_with('*');
     let iter_text = if needs_parens { format!("({bare})") } else { bare };
-    let clause = format!("for {target_text} in {iter_text}");
+    let word = if node.is_async() { "async for" } else { "for" };
+    let clause = format!("{word} {target_text} in {iter_text}");
     let comprehension = Doc::Comprehension { element: Box::new(instance(cx, row)?), clauses: vec![clause] };
     let list = Doc::Bracket {
         open: "[".to_owned(),
@@ -246,7 +257,7 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
         close: "]".to_owned(),
         magic: false,
     };
-    let doc = bulk_create(cx, &target(cx, row)?, list);
+    let doc = bulk_create(cx, row, &target(cx, row)?, list);
     let text = print(cx, &doc, node, "", "");
     Ok(Some(vec![Edit::replace(node.span(), text)]))
 }
@@ -292,7 +303,7 @@ fn lists<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Vec<Edit>, Hazard> {
     for model in order(cx, found).unwrap_or_default() {
         let Some((_, list)) = named.iter().find(|(m, _)| *m == model) else { continue };
         let Some(row) = found.rows.iter().find(|r| r.model == model) else { continue };
-        let doc = bulk_create(cx, &target(cx, row)?, Doc::Text(list.clone()));
+        let doc = bulk_create(cx, row, &target(cx, row)?, Doc::Text(list.clone()));
         after.push_str(&format!("\n{indent}{}", print(cx, &doc, node, "", "")));
     }
     edits.push(Edit::insert(end_of_loop(source.text(), node.span().end, indent), after));
@@ -313,7 +324,7 @@ fn row_edits(
     let doc = instance(cx, row)?;
     let append = |item: Doc| Doc::call(&format!("{list}.append"), vec![item], false);
     let replaced = |doc: &Doc| {
-        let call = row.call.with_parens().span();
+        let call = row.whole().with_parens().span();
         let prefix = source.slice(Span::new(whole.start, call.start)).to_owned();
         let suffix = source.slice(Span::new(call.end, whole.end)).to_owned();
         print(cx, doc, statement, &prefix, &suffix)

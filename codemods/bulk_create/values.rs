@@ -392,6 +392,10 @@ fn database(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Haz
         }
         How::Create { .. } => {}
         How::Save { using: Some(_), .. } => {}
+        // `save()` shows its instance to the routers (`save_base()` of django/db/models/base.py), a manager shows nothing.
+        How::Save { .. } if settings.has_database_routers => {
+            out.push(cx.hazard(HazardKind::OtherDatabase, one_line(row.call.text()), row.call));
+        }
         How::Save { .. } => {
             let model = cx.model(row.model);
             let relations = row.arguments().into_iter().filter(|a: &Argument<'_>| {

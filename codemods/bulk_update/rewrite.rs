@@ -86,10 +86,22 @@ pub fn rewrite<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>
 fn replaced<'a>(cx: &Context<'a>, save: &Save<'a>, lines: &[String]) -> Edit {
     let span = save.statement.span();
     if lines.is_empty() {
-        return line_with_break(cx.source().text(), span);
+        let text = cx.source().text();
+        // `x = 1; row.save()` on one line.
+        let before = text.get(..span.start as usize).unwrap_or("").trim_end_matches([' ', '\t']);
+        return match before.strip_suffix(';') {
+            Some(kept) => Edit::delete(Span::new(kept.len() as u32, span.end)),
+            None => line_with_break(text, span),
+        };
     }
     let indent = indentation(cx.project.program().file(cx.file), save.statement);
-    Edit::replace(span, lines.join(&format!("\n{indent}")))
+    let is_alone = cx
+        .source()
+        .text()
+        .get(..span.start as usize)
+        .is_some_and(|before| before.trim_end_matches([' ', '\t']).ends_with('\n'));
+    let separator = if is_alone { format!("\n{indent}") } else { "; ".to_owned() };
+    Edit::replace(span, lines.join(&separator))
 }
 
 /// A statement with its line and the line break before it, so that what is inserted behind it stays outside.
@@ -131,7 +143,9 @@ fn class<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Result<(String, Option<I
 
 fn collected<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Collected<'a> {
     let listed = || Collected::Listed(naming::update_list_name(cx, rows.model, !saves_all(rows)));
-    if !saves_all(rows) || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s)) {
+    // The loop must keep a statement.
+    let is_bare = rows.body.children().filter(|n| n.kind() != Kind::Comment).nth(1).is_none();
+    if is_bare || !saves_all(rows) || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s)) {
         return Collected::Listed(naming::update_list_name(cx, rows.model, false));
     }
     let source = match Expr::of(rows.iter) {

@@ -3,6 +3,7 @@
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::instance::Subject;
+use ormend_engine::codemod::guards::loads::Changed;
 use ormend_engine::django::{Field, FieldKind, ModelId};
 use ormend_engine::infer::{Root, Type};
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
@@ -68,9 +69,22 @@ pub struct Unit<'a> {
     pub changes: Vec<Change<'a>>,
     /// What writes them.
     pub save: Save<'a>,
+    /// It is `Model.objects.filter(pk=x.pk).update(n=x.n + k)`, and the instance does not change.
+    pub is_update: bool,
 }
 
 impl<'a> Unit<'a> {
+    /// The instance and its changes, for the search of its loads.
+    pub fn changed(&self) -> Changed<'_, 'a> {
+        Changed {
+            scope: self.scope,
+            owner: self.owner,
+            subject: self.subject.as_ref(),
+            changes: self.changes.iter().map(|c| c.statement).collect(),
+            columns: self.columns(),
+        }
+    }
+
     /// The columns that change, in order, each once.
     pub fn columns(&self) -> Vec<&'a str> {
         let mut out = Vec::new();
@@ -108,6 +122,7 @@ pub fn units<'a>(cx: &Context<'a>, statement: Node<'a>) -> Vec<Unit<'a>> {
             subject: Subject::of(cx, scope, change.owner),
             changes: vec![change],
             save,
+            is_update: false,
         });
     }
     out
@@ -171,7 +186,8 @@ pub fn change<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Change<'a>> {
     Some(change)
 }
 
-fn is_number(kind: FieldKind) -> bool {
+/// Whether a column of this kind holds something that can be added to.
+pub fn is_number(kind: FieldKind) -> bool {
     matches!(
         kind,
         FieldKind::Integer
@@ -185,7 +201,7 @@ fn is_number(kind: FieldKind) -> bool {
 }
 
 /// Take `value` apart: sums, differences and products of the column and of operands.
-fn collect<'a>(
+pub fn collect<'a>(
     cx: &Context<'a>,
     change: &mut Change<'a>,
     value: Node<'a>,

@@ -2,12 +2,16 @@
 
 use super::find::Unit;
 use super::hazards::Judged;
-use super::origin::Load;
+use super::method;
 use super::row::loads_whole_rows;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::instance::MentionKind;
+use ormend_engine::codemod::guards::loads::{Load, is_one_database};
 use ormend_engine::django::{FieldKind, ModelId, Signal};
 use ormend_engine::infer::{Trait, Type};
 use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments};
+use ormend_engine::text::Span;
 
 /// How the number is changed in the database.
 pub enum Form<'a> {
@@ -15,8 +19,18 @@ pub enum Form<'a> {
     Update(Update<'a>),
     /// The attribute becomes an expression, which `save()` writes; the columns that it is told to write, if any.
     Expression { update_fields: Option<Vec<String>> },
-    /// The number in memory changes as before, and an `UPDATE` of its own takes the place of `save()`. The manager.
-    Beside { manager: String },
+    /// The number in memory changes as before, and an `UPDATE` of its own takes the place of `save()`.
+    Beside(Beside),
+    /// An `UPDATE` that is written already gets the expression.
+    Given,
+}
+
+/// The third form.
+pub struct Beside {
+    /// `Book.objects`
+    pub manager: String,
+    /// auto_now columns that `save()` would have set.
+    pub auto_now: Vec<String>,
 }
 
 /// The first form.
@@ -33,18 +47,28 @@ pub struct Update<'a> {
 
 /// The form that keeps what is read later; `None` where none does.
 pub fn choose<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Form<'a>> {
+    if unit.is_update {
+        return Some(Form::Given);
+    }
     if let Some(receivers) = &judged.receivers {
         // Callers that are not in the program look at the number, too.
-        let manager = receivers
-            .manager
-            .clone()
-            .filter(|_| !judged.is_shared && is_beside(cx, unit, judged, receivers.is_whole));
-        if let Some(manager) = manager {
-            return Some(Form::Beside { manager });
+        let manager = receivers.manager.clone().filter(|_| !judged.is_shared);
+        if let (Some(manager), Some(auto_now)) = (manager, is_beside(cx, unit, judged, receivers.is_whole))
+            && (auto_now.is_empty() || judged.seen.is_some())
+        {
+            return Some(Form::Beside(Beside { manager, auto_now }));
+        }
+    }
+    if judged.is_handed_in {
+        // Whoever handed it in goes on with a number.
+        if let (Some(manager), Some(auto_now)) =
+            (method::manager(cx, unit), is_beside(cx, unit, judged, false))
+        {
+            return Some(Form::Beside(Beside { manager, auto_now }));
         }
     }
     if judged.seen.is_some() {
-        return beside(cx, unit, judged).map(|manager| Form::Beside { manager });
+        return beside(cx, unit, judged).map(Form::Beside);
     }
     if let Some(update) = update(cx, unit, judged) {
         return Some(Form::Update(update));
@@ -91,14 +115,6 @@ fn is_plain_model(cx: &Context<'_>, model: ModelId) -> bool {
             .iter()
             .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
         && is_one_database(cx)
-}
-
-/// Without routers every query goes to the default database.
-fn is_one_database(cx: &Context<'_>) -> bool {
-    let routes = |file: &ormend_engine::text::FileId| {
-        cx.project.program().file(*file).source.text().contains("DATABASE_ROUTERS")
-    };
-    !cx.project.settings().files.iter().any(routes)
 }
 
 /// `x = Model.objects.filter(pk=...).first()`, then `if x:` with nothing but the changes and the save.
@@ -207,51 +223,104 @@ fn plain_manager<'a>(cx: &Context<'a>, node: Node<'a>, model: ModelId) -> Option
 }
 
 /// The manager through which the row is written beside the instance.
-fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<String> {
+fn beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<Beside> {
     unit.subject.as_ref().filter(|s| s.path.is_empty())?;
     // What others changed in memory would be lost.
     if judged.is_shared {
         return None;
     }
     let [load] = judged.loads.as_slice() else { return None };
-    if load.is_followed || !is_beside(cx, unit, judged, loads_whole_rows(cx, unit, judged)) {
+    if load.is_followed {
         return None;
     }
-    manager_of(cx, unit, load)
+    let auto_now = is_beside(cx, unit, judged, loads_whole_rows(cx, unit, judged))?;
+    Some(Beside { manager: manager_of(cx, unit, load)?, auto_now })
 }
 
-/// Whether an `UPDATE` of its own writes what `save()` writes, and the number in memory stays as it is.
-fn is_beside<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>, is_whole: bool) -> bool {
+/// The auto_now columns to set where an `UPDATE` of its own writes what `save()` writes, and the number in memory stays as
+/// it is.
+fn is_beside<'a>(
+    cx: &Context<'a>,
+    unit: &Unit<'a>,
+    judged: &Judged<'a>,
+    is_whole: bool,
+) -> Option<Vec<String>> {
     let names = unit.columns();
-    let exact = match &unit.save.update_fields {
-        Some(fields) => fields.len() == names.len() && names.iter().all(|n| fields.iter().any(|f| f == n)),
-        None => narrows(unit, judged) && is_whole && auto_now(cx, unit.model).is_empty(),
+    let mut stamps = auto_now(cx, unit.model);
+    match &unit.save.update_fields {
+        Some(fields) => {
+            let is_written = |name: &str| fields.iter().any(|f| f == name);
+            if !names.iter().all(|n| is_written(n)) {
+                return None;
+            }
+            stamps.retain(|stamp| is_written(stamp));
+            let is_known = |f: &String| names.contains(&f.as_str()) || stamps.contains(f);
+            if !fields.iter().all(is_known) {
+                return None;
+            }
+        }
+        None if narrows(unit, judged) && is_whole => {}
+        None => return None,
+    }
+    let model = cx.model(unit.model);
+    let is_stamp = |name: &String| model.field(name).is_some_and(|f| f.kind == FieldKind::DateTime);
+    if !stamps.iter().all(is_stamp)
+        || !stamps.is_empty() && !stands_alone(cx, unit.save.statement)
+        || names.len() != unit.changes.len()
+        || !is_plain_model(cx, unit.model)
+        || unit.save.is_async
+        || unit.scope.is_async()
+        || !is_quiet(cx, unit)
+        || saved_again(cx, unit)
+    {
+        return None;
+    }
+    Some(stamps)
+}
+
+/// Whether a statement starts its line.
+fn stands_alone<'a>(cx: &Context<'a>, statement: Node<'a>) -> bool {
+    let source = cx.source();
+    let line = source.line_index(statement.span().start);
+    let before = source.slice(Span::new(source.line_start(line), statement.span().start));
+    before.trim().is_empty()
+}
+
+/// Whether changes and save stand in one block, and nothing between them touches the instance or the operands, so that what
+/// is written twice has the same value twice.
+fn is_quiet<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
+    let (Some(block), Some(first), Some(subject)) =
+        (unit.save.statement.parent(), unit.changes.first(), &unit.subject)
+    else {
+        return false;
     };
-    if !exact || names.len() != unit.changes.len() || !is_plain_model(cx, unit.model) {
+    if !unit.changes.iter().all(|c| c.statement.parent() == Some(block)) {
         return false;
     }
-    if unit.save.is_async || unit.scope.is_async() {
-        return false;
-    }
-    // Changes and save follow one another directly, and what is written twice has the same value twice.
-    let (Some(block), Some(first)) = (unit.save.statement.parent(), unit.changes.first()) else {
-        return false;
-    };
-    let from = first.statement;
-    let run: Vec<Node<'a>> =
-        block.children().filter(|s| s.id() >= from.id() && s.id() <= unit.save.statement.id()).collect();
-    let expected: Vec<Node<'a>> =
-        unit.changes.iter().map(|c| c.statement).chain([unit.save.statement]).collect();
     let is_simple = |operand: &Node<'a>| matches!(Expr::of(*operand), Expr::Int(_) | Expr::Name(_));
-    if run != expected || !unit.changes.iter().flat_map(|c| &c.operands).all(is_simple) {
+    let operands: Vec<Node<'a>> = unit.changes.iter().flat_map(|c| c.operands.iter().copied()).collect();
+    if !operands.iter().all(is_simple) {
         return false;
     }
-    !saved_again(cx, unit)
+    let own = |s: &Node<'a>| *s == unit.save.statement || unit.changes.iter().any(|c| c.statement == *s);
+    let between: Vec<Node<'a>> = block
+        .children()
+        .filter(|s| s.id() >= first.statement.id() && s.id() <= unit.save.statement.id() && !own(s))
+        .collect();
+    let is_inside = |n: Node<'a>| between.iter().any(|s| s.contains(n.id()));
+    let columns = unit.columns();
+    let touched = subject.mentions(cx, &columns).into_iter().any(|m| {
+        is_inside(m.node)
+            && !matches!(m.kind, MentionKind::Reads | MentionKind::Harmless | MentionKind::Calls)
+    });
+    let rebound = between.iter().flat_map(|s| s.descendants()).any(|n| {
+        n.kind() == Kind::Name && n.is_binding() && operands.iter().any(|o| o.peel().text() == n.text())
+    });
+    !touched && !rebound
 }
 
 /// Whether the instance may be saved once more by this function.
 fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
-    use ormend_engine::codemod::guards::{flow, instance::MentionKind};
     let Some(subject) = &unit.subject else { return true };
     let columns = unit.columns();
     let after = flow::after(unit.save.statement, |s| subject.is_bound_by(s));
@@ -265,6 +334,9 @@ fn saved_again<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
 
 /// The manager that loaded the row, as it is written.
 fn manager_of<'a>(cx: &Context<'a>, unit: &Unit<'a>, load: &Load<'a>) -> Option<String> {
+    if load.method == "get_object" {
+        return method::manager(cx, unit);
+    }
     if !matches!(load.method, "get" | "first" | "get_object_or_404") {
         return None;
     }

@@ -3,13 +3,13 @@
 
 use super::find::Unit;
 use super::method::{self, Receivers};
-use super::origin::{Load, Origin, origins};
 use super::{life, model, row};
+use ormend_engine::codemod::guards::loads::{Load, Origin, origins};
 use ormend_engine::codemod::guards::{callers, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::FieldKind;
 use ormend_engine::infer::{EventKind, Instance, Made, Root, Type};
-use ormend_engine::python::{Def, Expr, Node, parameters};
+use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, parameters};
 
 /// What is known of a unit after every check.
 pub struct Judged<'a> {
@@ -21,6 +21,8 @@ pub struct Judged<'a> {
     pub can_narrow: bool,
     /// Somebody else has the instance before the change, and may have changed it.
     pub is_shared: bool,
+    /// It is a parameter of the function.
+    pub is_handed_in: bool,
     /// The function is a method of the model, whose callers are all known.
     pub receivers: Option<Receivers>,
     /// Other obstacles.
@@ -35,6 +37,7 @@ impl Judged<'_> {
             seen: None,
             can_narrow: true,
             is_shared: false,
+            is_handed_in: false,
             receivers: None,
             hazards: Vec::new(),
         }
@@ -43,7 +46,7 @@ impl Judged<'_> {
 
 /// Everything about one unit; `None` where it is not the pattern.
 pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Option<Judged<'a>> {
-    let origins = origins(cx, unit)?;
+    let origins = origins(cx, &unit.changed())?;
     let mut out = Judged::new();
     columns(cx, unit, &mut out.hazards);
     model::instances(cx, unit, &mut out.hazards);
@@ -68,11 +71,18 @@ pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Opti
         out.seen = receivers.seen;
         out.can_narrow = receivers.is_whole;
     } else if let Some(at) = held {
-        out.seen = Some(cx.site(at));
         out.can_narrow = false;
         out.is_shared = true;
+        if is_handed_in(unit, at) {
+            out.is_handed_in = true;
+            out.hazards.push(cx.hazard(HazardKind::HandedIn, unit.owner.text(), at));
+        } else {
+            out.seen = Some(cx.site(at));
+        }
     }
-    model::saving(cx, unit, &mut out);
+    if !unit.is_update {
+        model::saving(cx, unit, &mut out);
+    }
     if unit.subject.is_some() {
         life::life(cx, unit, &mut out);
     }
@@ -81,6 +91,21 @@ pub fn judge<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>]) -> Opti
         out.can_narrow = false;
     }
     Some(out)
+}
+
+/// Whether the instance is a parameter, `self` included, or one that a relation of a parameter gives.
+fn is_handed_in<'a>(unit: &Unit<'a>, at: Node<'a>) -> bool {
+    if at == unit.scope {
+        return true;
+    }
+    let Stmt::Assign { value: Some(value), .. } = Stmt::of(at) else { return false };
+    let mut node = value.peel();
+    while let Expr::Attribute { value, .. } = Expr::of(node) {
+        node = value.peel();
+    }
+    node != value.peel()
+        && matches!(Expr::of(node), Expr::Name(name)
+            if parameters(unit.scope).iter().any(|p| p.name == name))
 }
 
 /// The number in memory may not be the row's.
@@ -118,7 +143,12 @@ fn columns<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
         }
         for operand in change.operands.iter().filter(|o| !is_integer(cx, **o)) {
             let text = writes::one_line(operand.peel().text());
-            out.push(cx.hazard(HazardKind::UnprovenOperand, text, change.statement));
+            let kind = if may_be_integer(cx, *operand) {
+                HazardKind::AssumedInteger
+            } else {
+                HazardKind::UnprovenOperand
+            };
+            out.push(cx.hazard(kind, text, change.statement));
         }
     }
 }
@@ -150,6 +180,33 @@ pub fn is_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
         Expr::UnaryOp { operand, .. } => is_integer_or_bool(cx, operand),
         Expr::IfExp { body, orelse, .. } => is_integer(cx, body) && is_integer(cx, orelse),
         _ => true,
+    }
+}
+
+/// Whether nothing is known of the operand that speaks against an integer: a parameter without annotation, something of
+/// a type that is not known.
+fn may_be_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    if is_integer(cx, node) {
+        return true;
+    }
+    match Expr::of(node) {
+        Expr::Name(name) => {
+            *cx.type_of(node) == Type::Unknown
+                && parameters(cx.scope()).iter().any(|p| {
+                    p.name == name
+                        && p.annotation.is_none()
+                        && p.default.is_none_or(|d| is_integer_default(cx, d))
+                })
+                && !callers::gives_no_integer(cx, name)
+        }
+        Expr::Attribute { value, .. } => {
+            *cx.type_of(node) == Type::Unknown && cx.type_of(value).instance().is_none()
+        }
+        Expr::BinOp { left, op: Kind::Add | Kind::Sub | Kind::Mult, right } => {
+            may_be_integer(cx, left) && may_be_integer(cx, right)
+        }
+        Expr::UnaryOp { operand, .. } => may_be_integer(cx, operand),
+        _ => false,
     }
 }
 

@@ -3,11 +3,11 @@
 use super::find::{Change, Form, Save, Unit};
 use super::hazards::Judged;
 use super::life;
-use super::origin::{self, Origin, origins};
 use super::row;
 use ormend_engine::codemod::guards::callers::{CallSite, call_sites};
 use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
+use ormend_engine::codemod::guards::loads::{self, Origin, origins};
 use ormend_engine::codemod::{Context, Site};
 use ormend_engine::infer::Type;
 use ormend_engine::python::{Binding, Expr, Field, Kind, Member, Stmt, parameters};
@@ -57,7 +57,7 @@ pub fn receivers<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Receivers> {
 }
 
 /// `Link.objects`, where the name of the class means the class here and the manager is Django's own.
-fn manager<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<String> {
+pub fn manager<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<String> {
     let info = cx.model(unit.model);
     let is_known = cx.project.is_plain_manager(unit.model, &info.default_manager);
     let is_bound =
@@ -114,8 +114,8 @@ fn receiver<'a>(cx: &Context<'a>, unit: &Unit<'a>, site: &CallSite<'a>, out: &mu
     }
     // `Link.objects.get(pk=pk).hit()`: nobody has it afterwards.
     if value.peel().kind() == Kind::Call {
-        let load = origin::load_at(&around, statement, value.peel())?;
-        out.is_whole &= row::loads_whole(&around, &load);
+        let load = loads::load_at(&around, statement, value.peel())?;
+        out.is_whole &= loads::loads_whole(&around, &load);
         return Some(());
     }
     let change = unit.changes.first()?;
@@ -143,9 +143,10 @@ fn receiver<'a>(cx: &Context<'a>, unit: &Unit<'a>, site: &CallSite<'a>, out: &mu
             is_async: false,
             update_fields: unit.save.update_fields.clone(),
         },
+        is_update: false,
     };
     let mut judged = Judged::new();
-    for origin in origins(&around, &caller)? {
+    for origin in origins(&around, &caller.changed())? {
         match origin {
             Origin::Loaded(load) if !load.is_followed && !load.method.contains("or_create") => {
                 judged.loads.push(load);
@@ -168,7 +169,7 @@ fn receiver<'a>(cx: &Context<'a>, unit: &Unit<'a>, site: &CallSite<'a>, out: &mu
     {
         return None;
     }
-    out.is_whole &= judged.can_narrow && judged.loads.iter().all(|load| row::loads_whole(&around, load));
+    out.is_whole &= judged.can_narrow && judged.loads.iter().all(|load| loads::loads_whole(&around, load));
     out.seen = out.seen.or(judged.seen);
     Some(())
 }

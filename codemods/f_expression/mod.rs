@@ -2,17 +2,18 @@
 
 mod find;
 mod forms;
+mod given;
 mod hazards;
 mod life;
 mod method;
 mod model;
-mod origin;
 mod rewrite;
 mod row;
 
 use find::Unit;
 use forms::Form;
 use hazards::Judged;
+use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::codemod::{
     Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related,
 };
@@ -45,6 +46,8 @@ impl Codemod for FExpression {
                 HazardKind::FieldHook,
                 HazardKind::UnknownCall,
                 HazardKind::UnprovenOperand,
+                HazardKind::AssumedInteger,
+                HazardKind::HandedIn,
                 HazardKind::FieldArithmetic,
                 HazardKind::NullableField,
                 HazardKind::ValueReadAfterwards,
@@ -62,10 +65,22 @@ impl Codemod for FExpression {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::ExprStatement]
+        &[Kind::ExprStatement, Kind::Return]
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+        if let Some(unit) = given::unit(cx, node) {
+            let mut judged = hazards::judge(cx, &unit, &[])?;
+            // The instance keeps its number, and a second round writes the same one again.
+            judged.seen = None;
+            let is_load = |s: Node<'a>| judged.loads.iter().any(|l| l.statement == s);
+            if flow::after(node, is_load).iter().any(|n| n.contains(node.id())) {
+                let subject = writes::one_line(unit.save.call.text());
+                judged.hazards.push(cx.hazard(HazardKind::StaleValue, subject, node));
+            }
+            let form = forms::choose(cx, &unit, &judged);
+            return Some(Match { parts: vec![Part { unit, judged, form }] });
+        }
         find::change(cx, node)?;
         let mut units = find::units(cx, node);
         let first = units.iter().position(|u| u.changes.first().is_some_and(|c| c.statement == node))?;

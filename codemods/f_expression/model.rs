@@ -2,7 +2,7 @@
 
 use super::find::Unit;
 use super::hazards::{Judged, attribute, is_integer, unsaved};
-use super::origin::Load;
+use ormend_engine::codemod::guards::loads::Load;
 use ormend_engine::codemod::guards::{instance, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::Signal;

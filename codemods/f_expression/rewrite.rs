@@ -32,9 +32,12 @@ pub fn shadowed<'a>(cx: &Context<'a>, part: &Part<'a>) -> Option<Hazard> {
 fn needs(part: &Part<'_>) -> Vec<(&'static str, &'static str)> {
     let mut out = vec![(MODELS, "F")];
     out.extend(part.unit.changes.iter().flat_map(|c| &c.functions).map(|(_, name)| (FUNCTIONS, *name)));
-    if let Some(Form::Update(update)) = &part.form
-        && !update.auto_now.is_empty()
-    {
+    let stamps = match &part.form {
+        Some(Form::Update(update)) => !update.auto_now.is_empty(),
+        Some(Form::Beside(beside)) => !beside.auto_now.is_empty(),
+        _ => false,
+    };
+    if stamps {
         out.push(("django.utils", "timezone"));
     }
     out
@@ -104,11 +107,24 @@ impl<'a> Writer<'_, 'a> {
                     edits.push(Edit::replace(unit.save.call.span(), text));
                 }
             }
-            Form::Beside { manager } => {
-                let callee = format!("{manager}.filter(pk={}.pk).update", unit.owner.text());
-                let arguments = self.assignments(unit)?;
-                let text = self.laid_out(unit.save.statement, "", &callee, &arguments);
+            Form::Beside(beside) => {
+                let owner = unit.owner.text();
+                let callee = format!("{}.filter(pk={owner}.pk).update", beside.manager);
+                let mut arguments = self.assignments(unit)?;
+                let mut text = String::new();
+                let indent = indentation(file(self.cx), unit.save.statement);
+                for column in &beside.auto_now {
+                    let timezone = self.name("django.utils", "timezone")?;
+                    text += &format!("{owner}.{column} = {timezone}.now()\n{indent}");
+                    arguments.push(format!("{column}={owner}.{column}"));
+                }
+                text += &self.laid_out(unit.save.statement, "", &callee, &arguments);
                 edits.push(Edit::replace(unit.save.call.span(), text));
+            }
+            Form::Given => {
+                for change in &unit.changes {
+                    self.expression(change, edits)?;
+                }
             }
             Form::Update(update) => {
                 let callee = format!("{}.update", update.queryset.text());

@@ -2,11 +2,11 @@
 
 use super::find::Unit;
 use super::hazards::Judged;
-use super::origin::{Load, Origin, origins};
+use ormend_engine::codemod::guards::loads::{Origin, loads_whole, origins};
 use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{ModelId, Signal};
-use ormend_engine::infer::{EventKind, QuerySetClass, Trait, Type};
+use ormend_engine::infer::EventKind;
 use ormend_engine::python::{Expr, Kind, Node, NodeId, Stmt, arguments};
 
 /// Whoever may write the row between its load and its save.
@@ -78,7 +78,7 @@ pub fn crosses<'a>(cx: &Context<'a>, a: &Unit<'a>, b: &Unit<'a>) -> bool {
         return false;
     }
     let start = |u: &Unit<'a>| {
-        let origins = origins(cx, u).unwrap_or_default();
+        let origins = origins(cx, &u.changed()).unwrap_or_default();
         let loads = origins.iter().filter_map(|o| match o {
             Origin::Loaded(load) => Some(load.statement.id()),
             _ => None,
@@ -173,20 +173,4 @@ pub fn loads_whole_rows(cx: &Context<'_>, unit: &Unit<'_>, judged: &Judged<'_>) 
         return false;
     }
     judged.loads.iter().all(|load| loads_whole(cx, load))
-}
-
-/// Whether a load gives whole rows through Django's own manager.
-pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
-    let plain = |class| class == QuerySetClass::Plain;
-    if let Some(qs) = load.queryset {
-        plain(qs.class) && !qs.is(Trait::Deferred) && !qs.is(Trait::Using)
-    } else if let Some(manager) = load.manager {
-        let name = manager.name.as_deref();
-        name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
-    } else {
-        match cx.type_of(load.source) {
-            Type::ModelClass(model) => cx.project.is_plain_manager(*model, &cx.model(*model).default_manager),
-            _ => false,
-        }
-    }
 }

@@ -11,6 +11,8 @@ are no cases. The labels:
     ```python unsafe [PATH]     the same file after the unsafe fixes
     ```python naive [PATH]      a rewrite that must change behaviour; an empty fence stands for the `unsafe` text
     ```python check             setup() makes rows, run() calls the code and returns something to compare
+    ```python check postgresql  the same, on PostgreSQL only
+    ```python race              what two connections do at once before the fix, and after it (see below)
     ```text reason              what is said (not used here)
     ```LANGUAGE PATH            another file of the project
 
@@ -24,20 +26,45 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 - the rows of every table;
 - records of the logger "shop" and below, in order (level and message), and mails sent;
 - pre_save, post_save, pre_delete, post_delete and m2m_changed, in order, where somebody listens;
-- queries. Statements that only open or close transactions do not count. `after` and `unsafe` must take fewer than
+- queries. Statements that only open or close transactions do not count; a row lock, which SQLite knows none of, is
+  shown as a comment of its statement, and raises outside of a transaction; asking for one that no statement takes is
+  a difference, too. `after` and `unsafe` must take fewer than
   `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
   raises it is enough that there are no more.
 
 `after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
 the `naive` one is the proof of an opt-in hazard and must differ, too.
 
+A `race` stands beside the `check` and runs on PostgreSQL, for `before` and for the rewrites. Its setup() and run() are
+those of a check, but what run() returns must *differ*: it is the constant `BEFORE` for `before` and `AFTER` for the
+rewrites. together(first, second, pause=1) runs two callables on connections of their own: `first` stops before its
+first statement that writes (`pause=2`: its second; a text: the first statement that holds it), `second` runs until it
+ends or waits for a lock, then `first` ends, then `second`. It raises what either raises, and answers "waited" or
+"did not wait" for `second`, or "never paused". A `check postgresql` may use it, too.
+
+PostgreSQL is a server that the runner starts from the installed programs and ends; every variant has a schema of its
+own. `--database` picks the cases of one database.
+
+A rewrite that only changes transactions (the codemods of FAULTS) sends the same statements, and what it is for shows
+only when one of them fails. So run() is repeated with a fault: the first, the second, ... statement that writes raises
+an IntegrityError instead of being sent. For each of these `before` and `after` (or `unsafe`) are compared:
+
+- atomic: the exception is the same, and so is what run() returns. The rows that are left may differ, but only in that
+  they are those of an earlier fault: what was written before the failure is gone. For one fault at least they differ.
+- savepoint: what `before` leaves stays as it is, and for one fault at least `before` raises or loses rows where the
+  rewrite does not.
+
+A `naive` rewrite proves its hazard also by failing this.
+
 The clock stands still: timezone.now() is 2026-01-01 12:00 UTC in setup() and 2026-01-15 12:00 UTC in run(), so an
 auto_now column that is no longer written shows. `random` and uuid.uuid4() give the same numbers in every variant.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import pathlib
@@ -51,8 +78,11 @@ import tempfile
 import time
 import traceback
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import postgresql  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROLES = {"before", "after", "unsafe", "naive", "check", "reason"}
+ROLES = {"before", "after", "unsafe", "naive", "check", "race", "reason"}
 DEFAULT_PATH = "shop/code.py"
 
 # Folders whose rewrites may keep the number of queries and make the query itself cheaper.
@@ -72,6 +102,13 @@ SAME_COUNT = {
 }
 
 
+# Folders whose rewrites change nothing but what is left when a statement fails.
+FAULTS = {"atomic", "savepoint"}
+
+# Statements that are made to fail in one run(), at most.
+MOST_FAULTS = 8
+
+
 @dataclasses.dataclass
 class Case:
     page: str
@@ -81,6 +118,8 @@ class Case:
     files: dict
     variants: dict  # before, after, unsafe, naive -> {path: text}
     check: str
+    postgresql: bool  # whether the check runs there
+    race: str
     problems: list
 
 
@@ -125,7 +164,7 @@ def new_case(page, line, title):
     folder = pathlib.Path(page).resolve().parent
     if folder.name == "cases":
         folder = folder.parent
-    return Case(str(page), line, title, folder.name, {}, {}, "", [])
+    return Case(str(page), line, title, folder.name, {}, {}, "", False, "", [])
 
 
 def add(case, words, body, line):
@@ -142,6 +181,13 @@ def add(case, words, body, line):
         if case.check:
             case.problems.append(f"line {line}: a second check")
         case.check = body
+        case.postgresql = words[2:] == ["postgresql"]
+        if words[2:] and not case.postgresql:
+            case.problems.append(f"line {line}: `{' '.join(words[2:])}` is no database")
+    elif words[1] == "race":
+        if case.race:
+            case.problems.append(f"line {line}: a second race")
+        case.race = body
     elif words[1] != "reason":
         path = words[2] if len(words) > 2 else DEFAULT_PATH
         files = case.variants.setdefault(words[1], {})
@@ -170,6 +216,8 @@ def keep(cases, case):
     runs = [role for role in ("after", "unsafe", "naive") if role in variants]
     if runs and not case.check:
         case.problems.append(f"there is no `check` for `{runs[0]}`")
+    if case.race and not {"after", "unsafe"} & set(variants):
+        case.problems.append("a `race` needs an `after` or an `unsafe`")
     cases.append(case)
 
 
@@ -195,6 +243,8 @@ def preload():
         "django.core.paginator",
         "django.core.serializers.json",
         "django.db",
+        "django.db.backends.postgresql.base",
+        "django.db.backends.postgresql.schema",
         "django.db.backends.sqlite3.base",
         "django.db.backends.sqlite3.schema",
         "django.db.models",
@@ -236,8 +286,12 @@ class Clock:
         return datetime.datetime(2026, 1, self.day, 12, tzinfo=zone)
 
 
-def observe(project, check):
-    """What a variant does, as plain data. Runs in a process of its own."""
+def observe(project, check, role, databases, failing=0):
+    """What a variant does, as plain data. Runs in a process of its own.
+
+    `databases` gives the entry of an alias on PostgreSQL; `role` is that of a race; `failing` is the number of the
+    statement that writes and is made to fail, from 1, or 0 for none.
+    """
     import logging
     import random
     import types
@@ -255,9 +309,12 @@ def observe(project, check):
 
     module = types.ModuleType("check")
     try:
+        if databases:
+            use(databases)
         django.setup()
         exec(compile(check, "check", "exec"), module.__dict__)
         create_tables()
+        locks = show_locks()
         getattr(module, "setup", lambda: None)()
         if not callable(getattr(module, "run", None)):
             return {"broken": "the check defines no run()"}
@@ -265,7 +322,7 @@ def observe(project, check):
         return {"broken": "it does not load:\n" + traceback.format_exc()}
 
     from django.core import mail
-    from django.db import connections, reset_queries
+    from django.db import IntegrityError, connections, reset_queries
 
     statements, signals, logs = [], [], []
     listen(signals)
@@ -280,8 +337,14 @@ def observe(project, check):
     clock.day = 15
     random.seed(1)
 
+    writes = []
+
     def count(execute, sql, params, many, context):
         head = sql.lstrip(" (").split(None, 1)[0].upper()
+        if head in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
+            writes.append(head)
+            if len(writes) == failing:
+                raise IntegrityError("the fault")
         if head not in ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"):
             statements.append([sql, repr(params)])
         return execute(sql, params, many, context)
@@ -289,6 +352,8 @@ def observe(project, check):
     value, error, fault = None, None, None
     for connection in connections.all():
         connection.execute_wrappers.append(count)
+    if databases:
+        module.together = functools.partial(postgresql.together, observers=(count,))
     try:
         value = normal(module.run())
     except Exception as raised:
@@ -305,8 +370,69 @@ def observe(project, check):
         "mail": mails,
         "signals": signals,
         "statements": statements,
+        "writes": len(writes),
+        "locks": locks,
         "fault": fault,
+        "expected": expected(module, role),
     }
+
+
+def use(databases):
+    """Put PostgreSQL in the place of every database of the project."""
+    from django.conf import settings
+
+    for alias, entry in settings.DATABASES.items():
+        settings.DATABASES[alias] = {**entry, **databases(alias)}
+
+
+def expected(module, role):
+    """What a race must return: two different values, one for each side of the fix."""
+    if role is None:
+        return None
+    missing = [name for name in ("BEFORE", "AFTER") if not hasattr(module, name)]
+    if missing:
+        return {"problem": f"the race defines no {missing[0]}"}
+    sides = {name: normal(getattr(module, name)) for name in ("BEFORE", "AFTER")}
+    if sides["BEFORE"] == sides["AFTER"]:
+        return {"problem": "BEFORE and AFTER of the race are the same"}
+    return {"value": sides["BEFORE" if role == "before" else "AFTER"]}
+
+
+def show_locks():
+    """Make SQLite's statements say what Django leaves out for it: a lock is a comment behind the query. Asking for one
+    outside of a transaction raises as it does wherever there are locks, and so does locking the rows of DISTINCT or of
+    groups, which PostgreSQL refuses. The result fills with the models of whose rows locks are asked for, also where a
+    count() then takes none."""
+    from django.db import NotSupportedError
+    from django.db.models import QuerySet
+    from django.db.models.sql.compiler import SQLCompiler
+    from django.db.transaction import TransactionManagementError
+
+    compiled = SQLCompiler.as_sql
+
+    def as_sql(self, *args, **options):
+        sql, params = compiled(self, *args, **options)
+        query = self.query
+        if not query.select_for_update or self.connection.features.has_select_for_update:
+            return sql, params
+        if self.connection.get_autocommit():
+            raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
+        if query.distinct or query.group_by:
+            raise NotSupportedError("FOR UPDATE is not allowed with DISTINCT and GROUP BY")
+        words = ["FOR UPDATE", *query.select_for_update_of]
+        words += ["NOWAIT"] * query.select_for_update_nowait + ["SKIP LOCKED"] * query.select_for_update_skip_locked
+        return f"{sql} /* {' '.join(words)} */", params
+
+    SQLCompiler.as_sql = as_sql
+    requests = []
+    asked = QuerySet.select_for_update
+
+    def select_for_update(self, *args, **options):
+        requests.append(self.model._meta.label)
+        return asked(self, *args, **options)
+
+    QuerySet.select_for_update = select_for_update
+    return requests
 
 
 def create_tables():
@@ -390,7 +516,7 @@ def normal(value, depth=0):
     if isinstance(value, Model):
         loaded = value.__dict__
         names = [field.attname for field in value._meta.concrete_fields]
-        columns = [[name, normal(loaded[name], depth + 1)] for name in names if name in loaded]
+        columns = [[name, normal(getattr(value, name), depth + 1)] for name in names if name in loaded]
         return [f"<{value._meta.label}>", normal(value.pk, depth + 1), *columns]
     if isinstance(value, QuerySet):
         return ["<queryset>", *[normal(item, depth + 1) for item in value]]
@@ -417,14 +543,17 @@ def normal(value, depth=0):
 class Runner:
     """Runs variants in forked children, a few at a time."""
 
-    def __init__(self, sample, jobs, timeout):
+    def __init__(self, sample, jobs, timeout, server=None):
         self.sample = sample
         self.jobs = jobs
         self.timeout = timeout
+        self.server = server
+        self.started = 0
         self.waiting = {}
         self.results = {}
 
-    def run(self, key, files, check):
+    def run(self, key, files, check, on_postgresql=False, race=None, failing=0):
+        """Start a variant; `race` is its role where `check` is a race; the `failing`-th statement that writes fails."""
         while len(self.waiting) >= self.jobs:
             self.collect()
         project = tempfile.mkdtemp(prefix="ormend-case-")
@@ -438,6 +567,14 @@ class Runner:
                 init = target.parent / "__init__.py"
                 if not init.exists() and not (target.parent / "templates").exists():
                     init.touch()
+        schema = f"case_{self.started}"
+        self.started += 1
+
+        def databases(alias):
+            name = f"{schema}_{alias}".lower()
+            self.server.create(name)
+            return self.server.options(name)
+
         read, write = os.pipe()
         sys.stdout.flush()
         child = os.fork()
@@ -445,11 +582,13 @@ class Runner:
             status = 1
             try:
                 os.close(read)
+                if self.server:
+                    self.server.detach()
                 null = os.open(os.devnull, os.O_RDWR)
                 for stream in (0, 1, 2):
                     os.dup2(null, stream)
                 try:
-                    result = observe(project, check)
+                    result = observe(project, check, race, databases if on_postgresql else None, failing)
                 except BaseException:
                     result = {"broken": traceback.format_exc()}
                 with os.fdopen(write, "wb") as pipe:
@@ -533,9 +672,83 @@ def judge(case, role, before, now):
         return None
     if case.codemod not in SAME_COUNT:
         return f"no fewer queries: {had}\n{listed(now)}"
-    if before["statements"] == now["statements"]:
+    is_same = before["statements"] == now["statements"] and before["locks"] == now["locks"]
+    if is_same and case.codemod not in FAULTS:
         return f"the same {had} queries\n{listed(now)}"
     return None
+
+
+def judge_race(now):
+    """What is wrong with a side of a race, or None."""
+    if "broken" in now:
+        return now["broken"]
+    if now["exception"]:
+        return "it raises " + ": ".join(now["exception"])
+    if "problem" in now["expected"]:
+        return now["expected"]["problem"]
+    if now["value"] != now["expected"]["value"]:
+        return f"it returns {now['value']!r}, not {now['expected']['value']!r}"
+    return None
+
+
+def planned(number, case, database):
+    """What has to run for a case on a database: the arguments of Runner.run()."""
+    roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
+    if not case.check or "before" not in roles or case.problems:
+        return
+    # The naive text that proves an opt-in hazard must differ; a race shows what the same text is good for.
+    is_proof = bool(case.variants.get("unsafe")) and case.variants["unsafe"] == case.variants.get("naive")
+    for role in roles:
+        files = {**case.files, **case.variants["before"], **case.variants[role]}
+        on = "postgresql" if case.postgresql else "sqlite"
+        if database in ("all", on) and not (role == "unsafe" and is_proof):
+            yield (number, role, False), files, case.check, case.postgresql
+        if case.race and database != "sqlite" and role != "naive":
+            yield (number, role, True), files, case.race, True, role
+
+
+def faulty(plan, case, results):
+    """The plan again, once for every statement of `before` that writes, which is made to fail."""
+    (number, role, is_race), *rest = plan
+    before = results.get((number, "before", False))
+    if is_race or case.codemod not in FAULTS or not before or "broken" in before:
+        return
+    for failing in range(1, min(before["writes"], MOST_FAULTS) + 1):
+        yield failing, ((number, role, False, failing), *rest)
+
+
+def judge_faults(case, before, now):
+    """What is wrong with what a variant leaves when a statement fails, or None. Both are results by fault, from 1."""
+    broken = [run["broken"] for run in (*before, *now) if "broken" in run]
+    if broken:
+        return broken[0]
+    if case.codemod == "savepoint":
+        return judge_savepoint(before, now)
+    changed = False
+    for number, (old, new) in enumerate(zip(before, now), 1):
+        names = [name for name in ("value", "exception") if old[name] != new[name]]
+        if names:
+            return f"fault {number}: differs in " + ", ".join(names) + "\n" + explain(old, new, names)
+        if old["rows"] != new["rows"]:
+            if not any(new["rows"] == earlier["rows"] for earlier in before[: number - 1]):
+                return f"fault {number}: what is left is no earlier state\n" + explain(old, new, ["rows"])
+            changed = True
+    return None if changed else "no statement that fails shows the transaction: the same rows are left"
+
+
+def judge_savepoint(before, now):
+    changed = False
+    for number, (old, new) in enumerate(zip(before, now), 1):
+        names = differences(old, new)
+        if not names:
+            continue
+        broken = old["exception"] and old["exception"][0].endswith("TransactionManagementError")
+        if new["exception"] and not broken:
+            return f"fault {number}: it raises, and differs\n" + explain(old, new, names)
+        if not old["exception"] and names != ["rows"]:
+            return f"fault {number}: differs in " + ", ".join(names) + "\n" + explain(old, new, names)
+        changed = True
+    return None if changed else "no statement that fails shows the savepoint: the same rows are left"
 
 
 def main():
@@ -544,6 +757,7 @@ def main():
     parser.add_argument("--only", help="only cases whose title holds this text")
     parser.add_argument("--sample", default=ROOT / "codemods" / "sample", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
+    parser.add_argument("--database", choices=("all", "sqlite", "postgresql"), default="all", help="what to run")
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the cases that pass, with query counts")
@@ -555,31 +769,57 @@ def main():
     cases = [case for page in options.pages for case in parse(page)]
     if options.only:
         cases = [case for case in cases if options.only.lower() in case.title.lower()]
-    runner = Runner(options.sample, options.jobs, options.timeout)
-    for number, case in enumerate(cases):
-        roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
-        if not case.check or "before" not in roles or case.problems:
-            continue
-        if case.variants.get("unsafe") and case.variants.get("unsafe") == case.variants.get("naive"):
-            roles.remove("unsafe")
-        for role in roles:
-            files = {**case.files, **case.variants["before"], **case.variants[role]}
-            runner.run((number, role), files, case.check)
-    results = runner.wait()
+    plans = [plan for number, case in enumerate(cases) for plan in planned(number, case, options.database)]
+    needed = any(on_postgresql for _, _, _, on_postgresql, *_ in plans)
+    try:
+        with postgresql.server() if needed else contextlib.nullcontext() as server:
+            runner = Runner(options.sample, options.jobs, options.timeout, server)
+            for plan in plans:
+                runner.run(*plan)
+            results = dict(runner.wait())
+            for plan in plans:
+                for failing, fault in faulty(plan, cases[plan[0][0]], results):
+                    runner.run(*fault, failing=failing)
+            runner.wait()
+    except postgresql.Missing as missing:
+        print(missing, file=sys.stderr)
+        return 2
 
-    failures, executed, unproven = [], 0, 0
+    def faults(number, role):
+        found = []
+        while (number, role, False, len(found) + 1) in runner.results:
+            found.append(runner.results[number, role, False, len(found) + 1])
+        return found
+
+    failures, executed, unproven, elsewhere = [], 0, 0, 0
 
     def fail(case, role, message):
         failures.append(
             {"page": case.page, "line": case.line, "title": case.title, "variant": role, "message": message}
         )
 
+    def passed(case, role, text):
+        if options.verbose and not options.json:
+            print(f"ok {case.page}:{case.line}: {case.title} [{role}] {text}")
+
     for number, case in enumerate(cases):
         for problem in case.problems:
             fail(case, "form", problem)
-        before = results.get((number, "before"))
+        for role in ("before", "after", "unsafe"):
+            now = results.get((number, role, True))
+            problem = now and judge_race(now)
+            if problem:
+                fail(case, f"{role}, race", problem)
+            elif now:
+                passed(case, f"{role}, race", now["value"])
+        before = results.get((number, "before", False))
         if before is None:
-            unproven += 1
+            if (number, "before", True) in results:
+                executed += 1
+            elif case.check and not case.problems:
+                elsewhere += 1
+            else:
+                unproven += 1
             continue
         executed += 1
         if "broken" in before:
@@ -589,15 +829,21 @@ def main():
             fail(case, "before", f"the check itself is wrong: {': '.join(before['exception'])}")
             continue
         for role in ("after", "unsafe", "naive"):
-            now = results.get((number, role))
+            now = results.get((number, role, False))
             if now is None:
                 continue
             problem = judge(case, role, before, now)
+            if case.codemod in FAULTS and "broken" not in now:
+                wrong = judge_faults(case, faults(number, "before"), faults(number, role))
+                # A naive rewrite may show its mistake either way.
+                if role == "naive":
+                    problem = None if wrong or not problem else problem
+                elif not problem:
+                    problem = wrong
             if problem:
                 fail(case, role, problem)
-            elif options.verbose and not options.json:
-                counts = f"{len(before['statements'])} -> {len(now['statements'])} queries"
-                print(f"ok {case.page}:{case.line}: {case.title} [{role}] {counts}")
+            else:
+                passed(case, role, f"{len(before['statements'])} -> {len(now['statements'])} queries")
 
     if options.json:
         print(json.dumps({"django": django.__version__, "cases": len(cases), "executed": executed, "failures": failures}))
@@ -606,7 +852,7 @@ def main():
             print("{page}:{line}: {title} [{variant}] {message}".format(**failure))
         print(
             f"Django {django.__version__}: {len(cases)} cases, {executed} executed, "
-            f"{unproven} without a check, {len(failures)} failures"
+            f"{unproven} without a check, {elsewhere} for another database, {len(failures)} failures"
         )
     return 1 if failures else 0
 

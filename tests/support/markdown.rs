@@ -48,6 +48,8 @@ pub struct Case {
     pub reason: Option<Vec<String>>,
     /// Whether there is a check.
     pub check: bool,
+    /// Whether there is a race of two connections.
+    pub race: bool,
     /// Other files of the project.
     pub files: Files,
 }
@@ -60,6 +62,7 @@ impl Case {
             && !self.naive
             && self.reason.is_none()
             && !self.check
+            && !self.race
     }
 }
 
@@ -138,6 +141,9 @@ impl Page {
         if (case.after.is_some() || case.unsafe_fixes.is_some() || case.naive) && !case.check {
             problem("what is rewritten must have a `check`");
         }
+        if case.race && case.after.is_none() && case.unsafe_fixes.is_none() {
+            problem("a `race` needs an `after` or an `unsafe`");
+        }
         self.cases.push(case);
     }
 }
@@ -154,7 +160,11 @@ impl Case {
                 self.naive = true;
                 None
             }
+            "check" if !matches!(rest, [] | ["postgresql"]) => {
+                return Err(format!("`{}` is no database", rest.join(" ")));
+            }
             "check" => std::mem::replace(&mut self.check, true).then_some(body),
+            "race" => std::mem::replace(&mut self.race, true).then_some(body),
             "reason" => {
                 self.reason.replace(body.lines().map(str::to_owned).collect()).map(|lines| lines.join("\n"))
             }

@@ -88,13 +88,18 @@ pub fn project(case: &Case) -> Files {
 
 /// Run one codemod over `files`, and apply.
 pub fn apply(rule: &'static dyn Rule, files: &Files, unsafe_fixes: bool) -> Report {
+    apply_all(&[rule], files, unsafe_fixes)
+}
+
+/// Run codemods together over `files`, and apply.
+pub fn apply_all(rules: &[&dyn Rule], files: &Files, unsafe_fixes: bool) -> Report {
     let input = |(path, text): (&String, &String)| InputFile {
         path: path.clone(),
         bytes: text.clone().into_bytes(),
         role: if path.ends_with(".py") { Role::Scan } else { Role::Index },
     };
     let options = Options { unsafe_fixes, ..options(files) };
-    run(files.iter().map(input).collect(), &[rule], &options, true)
+    run(files.iter().map(input).collect(), rules, &options, true)
 }
 
 /// `files` with the changes of `report`.

@@ -21,11 +21,12 @@ pub fn target(name: &str) -> PathBuf {
     folder
 }
 
-/// The Python of an environment with this version of Django, made on first use.
+/// The Python of an environment with this version of Django and the driver of PostgreSQL, made on first use.
 pub fn django(version: &str) -> PathBuf {
     // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
     let wanted = format!("django~={version}.0");
-    environment(version, "", "Django", &["--ignore-requires-python", &wanted])
+    let driver = "psycopg[binary]~=3.2";
+    environment(version, driver, "Django", &["--ignore-requires-python", &wanted, driver])
 }
 
 /// The Python of an environment that holds exactly what a file of requirements names, made on first use and whenever

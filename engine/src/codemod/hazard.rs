@@ -121,10 +121,54 @@ hazards! {
     ParentColumn, Blocking, "field `{}` stands in the table of a parent model";
     /// The variable of a loop that goes away is read later.
     LoopVariableUsed, Blocking, "`{}` is used after the loop";
+    /// The instance is handed in, and not all who do so are known.
+    HandedIn, OptIn, "`{}` is handed in by code that is not all known: it may be unsaved, changed before, or looked at later";
+    /// Nothing says that an operand is an integer, and nothing says that it is none.
+    AssumedInteger, OptIn, "`{}` is taken for an integer, and nothing says that it is one";
 
     // Deleting rows, and links between rows.
+    /// The model overrides `delete()`, and its own `delete()` always follows.
+    CustomDelete, OptIn, "`{}` overrides delete(), which QuerySet.delete() does not call";
+    /// The model overrides `delete()` and may leave the row where it is.
+    KeptRow, Blocking, "`{}` may keep the row, which QuerySet.delete() takes away";
+    /// A receiver of pre_delete or post_delete, of the model or of one that the cascade reaches.
+    DeleteReceiver, OptIn, "`{}` hears of every row before the first one goes, where the loop told it row by row";
+    /// PROTECT or RESTRICT inside of what is deleted: the loop's order decides whether it raises.
+    ProtectedRows, Blocking, "`{}` protects rows from rows that are deleted with them, and the order decides";
+    /// `on_delete` is a function of the project's, or `SET()` calls one.
+    OnDeleteHook, Blocking, "`{}` runs code of its own for each row that is deleted";
+    /// A row that is missing makes `get()` raise.
+    MissingRow, OptIn, "`{}` raises for a row that is missing, where a filter passes over it";
+    /// A receiver of m2m_changed is told once of all links.
+    LinkReceiver, OptIn, "`{}` hears of each link on its own, and would be told once of all of them";
+    /// The order in which rows were linked can be seen.
+    LinkOrder, OptIn, "`{}` may show in which order the rows were linked";
+    /// For a single row the collector loads again what the loop had loaded.
+    SingleRow, OptIn, "rows of other tables go with `{}`, so a single row costs one query more than before";
 
     // Transactions and locks.
+    /// A raise on purpose stands behind a write, whose row it would take away.
+    RaisesAfterWrite, OptIn, "`{}` may raise after a write, whose row would no longer be kept";
+    /// A handler around the writes goes on after a failure.
+    HandlerContinues, OptIn, "the handler here goes on after a failure, and the writes before the failure would be undone";
+    /// Something waits for the end of a transaction, and now runs at once.
+    CommitHook, OptIn, "what `{}` is given would wait for the end of the transaction";
+    /// What is called cannot be resolved.
+    UnknownInTransaction, OptIn, "`{}` cannot be resolved and would run inside the transaction";
+    /// Code that begins or ends transactions itself, or that the database refuses inside one.
+    TransactionControl, Blocking, "`{}` cannot run inside a transaction, or ends it";
+    /// Control leaves the function while the transaction would be open, or the function is a coroutine.
+    OpenAcrossSuspension, Blocking, "`{}` cannot stand inside a transaction";
+    /// A swallowed error rolled the whole block back.
+    KeepsRows, OptIn, "no query follows after `{}` before the block ends: its rows, which Django rolls back now, would be kept";
+    /// Something slow runs while a row is locked.
+    LockHeld, OptIn, "`{}` runs while the row is locked, and others who want the row wait for it";
+    /// Several rows are locked by one transaction.
+    LockOrder, OptIn, "`{}` is locked by the same transaction, and code that locks in another order can deadlock with it";
+    /// A lock needs a transaction.
+    NoTransaction, Blocking, "no transaction is certainly open where `{}` is loaded";
+    /// The instance was loaded by somebody else, without a lock.
+    LoadedElsewhere, Blocking, "`{}` was loaded elsewhere, and would have to be read again with a lock";
 
     // Life of a queryset.
     /// The rows may have been loaded by whoever made the queryset.
@@ -183,6 +227,8 @@ hazards! {
     UnknownType, Blocking, "the type of `{}` is not known";
     /// The code cannot be rewritten because there is no place that can be edited.
     NoPlaceToEdit, Blocking, "the queryset is built where it cannot be edited: {}";
+    /// Several statements stand on one line, of which only some would move.
+    SharesLine, Blocking, "other code stands on this line";
     /// The file belongs to a region that did not parse.
     SyntaxError, Blocking, "this statement did not parse";
 }

@@ -1,10 +1,12 @@
 //! The contract of a codemod. A codemod implements [`Codemod`]; one driver runs its stages in order, so that none
 //! can be skipped: find, hazards, rewrite. The engine derives the outcome from the hazards.
 
+pub mod atomic_block;
 mod context;
 mod finding;
 pub mod guards;
 mod hazard;
+pub mod loops;
 pub mod naming;
 mod options;
 

@@ -154,8 +154,7 @@ impl Project {
         &self.receivers
     }
 
-    /// Every receiver that may hear `signal` for `model`: by class, by label, by an abstract relative, by no
-    /// sender, or by a sender that could not be resolved.
+    /// Every receiver that may hear `signal` for `model`: by class, by label, by no sender, or by a sender that could not be resolved.
     ///
     /// Django sends with the exact class of the instance, a proxy's being the proxy itself, so a receiver of a
     /// base does not hear a child; but deleting a row of a child table deletes the parents' rows as well, with
@@ -168,13 +167,55 @@ impl Project {
             if !in_tests && self.is_test_file(receiver.site.file) {
                 return false;
             }
+            if let Some((source, field)) = &receiver.link {
+                return signal == Signal::M2mChanged && self.is_linked(this, *source, field);
+            }
             let Some(sender) = receiver.sender else { return true };
-            sender == model
-                || (this.bases.contains(&sender)
-                    && (self.model(sender).is_abstract || (is_delete && !this.is_proxy)))
+            // The rows of a link table are what `m2m_changed` is sent for.
+            let is_link = signal == Signal::M2mChanged && self.has_link(this, sender);
+            sender == model || is_link || (is_delete && !this.is_proxy && this.bases.contains(&sender))
         };
         let indexes = self.by_signal.get(&signal).map_or(&[][..], Vec::as_slice);
         indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r)).collect()
+    }
+
+    /// Whether `field` of `source` is a many-to-many from or to `model`, or a relative of it.
+    fn is_linked(&self, model: &Model, source: ModelId, field: &str) -> bool {
+        let target = self.model(source).field(field).and_then(|f| f.relation.as_ref()?.target);
+        let is_kin = |other: ModelId| {
+            other == model.id || model.bases.contains(&other) || self.model(other).bases.contains(&model.id)
+        };
+        is_kin(source) || target.is_none_or(is_kin)
+    }
+
+    /// Whether `through` is the declared link of a many-to-many from or to `model`.
+    fn has_link(&self, model: &Model, through: ModelId) -> bool {
+        let names = |name: &str| {
+            signals::through(&self.models, model.id, name).is_some_and(|(_, _, link)| link == Some(through))
+        };
+        model.fields.iter().any(|f| names(&f.name)) || model.reverse.iter().any(|r| names(&r.accessor))
+    }
+
+    /// Every receiver that may hear `m2m_changed` for the many-to-many whose manager is the attribute `accessor` of
+    /// `model`, from either side: by the link's model, declared or not, by no sender, or by one that could not be
+    /// resolved.
+    pub fn link_receivers(&self, model: ModelId, accessor: &str) -> Vec<&Receiver> {
+        let Some((source, field, through)) = signals::through(&self.models, model, accessor) else {
+            return self.receivers(model, Signal::M2mChanged);
+        };
+        let mut all = self.receivers(model, Signal::M2mChanged);
+        all.retain(|receiver| match (&receiver.link, receiver.sender) {
+            (Some((_, other)), _) => *other == field && self.is_linked(self.model(source), source, other),
+            (None, Some(sender)) => through == Some(sender),
+            (None, None) => true,
+        });
+        all
+    }
+
+    /// Decorators of the model's class and objects in its body that come from packages that are not known: what they
+    /// listen to or change is not known either.
+    pub fn unknown_parts(&self, model: ModelId) -> Vec<(String, Site)> {
+        signals::unknown_parts(&self.program, self.model(model))
     }
 
     /// Whether a file holds tests, by its name or a directory's: what it does is done to the tests' own objects.

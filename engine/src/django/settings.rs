@@ -26,6 +26,12 @@ pub struct Settings {
     pub default_auto_field: Option<String>,
     /// Other settings that are strings, by name; the first that is found.
     pub strings: FxHashMap<String, String>,
+    /// Other settings that are `True` or `False`, by name; the first that is found.
+    pub flags: FxHashMap<String, bool>,
+    /// The strings in settings that name models, by the setting.
+    pub labels: FxHashMap<String, Vec<String>>,
+    /// Where a setting is assigned, and where an installed app is named.
+    pub sites: FxHashMap<String, Site>,
     /// The modules that were read.
     pub files: Vec<FileId>,
 }
@@ -176,6 +182,7 @@ impl<'a> Reader<'a> {
                 if is_usual
                     && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit()) =>
             {
+                self.plain(file, name, value);
                 let empty = Settings { auth_user_model: "auth.User".to_owned(), ..Settings::default() };
                 let values = Values { program: self.program, settings: &empty };
                 let text =
@@ -199,6 +206,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Flags, and lists that name models.
+    fn plain(&mut self, file: FileId, name: &str, value: Node<'a>) {
+        let flag = match Expr::of(value) {
+            Expr::True => Some(true),
+            Expr::False => Some(false),
+            _ => None,
+        };
+        if let Some(flag) = flag {
+            self.out.flags.entry(name.to_owned()).or_insert(flag);
+        }
+        if name.ends_with("_MODELS") && flag.is_none() {
+            let named = value.descendants().filter(|n| n.kind() == Kind::Str).filter_map(string_value);
+            self.out.labels.entry(name.to_owned()).or_insert_with(|| named.collect());
+        }
+        self.out.sites.entry(name.to_owned()).or_insert(Site { file, span: value.span() });
+    }
+
     /// Every string in the value, whatever it is built with: an app too many does no harm.
     fn add_apps(&mut self, file: FileId, value: Node<'a>) {
         let values = Values { program: self.program, settings: &self.out };
@@ -207,6 +231,10 @@ impl<'a> Reader<'a> {
         });
         for app in found {
             if self.apps.insert(app.clone()) {
+                let names = value.descendants().filter(|n| n.kind() == Kind::Str);
+                if let Some(node) = names.into_iter().find(|n| string_value(*n).as_deref() == Some(&*app)) {
+                    self.out.sites.entry(app.clone()).or_insert(Site { file, span: node.span() });
+                }
                 self.out.installed_apps.push(app);
             }
         }

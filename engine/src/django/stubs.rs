@@ -37,6 +37,7 @@ const STUBS: &[(&str, &str)] = &[
     ("model_utils/managers.py", include_str!("stubs/model_utils_managers.py")),
     ("polymorphic/models.py", include_str!("stubs/polymorphic_models.py")),
     ("polymorphic/managers.py", include_str!("stubs/polymorphic_managers.py")),
+    ("ordered_model/models.py", include_str!("stubs/ordered_model_models.py")),
     ("treebeard/mp_tree.py", include_str!("stubs/treebeard_mp.py")),
     ("simple_history/models.py", include_str!("stubs/simple_history_models.py")),
     ("guardian/models.py", include_str!("stubs/guardian_models.py")),

@@ -207,7 +207,7 @@ fn receivers_are_heard_by_the_exact_class() {
     assert_eq!(names("shop.Mine", Signal::PostSave), ["every"]);
     assert_eq!(names("shop.Mine", Signal::PreDelete), Vec::<String>::new());
     assert_eq!(names("shop.Novel", Signal::PreDelete), ["one"]);
-    assert_eq!(names("shop.Book", Signal::M2mChanged), ["base"]);
+    assert_eq!(names("shop.Book", Signal::M2mChanged), Vec::<String>::new());
     assert_eq!(names("shop.Book", Signal::PostDelete), ["handlers.gone"]);
     assert_eq!(names("shop.Book", Signal::PostInit), ["handlers.made", "handlers.made"]);
     assert_eq!(names("shop.Novel", Signal::PostInit), ["handlers.made", "handlers.any"]);
@@ -296,4 +296,130 @@ fn signals_that_are_handed_on() {
     );
     assert_eq!(heard("import sqlite3\ndb = sqlite3.connect('x')\n"), 0);
     assert_eq!(heard("class S(Signal):\n    def connect(self, f):\n        return super().connect(f)\n"), 0);
+}
+
+/// What a package is known to listen to, by the path of what is called.
+#[test]
+fn packages_are_known_by_their_paths() {
+    let heard = |imports: &str, body: &str, after: &str, settings: &str| {
+        let p = project(&[
+            ("config/settings.py", settings),
+            ("shop/__init__.py", ""),
+            (
+                "shop/models.py",
+                &format!(
+                    "from django.db import models\n{imports}\nclass A(models.Model):\n    x = 1\n    {body}\n{after}\n"
+                ),
+            ),
+        ]);
+        let id = model(&p, "shop.A").id;
+        let mut names: Vec<String> =
+            p.receivers(id, Signal::PostSave).iter().map(|r| r.name.clone()).collect();
+        names.extend(p.unknown_parts(id).into_iter().map(|(name, _)| format!("?{name}")));
+        names.join(" ")
+    };
+    let history = "from simple_history.models import HistoricalRecords as H";
+    assert_eq!(heard(history, "log = H()", "", ""), "simple_history");
+    assert_eq!(
+        heard(&format!("{history}\ndef made(): return H()"), "log = made()", "", ""),
+        "simple_history"
+    );
+    assert_eq!(heard(&format!("{history}\nclass Own(H): pass"), "log = Own()", "", ""), "simple_history");
+    assert_eq!(
+        heard("class HistoricalRecords: pass", "log = HistoricalRecords()", "", ""),
+        "",
+        "a class of the project with that name"
+    );
+    let thumbnail = "from easy_thumbnails.fields import ThumbnailerImageField";
+    assert_eq!(heard(thumbnail, "img = ThumbnailerImageField()", "", ""), "easy_thumbnails");
+    for (imports, after, name) in [
+        ("from simple_history import register", "register(A)", "simple_history"),
+        ("from reversion import register as r", "r(A, follow=[])", "reversion"),
+        ("import mptt", "mptt.register(A)", "mptt"),
+        (
+            "from algoliasearch_django.decorators import register",
+            "@register(A)\nclass I: pass",
+            "algoliasearch",
+        ),
+        (
+            "from django_elasticsearch_dsl.registries import registry",
+            "@registry.register_document\nclass D:\n    class Django:\n        model = A",
+            "django_elasticsearch_dsl",
+        ),
+        (
+            "from reversion.admin import VersionAdmin\nfrom django.contrib import admin",
+            "class Own(VersionAdmin): pass\nadmin.site.register(A, Own)",
+            "reversion",
+        ),
+        ("from shop.own import register", "register(A)", ""),
+    ] {
+        assert_eq!(heard(imports, "", after, ""), name, "{after}");
+    }
+    for (settings, name) in [
+        ("INSTALLED_APPS = ['auditlog']\nAUDITLOG_INCLUDE_ALL_MODELS = True", "auditlog"),
+        (
+            "INSTALLED_APPS = ['auditlog']\nAUDITLOG_INCLUDE_TRACKING_MODELS = ({'model': 'shop.A'},)",
+            "auditlog",
+        ),
+        (
+            "INSTALLED_APPS = ['auditlog']\nAUDITLOG_INCLUDE_ALL_MODELS = True\nAUDITLOG_EXCLUDE_TRACKING_MODELS = ['shop']",
+            "",
+        ),
+        ("INSTALLED_APPS = ['django_elasticsearch_dsl']", "django_elasticsearch_dsl"),
+        ("INSTALLED_APPS = ['django_elasticsearch_dsl']\nELASTICSEARCH_DSL_AUTOSYNC = False", ""),
+        ("INSTALLED_APPS = ['django_cleanup']", ""),
+        ("HAYSTACK_SIGNAL_PROCESSOR = 'haystack.signals.BaseSignalProcessor'", ""),
+        ("HAYSTACK_SIGNAL_PROCESSOR = 'haystack.signals.RealtimeSignalProcessor'", "haystack"),
+    ] {
+        assert_eq!(heard("", "", "", settings), name, "{settings}");
+    }
+    let cleanup = "INSTALLED_APPS = ['django_cleanup.apps.CleanupConfig']";
+    assert_eq!(heard("", "doc = models.FileField()", "", cleanup), "django_cleanup");
+    let vendor = "from vendor import Tracker, Field2, SomeField";
+    assert_eq!(heard(vendor, "tracker = Tracker()", "", ""), "?Tracker");
+    assert_eq!(heard(vendor, "plain = SomeField()", "", ""), "", "what fields do is told of fields");
+    assert_eq!(heard("from model_utils import Choices", "STATUS = Choices('a')", "", ""), "");
+}
+
+/// `m2m_changed` is sent for the rows of one link.
+#[test]
+fn links_send_for_themselves() {
+    let p = shop(
+        "from django.db.models.signals import m2m_changed, post_save\nfrom django.dispatch import receiver\nclass Tag(models.Model): pass\nclass Link(models.Model): pass\nclass Base(models.Model):\n    class Meta: abstract = True\nclass Book(Base):\n    tags = models.ManyToManyField(Tag, related_name='books')\n    others = models.ManyToManyField(Tag, related_name='other_books')\n    linked = models.ManyToManyField(Tag, through=Link, related_name='linked_books')\nclass Alone(models.Model): pass\n@receiver(m2m_changed, sender=Book.tags.through)\ndef tags(**kw): pass\n@receiver(m2m_changed, sender=Tag.other_books.through)\ndef others(**kw): pass\n@receiver(m2m_changed, sender=Link)\ndef linked(**kw): pass\nm2m_changed.connect(tags, sender=Book.linked.through)\n@receiver(post_save, sender=Book.tags.through)\ndef saved(**kw): pass\n@receiver(m2m_changed, sender=Base)\ndef never(**kw): pass\n",
+    );
+    let id = |label: &str| model(&p, label).id;
+    let links = |label: &str, accessor: &str| {
+        p.link_receivers(id(label), accessor).iter().map(|r| r.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(links("shop.Book", "tags"), ["tags"]);
+    assert_eq!(links("shop.Tag", "books"), ["tags"]);
+    assert_eq!(links("shop.Book", "others"), ["others"]);
+    assert_eq!(links("shop.Tag", "linked_books"), ["linked", "tags"]);
+    assert_eq!(p.receivers(id("shop.Book"), Signal::M2mChanged).len(), 4);
+    assert!(p.receivers(id("shop.Alone"), Signal::M2mChanged).is_empty());
+    assert!(p.receivers(id("shop.Book"), Signal::PostSave).is_empty());
+}
+
+/// Only what may be a class of model, and gets something like a method, makes every model's `save()` uncertain.
+#[test]
+fn attributes_put_into_what_may_be_a_class() {
+    let is_patched = |code: &str| {
+        let p = project(&[
+            ("shop/__init__.py", ""),
+            ("shop/models.py", "from django.db import models\nclass A(models.Model): pass\n"),
+            ("shop/code.py", code),
+        ]);
+        p.patch_of(model(&p, "shop.A").id, "save").is_some()
+    };
+    assert!(is_patched("def patch(model):\n    def save(self, *args): pass\n    model.save = save\n"));
+    assert!(is_patched(
+        "def patch(models):\n    for m in models:\n        setattr(m, 'save', lambda self: None)\n"
+    ));
+    assert!(is_patched("def patch(get):\n    get().save = lambda *args: None\n"));
+    assert!(!is_patched(
+        "class Form: pass\ndef make():\n    form = Form()\n    form.save = lambda self: None\n"
+    ));
+    assert!(!is_patched("def make(form):\n    form.save = lambda: None\n"));
+    assert!(!is_patched("import types\ndef make(row, f):\n    row.save = types.MethodType(f, row)\n"));
+    assert!(!is_patched("def make(row):\n    def save(): pass\n    row.save = save\n"));
 }

@@ -1,5 +1,7 @@
 //! What is known of code outside the program: Python's builtins and library, Django, common packages.
 
+use super::modules;
+
 /// Names under which Django's queryset class is imported.
 pub(super) const QUERYSET_CLASSES: &[&str] =
     &["django.db.models.QuerySet", "django.db.models.query.QuerySet"];
@@ -32,158 +34,6 @@ pub(super) enum Effect {
     Unknown,
 }
 
-/// Modules whose functions have no effect outside.
-const PURE_MODULES: &[&str] = &[
-    "abc",
-    "base64",
-    "binascii",
-    "bisect",
-    "calendar",
-    "cmath",
-    "codecs",
-    "collections",
-    "colorsys",
-    "contextlib",
-    "copy",
-    "csv",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "difflib",
-    "enum",
-    "fnmatch",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "hmac",
-    "html",
-    "inspect",
-    "io",
-    "ipaddress",
-    "itertools",
-    "json",
-    "locale",
-    "math",
-    "mimetypes",
-    "numbers",
-    "operator",
-    "pprint",
-    "random",
-    "re",
-    "secrets",
-    "statistics",
-    "string",
-    "struct",
-    "textwrap",
-    "time",
-    "traceback",
-    "types",
-    "typing",
-    "typing_extensions",
-    "unicodedata",
-    "urllib.parse",
-    "uuid",
-    "warnings",
-    "weakref",
-    "zoneinfo",
-    "zlib",
-    "django.utils",
-    "django.db.models",
-    "django.urls",
-    "django.http",
-    "django.conf",
-    "django.core.exceptions",
-    "django.core.files.File",
-    "django.core.files.base",
-    "django.core.files.images.ImageFile",
-    "django.core.paginator",
-    "django.core.serializers",
-    "django.core.validators",
-    "django.forms",
-    "django.template",
-    "django.contrib.auth.get_user_model",
-    "django.contrib.humanize",
-    "django.contrib.postgres",
-    "django.contrib.gis",
-    "django.shortcuts",
-    "django.utils.timezone",
-    "dateutil",
-    "pytz",
-    "slugify",
-    "markdown",
-    "bleach",
-    "rest_framework.response",
-    "rest_framework.status",
-    "rest_framework.exceptions",
-    "rest_framework.reverse",
-    "openpyxl",
-    "xlsxwriter",
-    "xlwt",
-    "tabulate",
-    "yaml",
-    "django.core.management.base",
-];
-
-const LOG_MODULES: &[&str] = &[
-    "django.core.management.base.OutputWrapper",
-    "logging",
-    "structlog",
-    "loguru",
-    "django.contrib.messages",
-    "syslog",
-];
-
-const OUTSIDE_MODULES: &[&str] = &[
-    "requests",
-    "httpx",
-    "urllib",
-    "urllib3",
-    "http",
-    "smtplib",
-    "ftplib",
-    "socket",
-    "subprocess",
-    "os",
-    "shutil",
-    "pathlib",
-    "tempfile",
-    "django.core.mail",
-    "django.core.cache",
-    "django.core.files",
-    "celery",
-    "django_rq",
-    "rq",
-    "dramatiq",
-    "huey",
-    "boto3",
-    "stripe",
-    "redis",
-    "kombu",
-    "channels",
-    "asgiref",
-    "concurrent",
-    "threading",
-    "multiprocessing",
-    "asyncio",
-    "sentry_sdk",
-    "slack_sdk",
-    "twilio",
-];
-
-const ANYTHING: &[&str] = &[
-    "django.core.management.call_command",
-    "django.db.connection",
-    "django.db.connections",
-    "django.db.backends",
-    "builtins.exec",
-    "builtins.eval",
-    "importlib",
-    "django.dispatch",
-    "django.test",
-    "django.db.models.signals",
-];
-
 fn within(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -194,22 +44,7 @@ pub(super) fn effect(path: &str) -> Effect {
     if renders && (within(path, "django.template") || within(path, "django.shortcuts")) {
         return Effect::Renders;
     }
-    let any = |table: &[&str]| table.iter().any(|p| within(path, p));
-    if any(ANYTHING) {
-        Effect::Anything
-    } else if within(path, "django.db.transaction") {
-        Effect::Transaction
-    } else if any(LOG_MODULES) || path == "builtins.print" {
-        Effect::Log
-    } else if path == "builtins.open" || path == "builtins.input" {
-        Effect::Outside
-    } else if within(path, "builtins") || any(PURE_MODULES) {
-        Effect::Pure
-    } else if any(OUTSIDE_MODULES) {
-        Effect::Outside
-    } else {
-        Effect::Unknown
-    }
+    modules::known(path).unwrap_or(Effect::Unknown)
 }
 
 /// Methods of Python's own containers, strings, numbers, dates, files and matches, which a call on an unknown

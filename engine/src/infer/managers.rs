@@ -134,13 +134,13 @@ impl<'a> Frame<'a, '_> {
             // A reverse foreign key updates the rows; a many-to-many writes its link table.
             self.event(node, EventKind::Write { model: Some(manager.model), write: Write::Other });
             if manager.is_many_to_many {
-                let receivers: Vec<_> = self
-                    .az
-                    .project
-                    .receivers(manager.model, Signal::M2mChanged)
-                    .into_iter()
-                    .map(|r| (r.function, r.name.clone(), r.is_opaque))
-                    .collect();
+                let project = self.az.project;
+                let heard = match &manager.related {
+                    Some(related) => project.link_receivers(related.owner.model, &related.accessor),
+                    None => project.receivers(manager.model, Signal::M2mChanged),
+                };
+                let receivers: Vec<_> =
+                    heard.into_iter().map(|r| (r.function, r.name.clone(), r.is_opaque)).collect();
                 for (function, name, is_opaque) in receivers {
                     match function {
                         Some(function) => {

@@ -21,6 +21,7 @@ mod lookups;
 mod managers;
 mod members;
 mod memo;
+mod modules;
 mod passed;
 mod prefetch;
 mod querysets;

@@ -140,7 +140,8 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
-            handlers.iter().find(|h| ends(h.class, h.body)).map(|h| Site { file, span: h.node.span() })
+            let found = handlers.iter().find(|h| ends(h.class, h.body) && !is_own(cx, file, node, h.class));
+            found.map(|h| Site { file, span: h.node.span() })
         }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
             Some(Site { file, span: n.span() })
@@ -153,4 +154,27 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
 fn ends(class: Option<Node<'_>>, body: Node<'_>) -> bool {
     let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
     is_wide && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+}
+
+/// Whether a handler takes nothing but exceptions of a class of the program that only `function` raises.
+fn is_own(cx: &Context<'_>, file: FileId, function: Node<'_>, class: Option<Node<'_>>) -> bool {
+    let program = cx.project.program();
+    let Some(named) = class else { return false };
+    let Some(Def::Class(class)) = program.resolve_expr(file, named.peel().id()) else { return false };
+    let family = program.descendants(class);
+    program.file_ids().all(|id| {
+        let other = program.file(id);
+        let text = other.source.text();
+        if !text.contains("raise") || !family.iter().any(|c| text.contains(program.class(*c).name.as_str())) {
+            return true;
+        }
+        other.root().descendants().filter(|n| n.kind() == Kind::Name || n.kind() == Kind::Attribute).all(
+            |n| {
+                let is_inside = id == file && function.span().contains(n.span());
+                is_inside
+                    || n.ancestors().all(|a| a.kind() != Kind::Raise)
+                    || !matches!(program.resolve_expr(id, n.id()), Some(Def::Class(c)) if family.contains(&c))
+            },
+        )
+    })
 }

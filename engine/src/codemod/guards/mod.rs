@@ -2,14 +2,18 @@
 
 pub mod batch;
 pub mod callers;
+pub mod deletion;
 pub mod eager;
 pub mod flow;
 pub mod handlers;
 pub mod instance;
 pub mod lazy;
+pub mod loads;
 pub mod making;
 pub mod projection;
 pub mod queryset;
 pub mod saved_rows;
+pub mod transaction;
 pub mod variable;
+pub mod views;
 pub mod writes;

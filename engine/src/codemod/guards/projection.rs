@@ -216,7 +216,7 @@ fn repeats<'a>(origin: Node<'a>, at: Node<'a>) -> Option<Node<'a>> {
 }
 
 /// Whether the relation `accessor` of `owner` may have been prefetched.
-fn prefetched(
+pub fn prefetched(
     cx: &Context<'_>,
     owner: &crate::infer::Instance,
     accessor: &str,

@@ -4,9 +4,9 @@
 //! events: what one of them does to a set of tables.
 
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::{FieldKind, ModelId, Project, Signal};
+use crate::django::{FieldKind, ModelId, Project, Receiver, Signal};
 use crate::infer::{Escape, Event, EventKind, QuerySetClass, Use, Write};
-use crate::python::{Def, Expr, FunctionId, Member, Node};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node};
 use crate::text::Site;
 
 // ---- what saving a row does ----
@@ -33,11 +33,17 @@ pub fn custom_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::CustomSave, cx.model(model).name.clone(), site));
         }
     }
-    replaced_save(cx, model, out);
+    replaced_method(cx, model, "save", HazardKind::CustomSave, out);
 }
 
-/// A decorator, a metaclass or `__init_subclass__()` may put another `save()` into the class.
-fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
+/// A decorator, a metaclass or `__init_subclass__()` may put another `save()`, or another method `name`, into the class.
+pub fn replaced_method(
+    cx: &Context<'_>,
+    model: ModelId,
+    name: &str,
+    kind: HazardKind,
+    out: &mut Vec<Hazard>,
+) {
     let program = cx.project.program();
     for id in &program.class(cx.model(model).class).mro {
         let class = program.class(*id);
@@ -52,7 +58,7 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
             Member::Function(function, _) => Some(*function),
             _ => None,
         });
-        let bases = program.file(class.file).node(class.node).child(crate::python::Field::Superclasses);
+        let bases = program.file(class.file).node(class.node).child(Field::Superclasses);
         let metaclass = bases.and_then(|list| {
             let arguments = crate::python::arguments(list);
             let named = arguments.iter().find(|a| a.name == Some("metaclass"))?;
@@ -63,20 +69,32 @@ fn replaced_save(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         });
         if let Some(metaclass) = metaclass {
             let node = program.file(metaclass.file).node(metaclass.node);
-            if node.text().contains("save") {
+            if names_method(node, name) {
                 let site = Site { file: metaclass.file, span: node.span() };
-                out.push(Hazard::at(HazardKind::CustomSave, metaclass.name.clone(), site));
+                out.push(Hazard::at(kind, metaclass.name.clone(), site));
             }
         }
         for function in decorators.chain(initial) {
             let info = program.function(function);
             let node = program.file(info.file).node(info.node);
-            if node.text().contains("save") {
+            if names_method(node, name) {
                 let site = Site { file: info.file, span: node.span() };
-                out.push(Hazard::at(HazardKind::CustomSave, info.name.clone(), site));
+                out.push(Hazard::at(kind, info.name.clone(), site));
             }
         }
     }
+}
+
+/// Whether code defines or names a method: `cls.save = ...`, `namespace["save"]`, a `def` of it.
+fn names_method(node: Node<'_>, method: &str) -> bool {
+    let is_it = |name: &str| name == method || name.strip_suffix("_base") == Some(method);
+    node.descendants().any(|n| match n.kind() {
+        Kind::Attribute => matches!(Expr::of(n), Expr::Attribute { attr, .. } if is_it(attr)),
+        Kind::FunctionDef | Kind::KeywordArgument => n.child(Field::Name).is_some_and(|n| is_it(n.text())),
+        // A name that is put together holds a part of it.
+        Kind::Str => n.text().contains(method),
+        _ => false,
+    })
 }
 
 /// Receivers of `pre_save` and `post_save` that hear `model`, one hazard a receiver, unless the user says that
@@ -88,20 +106,30 @@ pub fn save_receivers(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
 /// Receivers of any of `signals` that hear `model`, one hazard a receiver, unless the user says that there are
 /// none.
 pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut Vec<Hazard>) {
-    if cx.assumes_no_signals(model) {
-        return;
+    if !cx.assumes_no_signals(model) {
+        let heard = signals.iter().flat_map(|signal| cx.project.receivers(model, *signal));
+        tell(heard, out);
     }
-    for signal in signals {
-        for receiver in cx.project.receivers(model, *signal) {
-            let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
-            let told = |h: &Hazard| {
-                h.kind == hazard.kind
-                    && h.subject == hazard.subject
-                    && h.site.map(|s| s.file) == Some(receiver.site.file)
-            };
-            if !out.iter().any(told) {
-                out.push(hazard);
-            }
+}
+
+/// Receivers of `m2m_changed` that hear of the many-to-many whose manager is the attribute `accessor` of `model`, one
+/// hazard a receiver, unless the user says that there are none.
+pub fn link_receivers(cx: &Context<'_>, model: ModelId, accessor: &str, out: &mut Vec<Hazard>) {
+    if !cx.assumes_no_signals(model) {
+        tell(cx.project.link_receivers(model, accessor).into_iter(), out);
+    }
+}
+
+fn tell<'a>(heard: impl Iterator<Item = &'a Receiver>, out: &mut Vec<Hazard>) {
+    for receiver in heard {
+        let hazard = Hazard::at(HazardKind::SaveReceiver, format!("`{}`", receiver.name), receiver.site);
+        let told = |h: &Hazard| {
+            h.kind == hazard.kind
+                && h.subject == hazard.subject
+                && h.site.map(|s| s.file) == Some(receiver.site.file)
+        };
+        if !out.iter().any(told) {
+            out.push(hazard);
         }
     }
 }
@@ -147,7 +175,7 @@ pub fn manager_methods(
         };
         let file = program.class(owner).file;
         let node = program.file(file).node(program.function(*function).node);
-        for name in node.descendants().filter(|n| n.kind() == crate::python::Kind::Name) {
+        for name in node.descendants().filter(|n| n.kind() == Kind::Name) {
             if let Some(Def::Class(named)) = program.resolve_expr(file, name.id())
                 && cx.project.is_queryset_class(named)
                 && !classes.contains(&named)
@@ -204,9 +232,8 @@ pub fn field_hooks(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
         let site = program.class(info.class).mro.iter().find_map(|id| {
             let class = program.class(*id);
             let node = program.file(class.file).node(class.node);
-            let name = node
-                .descendants()
-                .find(|n| n.kind() == crate::python::Kind::Name && n.text() == "order_with_respect_to")?;
+            let name =
+                node.descendants().find(|n| n.kind() == Kind::Name && n.text() == "order_with_respect_to")?;
             Some(Site { file: class.file, span: name.span() })
         });
         out.push(Hazard::at(HazardKind::FieldHook, "_order", site.unwrap_or(info.site)));
@@ -242,9 +269,13 @@ fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
     field.has_hooks && (field.kind == FieldKind::Other || name.contains("Auto"))
 }
 
-/// A base class that could not be resolved may override anything.
+/// A base class that could not be resolved may override anything; so may a class decorator or a descriptor of a
+/// package that is not known.
 pub fn unknown_bases(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let info = cx.model(model);
+    for (subject, site) in cx.project.unknown_parts(model) {
+        out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+    }
     if !info.has_unknown_base {
         return;
     }
@@ -300,10 +331,8 @@ fn field_functions(project: &Project, model: ModelId, name: &str) -> Vec<Functio
     let mut out = Vec::new();
     for field in &project.model(model).fields {
         let file = program.file(field.site.file);
-        let Some(call) = file
-            .root()
-            .descendants()
-            .find(|n| n.kind() == crate::python::Kind::Call && field.site.span.contains(n.span()))
+        let Some(call) =
+            file.root().descendants().find(|n| n.kind() == Kind::Call && field.site.span.contains(n.span()))
         else {
             continue;
         };

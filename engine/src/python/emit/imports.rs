@@ -148,7 +148,9 @@ pub fn insert_imports(
     is_first_party: &dyn Fn(&str) -> bool,
 ) -> Vec<Edit> {
     let root = file.root();
-    let bound: Vec<String> = top_level_bindings(root).into_iter().map(|b| b.path).collect();
+    // Under another name it is asked for because that name is taken where it is needed.
+    let is_plain = |b: &Binding<'_>| b.path.rsplit('.').next() == Some(b.name);
+    let bound: Vec<String> = top_level_bindings(root).into_iter().filter(is_plain).map(|b| b.path).collect();
     let mut by_module: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (module, name) in requests {
         let names = by_module.entry(module).or_default();

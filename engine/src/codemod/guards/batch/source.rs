@@ -13,7 +13,7 @@ pub(super) fn is_lazy<'a>(cx: &Context<'a>, source: Node<'a>, event: &Event) -> 
     let at = cx.node(event.at);
     // `.iterator()` fetches while the loop runs.
     if let Expr::Call { func, .. } = Expr::of(at)
-        && matches!(Expr::of(func), Expr::Attribute { attr: "iterator", .. })
+        && matches!(Expr::of(func), Expr::Attribute { attr: "iterator" | "aiterator", .. })
         && matches!(cx.type_of(at), Type::Iterator(_))
     {
         return true;

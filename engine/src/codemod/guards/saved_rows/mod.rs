@@ -257,7 +257,10 @@ pub enum Choice<'a> {
 pub fn choose<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Option<Choice<'a>> {
     let mut obstacles = Vec::new();
     let written = rows.written(cx, &mut obstacles);
-    written.all().next()?;
+    // What is set may be unknown, but there is nothing to say where nothing is.
+    if obstacles.is_empty() {
+        written.all().next()?;
+    }
     let mut bulk = obstacles.clone();
     hazards(cx, rows, &written, None, &mut bulk);
     bulk::of_bulk_update(cx, rows, &written, &mut bulk);

@@ -39,7 +39,14 @@ pub fn hazards<'a>(
         judged: &judged,
         is_update: true,
     };
-    batch::between(cx, &batch, out);
+    let mut between = Vec::new();
+    batch::between(cx, &batch, &mut between);
+    // update() asks once, whether the loop fetched its rows in pieces or not.
+    let is_in_pieces = |h: &Hazard| {
+        h.kind == HazardKind::ReadsItsOwnWrites
+            && h.site.is_some_and(|s| s.file == cx.file && rows.iter.span().contains(s.span))
+    };
+    out.extend(between.into_iter().filter(|h| update.is_none() || !is_in_pieces(h)));
 }
 
 /// What runs when a row is saved.

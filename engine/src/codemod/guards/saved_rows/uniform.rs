@@ -305,7 +305,7 @@ impl<'a> Update<'a> {
     pub fn hazards(&self, cx: &Context<'a>, rows: &SavedRows<'a>, out: &mut Vec<Hazard>) {
         let receiver = self.chain;
         shape(cx, self.queryset, receiver, REFUSED, out);
-        rows_elsewhere(cx, self.queryset, self.chain, rows.node, out);
+        rows_elsewhere(cx, self.queryset, rows.iter, rows.node, out);
         dropping_joins(cx, self.queryset, out);
         instances(cx, rows.model, out);
         manager_methods(cx, rows.model, None, self.queryset.class, &["update", "aupdate"], out);

@@ -1,14 +1,13 @@
-//! How the instance came to its variable.
+//! How an instance came to its variable: by what load, on every path that leads to where it is changed.
 
-use super::find::Unit;
-use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::flow;
-use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
-use ormend_engine::infer::{
+use super::instance::{MentionKind, Subject};
+use super::{flow, views};
+use crate::codemod::Context;
+use crate::infer::{
     Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
     ValueId,
 };
-use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments};
+use crate::python::{Def, Expr, Kind, Node, Stmt, arguments};
 use std::sync::Arc;
 
 /// Where an instance comes from, on one path.
@@ -45,25 +44,38 @@ const LOADS: &[&str] =
     &["get", "aget", "first", "afirst", "last", "alast", "earliest", "aearliest", "latest", "alatest"];
 const UPSERTS: &[&str] = &["get_or_create", "aget_or_create", "update_or_create", "aupdate_or_create"];
 
-/// Where the variable of `unit` comes from, on every path that leads to a change; `None` for what is not the pattern: a
-/// row that a loop goes through, a row that is locked, a thing that no expression is known to make.
-pub fn origins<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Vec<Origin<'a>>> {
-    let first = unit.changes.first()?.statement;
-    let Some(subject) = &unit.subject else {
-        let root = cx.type_of(unit.owner).instance()?.root;
+/// An instance as a function has it, and where the function changes it.
+pub struct Changed<'s, 'a> {
+    /// The function.
+    pub scope: Node<'a>,
+    /// The instance as it is written: `book`, `review.book`, `self.object`.
+    pub owner: Node<'a>,
+    /// The variable, where it is one.
+    pub subject: Option<&'s Subject<'a>>,
+    /// The statements that change it, in order of the text.
+    pub changes: Vec<Node<'a>>,
+    /// The columns that change.
+    pub columns: Vec<&'a str>,
+}
+
+/// Where the variable comes from, on every path that leads to a change; `None` for what no load is known to give: a row
+/// that a loop goes through, a row that is locked, a thing that no expression is known to make.
+pub fn origins<'a>(cx: &Context<'a>, changed: &Changed<'_, 'a>) -> Option<Vec<Origin<'a>>> {
+    let first = *changed.changes.first()?;
+    let Some(subject) = changed.subject else {
+        let root = cx.type_of(changed.owner).instance()?.root;
         if matches!(root, Root::Row(_)) {
             return None;
         }
         // `self.book = Book.objects.get(...)`: the place that keeps it, else the change itself.
-        let kept = unit.scope.descendants().find(|n| {
+        let kept = changed.scope.descendants().find(|n| {
             n.kind() == Kind::ExprStatement
                 && matches!(Stmt::of(*n), Stmt::Assign { targets, .. }
-                    if targets.iter().any(|t| t.text() == unit.owner.text()))
+                    if targets.iter().any(|t| t.text() == changed.owner.text()))
         });
         return Some(vec![Origin::Held(kept.unwrap_or(first))]);
     };
-    let uses: Vec<Node<'a>> = unit.changes.iter().map(|c| c.statement).collect();
-    let mut out = of_name(cx, unit.scope, subject.name, &uses, &unit.columns())?;
+    let mut out = of_name(cx, changed.scope, subject.name, &changed.changes, &changed.columns)?;
     if !subject.path.is_empty() {
         for origin in &mut out {
             if let Origin::Loaded(load) = origin {
@@ -325,6 +337,17 @@ fn load<'a>(cx: &Context<'a>, statement: Node<'a>, call: Node<'a>, in_tuple: boo
         );
     }
     let Expr::Attribute { value: source, attr: method, .. } = Expr::of(func) else { return Loading::No };
+    if method == "get_object" && views::is_view_object(cx, call, source) {
+        return Loading::Yes(Load {
+            statement,
+            call,
+            method,
+            source: source.peel(),
+            queryset: None,
+            manager: None,
+            is_followed: false,
+        });
+    }
     let wanted = if in_tuple { UPSERTS } else { LOADS };
     if !wanted.contains(&method) {
         return Loading::No;
@@ -429,4 +452,28 @@ fn is_loaded_here(cx: &Context<'_>, root: Root) -> bool {
     let Some(value) = cx.value(id) else { return false };
     let ValueOrigin::Expr(node) = value.origin else { return false };
     value.made == Made::Loaded && !cx.node(node).text().contains("prefetch_related")
+}
+
+/// Whether a load gives whole rows through Django's own manager, so that `save()` may name its columns.
+pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
+    let plain = |class| class == QuerySetClass::Plain;
+    if load.method == "get_object" {
+        return views::is_whole(cx, load.call);
+    }
+    if let Some(qs) = load.queryset {
+        plain(qs.class) && !qs.is(Trait::Deferred) && !qs.is(Trait::Using)
+    } else if let Some(manager) = load.manager {
+        let name = manager.name.as_deref();
+        name.is_none_or(|n| cx.project.is_plain_manager(manager.model, n))
+    } else {
+        match cx.type_of(load.source) {
+            Type::ModelClass(model) => cx.project.is_plain_manager(*model, &cx.model(*model).default_manager),
+            _ => false,
+        }
+    }
+}
+
+/// Whether every query goes to the default database: there are no routers.
+pub fn is_one_database(cx: &Context<'_>) -> bool {
+    !cx.project.settings().has_database_routers
 }

@@ -1,216 +1,26 @@
-//! Signal receivers and what else watches models being made, saved or deleted.
+//! Registrations that the code of the program makes: `connect()`, `@receiver`, and what packages call `register()`.
 
-use super::values::{self, Call, Values};
-use super::{Model, ModelId, Settings};
+use super::super::values::{self, Call, Values};
+use super::packages::{self, Registry};
+use super::{Found, InFile, Sender, Signal};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Program, Stmt, string_value};
 use crate::text::{FileId, Site};
-use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
-/// The model signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Signal {
-    PreInit,
-    PostInit,
-    PreSave,
-    PostSave,
-    PreDelete,
-    PostDelete,
-    M2mChanged,
-}
+/// What `receiver` is called.
+const RECEIVER: &str = "django.dispatch.receiver";
 
-/// One registration: a receiver function, or a package that hooks the model (auditlog, simple history ...).
-#[derive(Clone, Debug)]
-pub struct Receiver {
-    /// The signal.
-    pub signal: Signal,
-    /// The senders; `None` for every model, or where the sender could not be resolved.
-    pub sender: Option<ModelId>,
-    /// The receiver's name: `index_book`, `auditlog`.
-    pub name: String,
-    /// Where it is registered.
-    pub site: Site,
-    /// The receiving function when it is in the program.
-    pub function: Option<FunctionId>,
-    /// A callable of the program that could not be resolved: it may do anything.
-    pub is_opaque: bool,
-}
-
-impl Signal {
-    fn named(name: &str) -> Option<Signal> {
-        Some(match name {
-            "pre_init" => Signal::PreInit,
-            "post_init" => Signal::PostInit,
-            "pre_save" => Signal::PreSave,
-            "post_save" => Signal::PostSave,
-            "pre_delete" => Signal::PreDelete,
-            "post_delete" => Signal::PostDelete,
-            "m2m_changed" => Signal::M2mChanged,
-            _ => return None,
-        })
-    }
-}
-
-/// Who a registration listens to, before labels are resolved.
-enum Sender {
-    Any,
-    Class(ClassId),
-    Label(String),
-}
-
-struct Found {
-    signal: Signal,
-    sender: Sender,
-    name: String,
-    site: Site,
-    function: Option<FunctionId>,
-    is_opaque: bool,
-    /// Only what connects to an unknown object may have made this registration.
-    escapes: bool,
-}
-
-/// What one file registers.
-#[derive(Default)]
-struct InFile {
-    found: Vec<Found>,
-    /// Something is connected to an object that may be any signal.
-    connects_unknown: bool,
-}
-
-/// Packages that watch every model once their app is installed.
-const WATCHERS: &[(&str, &[Signal])] = &[
-    ("cacheops", &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged]),
-    (
-        "django_elasticsearch_dsl",
-        &[Signal::PostSave, Signal::PreDelete, Signal::PostDelete, Signal::M2mChanged],
-    ),
-    ("easyaudit", &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged]),
-];
-
-/// Calls by which a package is told to watch a model.
-const REGISTRIES: &[(&str, &str, &[Signal])] = &[
-    (
-        "auditlog.registry.auditlog.register",
-        "auditlog",
-        &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged],
-    ),
-    ("reversion.register", "reversion", &[Signal::PostSave, Signal::M2mChanged]),
-    ("reversion.revisions.register", "reversion", &[Signal::PostSave, Signal::M2mChanged]),
-    ("watson.search.register", "watson", &[Signal::PostSave, Signal::PreDelete]),
-    ("simple_history.register", "simple_history", HISTORY),
-    ("algoliasearch_django.register", "algoliasearch", &[Signal::PostSave, Signal::PreDelete]),
-];
-
-const HISTORY: &[Signal] = &[Signal::PostSave, Signal::PreDelete, Signal::PostDelete, Signal::M2mChanged];
-
-/// Every registration in the program.
-pub(super) fn receivers(
-    program: &Program,
-    settings: &Settings,
-    models: &[Model],
-    by_class: &FxHashMap<ClassId, ModelId>,
-    by_label: impl Fn(&str) -> Option<ModelId>,
-) -> Vec<Receiver> {
-    let scan = Scan { program, values: Values { program, settings } };
-    let files: Vec<FileId> = program.file_ids().collect();
-    let found: Vec<InFile> = files.par_iter().map(|file| scan.file(*file)).collect();
-    let connects_unknown = found.iter().any(|f| f.connects_unknown);
-    let mut out = Vec::new();
-    for (file, found) in files.iter().zip(found) {
-        for found in found.found.into_iter().filter(|f| !f.escapes || connects_unknown) {
-            let sender = match &found.sender {
-                Sender::Any => None,
-                Sender::Class(class) => match by_class.get(class) {
-                    Some(model) => Some(*model),
-                    // A class that is no model never sends.
-                    None if !program.class(*class).has_unknown_base => continue,
-                    None => None,
-                },
-                Sender::Label(label) if label.contains('.') => by_label(label),
-                Sender::Label(name) => {
-                    models.iter().find(|m| m.site.file == *file && m.name == *name).map(|m| m.id)
-                }
-            };
-            out.push(Receiver {
-                signal: found.signal,
-                sender,
-                name: found.name,
-                site: found.site,
-                function: found.function,
-                is_opaque: found.is_opaque,
-            });
-        }
-    }
-    packages(program, settings, models, &mut out);
-    out
-}
-
-/// What packages connect without a call that names the model.
-fn packages(program: &Program, settings: &Settings, models: &[Model], out: &mut Vec<Receiver>) {
-    let mut add = |signals: &[Signal], sender: Option<ModelId>, name: &str, site: Site| {
-        for &signal in signals {
-            let name = name.to_owned();
-            out.push(Receiver { signal, sender, name, site, function: None, is_opaque: false });
-        }
-    };
-    for model in models.iter().filter(|m| !m.is_abstract) {
-        let class = program.class(model.class);
-        for ancestor in &class.mro {
-            let owner = program.class(*ancestor);
-            for value in owner.order.iter().filter_map(|n| match owner.members.get(n) {
-                Some(Member::Value(value)) => Some(*value),
-                _ => None,
-            }) {
-                let node = program.file(owner.file).node(value);
-                let Some(call) = Call::of(node) else { continue };
-                let site = Site { file: owner.file, span: node.span() };
-                match call.func.text().rsplit('.').next() {
-                    Some("HistoricalRecords") => add(HISTORY, Some(model.id), "simple_history", site),
-                    Some("AuditlogHistoryField") => {}
-                    Some("FieldTracker" | "ModelTracker") => {
-                        add(&[Signal::PostInit, Signal::PostSave], Some(model.id), "FieldTracker", site);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let is_indexed = class.external_bases.iter().any(|b| {
-            matches!(
-                b.as_str(),
-                "wagtail.search.index.Indexed" | "wagtail.models.Page" | "modelsearch.index.Indexed"
-            )
-        });
-        if is_indexed {
-            add(&[Signal::PostSave, Signal::PostDelete], Some(model.id), "wagtail.search", model.site);
-        }
-    }
-    let site = settings.files.first().map(|file| Site { file: *file, span: crate::text::Span::at(0) });
-    let Some(site) = site else { return };
-    for (app, signals) in WATCHERS {
-        if settings.installed_apps.iter().any(|a| a.split('.').next() == Some(app)) {
-            add(signals, None, app, site);
-        }
-    }
-    if let Some(processor) = settings.strings.get("HAYSTACK_SIGNAL_PROCESSOR")
-        && !processor.ends_with("BaseSignalProcessor")
-    {
-        add(&[Signal::PostSave, Signal::PostDelete], None, "haystack", site);
-    }
-}
-
-struct Scan<'a> {
-    program: &'a Program,
-    values: Values<'a>,
+pub(super) struct Scan<'a> {
+    pub program: &'a Program,
+    pub values: Values<'a>,
 }
 
 impl<'a> Scan<'a> {
-    fn file(&self, id: FileId) -> InFile {
+    pub fn file(&self, id: FileId) -> InFile {
         let file = self.program.file(id);
         let text = file.source.text();
         let mut out = InFile::default();
         let needles =
-            ["receiver", "connect", ".register", "pre_save", "post_save", "pre_delete", "post_delete"];
+            ["receiver", "connect", "register", "pre_save", "post_save", "pre_delete", "post_delete"];
         if !needles.iter().any(|needle| text.contains(needle)) {
             return out;
         }
@@ -285,15 +95,7 @@ impl<'a> Scan<'a> {
                     if !is_receiver {
                         continue;
                     }
-                    let Some(first) = call.argument("signal", 0) else { continue };
-                    let sender = self.sender(file, call.keyword("sender"), call.is_open);
-                    let mut signals = Vec::new();
-                    match Expr::of(first) {
-                        Expr::List(list) | Expr::Tuple(list) | Expr::Set(list) => {
-                            signals.extend(list.children().flat_map(|s| self.signals(file, s)));
-                        }
-                        _ => signals = self.signals(file, first),
-                    }
+                    let Some((signals, sender)) = self.received(file, &call) else { continue };
                     let function = self.program.function_at(file, def.id());
                     let site = Site { file, span: decorator.span() };
                     push(out, &signals, &sender, name, site, function);
@@ -301,13 +103,22 @@ impl<'a> Scan<'a> {
             }
             Stmt::ClassDef { def, decorators } => {
                 for decorator in decorators {
-                    let func = Call::of(decorator).map_or(decorator, |c| c.func);
-                    let Some(Def::External(path)) = self.resolve(file, func) else { continue };
-                    let Some((_, name, signals)) = REGISTRIES.iter().find(|(p, ..)| *p == path) else {
-                        continue;
-                    };
-                    let sender = self.program.class_at(file, def.id()).map_or(Sender::Any, Sender::Class);
-                    push(out, signals, &sender, name, Site { file, span: decorator.span() }, None);
+                    let call = Call::of(decorator);
+                    let func = call.as_ref().map_or(decorator, |c| c.func);
+                    let Some(path) = self.path(file, func) else { continue };
+                    let site = Site { file, span: decorator.span() };
+                    let Some(class) = self.program.class_at(file, def.id()) else { continue };
+                    if let Some(registry) = packages::registry(&path) {
+                        let sender = self.registered(file, registry, call.as_ref(), class);
+                        push(out, registry.signals, &sender, registry.name, site, None);
+                    } else if path == packages::ADMIN_DECORATOR
+                        && let Some(registry) = packages::admin(self.program, class)
+                    {
+                        for model in call.iter().flat_map(|c| c.positional.iter()) {
+                            let sender = self.sender(file, Some(*model), false);
+                            push(out, registry.signals, &sender, registry.name, site, None);
+                        }
+                    }
                 }
             }
             _ => {}
@@ -316,8 +127,13 @@ impl<'a> Scan<'a> {
 
     fn call(&self, file: FileId, node: Node<'a>, out: &mut Vec<Found>) {
         let Expr::Call { func, .. } = Expr::of(node) else { return };
-        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return };
         let site = Site { file, span: node.span() };
+        if let Some(path) = self.path(file, func)
+            && self.library(file, node, &path, out)
+        {
+            return;
+        }
+        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return };
         match attr {
             "connect" => {
                 let signals = self.signals(file, value);
@@ -338,16 +154,93 @@ impl<'a> Scan<'a> {
                 let is_opaque = function.is_none() && !matches!(resolved, Some(Def::External(_)));
                 out.iter_mut().skip(first).for_each(|found| found.is_opaque = is_opaque);
             }
-            "register" => {
-                let Some(Def::External(path)) = self.resolve(file, func) else { return };
-                let Some((_, name, signals)) = REGISTRIES.iter().find(|(p, ..)| *p == path) else { return };
-                let Some(call) = Call::of(node) else { return };
-                if let Some(model) = call.argument("model", 0) {
-                    push(out, signals, &self.sender(file, Some(model), false), name, site, None);
+            // `post_save.receivers.append(...)`
+            "append" | "extend" | "insert" => {
+                if let Expr::Attribute { value: signal, attr: "receivers", .. } = Expr::of(value) {
+                    let first = out.len();
+                    push(out, &self.signals(file, signal), &Sender::Any, signal.text(), site, None);
+                    out.iter_mut().skip(first).for_each(|found| found.is_opaque = true);
                 }
             }
             _ => {}
         }
+    }
+
+    /// A call of something outside the program; whether it is one that registers.
+    fn library(&self, file: FileId, node: Node<'a>, path: &str, out: &mut Vec<Found>) -> bool {
+        let Some(call) = Call::of(node) else { return false };
+        let first = out.len();
+        let mut add = |registry: &Registry, model: Option<Node<'a>>| {
+            let sender = self.sender(file, model, false);
+            push(out, registry.signals, &sender, registry.name, Site { file, span: node.span() }, None);
+        };
+        // As a decorator it is seen with what it decorates.
+        if node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Decorator) {
+            return path == RECEIVER || packages::registry(path).is_some();
+        }
+        if path == RECEIVER {
+            if let Some((signals, sender)) = self.received(file, &call) {
+                push(out, &signals, &sender, "receiver()", Site { file, span: node.span() }, None);
+                out.iter_mut().skip(first).for_each(|found| found.is_opaque = true);
+            }
+        } else if path == packages::ADMIN_REGISTER {
+            let admin = call.argument("admin_class", 1).and_then(|a| self.resolve(file, a));
+            if let Some(Def::Class(admin)) = admin
+                && let Some(registry) = packages::admin(self.program, admin)
+            {
+                add(registry, call.argument("model_or_iterable", 0));
+            }
+        } else if let Some(registry) = packages::registry(path) {
+            // Without a model it makes a decorator.
+            if let Some(model) = call.argument("model", 0) {
+                add(registry, Some(model));
+            }
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whom a registered class watches: itself, or the model that it names (`class Django: model = Book`).
+    fn registered(
+        &self,
+        file: FileId,
+        registry: &Registry,
+        call: Option<&Call<'a>>,
+        class: ClassId,
+    ) -> Sender {
+        if let Some(model) = call.and_then(|c| c.argument("model", 0)) {
+            return self.sender(file, Some(model), false);
+        }
+        let Some(inner) = registry.inner else { return Sender::Class(class) };
+        let model = self.program.member(class, inner).and_then(|(_, member)| match member {
+            Member::Class(inner) => self.program.member(*inner, "model"),
+            _ => None,
+        });
+        match model {
+            Some((owner, Member::Value(value))) => {
+                let file = self.program.class(owner).file;
+                self.sender(file, Some(self.values.node(file, *value)), false)
+            }
+            _ => Sender::Any,
+        }
+    }
+
+    /// The signals and the sender of `receiver(...)`.
+    fn received(&self, file: FileId, call: &Call<'a>) -> Option<(Vec<Signal>, Sender)> {
+        let first = call.argument("signal", 0)?;
+        let signals = match Expr::of(first) {
+            Expr::List(list) | Expr::Tuple(list) | Expr::Set(list) => {
+                list.children().flat_map(|s| self.signals(file, s)).collect()
+            }
+            _ => self.signals(file, first),
+        };
+        Some((signals, self.sender(file, call.keyword("sender"), call.is_open)))
+    }
+
+    /// The dotted path of a class or function outside the program, or of the engine's own knowledge of one.
+    fn path(&self, file: FileId, node: Node<'a>) -> Option<String> {
+        packages::known_path(self.program, &self.resolve(file, node)?)
     }
 
     /// A signal that is kept or handed on as a value (`SIGNALS = {"saved": post_save}`, `Bus(post_save)`) may get
@@ -455,11 +348,20 @@ impl<'a> Scan<'a> {
             }
             return Sender::Any;
         }
+        if let Expr::Attribute { value, attr: "through", .. } = Expr::of(node)
+            && let Expr::Attribute { value: model, attr, .. } = Expr::of(value)
+        {
+            return match self.resolve(file, model) {
+                Some(Def::Class(class)) => Sender::Through(class, attr.to_owned()),
+                _ => Sender::Any,
+            };
+        }
         match self.resolve(file, node) {
             Some(Def::Class(class)) => Sender::Class(class),
             Some(Def::Variable { file, value: Some(value) }) => {
                 let inner = self.values.node(file, value);
-                if matches!(Expr::of(inner), Expr::Call { .. }) {
+                let is_through = matches!(Expr::of(inner), Expr::Attribute { attr: "through", .. });
+                if matches!(Expr::of(inner), Expr::Call { .. }) || is_through {
                     self.sender(file, Some(inner), false)
                 } else {
                     Sender::Any
@@ -497,7 +399,7 @@ fn is_understood(node: Node<'_>) -> bool {
             Kind::Call => {
                 let Expr::Call { func, .. } = Expr::of(parent) else { return false };
                 let name = func.text().rsplit('.').next().unwrap_or("");
-                return matches!(name, "receiver" | "mute_signals") && !is_called(parent);
+                return matches!(name, "receiver" | "mute_signals");
             }
             kind if kind.is_statement() => return false,
             _ => child = parent.with_parens(),
@@ -506,7 +408,7 @@ fn is_understood(node: Node<'_>) -> bool {
     false
 }
 
-/// `receiver(post_save)(function)`, which no decorator shows; `post_save.connect(function)`.
+/// `post_save.connect(function)`
 fn is_called(func: Node<'_>) -> bool {
     let func = func.with_parens();
     func.parent().is_some_and(|p| p.kind() == Kind::Call && p.child(Field::Function) == Some(func))
@@ -521,14 +423,9 @@ fn push(
     function: Option<FunctionId>,
 ) {
     for &signal in signals {
-        let sender = match sender {
-            Sender::Any => Sender::Any,
-            Sender::Class(class) => Sender::Class(*class),
-            Sender::Label(label) => Sender::Label(label.clone()),
-        };
         out.push(Found {
             signal,
-            sender,
+            sender: sender.clone(),
             name: name.to_owned(),
             site,
             function,

@@ -1,0 +1,115 @@
+//! Which writes depend on each other: facts about rows, never names of functions.
+
+use super::identity::Identity;
+use super::items::{How, Item};
+use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::writes::shares_table;
+use ormend_engine::python::{Kind, Node};
+
+/// Whether `b`, which stands behind `a`, may run after it and belongs to it.
+pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
+    if !flow::may_follow(a.call, b.call, |_| false) {
+        return false;
+    }
+    one_row(a, b)
+        || points(a, b)
+        || related(a, b)
+        || transfer(cx, a, b)
+        || replaced(cx, a, b)
+        || switched(cx, a, b)
+}
+
+/// The row is made, and saved again: what it lacked is filled in.
+fn one_row(a: &Item<'_>, b: &Item<'_>) -> bool {
+    let shared = a.rows.iter().any(|row| b.rows.iter().any(|other| row.is(other)));
+    shared && matches!((a.how, b.how), (How::Insert, How::Update)) && !has_loop_between(a.call, b.call)
+}
+
+/// One row is made from the other: a foreign key, the owner of a related manager, a key in a filter, an argument.
+fn points(a: &Item<'_>, b: &Item<'_>) -> bool {
+    if a.how == How::Ensure {
+        // Found or made, it is whole without what follows.
+        return false;
+    }
+    let names = |x: &Item<'_>, y: &Item<'_>| x.mentions.iter().any(|m| y.rows.iter().any(|r| r.is(m)));
+    let forward = names(b, a);
+    let backward = names(a, b);
+    // A row that is made from one that is only updated tells of the update; two updates that mention each other do not.
+    let tells = |made: How, other: How| match made {
+        How::Insert | How::Delete | How::Link | How::Call => true,
+        How::Update => matches!(other, How::Insert | How::Delete),
+        How::Ensure => matches!(other, How::Insert | How::Update),
+    };
+    forward && tells(b.how, a.how) || backward && tells(a.how, b.how)
+}
+
+/// A row and the one it belongs to: `super().save()` and `self.author.save()`.
+fn related(a: &Item<'_>, b: &Item<'_>) -> bool {
+    let steps = |x: &Identity, y: &Identity| match (x, y) {
+        (Identity::Instance(root, path), Identity::Instance(other, longer)) => {
+            root == other && longer.len() == path.len() + 1 && longer.starts_with(path)
+        }
+        _ => false,
+    };
+    let saved = |item: &Item<'_>| matches!(item.how, How::Insert | How::Update | How::Delete);
+    saved(a) && saved(b) && a.rows.iter().any(|x| b.rows.iter().any(|y| steps(x, y) || steps(y, x)))
+}
+
+/// One amount goes from a row of a model to another row of it.
+fn transfer(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
+    let moves = |item: &Item<'_>| matches!(item.how, How::Update | How::Call);
+    let one_model = a.models.iter().any(|m| b.models.iter().any(|n| shares_table(cx.project, *m, *n)));
+    if !moves(a) || !moves(b) || a.how != b.how || !one_model || a.rows.iter().any(|r| b.rows.contains(r)) {
+        return false;
+    }
+    a.amounts
+        .iter()
+        .any(|x| b.amounts.iter().any(|y| x.text == y.text && (!x.is_literal || x.is_minus != y.is_minus)))
+}
+
+/// Rows of a model are deleted and others put in their place; links are cleared and set.
+fn replaced(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
+    let one_model = || match (a.models.first(), b.models.first()) {
+        (Some(x), Some(y)) => shares_table(cx.project, *x, *y),
+        _ => false,
+    };
+    match (a.how, b.how) {
+        (How::Delete, How::Insert) => one_model(),
+        (How::Link, How::Link) => match (&a.link, &b.link) {
+            (Some((name, true)), Some((other, false))) => {
+                name == other && a.mentions.iter().any(|m| b.mentions.contains(m))
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A column is set on some rows of a model and then on one: the default address, the current version.
+fn switched(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
+    let one_model = match (a.models.first(), b.models.first()) {
+        (Some(x), Some(y)) => shares_table(cx.project, *x, *y),
+        _ => false,
+    };
+    let both = a.how == How::Update && b.how == How::Update;
+    let of_rows = |item: &Item<'_>| item.rows.is_empty();
+    one_model
+        && both
+        && a.amounts.is_empty()
+        && b.amounts.is_empty()
+        && (of_rows(a) != of_rows(b))
+        && a.columns.iter().any(|c| b.columns.contains(c))
+}
+
+fn has_loop_between(a: Node<'_>, b: Node<'_>) -> bool {
+    let Some(block) = a.ancestors().find(|n| n.kind() == Kind::Block && n.contains(b.id())) else {
+        return true;
+    };
+    block.children().any(|s| {
+        s.id() > a.id()
+            && !s.contains(b.id())
+            && s.id() < b.id()
+            && s.descendants().any(|n| matches!(n.kind(), Kind::For | Kind::While))
+    })
+}

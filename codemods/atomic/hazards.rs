@@ -1,0 +1,259 @@
+//! What a transaction around the writes would change besides what is left of a failure.
+
+use super::find::Unit;
+use super::items::{How, Item};
+use ormend_engine::codemod::guards::{flow, handlers, transaction as guard, writes};
+use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::infer::{Event, EventKind};
+use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
+
+/// Every obstacle to a transaction around `statements`.
+pub fn hazards<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    suspension(cx, unit, statements, out);
+    for event in &cx.facts.events {
+        let node = cx.node(event.at);
+        if statements.iter().any(|s| s.contains(event.at)) && !guard::is_deferred(cx, node) {
+            of_event(cx, unit, event, out);
+        }
+    }
+    sleeps(cx, statements, out);
+    handlers_inside(cx, statements, out);
+    handlers_around(cx, unit, statements, out);
+    database(cx, unit, out);
+    // Whoever ends transactions by hand in this function counts on there being none.
+    for event in &cx.facts.events {
+        if let EventKind::Transaction { name } = &event.kind
+            && controls(name)
+        {
+            out.push(at(cx, HazardKind::TransactionControl, event));
+        }
+    }
+}
+
+fn at(cx: &Context<'_>, kind: HazardKind, event: &Event) -> Hazard {
+    let site =
+        if cx.project.is_known_file(event.site.file) { cx.site(cx.node(event.at)) } else { event.site };
+    Hazard::at(kind, writes::callee_subject(cx, event), site)
+}
+
+/// Functions of `django.db.transaction` that need to be outside of `atomic()`, or that act on the transaction.
+fn controls(name: &str) -> bool {
+    matches!(
+        name,
+        "set_autocommit"
+            | "commit"
+            | "rollback"
+            | "savepoint"
+            | "savepoint_commit"
+            | "savepoint_rollback"
+            | "clean_savepoints"
+            | "set_rollback"
+            | "mark_for_rollback_on_error"
+            | "commit_manually"
+            | "enter_transaction_management"
+            | "leave_transaction_management"
+    )
+}
+
+fn suspension<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    if unit.function.is_async() {
+        out.push(cx.hazard(HazardKind::OpenAcrossSuspension, "async def", unit.function));
+        return;
+    }
+    for node in statements.iter().flat_map(|s| s.descendants()) {
+        if node.kind() == Kind::Yield && node.enclosing_function() == Some(unit.function) {
+            out.push(cx.hazard(HazardKind::OpenAcrossSuspension, "yield", node));
+        }
+    }
+}
+
+fn of_event<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Hazard>) {
+    // A form, or what is named like a row, only saves.
+    let is_item = unit.items.iter().any(|i| i.call.id() == event.at && i.how != How::Call);
+    match &event.kind {
+        EventKind::Outside { .. } | EventKind::UnknownCall { .. }
+            if is_item && (!writes::is_in_callee(cx, event) || cx.project.is_known_file(event.site.file)) => {
+        }
+        EventKind::Outside { name } if is_sql(name) => {
+            if let Some(node) = writes::node_of(cx, event)
+                && !is_plain_sql(node)
+            {
+                out.push(at(cx, HazardKind::TransactionControl, event));
+            }
+        }
+        EventKind::Outside { .. } => out.push(at(cx, HazardKind::OutsideEffect, event)),
+        EventKind::UnknownCall { name } => {
+            out.push(Hazard::at(HazardKind::UnknownInTransaction, name.to_string(), event.site));
+        }
+        EventKind::Transaction { name } if &**name == "on_commit" => {
+            out.push(at(cx, HazardKind::CommitHook, event));
+        }
+        EventKind::Transaction { name }
+            if &**name == "atomic" && writes::node_of(cx, event).is_some_and(guard::is_durable) =>
+        {
+            out.push(at(cx, HazardKind::TransactionControl, event));
+        }
+        EventKind::Raise => raises(cx, unit, event, out),
+        EventKind::Write { .. } | EventKind::InstanceMethod { .. } if writes::is_in_callee(cx, event) => {
+            // A callee that swallows the database's errors leaves a transaction that cannot go on.
+            if cx.project.is_known_file(event.site.file) {
+                return;
+            }
+            if let Some(node) = writes::node_of(cx, event)
+                && let Some(site) = guard::handled_below(cx, event.site.file, node, None)
+            {
+                out.push(Hazard::at(HazardKind::HandlerAround, "", site));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_sql(path: &str) -> bool {
+    path.starts_with("django.db.connection") || path.starts_with("django.db.backends")
+}
+
+/// `cursor.execute("UPDATE ...")`, and what only opens or reads a cursor.
+fn is_plain_sql(call: Node<'_>) -> bool {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
+    let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
+    match attr {
+        "cursor" | "fetchone" | "fetchall" | "fetchmany" | "close" => true,
+        "execute" | "executemany" => {
+            let Some(sql) = arguments(list).first().and_then(|a| string_value(a.value)) else { return false };
+            let head = sql.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
+            matches!(head.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH")
+        }
+        _ => false,
+    }
+}
+
+/// A raise on purpose behind a write: whoever wrote it may want the row to stay.
+fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Hazard>) {
+    let node = cx.node(event.at);
+    let after_write = |items: &[Item<'a>]| {
+        items.iter().any(|i| i.call != node && flow::may_follow(i.call, node, |_| false))
+    };
+    if !writes::is_in_callee(cx, event) {
+        let in_handler = node.ancestors().any(|a| a.kind() == Kind::ExceptHandler);
+        if after_write(&unit.items) && !in_handler {
+            let subject = match node.kind() {
+                Kind::Raise => "raise".to_owned(),
+                Kind::Assert => "assert".to_owned(),
+                _ => writes::callee_subject(cx, event),
+            };
+            out.push(cx.hazard(HazardKind::RaisesAfterWrite, subject, node));
+        }
+        return;
+    }
+    let explicit = writes::node_of(cx, event).is_some_and(|n| n.kind() == Kind::Raise);
+    if !explicit {
+        return;
+    }
+    // In a callee: behind a write of its own, or in one that writes nothing.
+    let own: Vec<&Event> = cx.facts.events.iter().filter(|e| e.at == event.at).collect();
+    let is_write = |e: &&Event| matches!(e.kind, EventKind::Write { .. });
+    let before = own.iter().take_while(|e| e.site != event.site).any(is_write);
+    if before || !own.iter().any(is_write) && after_write(&unit.items) {
+        out.push(at(cx, HazardKind::RaisesAfterWrite, event));
+    }
+}
+
+/// `time.sleep()`: a transaction that waits keeps its locks.
+fn sleeps<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    for node in statements.iter().flat_map(|s| s.descendants()).filter(|n| n.kind() == Kind::Call) {
+        if let Expr::Call { func, .. } = Expr::of(node)
+            && handlers::external_path(cx, func).as_deref() == Some("time.sleep")
+        {
+            out.push(cx.hazard(HazardKind::OutsideEffect, func.text(), node));
+        }
+    }
+}
+
+/// A handler inside, around something that is sent to the database, which goes on: on PostgreSQL the transaction is
+/// broken by then, and Django rolls it back.
+fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    for event in &cx.facts.events {
+        let writes = matches!(event.kind, EventKind::Write { .. });
+        let Some(statement) = statements.iter().find(|s| s.contains(event.at)) else { continue };
+        if writes && let Some(site) = guard::handled_below(cx, cx.file, cx.node(event.at), statement.parent())
+        {
+            out.push(Hazard::at(HazardKind::HandlerAround, "", site));
+        }
+    }
+}
+
+/// A handler around all of the writes, or a decorator, that goes on.
+fn handlers_around<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+    let Some(first) = statements.first() else { return };
+    for ancestor in first.ancestors() {
+        if ancestor == unit.function {
+            break;
+        }
+        match Stmt::of(ancestor) {
+            Stmt::Try { body, handlers: clauses, .. } if body.contains(first.id()) => {
+                if let Some(found) = clauses.iter().find(|h| !guard::always_raises(h.body)) {
+                    out.push(cx.hazard(HazardKind::HandlerContinues, "", found.node));
+                }
+            }
+            Stmt::With { items, body, .. }
+                if body.contains(first.id())
+                    && items.iter().any(|(c, _)| handlers::swallows(cx, *c, body)) =>
+            {
+                out.push(cx.hazard(HazardKind::HandlerContinues, "", ancestor));
+            }
+            _ => {}
+        }
+    }
+    if let Some(site) = handlers::swallowing_decorator(cx) {
+        out.push(Hazard::at(HazardKind::HandlerContinues, "", site));
+    }
+}
+
+/// The alias to open the transaction on, where it is not the default one.
+pub fn alias(unit: &Unit<'_>) -> Option<String> {
+    let first = unit.items.first()?.using.clone()?;
+    unit.items.iter().all(|i| i.using.as_ref() == Some(&first)).then_some(first)
+}
+
+/// `atomic()` opens a transaction on one database: every write must go there.
+fn database<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
+    let settings = cx.project.settings();
+    let several = settings.database_aliases > 1 || settings.has_database_routers;
+    let named = alias(unit).is_some();
+    for item in &unit.items {
+        let elsewhere = item.using.is_some() && !named;
+        let open = several
+            && item.using.is_none()
+            && (settings.has_database_routers || item.by_instance || item.how == How::Call);
+        if elsewhere || open {
+            let subject = match Expr::of(item.call) {
+                Expr::Call { func, .. } => writes::one_line(func.text()),
+                _ => String::new(),
+            };
+            out.push(cx.hazard(HazardKind::OtherDatabase, subject, item.call));
+            return;
+        }
+    }
+}
+
+/// Whether a decorator leaves alone when the function runs and what becomes of its errors.
+pub fn is_plain_decorator(cx: &Context<'_>, decorator: Node<'_>) -> bool {
+    let func = match Expr::of(decorator) {
+        Expr::Call { func, .. } => func,
+        _ => decorator,
+    };
+    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+        Some(Def::External(path)) => [
+            "builtins.",
+            "django.contrib.auth.decorators",
+            "django.views.decorators",
+            "django.dispatch",
+            "celery",
+        ]
+        .iter()
+        .any(|p| path.starts_with(p)),
+        Some(_) => false,
+        None => matches!(func.text(), "staticmethod" | "classmethod" | "property"),
+    }
+}
