@@ -288,7 +288,7 @@ fn changed_later<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'
                 || rows.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == used.text());
             let is_made_here = others().any(|n| n.is_binding() && rows.body.contains(n.id()));
             let is_kept = if is_made_here {
-                others().any(|n| follows(n))
+                others().any(&follows)
             } else {
                 // Changed in the loop: a method is called on it, or an item of it is set.
                 others().any(|n| {
