@@ -4,10 +4,12 @@
 
 mod atomic;
 mod bulk_create;
+mod bulk_update;
 mod exists;
 mod f_expression;
 mod m2m_add;
 mod queryset_delete;
+mod queryset_update;
 mod savepoint;
 mod select_for_update;
 mod select_related;
@@ -19,6 +21,8 @@ use ormend_engine::codemod::Rule;
 pub const ALL: &[&dyn Rule] = &[
     &select_related::SelectRelated,
     &bulk_create::BulkCreate,
+    &queryset_update::QuerySetUpdate,
+    &bulk_update::BulkUpdate,
     &queryset_delete::QuerysetDelete,
     &m2m_add::M2mAdd,
     &f_expression::FExpression,

@@ -111,6 +111,16 @@ hazards! {
     TransactionInside, Blocking, "`{}` ends a transaction inside the loop";
 
     // Updating rows.
+    /// The rows come from a caller or are held by others: one may be there twice, be unsaved, or carry other changes.
+    RowsFromElsewhere, OptIn, "`{}` comes from elsewhere: its rows may repeat, be unsaved, or carry other changes";
+    /// The same row may come more than once, with other values.
+    RepeatedRow, Blocking, "`{}` may give one row more than once, and the last save() would count";
+    /// Rows that are written one by one may pass a unique constraint that one statement breaks.
+    UniqueColumn, Blocking, "`{}` is unique, and whether it holds depends on the order of the rows";
+    /// Multi-table inheritance: the column stands in the table of a parent model.
+    ParentColumn, Blocking, "field `{}` stands in the table of a parent model";
+    /// The variable of a loop that goes away is read later.
+    LoopVariableUsed, Blocking, "`{}` is used after the loop";
     /// The instance is handed in, and not all who do so are known.
     HandedIn, OptIn, "`{}` is handed in by code that is not all known: it may be unsaved, changed before, or looked at later";
     /// Nothing says that an operand is an integer, and nothing says that it is none.

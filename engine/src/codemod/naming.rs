@@ -2,7 +2,7 @@
 
 use super::guards;
 use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
-use crate::django::ModelId;
+use crate::django::{FieldKind, ModelId};
 use crate::python::emit::{ImportedName, import_name};
 use crate::python::{Def, Field, Kind, Node};
 use crate::text::Site;
@@ -128,6 +128,51 @@ pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
 /// `author_pks_2`.
 pub fn key_list_name(cx: &Context<'_>, model: ModelId) -> String {
     numbered(cx, &format!("{}_pks", snake_case(&cx.model(model).name)), &[])
+}
+
+/// A name for rows of `model` that are to be written, that nothing in the function or module has: `authors`,
+/// `authors_to_update`.
+pub fn update_list_name(cx: &Context<'_>, model: ModelId, plain: bool) -> String {
+    let plural = plural(&snake_case(&cx.model(model).name));
+    if plain && !is_taken(cx, &plural, &[]) {
+        return plural;
+    }
+    numbered(cx, &format!("{plural}_to_update"), &[])
+}
+
+/// What an auto_now column gets when a row is saved, and the import that it relies on: `timezone.now()`
+/// (`pre_save()` of the date and time fields in django/db/models/fields/__init__.py).
+pub fn now<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    kind: FieldKind,
+) -> Result<(String, Option<ImportRequest>), Hazard> {
+    let (module, name, rest) = match kind {
+        FieldKind::Date => ("datetime", "date", ".today()"),
+        FieldKind::Time => ("datetime", "datetime", ".now().time()"),
+        _ => ("django.utils", "timezone", ".now()"),
+    };
+    let (name, request) = imported(cx, at, module, name)?;
+    Ok((format!("{name}{rest}"), request))
+}
+
+/// How `name` of `module` is written at `at`, and the import that this relies on.
+pub fn imported<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    module: &str,
+    name: &str,
+) -> Result<(String, Option<ImportRequest>), Hazard> {
+    match import_name(cx.project.program().file(cx.file), at, module, name) {
+        ImportedName::Bound(text) => Ok((text, None)),
+        ImportedName::Insert(text) => {
+            let request = ImportRequest { file: cx.file, module: module.to_owned(), name: name.to_owned() };
+            Ok((text, Some(request)))
+        }
+        ImportedName::Shadowed(span) => {
+            Err(Hazard::at(HazardKind::ImportShadowed, name, Site { file: cx.file, span }))
+        }
+    }
 }
 
 fn numbered(cx: &Context<'_>, wanted: &str, taken: &[String]) -> String {

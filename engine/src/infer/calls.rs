@@ -481,7 +481,7 @@ impl<'a> Frame<'a, '_> {
         }
         is_used_as_one
             && bindings <= 1
-            && !["__contains__", "__iter__", "__getitem__", "__len__"].iter().any(|m| of_manager(m))
+            && !["__contains__", "__iter__", "__getitem__", "__len__"].iter().any(of_manager)
     }
 
     pub(super) fn escape_all(&mut self, args: &[Arg<'a>], _node: Node<'a>, how: Escape) {

@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::members::{column_type, kind_type};
 use super::types::Type;
 use crate::django::{ModelId, RelationKind};
-use crate::python::string_value;
+use crate::python::{Field, Kind, string_value};
 use std::collections::BTreeSet;
 
 impl<'a> Frame<'a, '_> {
@@ -23,13 +23,13 @@ impl<'a> Frame<'a, '_> {
             // A value may be any string; a path in an expression (`F`, `Count`, `Q`) is one that resolves.
             for node in arg.node.descendants() {
                 match node.kind() {
-                    crate::python::Kind::Str => {
+                    Kind::Str => {
                         if let Some(path) = string_value(node) {
                             self.joined_on(model, path.trim_start_matches('-'), &mut out);
                         }
                     }
-                    crate::python::Kind::KeywordArgument => {
-                        if let Some(name) = node.child(crate::python::Field::Name) {
+                    Kind::KeywordArgument => {
+                        if let Some(name) = node.child(Field::Name) {
                             self.joined_on(model, name.text(), &mut out);
                         }
                     }
@@ -78,6 +78,65 @@ impl<'a> Frame<'a, '_> {
             }
             model = target;
         }
+    }
+
+    /// Whether a method with these arguments may give a row more than once: it joins a to-many relation. `exclude()`
+    /// asks in a subquery (django/db/models/sql/query.py, split_exclude), aggregates group by the row.
+    pub(super) fn repeats_rows(&self, model: ModelId, method: &str, args: &[Arg<'a>]) -> bool {
+        if !matches!(
+            method,
+            "filter" | "complex_filter" | "order_by" | "annotate" | "alias" | "values" | "extra"
+        ) {
+            return false;
+        }
+        args.iter().any(|arg| {
+            if matches!(method, "annotate" | "alias") && self.is_aggregate(arg) {
+                return false;
+            }
+            let named = arg.name.filter(|_| method == "filter").is_some_and(|n| self.is_to_many(model, n));
+            named
+                || arg.node.descendants().any(|node| match node.kind() {
+                    Kind::Str => string_value(node)
+                        .is_some_and(|path| self.is_to_many(model, path.trim_start_matches('-'))),
+                    Kind::KeywordArgument => {
+                        node.child(Field::Name).is_some_and(|name| self.is_to_many(model, name.text()))
+                    }
+                    _ => false,
+                })
+        })
+    }
+
+    /// `Count("books")`, `Exists(...)` and their like.
+    fn is_aggregate(&self, arg: &Arg<'a>) -> bool {
+        let Type::External(path) = &arg.ty else { return false };
+        let name = path.rsplit('.').next().unwrap_or(path);
+        path.starts_with("django.db.models")
+            && matches!(
+                name,
+                "Count" | "Sum" | "Avg" | "Min" | "Max" | "StdDev" | "Variance" | "Exists" | "Subquery"
+            )
+    }
+
+    /// Whether a lookup path goes over a relation that leads to several rows.
+    fn is_to_many(&self, model: ModelId, path: &str) -> bool {
+        let mut model = model;
+        for part in path.split("__") {
+            let info = self.az.project.model(model);
+            if let Some(reverse) = info.reverse.iter().find(|r| r.query_name == part) {
+                if reverse.kind != RelationKind::OneToOne {
+                    return true;
+                }
+                model = reverse.source;
+                continue;
+            }
+            let Some(relation) = info.field(part).and_then(|f| f.relation.as_ref()) else { return false };
+            if !matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) {
+                return true;
+            }
+            let Some(target) = relation.target else { return false };
+            model = target;
+        }
+        false
     }
 
     /// The type of the value at the end of a lookup path.

@@ -87,12 +87,16 @@ impl<'a> Frame<'a, '_> {
             }
         }
         let joined = self.joined_by(qs.model, args);
+        let repeats = self.repeats_rows(qs.model, name, args) && !qs.is(Trait::ToMany);
         let with_joins;
-        let qs = if joined.is_subset(&qs.joined) {
+        let qs = if joined.is_subset(&qs.joined) && !repeats {
             qs
         } else {
             let mut more = (**qs).clone();
             more.joined.extend(joined);
+            if repeats {
+                more.traits.insert(Trait::ToMany);
+            }
             with_joins = Arc::new(more);
             &with_joins
         };

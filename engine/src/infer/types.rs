@@ -108,6 +108,8 @@ pub enum Trait {
     Iterator,
     /// FilteredRelation
     FilteredRelation,
+    /// A lookup, an ordering or an expression goes over a to-many relation: a row may come more than once
+    ToMany,
 }
 
 /// The state of a queryset object.

@@ -12,6 +12,7 @@ pub mod loads;
 pub mod making;
 pub mod projection;
 pub mod queryset;
+pub mod saved_rows;
 pub mod transaction;
 pub mod variable;
 pub mod views;
