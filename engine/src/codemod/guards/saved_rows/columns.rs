@@ -34,6 +34,12 @@ pub(super) fn columns<'a>(
             out.push(Hazard::at(HazardKind::UniqueColumn, field.name.clone(), site));
         }
     }
+    // A historical model is read as it is today: a column that nothing in the loop names may have been added since.
+    if written.is_full && cx.project.is_historical(rows.model) {
+        for field in &written.auto_now {
+            out.push(Hazard::at(HazardKind::UnknownType, field.name.clone(), field.site));
+        }
+    }
     tables(cx, rows, written, update, out);
 }
 
