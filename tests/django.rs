@@ -11,7 +11,8 @@ use support::{python, root};
 
 fn cases_hold(version: &str, database: &str) {
     let python = python::django(version);
-    let pages: Vec<_> = folders().iter().flat_map(|folder| pages_of(folder)).collect();
+    let mut pages: Vec<_> = folders().iter().flat_map(|folder| pages_of(folder)).collect();
+    pages.extend(support::files_below(&root().join("tests/seed")));
     assert!(ormend_codemods::ALL.is_empty() || !pages.is_empty(), "there are codemods but no pages");
     if pages.is_empty() {
         return;

@@ -95,6 +95,7 @@ SAME_COUNT = {
     "f_expression",
     "filter_before_annotate",
     "filter_in_database",
+    "queries",
     "savepoint",
     "select_for_update",
     "values",
