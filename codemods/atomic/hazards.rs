@@ -255,7 +255,9 @@ fn handlers_around<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>
             _ => {}
         }
     }
-    if let Some(site) = handlers::swallowing_decorator(cx) {
+    // Whoever goes on after a failure, a row of an import say, has kept what was written before it.
+    let outside = handlers::swallowing_decorator(cx).or_else(|| handlers::swallowing_caller(cx));
+    if let Some(site) = outside {
         out.push(Hazard::at(HazardKind::HandlerContinues, "", site));
     }
 }

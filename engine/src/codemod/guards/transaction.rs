@@ -48,12 +48,28 @@ pub fn opened_around<'a>(cx: &Context<'_>, file: FileId, node: Node<'a>) -> Opti
                 }
             }
             Stmt::FunctionDef { .. } if ancestor.kind() == Kind::FunctionDef => {
-                return decorators(ancestor).into_iter().find(|d| names_atomic(cx, file, *d));
+                return decorators(ancestor).into_iter().find(|d| opens_one(cx, file, *d));
             }
             _ => {}
         }
     }
     None
+}
+
+/// Whether a decorator opens a transaction: `transaction.atomic`, or a function of the project that uses it.
+fn opens_one(cx: &Context<'_>, file: FileId, decorator: Node<'_>) -> bool {
+    if names_atomic(cx, file, decorator) {
+        return true;
+    }
+    let func = match Expr::of(decorator) {
+        Expr::Call { func, .. } => func,
+        _ => decorator,
+    };
+    let program = cx.project.program();
+    let Some(Def::Function(function)) = program.resolve_expr(file, func.peel().id()) else { return false };
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    def.descendants().any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, info.file, n))
 }
 
 /// The expressions of the decorators of a definition, outermost first.
