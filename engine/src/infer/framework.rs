@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::types::{Instance, Root, Type};
 use crate::django::{ModelId, Project, Signal};
 use crate::python::{
-    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, parameters, string_value,
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, parameters, string_value,
 };
 
 /// Functions of Django's that find a model by the names of its app and class.
@@ -213,7 +213,8 @@ impl<'a> Frame<'a, '_> {
             "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
             _ => return None,
         };
-        let value = self.value_at(node, Made::Unknown, None);
+        let made = if name == "save" && commits(node) { Made::Created } else { Made::Unknown };
+        let value = self.value_at(node, made, None);
         Some(Type::Instance(Instance::root(model, Root::Value(value))))
     }
 
@@ -239,5 +240,19 @@ impl<'a> Frame<'a, '_> {
             };
         }
         model_member(self.az.project, class)
+    }
+}
+
+/// Whether a call of a model form's `save()` saves its instance: `commit` is not given, or is True.
+fn commits(call: Node<'_>) -> bool {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return false };
+    match arguments(list).as_slice() {
+        [] => true,
+        [only] => {
+            only.stars == 0
+                && only.name.is_none_or(|n| n == "commit")
+                && matches!(Expr::of(only.value), Expr::True)
+        }
+        _ => false,
     }
 }

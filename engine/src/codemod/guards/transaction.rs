@@ -69,7 +69,8 @@ fn opens_one(cx: &Context<'_>, file: FileId, decorator: Node<'_>) -> bool {
     let Some(Def::Function(function)) = program.resolve_expr(file, func.peel().id()) else { return false };
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    def.descendants().any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, info.file, n))
+    def.descendants()
+        .any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, info.file, n))
 }
 
 /// The expressions of the decorators of a definition, outermost first.
