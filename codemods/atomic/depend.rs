@@ -3,22 +3,19 @@
 use super::identity::Identity;
 use super::items::{How, Item};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::writes::shares_table;
 use ormend_engine::python::{Kind, Node};
 
 /// Whether `b`, which stands behind `a`, may run after it and belongs to it.
 pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
-    if !flow::may_follow(a.call, b.call, |_| false) {
-        return false;
-    }
-    one_row(a, b)
+    let belongs = one_row(a, b)
         || points(a, b)
         || related(a, b)
         || transfer(cx, a, b)
         || replaced(cx, a, b)
         || switched(cx, a, b)
-        || exchanged(cx, a, b)
+        || exchanged(cx, a, b);
+    belongs && a.may_precede(b.call)
 }
 
 /// The row is made, and saved again: what it lacked is filled in.

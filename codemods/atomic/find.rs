@@ -24,11 +24,23 @@ pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
     if is_left_alone(cx) {
         return None;
     }
+    if !begins_pair(cx, node) {
+        return None;
+    }
     let found = units(cx).into_iter().find(|u| {
         u.statements.first() == Some(&node) && u.statements.iter().all(|s| s.parent() == Some(block))
     })?;
     // Asked last: it takes the facts of callers.
     if guard::callers_open_one(cx) { None } else { Some(found) }
+}
+
+/// Whether a write inside of `node` belongs to a later one: every unit begins with such a statement.
+fn begins_pair<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let all = items(cx);
+    all.iter()
+        .enumerate()
+        .filter(|(_, a)| node.contains(a.call.id()))
+        .any(|(i, a)| all.iter().skip(i + 1).any(|b| depends(cx, a, b) && may_pair(cx, a, b)))
 }
 
 /// Frames that have a transaction, or must not have one.
@@ -63,7 +75,7 @@ pub fn units<'a>(cx: &Context<'a>) -> Vec<Unit<'a>> {
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     for (i, a) in all.iter().enumerate() {
         for (j, b) in all.iter().enumerate().skip(i + 1) {
-            if may_pair(cx, a, b) && depends(cx, a, b) {
+            if depends(cx, a, b) && may_pair(cx, a, b) {
                 pairs.push((i, j));
             }
         }

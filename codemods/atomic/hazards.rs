@@ -2,7 +2,7 @@
 
 use super::find::Unit;
 use super::items::{How, Item};
-use ormend_engine::codemod::guards::{flow, handlers, transaction as guard, writes};
+use ormend_engine::codemod::guards::{handlers, transaction as guard, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::infer::{Event, EventKind};
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
@@ -132,14 +132,12 @@ fn is_plain_sql(call: Node<'_>) -> bool {
 /// A raise on purpose behind a write: whoever wrote it may want the row to stay.
 fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Hazard>) {
     let node = cx.node(event.at);
-    let after_write = |items: &[Item<'a>]| {
-        items.iter().any(|i| i.call != node && flow::may_follow(i.call, node, |_| false))
-    };
+    let after_write = |items: &[Item<'a>]| items.iter().any(|i| i.call != node && i.may_precede(node));
     if !writes::is_in_callee(cx, event) {
         let in_handler = node.ancestors().any(|a| a.kind() == Kind::ExceptHandler);
         // `get()` that finds nothing fails as any statement may.
         let on_purpose = matches!(node.kind(), Kind::Raise | Kind::Assert) || is_validation(node);
-        if on_purpose && after_write(&unit.items) && !in_handler {
+        if on_purpose && !in_handler && after_write(&unit.items) {
             let subject = match node.kind() {
                 Kind::Raise => "raise".to_owned(),
                 Kind::Assert => "assert".to_owned(),

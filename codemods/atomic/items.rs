@@ -2,10 +2,11 @@
 
 use super::identity::{Identity, foreign_keys, identity_of, keys, links, mentions, spelling};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::writes;
+use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{Event, EventKind, Instance, Made, Origin, Root, Type, ValueId, Write};
 use ormend_engine::python::{Expr, Kind, Node, NodeId, Stmt, arguments};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// A number that is added to or taken from a column.
@@ -17,6 +18,13 @@ pub struct Amount {
     pub is_minus: bool,
     /// A literal says little: `1` and `1` need not be the same thing.
     pub is_literal: bool,
+}
+
+impl<'a> Item<'a> {
+    /// Whether `node` may run after this write.
+    pub fn may_precede(&self, node: Node<'a>) -> bool {
+        self.reach.get_or_init(|| flow::Reach::of(self.call, |_| false)).contains(node)
+    }
 }
 
 /// What a write does.
@@ -38,6 +46,8 @@ pub enum How {
 
 /// One write, or one call that writes.
 pub struct Item<'a> {
+    /// What may run after it, worked out when it is asked for.
+    reach: OnceCell<flow::Reach<'a>>,
     /// The call.
     pub call: Node<'a>,
     /// What it does.
@@ -97,6 +107,7 @@ const OBJECT: &str = "self.object";
 fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<'a>> {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
     let mut item = Item {
+        reach: OnceCell::new(),
         call,
         how: How::Call,
         models: Vec::new(),

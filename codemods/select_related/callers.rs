@@ -6,6 +6,7 @@ use ormend_engine::codemod::Context;
 use ormend_engine::infer::Facts;
 use ormend_engine::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
 use ormend_engine::text::FileId;
+use std::sync::Arc;
 
 /// Frames that call one function and are looked at.
 const MAX_FRAMES: usize = 60;
@@ -14,7 +15,7 @@ const MAX_FRAMES: usize = 60;
 pub(super) struct Caller<'a> {
     pub file: FileId,
     pub scope: Node<'a>,
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     pub calls: Vec<Node<'a>>,
 }
 
@@ -51,10 +52,7 @@ pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<
     frames
         .into_iter()
         .map(|(file, around, calls)| {
-            let facts = match around {
-                Some(function) => cx.analyzer.function(function),
-                None => cx.analyzer.module(file),
-            };
+            let facts = cx.analyzer.caller(file, around);
             let source = program.file(file);
             let calls = calls.into_iter().map(|c| source.node(c)).collect();
             Caller { file, scope: source.node(facts.scope), facts, calls }

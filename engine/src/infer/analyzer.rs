@@ -17,6 +17,11 @@ pub(super) const MAX_COST: u32 = 1000;
 const MAX_CANDIDATES: usize = 12;
 /// Names that the effects of a call on an unknown object are followed through.
 const MAX_NAMES: usize = 60;
+/// A function, or the body of a module.
+type Caller = (FileId, Option<FunctionId>);
+
+/// Facts of callers that are kept: a few megabytes.
+const MAX_CALLERS: usize = 256;
 
 /// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
 type Called = (Name, Option<u8>);
@@ -30,6 +35,7 @@ pub struct Analyzer<'p> {
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) passed: super::passed::Passed,
+    callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
 
@@ -44,6 +50,7 @@ impl<'p> Analyzer<'p> {
             call_sites: OnceLock::new(),
             stores: OnceLock::new(),
             passed: super::passed::Passed::default(),
+            callers: Mutex::default(),
             attributes: Mutex::default(),
         }
     }
@@ -83,6 +90,25 @@ impl<'p> Analyzer<'p> {
     pub fn function(&self, function: FunctionId) -> Facts {
         let facts = self.called_within(function, super::passed::DEPTH + 1);
         self.expanded(facts, &mut Stack::default())
+    }
+
+    /// The facts of a function, or of a module's body, that is asked for as the caller of another: several codemods ask
+    /// for those of the same callers, so the last ones are kept.
+    pub fn caller(&self, file: FileId, function: Option<FunctionId>) -> Arc<Facts> {
+        let key = (file, function);
+        if let Some(hit) = self.callers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return hit.clone();
+        }
+        let facts = Arc::new(match function {
+            Some(function) => self.function(function),
+            None => self.module(file),
+        });
+        let mut kept = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MAX_CALLERS {
+            kept.clear();
+        }
+        kept.insert(key, facts.clone());
+        facts
     }
 
     /// The facts of a function in the light of its callers and `depth - 1` times theirs.

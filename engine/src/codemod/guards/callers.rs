@@ -4,6 +4,7 @@ use crate::codemod::Context;
 use crate::infer::{Facts, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
 use crate::text::FileId;
+use std::sync::Arc;
 
 /// One call of the function.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +36,8 @@ impl<'a> CallSite<'a> {
     }
 
     /// The facts of the frame around the call.
-    pub fn facts(&self, cx: &Context<'_>) -> Facts {
-        match self.caller {
-            Some(function) => cx.analyzer.function(function),
-            None => cx.analyzer.module(self.file),
-        }
+    pub fn facts(&self, cx: &Context<'_>) -> Arc<Facts> {
+        cx.analyzer.caller(self.file, self.caller)
     }
 }
 

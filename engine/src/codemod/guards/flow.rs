@@ -79,13 +79,33 @@ pub fn after<'a>(statement: Node<'a>, mut ends: impl FnMut(Node<'a>) -> bool) ->
     }
 }
 
+/// Everything that may run after one expression.
+#[derive(Clone, Debug)]
+pub struct Reach<'a> {
+    earlier: Node<'a>,
+    statement: Option<Node<'a>>,
+    after: Vec<Node<'a>>,
+}
+
+impl<'a> Reach<'a> {
+    /// What may run after `earlier` has run, without `ends` in between.
+    pub fn of(earlier: Node<'a>, ends: impl FnMut(Node<'a>) -> bool) -> Reach<'a> {
+        let statement = earlier.statement();
+        let after = statement.map_or(Vec::new(), |s| after(s, ends));
+        Reach { earlier, statement, after }
+    }
+
+    /// Whether `later` is among it.
+    pub fn contains(&self, later: Node<'a>) -> bool {
+        let Some(statement) = self.statement else { return true };
+        statement.contains(later.id()) && later.id() > self.earlier.id()
+            || self.after.iter().any(|n| n.contains(later.id()))
+    }
+}
+
 /// Whether `later` may run after `earlier` has run, without `ends` in between.
 pub fn may_follow<'a>(earlier: Node<'a>, later: Node<'a>, ends: impl FnMut(Node<'a>) -> bool) -> bool {
-    let Some(statement) = earlier.statement() else { return true };
-    if statement.contains(later.id()) && later.id() > earlier.id() {
-        return true;
-    }
-    after(statement, ends).iter().any(|n| n.contains(later.id()))
+    Reach::of(earlier, ends).contains(later)
 }
 
 /// Whether `statement` has certainly run to its end when `later`, behind it in the text, runs.

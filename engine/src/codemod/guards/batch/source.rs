@@ -108,10 +108,7 @@ fn lazy_argument<'a>(
         .ancestors()
         .filter(|a| a.kind() == Kind::FunctionDef)
         .find_map(|def| program.function_at(file, def.id()));
-    let facts = match function {
-        Some(function) => cx.analyzer.function(function),
-        None => cx.analyzer.module(file),
-    };
+    let facts = cx.analyzer.caller(file, function);
     let node = |id| program.file(file).node(id);
     for event in facts.events.iter().filter(|e| value.contains(e.at)) {
         let at = node(event.at);
