@@ -4,11 +4,12 @@ use super::identity::Identity;
 use super::items::{How, Item};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::writes::shares_table;
-use ormend_engine::python::{Kind, Node};
+use ormend_engine::infer::EventKind;
+use ormend_engine::python::{Kind, Node, NodeId};
 
 /// Whether `b`, which stands behind `a`, may run after it and belongs to it.
 pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
-    let belongs = one_row(a, b)
+    let belongs = one_row(cx, a, b)
         || points(a, b)
         || related(a, b)
         || transfer(cx, a, b)
@@ -19,9 +20,18 @@ pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
 }
 
 /// The row is made, and saved again: what it lacked is filled in.
-fn one_row(a: &Item<'_>, b: &Item<'_>) -> bool {
+fn one_row<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
     let shared = a.rows.iter().any(|row| b.rows.iter().any(|other| row.is(other)));
-    shared && matches!((a.how, b.how), (How::Insert, How::Update)) && !has_loop_between(a.call, b.call)
+    // Saved as it was made, it says nothing new.
+    let is_between = |at: NodeId| at > a.call.id() && at <= b.call.id();
+    let changes = || {
+        let sets = |kind: &EventKind| matches!(kind, EventKind::WriteAttribute { .. });
+        !b.columns.is_empty() || cx.facts.events.iter().any(|e| is_between(e.at) && sets(&e.kind))
+    };
+    shared
+        && changes()
+        && matches!((a.how, b.how), (How::Insert, How::Update))
+        && !has_loop_between(a.call, b.call)
 }
 
 /// One row is made from the other: a foreign key, the owner of a related manager, a key in a filter, an argument.

@@ -1,6 +1,7 @@
 //! Which loop deletes rows one by one, and where its rows come from.
 
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::queryset::rows_given;
 use ormend_engine::codemod::loops::only_statement;
 use ormend_engine::django::{FieldKind, ModelId};
 use ormend_engine::infer::{QuerySet, Root, Rows, Type};
@@ -92,7 +93,7 @@ fn in_statement<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>> {
             what: What::Found { chain: receiver, lookup: call, keyword: no_argument(call), by_get: false },
         };
         if matches!(Expr::of(receiver), Expr::Name(n) if n == name) {
-            let (chain, queryset) = rows_of(cx, iter, is_async_for)?;
+            let (chain, queryset) = rows_given(cx, iter, is_async_for)?;
             is_row(cx, receiver, queryset).then_some(())?;
             let (conditions, is_among) = match only_statement(body, statement) {
                 Some(conditions) => (conditions, false),
@@ -138,7 +139,7 @@ fn in_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>
         what,
     };
     if matches!(Expr::of(receiver), Expr::Name(n) if n == name) {
-        let (chain, queryset) = rows_of(cx, only.iter, only.is_async)?;
+        let (chain, queryset) = rows_given(cx, only.iter, only.is_async)?;
         is_row(cx, receiver, queryset).then_some(())?;
         let conditions = only.conditions.clone();
         let what = What::Row { chain, queryset, conditions, place: None, is_among: false };
@@ -184,27 +185,6 @@ fn statement_of(call: Node<'_>) -> Option<Node<'_>> {
     }
     let statement = outer.parent()?;
     (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
-}
-
-/// The queryset whose rows `iter` gives, and its expression without `list()` and `iterator()` around it.
-fn rows_of<'a>(cx: &Context<'a>, iter: Node<'a>, is_async: bool) -> Option<(Node<'a>, &'a QuerySet)> {
-    let chain = match cx.type_of(iter) {
-        Type::QuerySet(_) => iter,
-        _ => {
-            let Expr::Call { func, arguments: list } = Expr::of(iter) else { return None };
-            let args = arguments(list);
-            match Expr::of(func) {
-                Expr::Name("list" | "tuple") if !is_async => match args.as_slice() {
-                    [only] if only.name.is_none() && only.stars == 0 => only.value,
-                    _ => return None,
-                },
-                Expr::Attribute { value, attr: "iterator" | "aiterator", .. } => value,
-                _ => return None,
-            }
-        }
-    };
-    let Type::QuerySet(queryset) = cx.type_of(chain) else { return None };
-    (queryset.rows == Rows::Instances).then_some((chain.peel(), queryset))
 }
 
 fn is_row<'a>(cx: &Context<'a>, receiver: Node<'a>, queryset: &QuerySet) -> bool {

@@ -3,8 +3,10 @@
 
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
-use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, Value, ValueId};
-use crate::python::{ClassId, Expr, Kind, Member, Node, generators};
+use crate::infer::{
+    Event, EventKind, Origin, QuerySet, QuerySetClass, Rows, Trait, Type, Use, Value, ValueId,
+};
+use crate::python::{ClassId, Expr, Kind, Member, Node, arguments, generators};
 use crate::text::Site;
 
 /// What ties an evaluation of a queryset to other code.
@@ -344,4 +346,25 @@ pub fn shape<'a>(
         };
         out.push(cx.hazard(HazardKind::QuerySetShape, subject, at.unwrap_or(receiver)));
     }
+}
+
+/// The queryset whose rows `iter` gives, and its expression without `list()` and `iterator()` around it.
+pub fn rows_given<'a>(cx: &Context<'a>, iter: Node<'a>, is_async: bool) -> Option<(Node<'a>, &'a QuerySet)> {
+    let chain = match cx.type_of(iter) {
+        Type::QuerySet(_) => iter,
+        _ => {
+            let Expr::Call { func, arguments: list } = Expr::of(iter) else { return None };
+            let args = arguments(list);
+            match Expr::of(func) {
+                Expr::Name("list" | "tuple") if !is_async => match args.as_slice() {
+                    [only] if only.name.is_none() && only.stars == 0 => only.value,
+                    _ => return None,
+                },
+                Expr::Attribute { value, attr: "iterator" | "aiterator", .. } => value,
+                _ => return None,
+            }
+        }
+    };
+    let Type::QuerySet(queryset) = cx.type_of(chain) else { return None };
+    (queryset.rows == Rows::Instances).then_some((chain.peel(), queryset))
 }

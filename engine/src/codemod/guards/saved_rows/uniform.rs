@@ -2,13 +2,13 @@
 
 use super::super::making::instances;
 use super::super::projection::{dropping_joins, rows_elsewhere};
-use super::super::queryset::shape;
+use super::super::queryset::{rows_given, shape};
 use super::super::variable::read_elsewhere;
 use super::super::writes::{manager_methods, one_line};
 use super::{SavedRows, Written};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Field, FieldKind};
-use crate::infer::{QuerySet, Rows, Trait, Type};
+use crate::infer::{QuerySet, Trait, Type};
 use crate::python::{Expr, Kind, Node, Stmt, arguments};
 
 /// One `update()`.
@@ -78,7 +78,7 @@ pub fn update<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>)
         return None;
     }
     let [save] = rows.saves.as_slice() else { return None };
-    let (chain, queryset) = chain_of(cx, rows.iter, rows.is_async)?;
+    let (chain, queryset) = rows_given(cx, rows.iter, rows.is_async)?;
     let model = cx.model(rows.model);
     let mut assigned: Vec<Assigned<'a>> = Vec::new();
     let mut statements = rows.body.children().filter(|s| s.kind() != Kind::Comment).peekable();
@@ -125,27 +125,6 @@ pub fn update<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>)
         return None;
     }
     Some(Update { chain, queryset, assigned, auto_now: written.auto_now.clone() })
-}
-
-/// The queryset whose rows `iter` gives, and its expression without `list()` and `iterator()` around it.
-fn chain_of<'a>(cx: &Context<'a>, iter: Node<'a>, is_async: bool) -> Option<(Node<'a>, &'a QuerySet)> {
-    let chain = match cx.type_of(iter) {
-        Type::QuerySet(_) => iter,
-        _ => {
-            let Expr::Call { func, arguments: list } = Expr::of(iter) else { return None };
-            let args = arguments(list);
-            match Expr::of(func) {
-                Expr::Name("list" | "tuple") if !is_async => match args.as_slice() {
-                    [only] if only.name.is_none() && only.stars == 0 => only.value,
-                    _ => return None,
-                },
-                Expr::Attribute { value, attr: "iterator" | "aiterator", .. } => value,
-                _ => return None,
-            }
-        }
-    };
-    let Type::QuerySet(queryset) = cx.type_of(chain) else { return None };
-    (queryset.rows == Rows::Instances).then_some((chain.peel(), queryset))
 }
 
 /// The columns of the row that a value reads, where it is the same for every row but for them; `None` where it is not.
