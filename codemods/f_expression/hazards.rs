@@ -4,11 +4,12 @@
 use super::find::Unit;
 use super::method::{self, Receivers};
 use super::{life, model, row};
+use ormend_engine::codemod::guards::integer::{is_integer, is_integer_default};
 use ormend_engine::codemod::guards::loads::{Load, Origin, origins};
 use ormend_engine::codemod::guards::{callers, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::FieldKind;
-use ormend_engine::infer::{EventKind, Instance, Made, Root, Type};
+use ormend_engine::infer::Type;
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, parameters};
 
 /// What is known of a unit after every check.
@@ -153,36 +154,6 @@ fn columns<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
     }
 }
 
-/// Whether the operand is certainly an `int` and no bool.
-pub fn is_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
-    if *cx.type_of(node) != Type::Int {
-        return false;
-    }
-    match Expr::of(node) {
-        Expr::Attribute { value, attr, .. } => match cx.type_of(value).instance() {
-            Some(instance) => {
-                let model = cx.model(instance.model);
-                let field = model.field(attr).or_else(|| model.field_by_attname(attr));
-                attr == "pk"
-                    || field.is_some_and(|f| f.class.starts_with("django.") || f.is_auto)
-                        && holds_what_was_read(cx, instance, attr)
-            }
-            None => true,
-        },
-        Expr::Name(name) => {
-            let parameters = parameters(cx.scope());
-            let parameter = parameters.iter().find(|p| p.name == name);
-            parameter.is_none_or(|p| {
-                p.default.is_none_or(|d| is_integer_default(cx, d)) && !callers::gives_no_integer(cx, name)
-            })
-        }
-        Expr::BinOp { left, right, .. } => is_integer_or_bool(cx, left) && is_integer_or_bool(cx, right),
-        Expr::UnaryOp { operand, .. } => is_integer_or_bool(cx, operand),
-        Expr::IfExp { body, orelse, .. } => is_integer(cx, body) && is_integer(cx, orelse),
-        _ => true,
-    }
-}
-
 /// Whether nothing is known of the operand that speaks against an integer: a parameter without annotation, something of
 /// a type that is not known.
 fn may_be_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
@@ -208,39 +179,4 @@ fn may_be_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
         Expr::UnaryOp { operand, .. } => may_be_integer(cx, operand),
         _ => false,
     }
-}
-
-/// Whether the default of a parameter, which is evaluated outside of the function, is an integer: a literal, or a constant.
-fn is_integer_default(cx: &Context<'_>, node: Node<'_>) -> bool {
-    let literal = |node: Node<'_>| match Expr::of(node) {
-        Expr::Int(_) => true,
-        Expr::UnaryOp { operand, .. } => matches!(Expr::of(operand), Expr::Int(_)),
-        _ => false,
-    };
-    let program = cx.project.program();
-    literal(node)
-        || matches!(program.resolve_expr(cx.file, node.peel().id()),
-            Some(Def::Variable { file, value: Some(value) }) if literal(program.file(file).node(value)))
-}
-
-/// Whether a column of an instance has in memory what the database gave: neither this function nor what it calls assigns
-/// it, and the instance was not made here with a value of its own.
-fn holds_what_was_read<'a>(cx: &Context<'a>, instance: &Instance, column: &str) -> bool {
-    if let Root::Value(id) = instance.root
-        && instance.path.is_empty()
-        && cx.value(id).is_some_and(|v| matches!(v.made, Made::Constructed | Made::Created))
-    {
-        return false;
-    }
-    cx.facts.events.iter().all(|e| match &e.kind {
-        EventKind::WriteAttribute { root, path, name } => {
-            let is_it = *root == instance.root && *path == instance.path;
-            !(is_it && (&**name == column || &**name == "*"))
-        }
-        _ => true,
-    })
-}
-
-fn is_integer_or_bool<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
-    *cx.type_of(node) == Type::Bool || is_integer(cx, node)
 }

@@ -1,7 +1,8 @@
 //! What the model adds: how its instances are made, and what runs while they are saved.
 
 use super::find::Unit;
-use super::hazards::{Judged, attribute, is_integer, unsaved};
+use super::hazards::{Judged, attribute, unsaved};
+use ormend_engine::codemod::guards::integer::is_integer;
 use ormend_engine::codemod::guards::loads::Load;
 use ormend_engine::codemod::guards::{instance, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};

@@ -7,6 +7,7 @@ pub mod eager;
 pub mod flow;
 pub mod handlers;
 pub mod instance;
+pub mod integer;
 pub mod lazy;
 pub mod loads;
 pub mod making;

@@ -1,5 +1,6 @@
 //! Loops that give every row the same: what one `update()` of their queryset says as well.
 
+use super::super::integer::is_integer;
 use super::super::making::instances;
 use super::super::projection::{dropping_joins, rows_elsewhere};
 use super::super::queryset::{rows_given, shape};
@@ -169,7 +170,7 @@ fn reads_of<'a>(
                     }
                     reads.push((side.peel(), field));
                 }
-                None if is_integer(cx, side) => {}
+                None if is_operand(cx, side) => {}
                 None => return None,
             }
         }
@@ -197,19 +198,17 @@ fn is_arithmetic<'a>(cx: &Context<'a>, field: &Field, value: Node<'a>) -> bool {
     field.kind == FieldKind::Integer
         && field.class.starts_with("django.")
         && !field.null
-        && is_integer(cx, value)
+        && is_operand(cx, value)
 }
 
-/// Whether an operand is certainly an `int`: a literal, or a name that says so.
-fn is_integer<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
-    match Expr::of(node) {
-        Expr::Int(_) => true,
+/// Whether an operand is certainly an `int` and the same for every row: a literal, or a name that says so.
+fn is_operand<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let is_same = match Expr::of(node) {
+        Expr::Int(_) | Expr::Name(_) => true,
         Expr::UnaryOp { operand, .. } => matches!(Expr::of(operand), Expr::Int(_)),
-        Expr::Name(name) => {
-            *cx.type_of(node) == Type::Int && !super::super::callers::gives_no_integer(cx, name)
-        }
         _ => false,
-    }
+    };
+    is_same && is_integer(cx, node)
 }
 
 /// Whether an expression has one value for the whole loop.
