@@ -2,6 +2,7 @@
 
 use super::uses::bucket;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::loops::{awaited, statement_of};
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Made, Manager, Origin, QuerySetClass, Root, Rows, Trait, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
@@ -209,11 +210,6 @@ fn is_queryset<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
     }
 }
 
-/// `await call`
-fn awaited(call: Node<'_>) -> Option<Node<'_>> {
-    call.with_parens().parent().filter(|p| p.kind() == Kind::Await)
-}
-
 /// Whether a comprehension stands between `call` and the loop.
 fn inner_comprehension(call: Node<'_>, outer: Node<'_>) -> bool {
     call.ancestors().take_while(|a| *a != outer).any(|a| {
@@ -371,12 +367,6 @@ pub fn is_fixed<'a>(cx: &Context<'a>, outer: Node<'a>, node: Node<'a>) -> bool {
 /// Whether anything in `region` binds `name`.
 pub fn is_bound_in(region: Node<'_>, name: &str) -> bool {
     region.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
-}
-
-/// The simple statement whose only expression is, or is assigned, `call`.
-fn statement_of(call: Node<'_>) -> Option<Node<'_>> {
-    let statement = call.with_parens().parent()?;
-    (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
 }
 
 fn is_assigned_to(constructor: Node<'_>, name: &str) -> bool {

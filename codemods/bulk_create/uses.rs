@@ -3,6 +3,7 @@
 
 use super::find::{How, Loop, Place, Row};
 use ormend_engine::codemod::guards::handlers::external_path;
+use ormend_engine::codemod::guards::variable::is_assigned;
 use ormend_engine::codemod::guards::writes::{is_in_callee, one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model};
@@ -276,13 +277,7 @@ impl<'a> Walk<'_, '_, 'a> {
     fn attribute(&mut self, attribute: Node<'a>, node: Node<'a>, name: &str) {
         let Expr::Attribute { attr, .. } = Expr::of(attribute) else { return self.used(name, node) };
         let model = self.model();
-        let parent = attribute.with_parens().parent();
-        let is_written = parent.is_some_and(|p| {
-            matches!(p.kind(), Kind::Assign | Kind::AugAssign)
-                && attribute.with_parens().field() == Field::Left
-                || p.kind() == Kind::Delete
-                || matches!(p.kind(), Kind::PatternList | Kind::TuplePattern | Kind::ListPattern)
-        });
+        let is_written = is_assigned(attribute);
         let key = model.primary_key();
         if attr == "pk" || key.is_some_and(|k| attr == k.name || attr == k.attname) {
             if is_written {

@@ -1,7 +1,7 @@
 //! Which loop links rows one by one, and in which statements.
 
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::loops::only_statement;
+use ormend_engine::codemod::loops::{awaited, only_statement, statement_of};
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{Instance, Manager, Root, Type};
 use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
@@ -89,7 +89,8 @@ fn in_statement<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
             continue;
         }
         if let Some(mut link) = link_at(cx, node, call) {
-            link.place = Some(statement_of(&link)?);
+            let whole = if link.is_async() { awaited(call)? } else { call };
+            link.place = Some(statement_of(whole)?);
             links.push(link);
         }
     }
@@ -157,26 +158,14 @@ fn link_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Link
     if !is_path(owner) || is_fixed == is_constant(outer, only.value) {
         return None;
     }
-    let info = cx.model(instance.model);
-    let (is_many_to_many, through) = match info.field(&accessor) {
-        Some(field) => {
-            let relation = field.relation.as_ref()?;
-            (relation.kind == RelationKind::ManyToMany).then_some((true, relation.through))?
-        }
-        None => {
-            let reverse = info.reverse(&accessor)?;
-            let field = cx.model(reverse.source).field(&reverse.field);
-            match reverse.kind {
-                RelationKind::ManyToMany => (true, field?.relation.as_ref()?.through),
-                RelationKind::ForeignKey => (false, None),
-                _ => return None,
-            }
-        }
+    let relation = cx.project.relation_field(instance.model, &accessor)?.relation.as_ref()?;
+    let is_backwards = cx.model(instance.model).reverse(&accessor).is_some();
+    let is_many_to_many = match relation.kind {
+        RelationKind::ManyToMany => true,
+        RelationKind::ForeignKey if is_backwards => false,
+        _ => return None,
     };
-    if !is_fixed {
-        return turned(cx, outer, call, attr, manager, owner, only.value, rest);
-    }
-    Some(Link {
+    let link = Link {
         call,
         place: None,
         written: manager.text().to_owned(),
@@ -190,68 +179,43 @@ fn link_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Link
         value: only.value,
         rest,
         is_many_to_many,
-        through,
-    })
+        through: if is_many_to_many { relation.through } else { None },
+    };
+    if is_fixed { Some(link) } else { turned(cx, outer, link) }
 }
 
 /// `book.tags.add(tag)` for every book, as `tag.books.add(*books)` says it.
-#[allow(clippy::too_many_arguments)]
-fn turned<'a>(
-    cx: &Context<'a>,
-    outer: Node<'a>,
-    call: Node<'a>,
-    method: &'a str,
-    manager: Node<'a>,
-    owner: Node<'a>,
-    value: Node<'a>,
-    rest: Vec<Argument<'a>>,
-) -> Option<Link<'a>> {
+fn turned<'a>(cx: &Context<'a>, outer: Node<'a>, link: Link<'a>) -> Option<Link<'a>> {
     let target = match Stmt::of(outer) {
         Stmt::For { target, .. } => target,
         _ => generators(outer).first()?.target,
     };
-    let (Expr::Name(name), Expr::Name(own)) = (Expr::of(target), Expr::of(owner)) else { return None };
-    let (Type::Instance(row), Type::Instance(instance)) = (cx.type_of(owner), cx.type_of(value)) else {
-        return None;
-    };
-    let Expr::Attribute { attr: accessor, .. } = Expr::of(manager) else { return None };
-    if name != own || !is_path(value) || !row.path.is_empty() || !matches!(row.root, Root::Row(_)) {
+    let (Expr::Name(name), Expr::Name(own)) = (Expr::of(target), Expr::of(link.owner)) else { return None };
+    let (row, Type::Instance(instance)) = (link.instance, cx.type_of(link.value)) else { return None };
+    if name != own || !is_path(link.value) || !row.path.is_empty() || !matches!(row.root, Root::Row(_)) {
         return None;
     }
-    let info = cx.model(row.model);
-    let (back, relation) = match info.field(accessor) {
-        Some(field) => {
-            let relation = field.relation.as_ref()?;
-            (relation.accessor.clone()?, relation)
-        }
-        None => {
-            let reverse = info.reverse(accessor)?;
-            let field = cx.model(reverse.source).field(&reverse.field)?;
-            (reverse.field.clone(), field.relation.as_ref()?)
-        }
+    let field = cx.project.relation_field(row.model, &link.accessor)?;
+    let relation = field.relation.as_ref()?;
+    let back = match cx.model(row.model).reverse(&link.accessor) {
+        Some(_) => field.name.clone(),
+        None => relation.accessor.clone()?,
     };
-    if relation.kind != RelationKind::ManyToMany || relation.target == Some(row.model) && relation.symmetrical
-    {
+    if !link.is_many_to_many || relation.target == Some(row.model) && relation.symmetrical {
         return None;
     }
     let target_info = cx.model(instance.model);
     let is_there = target_info.field(&back).is_some_and(|f| f.relation.is_some())
         || target_info.reverse(&back).is_some_and(|r| r.kind == RelationKind::ManyToMany);
-    is_there.then_some(Link {
-        call,
-        place: None,
-        manager: manager.peel(),
-        written: format!("{}.{back}", value.text()),
-        turned: Some((row, accessor.to_owned())),
-        owner: value.peel(),
+    is_there.then(|| Link {
+        written: format!("{}.{back}", link.value.text()),
+        turned: Some((row, link.accessor)),
+        owner: link.value.peel(),
         instance,
         model: row.model,
         accessor: back,
-        method,
-        value: owner.peel(),
-        rest,
-        is_many_to_many: true,
-        through: relation.through,
+        value: link.owner,
+        ..link
     })
 }
 
@@ -275,14 +239,4 @@ fn is_constant(outer: Node<'_>, node: Node<'_>) -> bool {
             && n.child(Field::Left).is_some_and(|left| left.text() == text && left.kind() == Kind::Attribute)
     });
     !is_bound && !is_set && !node.descendants().any(|n| n.kind() == Kind::Call)
-}
-
-/// The statement that is nothing but the call (awaited, for `aadd()`).
-fn statement_of<'a>(link: &Link<'a>) -> Option<Node<'a>> {
-    let mut outer = link.call.with_parens();
-    if link.is_async() {
-        outer = outer.parent().filter(|p| p.kind() == Kind::Await)?.with_parens();
-    }
-    let statement = outer.parent()?;
-    (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
 }

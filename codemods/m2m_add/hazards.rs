@@ -5,9 +5,10 @@ use super::rewrite;
 use ormend_engine::codemod::guards::batch::{self, Batch};
 use ormend_engine::codemod::guards::flow::dominates;
 use ormend_engine::codemod::guards::projection::prefetched;
+use ormend_engine::codemod::guards::variable::is_assigned;
 use ormend_engine::codemod::guards::writes::{self, call_subject, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{ModelId, Signal};
+use ormend_engine::django::ModelId;
 use ormend_engine::infer::{EventKind, Made, QuerySetClass, Root, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, Stmt};
 
@@ -15,7 +16,9 @@ use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, Stmt};
 pub fn hazards<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
     let stays = rewrite::keeps_loop(cx, found);
     for (index, link) in found.links.iter().enumerate() {
-        receivers(cx, link, out);
+        if link.is_many_to_many {
+            writes::link_receivers(cx, link.instance.model, &link.accessor, out);
+        }
         relation(cx, link, out);
         order(cx, link, out);
         if !stays {
@@ -95,59 +98,15 @@ pub fn may_be_prefetched(cx: &Context<'_>, link: &Link<'_>) -> bool {
     !found.is_empty()
 }
 
-/// Receivers of `m2m_changed` that may hear this relation.
-fn receivers(cx: &Context<'_>, link: &Link<'_>, out: &mut Vec<Hazard>) {
-    if !link.is_many_to_many || cx.assumes_no_signals(link.instance.model) {
-        return;
-    }
-    let program = cx.project.program();
-    let field = forward_name(cx, link);
-    for receiver in cx.project.all_receivers() {
-        if receiver.signal != Signal::M2mChanged || cx.project.is_test_file(receiver.site.file) {
-            continue;
-        }
-        let hears = match receiver.sender {
-            Some(sender) => link.through == Some(sender),
-            None => {
-                // `sender=Book.tags.through` names the relation.
-                let file = program.file(receiver.site.file);
-                let named: Vec<&str> = file
-                    .root()
-                    .descendants()
-                    .filter(|n| receiver.site.span.contains(n.span()) && n.kind() == Kind::Attribute)
-                    .filter_map(|n| match Expr::of(n) {
-                        Expr::Attribute { value, attr: "through", .. } => match Expr::of(value) {
-                            Expr::Attribute { attr, .. } => Some(attr),
-                            _ => None,
-                        },
-                        _ => None,
-                    })
-                    .collect();
-                named.is_empty() || named.iter().any(|n| *n == link.accessor || *n == field)
-            }
-        };
-        if hears {
-            out.push(Hazard::at(HazardKind::LinkReceiver, receiver.name.clone(), receiver.site));
-        }
-    }
-}
-
 /// The name of the field at its own end.
 fn forward_name(cx: &Context<'_>, link: &Link<'_>) -> String {
-    match cx.model(link.instance.model).reverse(&link.accessor) {
-        Some(reverse) => reverse.field.clone(),
-        None => link.accessor.clone(),
-    }
+    let field = cx.project.relation_field(link.instance.model, &link.accessor);
+    field.map_or_else(|| link.accessor.clone(), |f| f.name.clone())
 }
 
 /// Field classes and through models of the project's own.
 fn relation(cx: &Context<'_>, link: &Link<'_>, out: &mut Vec<Hazard>) {
-    let info = cx.model(link.instance.model);
-    let field = match info.reverse(&link.accessor) {
-        Some(reverse) => cx.model(reverse.source).field(&reverse.field),
-        None => info.field(&link.accessor),
-    };
-    if let Some(field) = field
+    if let Some(field) = cx.project.relation_field(link.instance.model, &link.accessor)
         && !field.class.starts_with("django.")
     {
         out.push(Hazard::at(HazardKind::FieldHook, field.name.clone(), field.site));
@@ -224,16 +183,6 @@ fn values<'a>(cx: &Context<'a>, found: &Loop<'a>, link: &Link<'a>, out: &mut Vec
         if !link.is_many_to_many && node.span().start > link.call.span().end && !node.is_binding() {
             out.push(cx.hazard(HazardKind::InstanceUsedAfterwards, name, node));
         }
-    }
-}
-
-/// Whether an attribute is what an assignment writes.
-fn is_assigned(attribute: Node<'_>) -> bool {
-    let outer = attribute.with_parens();
-    match outer.parent().map(Node::kind) {
-        Some(Kind::Assign | Kind::AugAssign) => outer.field() == Field::Left,
-        Some(Kind::Delete | Kind::PatternList | Kind::TuplePattern | Kind::ListPattern) => true,
-        _ => false,
     }
 }
 

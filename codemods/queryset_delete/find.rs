@@ -2,7 +2,7 @@
 
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::queryset::rows_given;
-use ormend_engine::codemod::loops::only_statement;
+use ormend_engine::codemod::loops::{awaited, only_statement, statement_of};
 use ormend_engine::django::{FieldKind, ModelId};
 use ormend_engine::infer::{QuerySet, Root, Rows, Type};
 use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
@@ -81,7 +81,7 @@ fn in_statement<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>> {
         .collect();
     let find = |call: Node<'a>| {
         let (receiver, is_async) = deletes(call)?;
-        let statement = statement_of(call)?;
+        let statement = statement_of(if is_async { awaited(call)? } else { call })?;
         let base = Deletion {
             node,
             statement: node,
@@ -174,17 +174,6 @@ fn deletes(call: Node<'_>) -> Option<(Node<'_>, bool)> {
         Expr::Attribute { value, attr: "adelete", .. } => Some((value.peel(), true)),
         _ => None,
     }
-}
-
-/// The statement that is nothing but the call (awaited, for `adelete()`).
-fn statement_of(call: Node<'_>) -> Option<Node<'_>> {
-    let (_, is_async) = deletes(call)?;
-    let mut outer = call.with_parens();
-    if is_async {
-        outer = outer.parent().filter(|p| p.kind() == Kind::Await)?.with_parens();
-    }
-    let statement = outer.parent()?;
-    (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
 }
 
 fn is_row<'a>(cx: &Context<'a>, receiver: Node<'a>, queryset: &QuerySet) -> bool {

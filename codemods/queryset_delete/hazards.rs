@@ -7,11 +7,11 @@ use ormend_engine::codemod::guards::deletion::{Reach, custom_delete, reach, toge
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::{are_exclusive, rows_elsewhere};
 use ormend_engine::codemod::guards::queryset::{Reading, link, reading, shape};
-use ormend_engine::codemod::guards::variable::read_elsewhere;
+use ormend_engine::codemod::guards::variable::{is_assigned, read_elsewhere};
 use ormend_engine::codemod::guards::writes::{self, one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::infer::{QuerySet, Trait, Type};
-use ormend_engine::python::{Expr, Field, Kind, Node, NodeId};
+use ormend_engine::python::{Expr, Kind, Node, NodeId};
 
 /// Querysets that `delete()` refuses, or on which it means something else.
 const REFUSED: &[Trait] = &[
@@ -174,11 +174,7 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
             Some(Expr::Attribute { attr, .. }) => {
                 let is_key = attr == "pk" || key.is_some_and(|k| attr == k.name || attr == k.attname);
                 let is_column = cx.model(found.model).field_by_attname(attr).is_some();
-                let is_changed = attribute.is_some_and(|a| match a.with_parens().parent().map(Node::kind) {
-                    Some(Kind::Assign | Kind::AugAssign) => a.with_parens().field() == Field::Left,
-                    Some(Kind::Delete | Kind::PatternList | Kind::TuplePattern | Kind::ListPattern) => true,
-                    _ => false,
-                });
+                let is_changed = attribute.is_some_and(is_assigned);
                 if is_after && (is_key || !is_column) || is_key && is_changed {
                     out.push(used);
                 }

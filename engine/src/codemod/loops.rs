@@ -6,6 +6,17 @@ use crate::python::emit::{indentation, on_one_line};
 use crate::python::{Expr, Kind, Node, Stmt};
 use crate::text::Edit;
 
+/// `await call`, where the call is awaited.
+pub fn awaited(call: Node<'_>) -> Option<Node<'_>> {
+    call.with_parens().parent().filter(|p| p.kind() == Kind::Await)
+}
+
+/// The statement that is nothing but `expression`.
+pub fn statement_of(expression: Node<'_>) -> Option<Node<'_>> {
+    let statement = expression.with_parens().parent()?;
+    (statement.kind() == Kind::ExprStatement && statement.children().count() == 1).then_some(statement)
+}
+
 /// The conditions under which `statement`, which is all that `body` does, runs; `None` where the body does more.
 pub fn only_statement<'a>(body: Node<'a>, statement: Node<'a>) -> Option<Vec<Node<'a>>> {
     let mut conditions = Vec::new();

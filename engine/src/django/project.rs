@@ -2,8 +2,8 @@
 
 use super::patches::{self, Patch, Patched};
 use super::{
-    Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings, signals,
-    stubs,
+    Field, Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings,
+    signals, stubs,
 };
 use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
@@ -177,6 +177,16 @@ impl Project {
         };
         let indexes = self.by_signal.get(&signal).map_or(&[][..], Vec::as_slice);
         indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r)).collect()
+    }
+
+    /// The field behind an attribute of `model` that leads to other models: its own, or, for the accessor of a relation
+    /// backwards, the field of the model that points at it.
+    pub fn relation_field(&self, model: ModelId, attribute: &str) -> Option<&Field> {
+        let this = self.model(model);
+        match this.reverse(attribute) {
+            Some(reverse) => self.model(reverse.source).field(&reverse.field),
+            None => this.field(attribute).filter(|f| f.relation.is_some()),
+        }
     }
 
     /// Whether `field` of `source` is a many-to-many from or to `model`, or a relative of it.

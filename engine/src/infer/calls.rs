@@ -453,8 +453,7 @@ impl<'a> Frame<'a, '_> {
         Type::Unknown
     }
 
-    /// Whether the method of the call `node` is one of a name that the frame also iterates, indexes, measures or asks
-    /// with `in`: no manager can do that (django/db/models/manager.py defines none of it), unless the program's own do.
+    /// Whether the method of the call `node` is one of a name that the frame also iterates, indexes or asks with `in`: no manager can do that (django/db/models/manager.py defines none of it), unless the program's own do.
     fn is_container(&self, node: Node<'a>) -> bool {
         let Expr::Call { func, .. } = Expr::of(node) else { return false };
         let Expr::Attribute { value, .. } = Expr::of(func) else { return false };

@@ -87,7 +87,7 @@ impl<'a> Frame<'a, '_> {
             }
         }
         let joined = self.joined_by(qs.model, args);
-        let repeats = self.repeats_rows(qs.model, name, args) && !qs.is(Trait::ToMany);
+        let repeats = !qs.is(Trait::ToMany) && self.repeats_rows(qs.model, name, args);
         let with_joins;
         let qs = if joined.is_subset(&qs.joined) && !repeats {
             qs

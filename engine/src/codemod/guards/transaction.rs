@@ -69,8 +69,12 @@ fn opens_one(cx: &Context<'_>, file: FileId, decorator: Node<'_>) -> bool {
     let Some(Def::Function(function)) = program.resolve_expr(file, func.peel().id()) else { return false };
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    def.descendants()
-        .any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, info.file, n))
+    mentions_atomic(cx, info.file, def)
+}
+
+/// Whether `transaction.atomic` stands anywhere at or below `node`.
+fn mentions_atomic(cx: &Context<'_>, file: FileId, node: Node<'_>) -> bool {
+    node.descendants().any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, file, n))
 }
 
 /// The expressions of the decorators of a definition, outermost first.
@@ -127,10 +131,7 @@ pub fn class_opens_one(cx: &Context<'_>, class: ClassId) -> bool {
 
 /// `method_decorator(transaction.atomic, name="dispatch")`, `transaction.atomic`, a list of decorators.
 fn holds_atomic(cx: &Context<'_>, file: FileId, decorator: Node<'_>) -> bool {
-    names_atomic(cx, file, decorator)
-        || decorator
-            .descendants()
-            .any(|n| matches!(n.kind(), Kind::Name | Kind::Attribute) && names_atomic(cx, file, n))
+    names_atomic(cx, file, decorator) || mentions_atomic(cx, file, decorator)
 }
 
 /// `with transaction.atomic(): return super().dispatch(...)`

@@ -61,3 +61,13 @@ fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
                     && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text()))
     })
 }
+
+/// Whether an attribute or item is what a statement assigns or deletes.
+pub fn is_assigned(target: Node<'_>) -> bool {
+    let outer = target.with_parens();
+    match outer.parent().map(Node::kind) {
+        Some(Kind::Assign | Kind::AugAssign) => outer.field() == Field::Left,
+        Some(Kind::Delete | Kind::PatternList | Kind::TuplePattern | Kind::ListPattern) => true,
+        _ => false,
+    }
+}

@@ -116,7 +116,9 @@ pub fn receivers(cx: &Context<'_>, model: ModelId, signals: &[Signal], out: &mut
 /// hazard a receiver, unless the user says that there are none.
 pub fn link_receivers(cx: &Context<'_>, model: ModelId, accessor: &str, out: &mut Vec<Hazard>) {
     if !cx.assumes_no_signals(model) {
-        tell(cx.project.link_receivers(model, accessor).into_iter(), out);
+        for receiver in cx.project.link_receivers(model, accessor) {
+            out.push(Hazard::at(HazardKind::LinkReceiver, receiver.name.clone(), receiver.site));
+        }
     }
 }
 

@@ -7,20 +7,17 @@ use crate::django::FieldKind;
 use crate::infer::{QuerySet, QuerySetClass, Trait, Type};
 use crate::python::{Expr, Node, Stmt, arguments};
 
-/// The manager through which the rows are written, `Book.objects`, and what is in the way of writing through it.
-pub fn manager<'a>(
-    cx: &Context<'a>,
-    rows: &SavedRows<'a>,
-    methods: &[&str],
-    out: &mut Vec<Hazard>,
-) -> String {
+/// What is in the way of writing through the manager that is named, `Book.objects`.
+fn manager<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, out: &mut Vec<Hazard>) {
     let name = naming::manager_name(cx, rows.model);
-    writes::manager_methods(cx, rows.model, Some(&name), QuerySetClass::Plain, methods, out);
+    let mut overridden = |methods: &[&str]| {
+        writes::manager_methods(cx, rows.model, Some(&name), QuerySetClass::Plain, methods, out);
+    };
+    overridden(&["bulk_update", "update"]);
     // A manager that hides rows does not write those that it hides; the rows that it has given it can write.
     if !comes_from(cx, rows, &name) {
-        writes::manager_methods(cx, rows.model, Some(&name), QuerySetClass::Plain, &["get_queryset"], out);
+        overridden(&["get_queryset"]);
     }
-    name
 }
 
 /// Whether the loop asks that very manager for its rows.
@@ -51,7 +48,7 @@ pub(super) fn of_bulk_update<'a>(
     written: &Written<'a>,
     out: &mut Vec<Hazard>,
 ) {
-    manager(cx, rows, &["bulk_update", "update"], out);
+    manager(cx, rows, out);
     if let Some(queryset) = rows.queryset
         && may_repeat(cx, queryset)
     {
@@ -90,12 +87,8 @@ fn is_expression<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
 fn may_repeat(cx: &Context<'_>, queryset: &QuerySet) -> bool {
     let through = queryset.related.as_ref().is_some_and(|related| {
         // A link model of the project's own may link the same two rows again.
-        let info = cx.model(related.owner.model);
-        let relation = match info.reverse(&related.accessor) {
-            Some(reverse) => cx.model(reverse.source).field(&reverse.field).and_then(|f| f.relation.as_ref()),
-            None => info.field(&related.accessor).and_then(|f| f.relation.as_ref()),
-        };
-        relation.is_none_or(|r| r.through.is_some())
+        let field = cx.project.relation_field(related.owner.model, &related.accessor);
+        field.and_then(|f| f.relation.as_ref()).is_none_or(|r| r.through.is_some())
     });
     through || queryset.is(Trait::ToMany) && !queryset.is(Trait::Distinct)
 }

@@ -6,10 +6,10 @@ mod columns;
 mod obstacles;
 mod uniform;
 
-pub use bulk::manager;
 pub use obstacles::hazards;
 pub use uniform::{Assigned, Update, update};
 
+use crate::codemod::loops::{awaited, statement_of};
 use crate::codemod::{Context, Hazard, HazardKind, Outcome, Weight};
 use crate::django::{Field, FieldKind, ModelId};
 use crate::infer::{Event, EventKind, QuerySet, Root, Type, ValueId};
@@ -125,12 +125,7 @@ fn rows_of<'a>(
 
 /// `row.save(...)` as a statement of its own, with arguments that a bulk statement can keep.
 fn save_at<'a>(call: Node<'a>, list: Node<'a>, is_async: bool) -> Option<Save<'a>> {
-    let mut outer = call.with_parens();
-    if is_async {
-        outer = outer.parent().filter(|p| p.kind() == Kind::Await)?.with_parens();
-    }
-    let statement =
-        outer.parent().filter(|s| s.kind() == Kind::ExprStatement && s.children().count() == 1)?;
+    let statement = statement_of(if is_async { awaited(call)? } else { call })?;
     let mut save = Save { statement, call, is_async, update_fields: None, using: None };
     if list.kind() == Kind::GeneratorExp {
         return None;
