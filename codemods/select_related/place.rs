@@ -144,7 +144,7 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
     match info.origin {
         // The argument comes back, and the caller has it from elsewhere.
         Origin::Parameter(_) => return Err(info.site),
-        Origin::Outside => return Err(info.site),
+        Origin::Outside | Origin::Callee => return Err(info.site),
         Origin::Expr(_) => {}
     }
     let evaluated = facts.uses(value).find(|(_, how)| {

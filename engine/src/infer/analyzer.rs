@@ -1,6 +1,6 @@
 //! The analysis of frames: modules, and functions, each once for each kind of arguments.
 
-use super::facts::{Event, EventKind, Facts};
+use super::facts::{Event, EventKind, Facts, Rounds};
 use super::frame::Frame;
 use super::memo::{Memo, Met, Stack, Task};
 use super::summary::{Summary, abstracted, opaque, summarize};
@@ -159,7 +159,7 @@ impl<'p> Analyzer<'p> {
                 continue;
             };
             for effect in self.effects_of_name(name, *positional, stack).iter() {
-                out.push(Event { at: event.at, site: effect.site, kind: effect.kind.clone() });
+                out.push(Event { site: effect.site, kind: effect.kind.clone(), ..event.clone() });
             }
         }
         facts.events = out;
@@ -185,7 +185,7 @@ impl<'p> Analyzer<'p> {
                 let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
                 let kind = unknown(name.clone());
                 if seen_kinds.insert(kind.clone()) {
-                    events.push(Event { at: NodeId(0), site, kind });
+                    events.push(Event { at: NodeId(0), site, kind, rounds: Rounds::new(), is_certain: true });
                 }
                 continue;
             }

@@ -117,6 +117,11 @@ impl<'a> Frame<'a, '_> {
 
     /// Call a function given as an argument with values of these types.
     pub(super) fn call_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
+        let elements = Type::list(Type::Tuple(values.to_vec().into()));
+        self.each(&elements, |frame| frame.called_with(function, values))
+    }
+
+    fn called_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
         let args: Vec<Arg<'a>> = values
             .iter()
             .map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 })

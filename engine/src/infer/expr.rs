@@ -4,7 +4,7 @@ use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
 use super::types::{Name, Type};
 use crate::django::FieldKind;
-use crate::python::{Def, Expr, Kind, Node, generators};
+use crate::python::{Def, Expr, Generator, Kind, Node, generators};
 use std::sync::Arc;
 
 const MAX_NESTING: usize = 220;
@@ -96,7 +96,7 @@ impl<'a> Frame<'a, '_> {
                 let first = self.test(left);
                 let before = self.env.clone();
                 self.narrow(left, op == Kind::And);
-                let second = self.expr(right);
+                let second = self.conditionally(|frame| frame.expr(right));
                 self.env = Frame::join_env(before, self.env.take());
                 if op == Kind::Or { first.without_none().clone().join(second) } else { first.join(second) }
             }
@@ -178,10 +178,10 @@ impl<'a> Frame<'a, '_> {
                 self.test(test);
                 let before = self.env.clone();
                 self.narrow(test, true);
-                let a = self.expr(body);
+                let a = self.conditionally(|frame| frame.expr(body));
                 self.env = before.clone();
                 self.narrow(test, false);
-                let b = self.expr(orelse);
+                let b = self.conditionally(|frame| frame.expr(orelse));
                 self.env = before;
                 a.join(b)
             }
@@ -444,19 +444,44 @@ impl<'a> Frame<'a, '_> {
 
     fn comprehension(&mut self, node: Node<'a>, element: Node<'a>) -> Type {
         let saved = self.env.clone();
-        for generator in generators(node) {
-            if generator.is_async {
-                self.event(generator.node, EventKind::Suspend);
-            }
-            let iterated = self.expr(generator.iter);
-            let item = self.iterate(&iterated, generator.iter);
-            self.assign(generator.target, item, None);
-            for condition in generator.conditions {
-                self.test(condition);
-                self.narrow(condition, true);
-            }
+        let all = generators(node);
+        let ty = self.generated(node, element, &all);
+        let inner = self.env.take();
+        self.env = saved;
+        // `[last := x for x in xs]` binds around the comprehension.
+        for named in node.descendants().filter(|n| n.kind() == Kind::NamedExpr) {
+            let Some(name) = named.child(crate::python::Field::Name) else { continue };
+            let Some(ty) = inner.as_ref().and_then(|env| env.get(name.text())).cloned() else { continue };
+            let ty = match self.lookup(name.text()) {
+                Some(before) => before.clone().join(ty),
+                None => ty,
+            };
+            self.bind(name.text(), ty);
         }
-        let ty = if element.kind() == Kind::Pair {
+        ty
+    }
+
+    /// The rest of the clauses of a comprehension, and its element.
+    fn generated(&mut self, node: Node<'a>, element: Node<'a>, rest: &[Generator<'a>]) -> Type {
+        let Some((generator, rest)) = rest.split_first() else { return self.comprised(node, element) };
+        if generator.is_async {
+            self.event(generator.node, EventKind::Suspend);
+        }
+        let iterated = self.expr(generator.iter);
+        let item = self.iterate(&iterated, generator.iter);
+        self.each(&iterated, |frame| {
+            frame.assign(generator.target, item, None);
+            for condition in &generator.conditions {
+                frame.test(*condition);
+                frame.narrow(*condition, true);
+                frame.conditional += 1;
+            }
+            frame.generated(node, element, rest)
+        })
+    }
+
+    fn comprised(&mut self, node: Node<'a>, element: Node<'a>) -> Type {
+        if element.kind() == Kind::Pair {
             let key = element.child(crate::python::Field::Key).map_or(Type::Unknown, |k| self.expr(k));
             let value = element.child(crate::python::Field::Value).map_or(Type::Unknown, |v| self.expr(v));
             self.object_dunders(&key, HASHING, element);
@@ -473,20 +498,7 @@ impl<'a> Frame<'a, '_> {
                 Kind::SetComp => Type::Set(Arc::new(ty)),
                 _ => Type::iterator(ty),
             }
-        };
-        let inner = self.env.take();
-        self.env = saved;
-        // `[last := x for x in xs]` binds around the comprehension.
-        for named in node.descendants().filter(|n| n.kind() == Kind::NamedExpr) {
-            let Some(name) = named.child(crate::python::Field::Name) else { continue };
-            let Some(ty) = inner.as_ref().and_then(|env| env.get(name.text())).cloned() else { continue };
-            let ty = match self.lookup(name.text()) {
-                Some(before) => before.clone().join(ty),
-                None => ty,
-            };
-            self.bind(name.text(), ty);
         }
-        ty
     }
 
     /// Python calls those of `names` that the class of an object of the program defines. What comes back; `Never`

@@ -17,6 +17,9 @@ pub enum Origin {
     Parameter(usize),
     /// Made outside the frame: a module variable, a class attribute, an attribute of `self`.
     Outside,
+    /// Made by a callee, or by the framework, from a relation of an object that the frame handles; there is no
+    /// expression of the frame for it.
+    Callee,
 }
 
 /// One object that the frame handles.
@@ -212,6 +215,18 @@ pub enum EventKind {
     },
 }
 
+/// A loop around something that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Round {
+    /// The queryset (or list) that the loop goes over.
+    pub value: ValueId,
+    /// Whether it happens in every round: under no condition inside the loop, and behind nothing that may leave the round.
+    pub is_certain: bool,
+}
+
+/// The loops around something, outermost first.
+pub type Rounds = SmallVec<[Round; 1]>;
+
 /// One thing that happens in a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Event {
@@ -221,6 +236,10 @@ pub struct Event {
     pub site: Site,
     /// What.
     pub kind: EventKind,
+    /// The loops over rows around it, those of callees included.
+    pub rounds: Rounds,
+    /// Whether it happens each time that the frame runs to its end without an exception.
+    pub is_certain: bool,
 }
 
 /// The facts of one frame.

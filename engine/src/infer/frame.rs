@@ -4,7 +4,7 @@
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
 use super::analyzer::Analyzer;
-use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value};
+use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
 use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
 use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, parameters};
@@ -55,6 +55,14 @@ pub(super) struct Frame<'a, 's> {
     pub loop_depth: u32,
     /// What names may be where an exception leaves the `try` bodies around.
     pub tries: Vec<Option<Env>>,
+    /// Conditions around what is evaluated, and exits before it.
+    pub conditional: u32,
+    /// Loops around it: the values that they go over, and `conditional` at the head of the body.
+    pub rounds: Vec<(SmallVec<[ValueId; 1]>, u32)>,
+    /// The place of what the framework does by itself, which no expression of the file stands for.
+    pub foreign: Option<Site>,
+    /// Values that are made at foreign places.
+    pub by_site: FxHashMap<Site, ValueId>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -88,6 +96,10 @@ impl<'a, 's> Frame<'a, 's> {
             loops: Vec::new(),
             loop_depth: 0,
             tries: Vec::new(),
+            conditional: 0,
+            rounds: Vec::new(),
+            foreign: None,
+            by_site: FxHashMap::default(),
         }
     }
 
@@ -185,39 +197,100 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     pub fn event(&mut self, node: Node<'a>, kind: EventKind) {
-        let site = Site { file: self.file, span: node.span() };
-        self.event_at(node, site, kind);
+        let site = self.foreign.unwrap_or(Site { file: self.file, span: node.span() });
+        self.event_at(node, site, kind, &Rounds::new(), true);
     }
 
-    pub fn event_at(&mut self, node: Node<'a>, site: Site, kind: EventKind) {
+    /// `rounds` and `is_certain` are what a callee says of it.
+    pub fn event_at(
+        &mut self,
+        node: Node<'a>,
+        site: Site,
+        kind: EventKind,
+        rounds: &[Round],
+        is_certain: bool,
+    ) {
         if self.dry > 0 || self.env.is_none() {
             return;
         }
         let at = self.at(node).id();
+        let here = self.conditional;
+        let mut all: Rounds = self
+            .rounds
+            .iter()
+            .flat_map(|(values, head)| {
+                values.iter().map(move |value| Round { value: *value, is_certain: is_certain && *head == here })
+            })
+            .collect();
+        all.extend(rounds.iter().copied());
+        let is_certain = is_certain && here == 0;
         // What is done to a value that stands for several is done to each of them.
         if let EventKind::Use { value, how } = &kind {
             let several = self.facts.value(*value).map(|v| v.alternatives.clone()).unwrap_or_default();
             for value in several {
                 let kind = EventKind::Use { value, how: how.clone() };
-                self.facts.events.push(Event { at, site, kind });
+                self.facts.events.push(Event { at, site, kind, rounds: all.clone(), is_certain });
             }
         }
-        self.facts.events.push(Event { at, site, kind });
+        self.facts.events.push(Event { at, site, kind, rounds: all, is_certain });
+    }
+
+    /// Evaluate `body` under a condition.
+    pub fn conditionally<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.conditional;
+        self.conditional += 1;
+        let out = body(self);
+        self.conditional = outer;
+        out
+    }
+
+    /// Evaluate `body`, which runs once for each element of what has the type `iterated`.
+    pub fn each<T>(&mut self, iterated: &Type, body: impl FnOnce(&mut Self) -> T) -> T {
+        let mut values = SmallVec::new();
+        rows_within(iterated, &self.facts, &mut values, 0);
+        let outer = self.conditional;
+        // There may be no element; a relation that is empty reads nothing further down either.
+        self.conditional += u32::from(!self.are_related(&values));
+        self.rounds.push((values, self.conditional));
+        let out = body(self);
+        self.rounds.pop();
+        self.conditional = outer;
+        out
+    }
+
+    fn are_related(&self, values: &[ValueId]) -> bool {
+        !values.is_empty()
+            && values.iter().all(|v| {
+                let queryset = self.facts.value(*v).and_then(|v| v.queryset.as_deref());
+                queryset.is_some_and(|qs| qs.related.is_some())
+            })
+    }
+
+    /// Evaluate `body`, which the framework does at `site`.
+    pub fn at_site<T>(&mut self, site: Site, body: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.foreign.replace(site);
+        let out = body(self);
+        self.foreign = outer;
+        out
     }
 
     /// The value made by the expression `node`; one a node, whatever is known of it is refreshed.
     pub fn value_at(&mut self, node: Node<'a>, made: Made, parent: Option<ValueId>) -> ValueId {
         let node = self.at(node).peel();
         let next = ValueId(self.facts.values.len() as u32);
-        let id = *self.by_node.entry(node.id()).or_insert(next);
+        let id = match self.foreign {
+            Some(site) => *self.by_site.entry(site).or_insert(next),
+            None => *self.by_node.entry(node.id()).or_insert(next),
+        };
         if id == next {
+            let origin = if self.foreign.is_some() { Origin::Callee } else { Origin::Expr(node.id()) };
             self.facts.values.push(Value {
-                origin: Origin::Expr(node.id()),
+                origin,
                 parent: None,
                 queryset: None,
                 alternatives: SmallVec::new(),
                 made,
-                site: None,
+                site: self.foreign,
                 kept: None,
             });
         }
@@ -405,5 +478,40 @@ pub(super) fn row_type(qs: &QuerySet, value: ValueId) -> Type {
         Rows::Tuples => Type::Unknown,
         Rows::Flat(ty) => (**ty).clone(),
         Rows::Unknown => Type::Unknown,
+    }
+}
+
+/// The values whose rows are among the elements of `ty`.
+fn rows_within(ty: &Type, facts: &Facts, out: &mut SmallVec<[ValueId; 1]>, depth: usize) {
+    let mut add = |value: ValueId| {
+        if !out.contains(&value) {
+            out.push(value);
+        }
+    };
+    match ty {
+        Type::QuerySet(qs) => {
+            for value in &qs.values {
+                add(*value);
+            }
+            // The value that stands for several.
+            if qs.values.len() > 1 {
+                let stands = |v: &Value| v.alternatives.iter().eq(qs.values.iter());
+                if let Some(i) = facts.values.iter().position(stands) {
+                    add(ValueId(i as u32));
+                }
+            }
+        }
+        Type::Instance(Instance { root: Root::Row(value), .. }) if depth > 0 => add(*value),
+        Type::List(t) | Type::Set(t) | Type::Iterator(t) => rows_within(t, facts, out, depth + 1),
+        Type::Dict(kv) => {
+            rows_within(&kv.0, facts, out, depth + 1);
+            rows_within(&kv.1, facts, out, depth + 1);
+        }
+        Type::Tuple(types) | Type::Union(types) => {
+            for t in types.iter() {
+                rows_within(t, facts, out, depth);
+            }
+        }
+        _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use super::analyzer::MAX_COST;
 use super::calls::Arg;
-use super::facts::{Escape, EventKind, Made, Origin, Use};
+use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
 use super::summary::{Translation, abstracted, opaque};
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
@@ -88,17 +88,20 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         };
         self.cost = self.cost.saturating_add(summary.cost);
-        let translation = Translation { summary: &summary, arguments: &bound };
+        let mut translation = Translation::new(&summary, &bound);
         let mut seen = FxHashSet::default();
         for event in &summary.events {
             if self.dry > 0 {
                 break;
             }
+            self.adopt(&event.kind, &mut translation);
             // A summary holds each of the ambient ones once.
             if let Some(kind) = self.translated(&event.kind, &translation)
                 && (kind.is_ambient() || seen.insert((event.site, kind.clone())))
             {
-                self.event_at(node, event.site, kind);
+                let rounds: Rounds =
+                    event.rounds.iter().filter_map(|round| translation.round(*round)).collect();
+                self.event_at(node, event.site, kind, &rounds, event.is_certain);
             }
         }
         for decorator in info.decorators.iter().flatten() {
@@ -193,9 +196,60 @@ impl<'a> Frame<'a, '_> {
                 | EventKind::UnknownCall { .. }
                 | EventKind::CallNamed { .. }
                 | EventKind::Transaction { .. }
-                | EventKind::Raise) => self.event_at(node, event.site, kind.clone()),
+                | EventKind::Raise) => {
+                    self.event_at(node, event.site, kind.clone(), &Rounds::new(), event.is_certain);
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// The querysets that a callee makes from relations of its arguments become values of this frame, so that what is
+    /// read of their rows can be told.
+    fn adopt(&mut self, kind: &EventKind, t: &mut Translation<'_>) {
+        let (EventKind::ReadRelation { root, .. }
+        | EventKind::ReadMany { root, .. }
+        | EventKind::ReadAttribute { root, .. }
+        | EventKind::WriteAttribute { root, .. }
+        | EventKind::InstanceMethod { root, .. }
+        | EventKind::InstanceEscapes { root, .. }) = kind
+        else {
+            return;
+        };
+        // Outermost last: a row of a relation of a row of a relation.
+        let mut chain: SmallVec<[ValueId; 4]> = SmallVec::new();
+        let mut next = *root;
+        while let Root::Row(v) = next {
+            if t.adopted.contains_key(&v) || t.parameter(v).is_some() || chain.len() > 8 {
+                break;
+            }
+            let related = t.summary.values.get(v.0 as usize).and_then(|v| v.queryset.as_deref()?.related.clone());
+            let Some(related) = related else { return };
+            chain.push(v);
+            next = related.owner.root;
+        }
+        while let Some(v) = chain.pop() {
+            let Some(value) = t.summary.values.get(v.0 as usize) else { return };
+            let Some(qs) = &value.queryset else { return };
+            let Some(related) = &qs.related else { return };
+            let Some((root, path)) = t.roots(related.owner.root, &related.owner.path) else { return };
+            let id = ValueId(self.facts.values.len() as u32);
+            let mut out = (**qs).clone();
+            out.values = SmallVec::from_slice(&[id]);
+            out.related = Some(Arc::new(super::types::Related {
+                owner: Instance { model: related.owner.model, root, path },
+                accessor: related.accessor.clone(),
+            }));
+            self.facts.values.push(super::facts::Value {
+                origin: Origin::Callee,
+                parent: None,
+                queryset: Some(Arc::new(out)),
+                alternatives: SmallVec::new(),
+                made: Made::Unknown,
+                site: value.site,
+                kept: None,
+            });
+            t.adopted.insert(v, id);
         }
     }
 

@@ -111,12 +111,14 @@ impl<'a> Frame<'a, '_> {
                 }
                 let iterated = self.expr(iter);
                 let element = self.iterate(&iterated, iter);
-                self.looped(body, orelse, |frame| frame.assign(target, element.clone(), None), |_| {}, true);
+                let enter = |frame: &mut Self| frame.assign(target, element.clone(), None);
+                self.looped(body, orelse, &iterated, enter, |_| {}, true);
             }
             Stmt::While { test, body, orelse } => {
                 self.looped(
                     body,
                     orelse,
+                    &Type::Never,
                     |frame| {
                         frame.test(test);
                         frame.narrow(test, true);
@@ -134,7 +136,10 @@ impl<'a> Frame<'a, '_> {
                     self.block(orelse);
                 }
                 let mut out = self.env.take();
+                let outer = self.conditional;
+                let mut may_leave = false;
                 for handler in handlers {
+                    self.conditional = outer + 1;
                     self.env = Self::join_env(before.clone(), after_body.clone());
                     if let Some(class) = handler.class {
                         self.expr(class);
@@ -143,8 +148,10 @@ impl<'a> Frame<'a, '_> {
                         self.bind(name, Type::External(Name::from("builtins.Exception")));
                     }
                     self.block(handler.body);
+                    may_leave |= self.env.is_none() && !ends_in_raise(handler.body);
                     out = Self::join_env(out, self.env.take());
                 }
+                self.conditional = outer + u32::from(may_leave);
                 self.env = out;
                 if let Some(finally) = finally {
                     let was_dead = self.env.is_none();
@@ -182,7 +189,9 @@ impl<'a> Frame<'a, '_> {
                 self.expr(subject);
                 let before = self.env.clone();
                 let mut out = before.clone();
+                let outer = self.conditional;
                 for case in cases {
+                    self.conditional = outer + 1;
                     self.env = before.clone();
                     for part in case.children() {
                         match part.kind() {
@@ -208,6 +217,7 @@ impl<'a> Frame<'a, '_> {
                     }
                     out = Self::join_env(out, self.env.take());
                 }
+                self.conditional = outer;
                 self.env = out;
             }
             Stmt::FunctionDef { def, decorators } => {
@@ -298,20 +308,26 @@ impl<'a> Frame<'a, '_> {
 
     pub(super) fn if_statement(&mut self, branches: &[(Node<'a>, Node<'a>)], orelse: Option<Node<'a>>) {
         let mut out: Option<Env> = None;
-        let mut negated: Vec<Node<'a>> = Vec::new();
-        for (test, body) in branches {
+        let outer = self.conditional;
+        let mut may_leave = false;
+        for (i, (test, body)) in branches.iter().enumerate() {
+            self.conditional = outer + u32::from(i > 0);
             self.test(*test);
             let before = self.env.clone();
             self.narrow(*test, true);
+            self.conditional = outer + 1;
             self.block(*body);
+            may_leave |= self.env.is_none() && !ends_in_raise(*body);
             out = Self::join_env(out, self.env.take());
             self.env = before;
-            negated.push(*test);
             self.narrow(*test, false);
         }
         if let Some(orelse) = orelse {
             self.block(orelse);
+            may_leave |= self.env.is_none() && !ends_in_raise(orelse);
         }
+        // What follows is not reached on some path.
+        self.conditional = outer + u32::from(may_leave);
         self.env = Self::join_env(out, self.env.take());
     }
 
@@ -319,6 +335,7 @@ impl<'a> Frame<'a, '_> {
         &mut self,
         body: Node<'a>,
         orelse: Option<Node<'a>>,
+        iterated: &Type,
         mut enter: impl FnMut(&mut Self),
         mut leave: impl FnMut(&mut Self),
         may_end: bool,
@@ -341,8 +358,10 @@ impl<'a> Frame<'a, '_> {
         }
         self.env = head;
         self.loops.push(LoopExits::default());
-        enter(self);
-        self.block(body);
+        self.each(iterated, |frame| {
+            enter(frame);
+            frame.block(body);
+        });
         let exits = self.loops.pop().unwrap_or_default();
         self.loop_depth -= 1;
         let mut end = self.env.take();
@@ -548,6 +567,7 @@ impl<'a> Frame<'a, '_> {
         let saved_at = self.at_override;
         let saved_loops = std::mem::take(&mut self.loops);
         let saved_tries = std::mem::take(&mut self.tries);
+        let saved_conditional = self.conditional;
         if at.is_some() && saved_at.is_none() {
             self.at_override = at;
         }
@@ -575,6 +595,7 @@ impl<'a> Frame<'a, '_> {
         self.returns = saved_returns;
         self.loops = saved_loops;
         self.tries = saved_tries;
+        self.conditional = saved_conditional;
         self.env = saved_env;
         // A nested function that rebinds outer names makes them unknown.
         if def.kind() == Kind::FunctionDef {
@@ -584,6 +605,11 @@ impl<'a> Frame<'a, '_> {
         }
         result
     }
+}
+
+/// Whether a block ends with `raise`: what follows runs unless there is an exception.
+fn ends_in_raise(block: Node<'_>) -> bool {
+    block.children().last().is_some_and(|s| s.kind() == Kind::Raise)
 }
 
 fn is_assignment(kind: Kind) -> bool {

@@ -1,10 +1,10 @@
 //! What a call of a function means for its caller, and how types and events cross from one to the other.
 
-use super::facts::{Event, EventKind, Facts, Made, Origin, Use};
+use super::facts::{Event, EventKind, Facts, Made, Origin, Round, Rounds, Use};
 use super::types::{Instance, Name, Path, Root, Type, ValueId};
 use crate::python::NodeId;
 use crate::text::Site;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -65,7 +65,8 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
     if events.len() > MAX_EVENTS {
         let (at, site) = events.first().map_or((NodeId(0), Site::default()), |e| (e.at, e.site));
         events.truncate(MAX_EVENTS);
-        events.push(Event { at, site, kind: EventKind::UnknownCall { name: Name::from("...") } });
+        let kind = EventKind::UnknownCall { name: Name::from("...") };
+        events.push(Event { at, site, kind, rounds: Rounds::new(), is_certain: true });
     }
     Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
 }
@@ -99,7 +100,11 @@ fn derives_from_parameter(values: &[super::facts::Value], value: ValueId) -> boo
         {
             return true;
         }
-        next = value.parent.filter(|_| steps < 50);
+        let owner = || match value.queryset.as_deref()?.related.as_deref()?.owner.root {
+            Root::Value(v) | Root::Row(v) => Some(v),
+            Root::Opaque => None,
+        };
+        next = value.parent.or_else(owner).filter(|_| steps < 50);
     }
     false
 }
@@ -165,9 +170,23 @@ pub(super) struct Translation<'s> {
     pub summary: &'s Summary,
     /// The caller's types of the arguments, one a parameter.
     pub arguments: &'s [Type],
+    /// Querysets of the callee that have a value of their own in the caller: those of relations of the arguments.
+    pub adopted: FxHashMap<ValueId, ValueId>,
 }
 
-impl Translation<'_> {
+impl<'s> Translation<'s> {
+    pub fn new(summary: &'s Summary, arguments: &'s [Type]) -> Translation<'s> {
+        Translation { summary, arguments, adopted: FxHashMap::default() }
+    }
+
+    /// A loop of the callee over rows that the caller knows.
+    pub fn round(&self, round: Round) -> Option<Round> {
+        match self.roots(Root::Row(round.value), &Path::new())? {
+            (Root::Row(value), path) if path.is_empty() => Some(Round { value, ..round }),
+            _ => None,
+        }
+    }
+
     /// The caller's roots and path for a callee's root and path; nothing where the object is the callee's own.
     pub fn roots(&self, root: Root, path: &Path) -> Option<(Root, Path)> {
         match root {
@@ -178,6 +197,9 @@ impl Translation<'_> {
                 Some((instance.root, extended(&instance.path, path)))
             }
             Root::Row(v) => {
+                if let Some(adopted) = self.adopted.get(&v) {
+                    return Some((Root::Row(*adopted), path.clone()));
+                }
                 let parameter = self.parameter(v)?;
                 match self.arguments.get(parameter)?.without_none() {
                     Type::QuerySet(qs) => Some((Root::Row(*qs.values.first()?), path.clone())),
