@@ -36,6 +36,7 @@ pub struct Analyzer<'p> {
     pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) passed: super::passed::Passed,
     callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
+    pub(super) entries: OnceLock<Vec<super::entries::Entry>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
 
@@ -51,6 +52,7 @@ impl<'p> Analyzer<'p> {
             stores: OnceLock::new(),
             passed: super::passed::Passed::default(),
             callers: Mutex::default(),
+            entries: OnceLock::new(),
             attributes: Mutex::default(),
         }
     }
@@ -148,7 +150,7 @@ impl<'p> Analyzer<'p> {
     }
 
     /// Put what methods of a name may do in the place of the calls on unknown objects.
-    fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
+    pub(super) fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
         if !facts.events.iter().any(|e| matches!(e.kind, EventKind::CallNamed { .. })) {
             return facts;
         }

@@ -10,6 +10,7 @@ mod calls;
 mod callsites;
 mod containers;
 mod effects;
+mod entries;
 mod expr;
 mod external;
 mod facts;
@@ -33,7 +34,8 @@ mod types;
 
 pub use analyzer::Analyzer;
 pub use callsites::{CallSite, CallSites};
-pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Use, Value, Write};
+pub use entries::{Entry, EntryKind, Source};
+pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
 pub use prefetch::Prefetches;
 pub use types::{
     Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,

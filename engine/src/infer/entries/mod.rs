@@ -1,0 +1,112 @@
+//! What a framework does by itself with the rows of a queryset that the program gives it: a list view renders them, a
+//! serializer writes their fields, the admin's changelist shows their columns.
+//!
+//! Such an *entry* is a frame without code. Its facts are made as if the framework's own steps stood in the class: the
+//! queryset is asked for, its rows are gone over, and what is read of each is an event, at the place that asks for it (a
+//! field of a serializer, a column of a changelist, a variable of a template). A new kind of reader is a module here that
+//! makes entries; everything after that is shared.
+//!
+//! An entry says what certainly happens. Where a class of the program overrides a step in a way that is not followed,
+//! there is no entry.
+
+mod admin;
+mod rest;
+
+use super::analyzer::Analyzer;
+use super::facts::Facts;
+use super::frame::Frame;
+use super::memo::Stack;
+use super::types::{Type, ValueId};
+use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
+use crate::text::{FileId, Site};
+
+/// Where the queryset of an entry is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A function of the program returns it: `get_queryset()`.
+    Function(FunctionId),
+    /// An expression in a class body: `queryset = Book.objects.all()`.
+    Expression(FileId, NodeId),
+    /// The class only names the model, at this expression: `model = Book`, or where the model is registered.
+    Model(FileId, NodeId),
+}
+
+/// What shows the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// The list action of a view or viewset of Django REST framework.
+    ListAction,
+    /// The changelist of a ModelAdmin.
+    Changelist,
+    /// A generic list view of Django's.
+    ListView,
+}
+
+/// A framework's use of the rows of one queryset.
+#[derive(Debug)]
+pub struct Entry {
+    /// What shows them.
+    pub kind: EntryKind,
+    /// The class that says so: the view, the ModelAdmin.
+    pub class: ClassId,
+    /// Where the queryset is built.
+    pub source: Source,
+    /// The queryset in `facts`.
+    pub rows: ValueId,
+    /// What is read of its rows.
+    pub facts: Facts,
+    /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
+    /// a prefetch costs a query there: the name of the class that has such an action.
+    pub single_objects: Option<Site>,
+}
+
+impl Analyzer<'_> {
+    /// Every entry of the program, in order of files and positions.
+    pub fn entries(&self) -> &[Entry] {
+        self.entries.get_or_init(|| {
+            let mut out = Vec::new();
+            rest::collect(self, &mut out);
+            admin::collect(self, &mut out);
+            out
+        })
+    }
+
+    /// A frame for what is done on behalf of `class`, and the node that its events are recorded at: the name of the class.
+    pub(super) fn on_behalf<T>(
+        &self,
+        class: ClassId,
+        run: impl FnOnce(&mut Frame<'_, '_>, Node<'_>) -> Option<T>,
+    ) -> Option<(T, Facts)> {
+        let program = self.project.program();
+        let info = program.class(class);
+        let node = program.file(info.file).node(info.node);
+        let name = node.child(Field::Name)?;
+        let mut stack = Stack::default();
+        let mut frame = Frame::new(self, &mut stack, info.file, node, Some(class));
+        let out = run(&mut frame, name)?;
+        let facts = frame.finish().0;
+        Some((out, self.expanded(facts, &mut Stack::default())))
+    }
+}
+
+impl<'a> Frame<'a, '_> {
+    /// What `self.get_queryset()`, or else the attribute `queryset`, gives in an object of `class`, and where it is
+    /// built. Nothing where the class says neither in a way that is followed, or only names a model.
+    pub(super) fn class_queryset(&mut self, class: ClassId, node: Node<'a>) -> Option<(Source, Type)> {
+        let program = self.az.project.program();
+        if let Some((_, member)) = program.member(class, "get_queryset") {
+            let Member::Function(function, _) = member else { return None };
+            let function = *function;
+            let ty = self.call_function(function, Some(Type::Object(class)), &[], node);
+            return Some((Source::Function(function), ty));
+        }
+        let (owner, Member::Value(value)) = program.member(class, "queryset")? else { return None };
+        let (owner, value) = (owner, *value);
+        let file = program.class(owner).file;
+        if program.file(file).node(value).kind() == Kind::None || self.is_assigned_on_self(class, "queryset") {
+            return None;
+        }
+        let ty = self.class_value(owner, value, node);
+        Some((Source::Expression(file, value), ty))
+    }
+}
