@@ -8,6 +8,7 @@ mod bulk_update;
 mod exists;
 mod f_expression;
 mod m2m_add;
+mod prefetch_related;
 mod queryset_delete;
 mod queryset_update;
 mod savepoint;
@@ -20,6 +21,7 @@ use ormend_engine::codemod::Rule;
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
     &select_related::SelectRelated,
+    &prefetch_related::PrefetchRelated,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

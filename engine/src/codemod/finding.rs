@@ -81,6 +81,10 @@ pub struct Fix {
     pub imports: Vec<ImportRequest>,
     /// What was read to decide; another fix that writes here conflicts.
     pub reads: Vec<Site>,
+    /// Relations that the new code prefetches, by attribute.
+    pub prefetches: Vec<String>,
+    /// Relations whose rows the edited code reads, by attribute: where they are prefetched, it would be another edit.
+    pub reads_relations: Vec<String>,
 }
 
 /// One finding of one codemod.

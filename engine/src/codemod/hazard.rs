@@ -202,6 +202,13 @@ hazards! {
     /// The related instance is watched when it is made.
     WatchedInit, Blocking, "`{}` runs when an instance of the related model is made";
 
+    /// No row certainly reads the relation.
+    RarelyRead, OptIn, "`{}` is only read under a condition: where no row meets it, the prefetch is one query more";
+    /// Rows of the queryset are loaded for something that reads none of it.
+    LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
+    /// Another reader of the same queryset reads nothing of it.
+    SharedQuerySet, OptIn, "`{}` uses the same queryset and does not read the relation";
+
     // Projection.
     /// The attribute is not the plain value of a column.
     NotAColumn, Blocking, "`{}` is not the plain value of a column";

@@ -3,6 +3,7 @@
 
 pub mod atomic_block;
 mod context;
+pub mod eager;
 mod finding;
 pub mod guards;
 mod hazard;
@@ -16,6 +17,7 @@ pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Relat
 pub use hazard::{Hazard, HazardKind, Weight};
 pub use options::Options;
 
+use crate::infer::EventKind;
 use crate::python::emit::fit;
 use crate::python::{Kind, Node};
 
@@ -114,6 +116,24 @@ fn fitted(cx: &Context<'_>, mut fix: Fix) -> Fix {
     fix
 }
 
+/// `fix` with the relations that the edited code reads.
+fn with_relations(cx: &Context<'_>, mut fix: Fix) -> Fix {
+    for event in &cx.facts.events {
+        let EventKind::ReadMany { path, .. } = &event.kind else { continue };
+        let Some(accessor) = path.last().filter(|p| !fix.reads_relations.iter().any(|r| **r == ***p)) else {
+            continue;
+        };
+        let span = cx.node(event.at).span();
+        let touches = |e: &FileEdit| {
+            e.file == cx.file && e.edit.span.start <= span.end && span.start <= e.edit.span.end
+        };
+        if fix.edits.iter().any(touches) {
+            fix.reads_relations.push(accessor.to_string());
+        }
+    }
+    fix
+}
+
 /// Hazards of one kind that a finding lists.
 const MOST_OF_A_KIND: usize = 4;
 
@@ -168,7 +188,7 @@ impl<T: Codemod> Rule for T {
             None
         } else {
             match self.rewrite(cx, &found) {
-                Ok(fix) => Some(fitted(cx, fix)),
+                Ok(fix) => Some(with_relations(cx, fitted(cx, fix))),
                 Err(hazard) => {
                     unique.push(hazard);
                     None

@@ -219,7 +219,9 @@ impl<'a, 's> Frame<'a, 's> {
             .rounds
             .iter()
             .flat_map(|(values, head)| {
-                values.iter().map(move |value| Round { value: *value, is_certain: is_certain && *head == here })
+                values
+                    .iter()
+                    .map(move |value| Round { value: *value, is_certain: is_certain && *head == here })
             })
             .collect();
         all.extend(rounds.iter().copied());

@@ -223,7 +223,8 @@ impl<'a> Frame<'a, '_> {
             if t.adopted.contains_key(&v) || t.parameter(v).is_some() || chain.len() > 8 {
                 break;
             }
-            let related = t.summary.values.get(v.0 as usize).and_then(|v| v.queryset.as_deref()?.related.clone());
+            let related =
+                t.summary.values.get(v.0 as usize).and_then(|v| v.queryset.as_deref()?.related.clone());
             let Some(related) = related else { return };
             chain.push(v);
             next = related.owner.root;

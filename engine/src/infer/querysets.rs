@@ -375,7 +375,8 @@ pub(super) fn func_owner<'a>(func: Node<'a>) -> Node<'a> {
     }
 }
 
-/// The literal lookup of one argument of prefetch_related(): a string, or the first argument of a Prefetch.
+/// The literal lookup of one argument of prefetch_related(): a string, or the first argument of a Prefetch. One with a
+/// queryset of its own, which may load more, ends with `__*`.
 pub(super) fn prefetch_lookup(node: Node<'_>) -> Option<Name> {
     if let Some(text) = string_value(node) {
         return Some(Name::from(text.as_str()));
@@ -385,10 +386,13 @@ pub(super) fn prefetch_lookup(node: Node<'_>) -> Option<Name> {
         return None;
     }
     let args = crate::python::arguments(arguments);
-    if args.iter().any(|a| a.name == Some("to_attr") || a.name == Some("queryset")) || args.len() > 1 {
+    if args.iter().any(|a| a.name == Some("to_attr") || a.stars > 0) || args.len() > 2 {
         return None;
     }
-    string_value(args.first()?.value).map(|s| Name::from(s.as_str()))
+    let lookup =
+        args.iter().enumerate().find(|(i, a)| a.name == Some("lookup") || *i == 0 && a.name.is_none());
+    let lookup = string_value(lookup?.1.value)?;
+    Some(Name::from(if args.len() > 1 { format!("{lookup}__*") } else { lookup }))
 }
 
 fn is_chain_method(name: &str) -> bool {

@@ -1,7 +1,8 @@
 //! Applies fixes in memory until nothing applies any more.
 //!
 //! A pass takes the applicable findings in order and drops what conflicts with one taken before; the loser is
-//! looked at again in the next pass. A file that no longer parses, comes back to an earlier text, or is still
+//! looked at again in the next pass. So is code that reads a relation which the same pass begins to prefetch: the rows
+//! are there then, and what was right without them would ask for them again. A file that no longer parses, comes back to an earlier text, or is still
 //! changing after the last pass is given back as it was, and that is reported as our mistake.
 
 use super::scan::scan;
@@ -36,7 +37,8 @@ pub(super) fn fixpoint(
     let mut findings: Vec<Finding> = findings.to_vec();
     for pass in 0..=options.max_passes {
         let now = current.as_ref().unwrap_or(project);
-        let mut changed = one_pass(now, &findings, options, &mut progress, project, warnings);
+        let mut waiting = Vec::new();
+        let mut changed = one_pass(now, &findings, options, &mut progress, project, warnings, &mut waiting);
         changed.retain(|file| scanned.contains(file));
         if changed.is_empty() {
             break;
@@ -50,6 +52,9 @@ pub(super) fn fixpoint(
         let next = project.with_texts(
             progress.iter().filter(|(_, p)| !p.given_up).map(|(file, p)| (*file, p.text.clone())).collect(),
         );
+        changed.extend(waiting);
+        changed.sort();
+        changed.dedup();
         findings = scan(&next, &changed, rules, options).findings;
         current = Some(next);
     }
@@ -93,7 +98,7 @@ pub fn edits_with_imports(project: &Project, fix: &Fix) -> Vec<FileEdit> {
     edits
 }
 
-/// Apply what can be applied together; the files that changed.
+/// Apply what can be applied together; the files that changed. `waiting` gets the files of what waits for the next pass.
 fn one_pass(
     project: &Project,
     findings: &[Finding],
@@ -101,6 +106,7 @@ fn one_pass(
     progress: &mut BTreeMap<FileId, Progress>,
     original: &Project,
     warnings: &mut Vec<Warning>,
+    waiting: &mut Vec<FileId>,
 ) -> Vec<FileId> {
     let wanted = |f: &&Finding| match f.outcome() {
         Outcome::Safe => true,
@@ -109,14 +115,27 @@ fn one_pass(
         }
         Outcome::Withheld => false,
     };
+    let fixes: Vec<&Fix> = findings.iter().filter(wanted).filter_map(|f| f.fix.as_ref()).collect();
+    let waits = |fix: &Fix| {
+        let begins = |other: &&Fix| {
+            !std::ptr::eq(*other, fix) && other.prefetches.iter().any(|p| fix.reads_relations.contains(p))
+        };
+        fixes.iter().any(begins)
+    };
+    // Two that wait for each other both go on.
+    let all_wait = fixes.iter().all(|f| waits(f));
     let mut taken: Vec<&Fix> = Vec::new();
-    for finding in findings.iter().filter(wanted) {
-        if let Some(fix) = &finding.fix
-            && !taken.iter().any(|other| conflict(fix, other))
-        {
+    for fix in &fixes {
+        if !all_wait && waits(fix) {
+            waiting.extend(fix.edits.iter().map(|e| e.file));
+            continue;
+        }
+        if !taken.iter().any(|other| conflict(fix, other)) {
             taken.push(fix);
         }
     }
+    waiting.sort();
+    waiting.dedup();
     let mut edits: FxHashMap<FileId, Vec<Edit>> = FxHashMap::default();
     let mut imports: FxHashMap<FileId, Vec<ImportRequest>> = FxHashMap::default();
     let mut fixes: FxHashMap<FileId, usize> = FxHashMap::default();

@@ -3,7 +3,6 @@
 pub mod batch;
 pub mod callers;
 pub mod deletion;
-pub mod eager;
 pub mod flow;
 pub mod handlers;
 pub mod instance;

@@ -114,7 +114,9 @@ fn origin_tie<'a>(cx: &Context<'a>, value: &Value, at: Node<'a>) -> Option<Tie> 
             }
             repeated(cx, node, at).map(|place| Tie::Used(cx.site(place)))
         }
-        Origin::Parameter(_) | Origin::Outside | Origin::Callee => Some(Tie::Foreign(value.site.unwrap_or(cx.site(at)))),
+        Origin::Parameter(_) | Origin::Outside | Origin::Callee => {
+            Some(Tie::Foreign(value.site.unwrap_or(cx.site(at))))
+        }
     }
 }
 

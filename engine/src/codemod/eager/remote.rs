@@ -5,15 +5,15 @@
 //! queryset.
 
 use super::callers::callers;
-use super::reads::{Group, is_derived, is_key_only, is_replaced, repeating};
+use super::entries;
+use super::guards;
+use super::reads::{Group, Load, climbed, is_derived, is_key_only, is_replaced, is_served, repeating};
 use super::region;
-use ormend_engine::codemod::guards::eager::{self, Step};
-use ormend_engine::codemod::{Context, Hazard};
-use ormend_engine::infer::{
-    Escape, Event, EventKind, Facts, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId,
-};
-use ormend_engine::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, parameters, string_value};
-use ormend_engine::text::{FileId, Site};
+use super::step::{self, Step};
+use crate::codemod::{Context, Hazard};
+use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, parameters, string_value};
+use crate::text::{FileId, Site};
 
 /// Frames that read the rows of one function's list and are looked at.
 const MAX_READERS: usize = 12;
@@ -45,7 +45,7 @@ const QUIET: &[&str] = &[
 
 /// One read in another frame.
 #[derive(Clone, Debug)]
-pub(super) struct Remote {
+pub struct Remote {
     /// Where it stands.
     pub site: Site,
     /// The loop that makes it.
@@ -54,22 +54,27 @@ pub(super) struct Remote {
     pub steps: Vec<Step>,
     /// What runs in the frame that reads.
     pub hazards: Vec<Hazard>,
+    /// Whether it is made for every row.
+    pub is_certain: bool,
+    /// What goes over the rows, where that is a framework.
+    pub shown_by: Option<ClassId>,
 }
 
 /// The reads of other frames, each with the value of this frame that they are rows of.
-pub(super) fn reads(cx: &Context<'_>) -> Vec<(ValueId, Path, Remote)> {
+pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(ValueId, Path, Remote)> {
     let program = cx.project.program();
-    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return Vec::new() };
     let mut out = Vec::new();
+    entries::reads(cx, load, &mut out);
+    let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
     if let Some(Type::List(element)) = &cx.facts.returns
         && let Type::Instance(Instance { root: Root::Row(value), path, .. }) = &**element
         && path.is_empty()
         && is_handed_over(cx, function, *value)
     {
-        of_list(cx, function, *value, &mut out);
+        of_list(cx, load, function, *value, &mut out);
     }
     if let Some(class) = program.function(function).class {
-        of_attributes(cx, function, class, &mut out);
+        of_attributes(cx, load, function, class, &mut out);
     }
     out
 }
@@ -117,7 +122,13 @@ fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
     }
 }
 
-fn of_list(cx: &Context<'_>, function: FunctionId, value: ValueId, out: &mut Vec<(ValueId, Path, Remote)>) {
+fn of_list(
+    cx: &Context<'_>,
+    load: Load,
+    function: FunctionId,
+    value: ValueId,
+    out: &mut Vec<(ValueId, Path, Remote)>,
+) {
     let program = cx.project.program();
     let own = program.function(function);
     let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
@@ -142,7 +153,7 @@ fn of_list(cx: &Context<'_>, function: FunctionId, value: ValueId, out: &mut Vec
             let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
             let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
             let events = caller.facts.events.iter().filter(later).chain(after.iter().copied());
-            found(&inner, value, &of_call, &events.collect::<Vec<_>>(), out);
+            found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
         }
     }
     // Whoever looks at what its rows have loaded sees the join that another one asked for.
@@ -153,6 +164,7 @@ fn of_list(cx: &Context<'_>, function: FunctionId, value: ValueId, out: &mut Vec
 
 fn of_attributes(
     cx: &Context<'_>,
+    load: Load,
     function: FunctionId,
     class: ClassId,
     out: &mut Vec<(ValueId, Path, Remote)>,
@@ -211,7 +223,7 @@ fn of_attributes(
         let events: Vec<&Event> = facts.events.iter().collect();
         let first = out.len();
         for value in &roots {
-            found(&inner, *value, &of_attribute, &events, out);
+            found(&inner, load, (cx, *value), &of_attribute, &events, out);
         }
         let mut looked = Vec::new();
         region::looked_into(&inner, &of_attribute, &mut looked);
@@ -225,7 +237,8 @@ fn of_attributes(
 /// The reads of the frame of `cx` from rows of the values that `is_ours` knows.
 fn found(
     cx: &Context<'_>,
-    value: ValueId,
+    load: Load,
+    (builder, value): (&Context<'_>, ValueId),
     is_ours: &dyn Fn(&ValueId) -> bool,
     events: &[&Event],
     out: &mut Vec<(ValueId, Path, Remote)>,
@@ -242,38 +255,42 @@ fn found(
     if leaves || cx.facts.events.iter().any(|e| e.kind == EventKind::Suspend) {
         return;
     }
+    let Some(model) = builder.value(value).and_then(|v| Some(v.queryset.as_deref()?.model)) else { return };
     for (index, event) in cx.facts.events.iter().enumerate() {
-        let EventKind::ReadRelation { root: Root::Row(v), path, .. } = &event.kind else { continue };
-        let Some(model) = row_model(cx.facts, event, *v) else { continue };
-        let Some(steps) = is_ours(v).then(|| eager::steps(cx.project, model, path)).flatten() else {
-            continue;
+        let read = match (&event.kind, load) {
+            (EventKind::ReadRelation { root: Root::Row(v), path, .. }, Load::Join) => {
+                Some((*v, path.clone()))
+            }
+            (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(cx.facts, *root, path),
+            (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if is_served(method) => {
+                climbed(cx.facts, *root, path)
+            }
+            _ => None,
         };
-        if is_key_only(cx, event.site, &steps) || is_replaced(cx, index, *v, path) {
+        let Some((v, path)) = read.filter(|(v, _)| is_ours(v)) else { continue };
+        let Some(steps) = step::steps(cx.project, model, &path).filter(|s| load.is_for(s)) else { continue };
+        if is_key_only(cx, event.site, &steps) || is_replaced(cx, index, v, &path) {
             continue;
         }
         if region::lazily(cx, cx.node(event.at)).is_some() {
             continue;
         }
-        let Some(looped) = repeating(cx, *v, event.at) else { continue };
+        let round = event.rounds.iter().find(|r| r.value == v);
+        let looped = match repeating(cx, v, event.at) {
+            Some(looped) => looped,
+            None if load == Load::Prefetch && round.is_some() => cx.node(event.at),
+            None => continue,
+        };
         let mut hazards = Vec::new();
-        eager::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
+        guards::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
         let looped = cx.site(looped);
-        out.push((value, path.clone(), Remote { site: event.site, looped, steps, hazards }));
+        let is_certain = round.is_some_and(|r| r.is_certain);
+        out.push((
+            value,
+            path,
+            Remote { site: event.site, looped, steps, hazards, is_certain, shown_by: None },
+        ));
     }
-}
-
-/// The model of the rows: a read of the first relation names it.
-fn row_model(facts: &Facts, event: &Event, value: ValueId) -> Option<ormend_engine::django::ModelId> {
-    if let Some(qs) = facts.value(value).and_then(|v| v.queryset.as_deref()) {
-        return Some(qs.model);
-    }
-    let EventKind::ReadRelation { path, .. } = &event.kind else { return None };
-    facts.events.iter().find_map(|e| match &e.kind {
-        EventKind::ReadRelation { root: Root::Row(v), path: p, model } => {
-            (*v == value && p.len() == 1 && p.first() == path.first()).then_some(*model)
-        }
-        _ => None,
-    })
 }
 
 /// Whether the frame loads the rows of a queryset, or gives it to somebody besides the attribute.

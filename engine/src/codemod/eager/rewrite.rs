@@ -2,14 +2,15 @@
 //! is there.
 
 use super::place;
-use super::reads::Group;
-use ormend_engine::codemod::{Context, Fix, Hazard};
-use ormend_engine::infer::ValueId;
-use ormend_engine::python::emit::{append_call, quote_of, string_literal};
-use ormend_engine::python::{Expr, Kind, Node, arguments};
-use ormend_engine::text::{Edit, Span};
+use super::reads::{Group, Load};
+use crate::codemod::{Context, Fix, Hazard};
+use crate::infer::ValueId;
+use crate::python::emit::{append_call, quote_of, string_literal};
+use crate::python::{Expr, Kind, Node, arguments};
+use crate::text::{Edit, Span};
 
-pub(super) fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
+/// Ask for the lookups of the group where its queryset is built.
+pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
     let mut edits = Vec::new();
     for target in &group.targets {
         let node = place::expression(cx, *target)?;
@@ -17,23 +18,36 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
         if lookups.is_empty() {
             continue;
         }
-        edits.extend(extend(cx, node, &lookups));
+        edits.extend(extend(cx, node, group.load, &lookups));
     }
-    Ok(cx.fix(edits))
+    let mut fix = cx.fix(edits);
+    if group.load == Load::Prefetch {
+        let mut names: Vec<String> =
+            group.lookups().iter().flat_map(|l| l.split("__")).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        fix.prefetches = names;
+    }
+    Ok(fix)
 }
 
-/// The lookups that this one of several querysets does not select already.
+/// The lookups that this one of several querysets does not load already.
 fn missing(cx: &Context<'_>, group: &Group, target: ValueId) -> Vec<String> {
-    let selected = cx.value(target).and_then(|v| v.queryset.as_ref().map(|q| q.selected.clone()));
+    let selected = cx.value(target).and_then(|v| {
+        v.queryset.as_ref().map(|q| match group.load {
+            Load::Join => q.selected.clone(),
+            Load::Prefetch => q.prefetched.clone(),
+        })
+    });
     let selected = selected.unwrap_or_default();
     let is_selected =
         |lookup: &String| selected.iter().any(|s| **s == **lookup || s.starts_with(&format!("{lookup}__")));
     group.lookups().into_iter().filter(|l| !is_selected(l)).collect()
 }
 
-fn extend(cx: &Context<'_>, node: Node<'_>, lookups: &[String]) -> Vec<Edit> {
+fn extend(cx: &Context<'_>, node: Node<'_>, load: Load, lookups: &[String]) -> Vec<Edit> {
     let file = cx.project.program().file(cx.file);
-    let existing = place::existing(cx, node);
+    let existing = place::existing(cx, node, load);
     // Beside other names in the call, as those are written.
     let beside = existing.and_then(|call| {
         let start = call.descendants().filter(|n| n.kind() == Kind::StrStart).last()?;
@@ -46,9 +60,9 @@ fn extend(cx: &Context<'_>, node: Node<'_>, lookups: &[String]) -> Vec<Edit> {
     }
     if let Some((method, list)) = place::all_of_manager(cx, node) {
         let span = Span::new(method.span().start, list.span().end);
-        return vec![Edit::replace(span, format!("select_related({})", names.join(", ")))];
+        return vec![Edit::replace(span, format!("{}({})", load.method(), names.join(", ")))];
     }
-    append_call(file, node, "select_related", &names, cx.options.line_length)
+    append_call(file, node, load.method(), &names, cx.options.line_length)
 }
 
 /// Names added after the last argument, on a line of their own where that one stands so.

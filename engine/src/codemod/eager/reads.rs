@@ -1,21 +1,22 @@
-//! Which reads of a relation happen once a row, and which rows they belong to.
+//! Which reads of relations happen once a row, and which rows they belong to.
 //!
 //! A group holds every such read of the rows of one queryset: where the same expressions build it, it is the same
 //! queryset, whichever loop goes over it.
 
+use super::guards;
 use super::remote::{self, Remote};
-use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::eager::{self, Step};
-use ormend_engine::infer::{
-    EventKind, Instance, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, Use, ValueId,
+use super::step::{self, Step};
+use crate::codemod::{Context, Outcome};
+use crate::infer::{
+    Event, EventKind, Facts, Instance, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, Use, ValueId,
 };
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
-use ormend_engine::text::Site;
+use crate::python::{Def, Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
+use crate::text::Site;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One read.
 #[derive(Clone, Debug)]
-pub(super) struct Read {
+pub struct Read {
     /// Its index among the frame's events.
     pub event: usize,
     /// Where the frame does it.
@@ -24,11 +25,52 @@ pub(super) struct Read {
     pub site: Site,
     /// The relations from the row.
     pub steps: Vec<Step>,
+    /// Whether it is made for every row.
+    pub is_certain: bool,
 }
+
+/// The two ways to load a relation with the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// `select_related()`: the rows of relations to one row come with the row.
+    Join,
+    /// `prefetch_related()`: one query for the rows of a relation, for all rows at once.
+    Prefetch,
+}
+
+impl Load {
+    /// The method.
+    pub fn method(self) -> &'static str {
+        match self {
+            Load::Join => "select_related",
+            Load::Prefetch => "prefetch_related",
+        }
+    }
+
+    /// What a step is called in the method's arguments: `select_related()` takes the name in lookups, `prefetch_related()`
+    /// the attribute.
+    fn name(self, step: &Step) -> &str {
+        match self {
+            Load::Join => &step.lookup,
+            Load::Prefetch => &step.attribute,
+        }
+    }
+
+    /// Whether a path is loaded this way.
+    pub(super) fn is_for(self, steps: &[Step]) -> bool {
+        !steps.is_empty() && steps.iter().any(|s| s.is_many) == (self == Load::Prefetch)
+    }
+}
+
+/// What a prefetched relation answers by itself: `ManyRelatedManager.get_queryset()` gives the rows that are there, and
+/// `count()` and `exists()` look at them (django/db/models/query.py, 4.2 to 6.0).
+const SERVED: &[&str] = &["all", "count", "exists", "acount", "aexists"];
 
 /// The reads of the rows of one queryset.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
+pub struct Group {
+    /// The way.
+    pub load: Load,
     /// The values to edit: where the queryset is built.
     pub targets: Vec<ValueId>,
     /// The values whose rows are read.
@@ -40,15 +82,35 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The lookups to select: sorted, without those that a longer one holds.
+    fn new(load: Load, targets: Vec<ValueId>) -> Group {
+        Group { load, targets, rows: BTreeSet::new(), reads: Vec::new(), remote: Vec::new() }
+    }
+
+    /// The lookups to name: sorted, without those that a longer one holds.
     pub fn lookups(&self) -> Vec<String> {
         let all: BTreeSet<Vec<&str>> =
-            self.paths().map(|steps| steps.iter().map(|s| s.lookup.as_str()).collect()).collect();
+            self.paths().map(|steps| steps.iter().map(|s| self.load.name(s)).collect()).collect();
         let longest =
             all.iter().filter(|path| !all.iter().any(|o| o.len() > path.len() && o.starts_with(path)));
         let mut out: Vec<String> = longest.map(|path| path.join("__")).collect();
         out.sort();
         out
+    }
+
+    /// The lookup of a path.
+    pub(super) fn lookup(&self, steps: &[Step]) -> String {
+        steps.iter().map(|s| self.load.name(s)).collect::<Vec<_>>().join("__")
+    }
+
+    /// The queries that a prefetch of all paths takes: one for each relation on the way.
+    pub(super) fn levels(&self) -> usize {
+        let mut seen: BTreeSet<Vec<&str>> = BTreeSet::new();
+        for steps in self.paths() {
+            for end in 1..=steps.len() {
+                seen.insert(steps.iter().take(end).map(|s| s.attribute.as_str()).collect());
+            }
+        }
+        seen.len()
     }
 
     /// Every step of every path, each once.
@@ -67,60 +129,123 @@ impl Group {
         self.paths().filter_map(|steps| steps.first()).collect()
     }
 
+    /// Whether some read wants the rows of a relation, not only their number.
+    fn reads_rows(&self, cx: &Context<'_>) -> bool {
+        let counts = |r: &Read| {
+            cx.facts
+                .events
+                .get(r.event)
+                .is_some_and(|e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method != *"all"))
+        };
+        !self.remote.is_empty() || self.reads.iter().any(|r| !counts(r))
+    }
+
     fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
         self.reads.iter().map(|r| &r.steps).chain(self.remote.iter().map(|r| &r.steps))
     }
 }
 
-/// Every group of the frame.
-pub(super) fn groups(cx: &Context<'_>) -> Vec<Group> {
+/// Every group of the frame, for one of the two ways.
+pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
-        let EventKind::ReadRelation { root: Root::Row(value), path, .. } = &event.kind else { continue };
-        let Some(queryset) = cx.value(*value).and_then(|v| v.queryset.as_deref()) else { continue };
-        if !is_joinable(queryset) || reloads(cx, *value) {
+        let Some((value, path)) = rows_read(cx, event, load) else { continue };
+        let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
+        if !is_joinable(queryset) || reloads(cx, value) {
             continue;
         }
-        let Some(steps) = eager::steps(cx.project, queryset.model, path) else { continue };
-        if steps.is_empty() || is_loaded(queryset, path, &steps) || is_key_only(cx, event.site, &steps) {
+        let Some(steps) = step::steps(cx.project, queryset.model, &path) else { continue };
+        if !load.is_for(&steps)
+            || is_loaded(queryset, &path, &steps, load)
+            || is_key_only(cx, event.site, &steps)
+        {
             continue;
         }
-        if is_replaced(cx, index, *value, path) {
+        if is_replaced(cx, index, value, &path) {
             continue;
         }
-        if !is_repeated(cx, *value, event.at, event.site) {
+        let round = event.rounds.iter().find(|r| r.value == value);
+        let is_repeated = match load {
+            Load::Join => is_repeated(cx, value, event.at, event.site),
+            Load::Prefetch => round.is_some(),
+        };
+        if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
             continue;
         }
-        let Some(targets) = targets(cx, *value) else { continue };
-        let group = out.entry(targets.clone()).or_insert_with(|| Group {
-            targets,
-            rows: BTreeSet::new(),
-            reads: Vec::new(),
-            remote: Vec::new(),
-        });
-        group.rows.insert(*value);
-        group.reads.push(Read { event: index, at: event.at, site: event.site, steps });
+        let Some(targets) = targets(cx, value) else { continue };
+        let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
+        group.rows.insert(value);
+        let is_certain = round.is_some_and(|r| r.is_certain);
+        group.reads.push(Read { event: index, at: event.at, site: event.site, steps, is_certain });
     }
-    for (value, path, read) in remote::reads(cx) {
+    for (value, path, read) in remote::reads(cx, load) {
         let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
         if !is_joinable(queryset)
             || reloads(cx, value)
-            || is_loaded(queryset, &path, &read.steps)
+            || is_loaded(queryset, &path, &read.steps, load)
             || is_replaced(cx, usize::MAX, value, &path)
         {
             continue;
         }
         let Some(targets) = targets(cx, value) else { continue };
-        let group = out.entry(targets.clone()).or_insert_with(|| Group {
-            targets,
-            rows: BTreeSet::new(),
-            reads: Vec::new(),
-            remote: Vec::new(),
-        });
+        let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.insert(value);
         remote::add(group, read);
     }
-    out.into_values().collect()
+    // Rows that are only counted want no rows of the relation.
+    out.into_values().filter(|g| load == Load::Join || g.reads_rows(cx)).collect()
+}
+
+/// The queryset whose rows `event` reads a relation of, and the path from there.
+fn rows_read(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Path)> {
+    match (&event.kind, load) {
+        (EventKind::ReadRelation { root: Root::Row(value), path, .. }, Load::Join) => {
+            let is_ours = cx.value(*value).is_some_and(|v| v.origin != Origin::Callee);
+            is_ours.then(|| (*value, path.clone()))
+        }
+        (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(cx.facts, *root, path),
+        (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if is_served(method) => {
+            climbed(cx.facts, *root, path)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the prefetched rows of a relation answer the method.
+pub(super) fn is_served(method: &str) -> bool {
+    SERVED.contains(&method)
+}
+
+/// Up from the rows of a relation to the rows that have the relation, as long as that is known: the outermost queryset,
+/// and the path from its rows.
+pub(super) fn climbed(facts: &Facts, root: Root, path: &Path) -> Option<(ValueId, Path)> {
+    let Root::Row(mut value) = root else { return None };
+    let mut path = path.clone();
+    for _ in 0..8 {
+        let related = facts.value(value).and_then(|v| v.queryset.as_deref()?.related.clone());
+        let Some(related) = related else { break };
+        let Root::Row(outer) = related.owner.root else { break };
+        let mut longer = related.owner.path.clone();
+        longer.push(related.accessor.clone());
+        longer.extend(path);
+        path = longer;
+        value = outer;
+    }
+    Some((value, path))
+}
+
+/// Whether rows of a relation are better prefetched with the rows that have it than joined to, each time anew.
+fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet) -> bool {
+    let Some(related) = &queryset.related else { return false };
+    let Some((outer, _)) = climbed(cx.facts, related.owner.root, &related.owner.path) else { return false };
+    groups(cx, Load::Prefetch).iter().any(|group| {
+        if !group.rows.contains(&outer) {
+            return false;
+        }
+        let mut hazards = Vec::new();
+        super::hazards(cx, group, &mut hazards);
+        Outcome::of(&hazards) == Outcome::Safe
+    })
 }
 
 /// Rows are instances, and nothing unknown was done to what is loaded with them.
@@ -131,23 +256,31 @@ fn is_joinable(queryset: &QuerySet) -> bool {
         && !queryset.is(Trait::OpaquePrefetch)
 }
 
-/// Whether a read costs no query, or gets what is none of a join's business.
-fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step]) -> bool {
-    let lookups: Vec<&str> = steps.iter().map(|s| s.lookup.as_str()).collect();
-    let covers = |name: &Name| {
-        let parts: Vec<&str> = name.split("__").collect();
-        parts.starts_with(&lookups)
-    };
-    if queryset.selected.iter().any(covers) {
-        return true;
-    }
+/// Whether a read costs no query, or gets what is none of our business.
+pub(super) fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step], load: Load) -> bool {
     // Every row has the same known object, which is asked once.
     if path.first().is_some_and(|first| queryset.known.contains(first)) {
         return true;
     }
+    let parts = |name: &Name| name.split("__").map(str::to_owned).collect::<Vec<_>>();
+    let named: Vec<&str> = steps.iter().map(|s| load.name(s)).collect();
+    // A Prefetch with a queryset of its own loads what that one says.
+    let is_custom = |name: &Name| {
+        name.strip_suffix("__*").is_some_and(|base| named.starts_with(&base.split("__").collect::<Vec<_>>()))
+    };
+    if queryset.prefetched.iter().any(is_custom) {
+        return true;
+    }
+    let covers = |name: &Name| parts(name).iter().map(String::as_str).collect::<Vec<_>>().starts_with(&named);
+    if load == Load::Prefetch {
+        return queryset.prefetched.iter().any(covers);
+    }
+    if queryset.selected.iter().any(covers) {
+        return true;
+    }
+    let path: Vec<&str> = path.iter().map(|p| &**p).collect();
     let overlaps = |name: &Name| {
         let parts: Vec<&str> = name.split("__").collect();
-        let path: Vec<&str> = path.iter().map(|p| &**p).collect();
         parts.starts_with(&path) || path.starts_with(&parts)
     };
     if queryset.prefetched.iter().any(overlaps) {
@@ -160,7 +293,7 @@ fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step]) -> bool {
 /// `book.author.pk`: the key alone is wanted, and the row has it.
 pub(super) fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
     let Some(last) = steps.last() else { return false };
-    let Some(node) = eager::node_at(cx.project, site) else { return false };
+    let Some(node) = guards::node_at(cx.project, site) else { return false };
     let Some(parent) = node.with_parens().parent() else { return false };
     let Expr::Attribute { value, attr, .. } = Expr::of(parent) else { return false };
     if value.peel().id() != node.peel().id() || !last.is_forward {
@@ -320,7 +453,7 @@ fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool
     let is_inside = site.file == cx.file && own.span().contains(site.span);
     if !is_inside {
         // The read stands in a callee: not in what is rare there.
-        let Some(node) = eager::node_at(cx.project, site) else { return false };
+        let Some(node) = guards::node_at(cx.project, site) else { return false };
         let mut child = node;
         for outer in node.ancestors() {
             match outer.kind() {

@@ -1,89 +1,15 @@
 //! Guards of eager loading: a copy that is made with the rows must be the object that a later read would have given.
 //!
-//! Every guard looks at single-valued relations only, as [`Step`]s from a row.
+//! Every guard looks at the relations from a row as [`Step`]s.
 
+use super::reads::Load;
+use super::step::Step;
 use crate::codemod::{Hazard, HazardKind};
 use crate::django::{ModelId, Project, RelationKind, Signal};
 use crate::infer::{Event, EventKind, Write};
 use crate::python::{Expr, Kind, Node};
 use crate::text::{FileId, Site};
 use std::collections::BTreeSet;
-
-/// One single-valued relation on the way from a row to what is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The model that the relation is read from.
-    pub from: ModelId,
-    /// The model that it leads to.
-    pub to: ModelId,
-    /// The attribute.
-    pub attribute: String,
-    /// The name in lookups; differs from the attribute for some reverse one-to-ones.
-    pub lookup: String,
-    /// Whether the key is a column of `from`.
-    pub is_forward: bool,
-    /// Whether there may be no object.
-    pub may_be_none: bool,
-    /// The column of a forward relation.
-    pub attname: String,
-}
-
-/// The steps of the attribute path `path` from `model`; `None` where one of them is not a foreign key, a one-to-one
-/// field or the other side of one, or is not known. Steps to and fro over a one-to-one cost nothing and are left out.
-pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Option<Vec<Step>> {
-    let mut from = model;
-    let mut out = Vec::new();
-    for name in path {
-        let name = name.as_ref();
-        let info = project.model(from);
-        let step = if let Some(field) = info.field(name) {
-            let relation = field.relation.as_ref()?;
-            if !matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) {
-                return None;
-            }
-            Step {
-                from,
-                to: relation.target?,
-                attribute: name.to_owned(),
-                lookup: name.to_owned(),
-                is_forward: true,
-                may_be_none: field.null,
-                attname: field.attname.clone(),
-            }
-        } else {
-            let reverse = info.reverse(name).filter(|r| r.is_single())?;
-            Step {
-                from,
-                to: reverse.source,
-                attribute: name.to_owned(),
-                lookup: reverse.query_name.clone(),
-                is_forward: false,
-                may_be_none: true,
-                attname: String::new(),
-            }
-        };
-        // Django gives both ends of a one-to-one to each other when it loads either.
-        if out.last().is_some_and(|last| leads_back(project, last, &step)) {
-            from = out.pop().map_or(from, |last| last.from);
-            continue;
-        }
-        from = step.to;
-        out.push(step);
-    }
-    Some(out)
-}
-
-/// Whether `next` goes back over the one-to-one by which `last` has come.
-fn leads_back(project: &Project, last: &Step, next: &Step) -> bool {
-    if last.is_forward == next.is_forward || last.from != next.to {
-        return false;
-    }
-    let (there, back) = if last.is_forward { (next, last) } else { (last, next) };
-    project
-        .model(there.from)
-        .reverse(&there.attribute)
-        .is_some_and(|r| r.is_single() && r.field == back.attribute && r.source == back.from)
-}
 
 /// A join copies the related rows: none of `events`, which happen between the copy and its last use, may change them.
 pub fn stale_copies<'e>(
@@ -92,9 +18,10 @@ pub fn stale_copies<'e>(
     steps: &[Step],
     out: &mut Vec<Hazard>,
 ) {
-    let related: BTreeSet<ModelId> = steps.iter().flat_map(|s| tables(project, s.to)).collect();
-    let may_appear: BTreeSet<ModelId> =
-        steps.iter().filter(|s| !s.is_forward).flat_map(|s| tables(project, s.to)).collect();
+    let through = |s: &Step| s.through.map(|m| tables(project, m)).unwrap_or_default();
+    let of = |s: &Step| tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>();
+    let related: BTreeSet<ModelId> = steps.iter().flat_map(of).collect();
+    let may_appear: BTreeSet<ModelId> = steps.iter().filter(|s| !s.is_forward).flat_map(of).collect();
     let events: Vec<&Event> = events.into_iter().collect();
     for event in &events {
         match &event.kind {
@@ -174,10 +101,12 @@ fn has_foreign_base(project: &Project, model: ModelId) -> bool {
 
 /// A read goes through the related model's base manager, a join through none; a key without a constraint may point at
 /// no row.
-pub fn joined_differs(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
-    for step in steps {
+pub fn joined_differs(project: &Project, steps: &[Step], load: Load, out: &mut Vec<Hazard>) {
+    for step in steps.iter().filter(|s| !s.is_many) {
         let target = project.model(step.to);
-        if let Some(name) = &target.base_manager_name
+        // A prefetch goes through the base manager, as the read does.
+        if load == Load::Join
+            && let Some(name) = &target.base_manager_name
             && !project.is_plain_manager(step.to, name)
         {
             let site = base_manager_site(project, step.to).unwrap_or(target.site);

@@ -1,10 +1,10 @@
 //! Where the join is asked for: the expression that builds the queryset, provided that it builds a new one.
 
-use super::reads::Group;
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::infer::{Escape, Facts, Origin, Type, Use, ValueId};
-use ormend_engine::python::{Expr, FunctionId, Kind, Node, NodeId};
-use ormend_engine::text::Site;
+use super::reads::{Group, Load};
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Escape, Facts, Origin, Type, Use, ValueId};
+use crate::python::{Expr, FunctionId, Kind, Node, NodeId};
+use crate::text::Site;
 
 /// Helpers that return what other helpers return are followed so far.
 const MAX_DEPTH: usize = 8;
@@ -167,8 +167,8 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
     }
 }
 
-/// The existing `select_related()` of the chain that can be extended: literal names only.
-pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<Node<'a>> {
+/// The existing call of the method in the chain that can be extended: literal names, and objects for a prefetch.
+pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>, load: Load) -> Option<Node<'a>> {
     let mut node = chain.peel();
     for _ in 0..100 {
         let Expr::Call { func, arguments } = Expr::of(node) else { return None };
@@ -176,11 +176,13 @@ pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<Node<'a>
         if !matches!(cx.type_of(node), Type::QuerySet(_)) {
             return None;
         }
-        if attr == "select_related" {
-            let args = ormend_engine::python::arguments(arguments);
+        if attr == load.method() {
+            let args = crate::python::arguments(arguments);
             let literal = !args.is_empty()
                 && args.iter().all(|a| {
-                    a.name.is_none() && a.stars == 0 && ormend_engine::python::string_value(a.value).is_some()
+                    let is_object = load == Load::Prefetch && !matches!(Expr::of(a.value), Expr::None);
+                    let is_literal = crate::python::string_value(a.value).is_some();
+                    a.name.is_none() && a.stars == 0 && (is_literal || is_object)
                 });
             return literal.then_some(node);
         }
@@ -189,7 +191,7 @@ pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<Node<'a>
     None
 }
 
-/// `manager.all()`, Django's own: the call that gives way to `manager.select_related()`.
+/// `manager.all()`, Django's own: the call that gives way to the method.
 pub(super) fn all_of_manager<'a>(cx: &Context<'a>, chain: Node<'a>) -> Option<(Node<'a>, Node<'a>)> {
     let Expr::Call { func, arguments } = Expr::of(chain) else { return None };
     let Expr::Attribute { value, attr: "all", attr_node } = Expr::of(func) else { return None };

@@ -2,12 +2,12 @@
 //! may become stale.
 
 use super::callers::{Caller, callers};
+use super::guards;
 use super::reads::Group;
-use ormend_engine::codemod::guards::eager;
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
-use ormend_engine::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
-use ormend_engine::text::FileId;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
+use crate::text::FileId;
 use std::collections::BTreeSet;
 
 /// Hazards of everything that runs between the copy and its last use.
@@ -15,7 +15,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let steps = group.steps();
     let region = Region::of(cx, group);
     let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
-    eager::stale_copies(cx.project, events.iter().copied(), &steps, out);
+    guards::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
     out.extend(group.remote.iter().flat_map(|r| r.hazards.iter().cloned()));
     let is_ours = |v: &ValueId| group.rows.contains(v);
@@ -26,7 +26,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     if suspends || region.leaves {
         let mut seen = BTreeSet::new();
         for event in consumers(cx, &mut seen) {
-            eager::stale_copies(cx.project, [&event], &steps, out);
+            guards::stale_copies(cx.project, [&event], &steps, out);
         }
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, 
         if !matches!(root, Root::Row(v) if is_ours(v)) {
             continue;
         }
-        let Some(node) = eager::node_at(cx.project, event.site) else { continue };
+        let Some(node) = guards::node_at(cx.project, event.site) else { continue };
         let call = node.ancestors().take(3).find(|n| n.kind() == Kind::Call);
         let callee = call.and_then(|call| match Expr::of(call) {
             Expr::Call { func, .. } if !func.contains(node.id()) => Some((call, func.text())),
@@ -78,7 +78,7 @@ pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, 
             _ => None,
         };
         if let Some(found) = found {
-            let site = ormend_engine::text::Site { file: event.site.file, span: found.span() };
+            let site = crate::text::Site { file: event.site.file, span: found.span() };
             let subject = found.text().lines().next().unwrap_or_default().to_owned();
             out.push(Hazard::at(HazardKind::UnknownCall, subject, site));
         }
@@ -169,7 +169,7 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 continue;
             }
             let mut found = Vec::new();
-            eager::stale_copies(cx.project, [event], &steps, &mut found);
+            guards::stale_copies(cx.project, [event], &steps, &mut found);
             out.extend(found.into_iter().take(1));
         }
     };
@@ -310,7 +310,7 @@ pub(super) fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
         && call.span() != outermost.span()
     {
         let is_eager = match cx.type_of(func) {
-            Type::Def(ormend_engine::python::Def::External(path)) => {
+            Type::Def(crate::python::Def::External(path)) => {
                 path.starts_with("builtins.") || path.starts_with("collections.")
             }
             Type::Bound(owner, _) => !matches!(**owner, Type::Unknown),

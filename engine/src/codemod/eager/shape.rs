@@ -1,16 +1,17 @@
-//! What was done to a queryset, or is done to it elsewhere, that a join does not go with.
+//! What was done to a queryset, or is done to it elsewhere, that eager loading does not go with.
 
 use super::callers::{Caller, callers};
+use super::guards;
 use super::place;
-use super::reads::{Group, is_derived};
+use super::reads::{Group, Load, is_derived};
 use super::region;
-use ormend_engine::codemod::guards::eager::{self, Step};
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::infer::{
+use super::step::Step;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{
     Escape, EventKind, Made, Origin, QuerySet, QuerySetClass, Root, Trait, Type, Use, ValueId,
 };
-use ormend_engine::python::{ClassId, Expr, Kind, Member, Node, arguments, string_value};
-use ormend_engine::text::Site;
+use crate::python::{ClassId, Expr, Kind, Member, Node, arguments, string_value};
+use crate::text::Site;
 use std::collections::BTreeSet;
 
 /// Methods of Django's that a queryset class overrides to do something when rows are read.
@@ -28,11 +29,17 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         let at = |names: &[&str]| made_by(cx, *row, names);
         if queryset.is(Trait::Combined) {
             let site = at(COMBINING);
-            let name = eager::called_name(cx.project, site);
+            let name = guards::called_name(cx.project, site);
             out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site));
         }
         if queryset.is(Trait::Raw) {
             out.push(Hazard::at(HazardKind::QuerySetShape, "raw()", at(&["raw"])));
+        }
+        deferred(cx, group, *row, &queryset, out);
+        custom(cx, &queryset, group.load, out);
+        served_by_prefetch(cx, &queryset, out);
+        if group.load == Load::Prefetch {
+            continue;
         }
         if queryset.is(Trait::FilteredRelation) {
             out.push(Hazard::at(HazardKind::QuerySetShape, "FilteredRelation()", at(&["annotate", "alias"])));
@@ -48,9 +55,6 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         if queryset.is(Trait::BareSelectRelated) {
             out.push(Hazard::at(HazardKind::BareSelectRelated, "", at(&["select_related"])));
         }
-        deferred(cx, group, *row, &queryset, out);
-        custom(cx, &queryset, out);
-        served_by_prefetch(cx, &queryset, out);
     }
     used_elsewhere(cx, group, out);
 }
@@ -119,6 +123,10 @@ fn deferred(cx: &Context<'_>, group: &Group, value: ValueId, queryset: &QuerySet
 }
 
 fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
+    // The key of the row itself is always there.
+    if step.is_many {
+        return false;
+    }
     if has_only && !step.is_forward {
         return true;
     }
@@ -136,7 +144,7 @@ fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
 }
 
 /// The queryset's own class must do as Django's.
-fn custom(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mut Vec<Hazard>) {
     let model = cx.model(queryset.model);
     let classes: Vec<ClassId> = match queryset.class {
         QuerySetClass::Plain => Vec::new(),
@@ -151,19 +159,19 @@ fn custom(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
         }
     };
     for class in classes {
-        overrides(cx, class, out);
+        overrides(cx, class, load, out);
     }
 }
 
-/// Overrides of select_related() and of how rows are read, in a queryset or manager class.
-fn overrides(cx: &Context<'_>, class: ClassId, out: &mut Vec<Hazard>) {
+/// Overrides of the method and of how rows are read, in a queryset or manager class.
+fn overrides(cx: &Context<'_>, class: ClassId, load: Load, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     if program.class(class).has_unknown_base {
         let info = program.class(class);
         let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
         out.push(Hazard::at(HazardKind::UnknownType, info.name.clone(), site));
     }
-    let checks = std::iter::once(("select_related", HazardKind::CustomManagerMethod))
+    let checks = std::iter::once((load.method(), HazardKind::CustomManagerMethod))
         .chain(FETCHING.iter().map(|name| (*name, HazardKind::CustomQuerySet)));
     for (name, kind) in checks {
         let Some((owner, member)) = program.member(class, name) else { continue };
@@ -268,10 +276,13 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 }
             }
             Use::Method(name)
-                if &**name == "extra"
-                    || cx.facts.derived(*value).any(|d| {
-                        cx.value(d).and_then(|d| d.queryset.as_deref()).is_some_and(|q| q.is(Trait::RawSql))
-                    }) =>
+                if group.load == Load::Join && &**name == "extra"
+                    || group.load == Load::Join
+                        && cx.facts.derived(*value).any(|d| {
+                            cx.value(d)
+                                .and_then(|d| d.queryset.as_deref())
+                                .is_some_and(|q| q.is(Trait::RawSql))
+                        }) =>
             {
                 let hazard = Hazard::at(HazardKind::RawSql, "", event.site);
                 if !out.contains(&hazard) {
@@ -281,8 +292,8 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Use::Method(name) if COMBINING.contains(&&**name) => {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
             }
-            Use::Method(name) if LOCKING.contains(&&**name) => {
-                let of = eager::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
+            Use::Method(name) if group.load == Load::Join && LOCKING.contains(&&**name) => {
+                let of = guards::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
                 if !of {
                     out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), event.site));
                 }
@@ -290,7 +301,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Use::Method(name) if &**name == "__subquery__" => {
                 let call = cx.node(event.at).ancestors().take(3).find(|n| n.kind() == Kind::Call);
                 if let Some(call) = call {
-                    let name = eager::called_name(cx.project, cx.site(call));
+                    let name = guards::called_name(cx.project, cx.site(call));
                     if COMBINING.contains(&name.as_str()) {
                         out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), cx.site(call)));
                     }
@@ -312,8 +323,9 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
     let own = program.function(function);
     let def = program.file(own.file).node(own.node).span();
-    let names: Vec<&str> =
-        DEFERRING.iter().chain(COMBINING).chain(LOCKING).chain(&["extra"]).copied().collect();
+    let joined: &[&str] = if group.load == Load::Join { &["extra"] } else { &[] };
+    let locking = if group.load == Load::Join { LOCKING } else { &[] };
+    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).chain(locking).chain(joined).copied().collect();
     for Caller { file, scope, facts, .. } in callers(cx, function) {
         let source = program.file(file);
         if !names.iter().any(|n| source.source.text().contains(&format!(".{n}("))) {
@@ -363,12 +375,7 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-fn comes_from(
-    facts: &ormend_engine::infer::Facts,
-    value: ValueId,
-    def: ormend_engine::text::Span,
-    depth: usize,
-) -> bool {
+fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: crate::text::Span, depth: usize) -> bool {
     let Some(info) = facts.value(value).filter(|_| depth < 30) else { return false };
     info.site.is_some_and(|s| s.span == def)
         || info.parent.iter().chain(&info.alternatives).any(|up| comes_from(facts, *up, def, depth + 1))
@@ -378,13 +385,15 @@ fn comes_from(
 fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let attributes = region::stored_names(cx);
     let program = cx.project.program();
+    let joined: &[&str] = if group.load == Load::Join { &["extra"] } else { &[] };
+    let locking = if group.load == Load::Join { LOCKING } else { &[] };
     for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
         let source = program.file(file);
         let text = source.source.text();
         if !attributes.iter().any(|a| text.contains(a)) {
             continue;
         }
-        for name in DEFERRING.iter().chain(COMBINING).chain(LOCKING).chain(&["extra"]) {
+        for name in DEFERRING.iter().chain(COMBINING).chain(locking).chain(joined) {
             for call in region::calls_of(source.root(), name) {
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
@@ -406,7 +415,7 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             }
         }
     }
-    for name in DEFERRING.iter().chain(COMBINING).chain(LOCKING) {
+    for name in DEFERRING.iter().chain(COMBINING).chain(locking) {
         for call in region::calls_of(cx.root(), name) {
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };

@@ -2,10 +2,10 @@
 //!
 //! Names are compared, not what they resolve to: somebody else's function of the same name only adds hazards.
 
-use ormend_engine::codemod::Context;
-use ormend_engine::infer::Facts;
-use ormend_engine::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
-use ormend_engine::text::FileId;
+use crate::codemod::Context;
+use crate::infer::Facts;
+use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
+use crate::text::FileId;
 use std::sync::Arc;
 
 /// Frames that call one function and are looked at.

@@ -1,0 +1,129 @@
+//! Eager loading: relations that are read once a row, and the queryset that could bring them along.
+//!
+//! A *reader* says which relations are read of each row of which queryset: the facts of a frame that goes over the rows
+//! ([`reads`]), of another one that gets them ([`remote`]), or of a framework ([`entries`]). A *source* is where the
+//! queryset is built and can be edited ([`place`]). Everything else is the same for all readers and for both ways to load,
+//! [`Load::Join`] and [`Load::Prefetch`].
+
+mod callers;
+mod entries;
+mod guards;
+mod place;
+mod prefetch;
+mod reads;
+mod region;
+mod remote;
+mod rewrite;
+mod shape;
+mod step;
+
+pub use reads::{Group, Load};
+pub use rewrite::rewrite;
+pub use step::Step;
+
+use super::{Context, Description, Hazard, Queries, Related};
+use crate::infer::{Type, Use};
+use crate::python::{Field, Kind, Node, NodeId};
+use crate::text::{Site, Span};
+
+/// The kinds of node at which a group may be found.
+pub const KINDS: &[Kind] =
+    &[Kind::Call, Kind::Attribute, Kind::Name, Kind::Subscript, Kind::IfExp, Kind::BoolOp];
+
+/// The group that belongs to `node`: every group is found at one node.
+pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
+    // Most nodes are no queryset.
+    let may_be = match cx.type_of(node) {
+        Type::QuerySet(_) | Type::Manager(_) => true,
+        Type::Union(types) => types.iter().any(|t| matches!(t, Type::QuerySet(_))),
+        _ => false,
+    };
+    if !may_be {
+        return None;
+    }
+    reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()))
+}
+
+/// What could make the rewrite change behaviour.
+pub fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let steps = group.steps();
+    place::hazards(cx, group, out);
+    shape::hazards(cx, group, out);
+    guards::joined_differs(cx.project, &steps, group.load, out);
+    guards::watched_inits(cx.project, &steps, out);
+    guards::routed(cx.project, &steps, out);
+    if group.load == Load::Prefetch {
+        prefetch::hazards(cx, group, out);
+    }
+    region::hazards(cx, group, out);
+}
+
+/// What to say.
+pub fn describe(cx: &Context<'_>, group: &Group) -> Description {
+    let names: Vec<String> = group.lookups().iter().map(|l| format!("`{l}`")).collect();
+    let listed = match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    };
+    let mut related = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    let reads = group.reads.iter().map(|r| (r.site, &r.steps));
+    for (site, steps) in reads.chain(group.remote.iter().map(|r| (r.site, &r.steps))) {
+        let path = steps.iter().map(|s| s.attribute.as_str()).collect::<Vec<_>>().join(".");
+        if !seen.contains(&path) {
+            related.push(Related { site, message: format!("`{path}` is read here, once a row") });
+            seen.push(path);
+        }
+    }
+    for target in &group.targets {
+        if let Ok(node) = place::expression(cx, *target) {
+            related.push(Related { site: cx.site(node), message: "the queryset is built here".to_owned() });
+        }
+    }
+    let queries = match group.load {
+        Load::Join => 1,
+        Load::Prefetch => 1 + group.levels(),
+    };
+    let after = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };
+    Description {
+        site: site(cx, group),
+        message: format!("Fetch {listed} with `{}`", group.load.method()),
+        related,
+        queries: Queries { before: "1 + N queries".to_owned(), after },
+    }
+}
+
+/// The node at which a group is found: the first expression to edit, or the first that is evaluated.
+fn anchor(cx: &Context<'_>, group: &Group) -> Option<NodeId> {
+    let first = group.targets.first()?;
+    if let Ok(node) = place::expression(cx, *first) {
+        return Some(node.peel().id());
+    }
+    let row = group.rows.first()?;
+    let values = cx.value(*row).map(|v| v.alternatives.to_vec()).unwrap_or_default();
+    let used = std::iter::once(row)
+        .chain(&values)
+        .flat_map(|v| cx.facts.uses(*v))
+        .find(|(_, how)| matches!(how, Use::Iterate | Use::Slice | Use::Method(_)));
+    used.map(|(event, _)| cx.node(event.at).peel().id())
+}
+
+/// The head of the loop, the clause of the comprehension, or the call that goes over the rows.
+fn site(cx: &Context<'_>, group: &Group) -> Site {
+    let repeating = group
+        .reads
+        .iter()
+        .find_map(|read| group.rows.iter().find_map(|row| reads::repeating(cx, *row, read.at)));
+    let Some(node) = repeating else {
+        if let Some(remote) = group.remote.first() {
+            return remote.looped;
+        }
+        return anchor(cx, group).map_or(cx.site(cx.scope()), |n| cx.site(cx.node(n)));
+    };
+    match node.child(Field::Right).filter(|_| node.kind() == Kind::For) {
+        Some(iter) => {
+            Site { file: cx.file, span: Span::new(node.span().start, iter.with_parens().span().end) }
+        }
+        None => cx.site(node),
+    }
+}

@@ -1,0 +1,173 @@
+//! What a prefetch does besides a join: it is a query of its own each time that rows are loaded, and the rows of the
+//! relation are those of the moment when the first of them was wanted.
+
+use super::reads::{Group, is_derived};
+use super::step::Step;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Escape, EventKind, Name, Root, Use, ValueId};
+use crate::python::{Expr, Kind, Member, Node, arguments};
+use crate::text::Site;
+
+/// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
+/// find what depends on them (django/db/models/deletion.py, `Collector.collect`).
+const LOADING: &[&str] = &[
+    "get",
+    "first",
+    "last",
+    "latest",
+    "earliest",
+    "in_bulk",
+    "delete",
+    "aget",
+    "afirst",
+    "alast",
+    "alatest",
+    "aearliest",
+    "ain_bulk",
+    "adelete",
+];
+
+/// Hazards of asking for the rows of a relation beforehand.
+pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    rarely_read(group, out);
+    loaded_elsewhere(cx, group, out);
+    streamed(cx, group, out);
+    cloned(cx, group, out);
+    for step in group.steps().iter().filter(|s| s.is_many) {
+        managed(cx, step, out);
+    }
+}
+
+/// A relation that no row reads for certain: rows that all pass the condition by would cost a query more.
+fn rarely_read(group: &Group, out: &mut Vec<Hazard>) {
+    for lookup in group.lookups() {
+        let is_it = |steps: &[Step]| group.lookup(steps) == lookup;
+        let local = group.reads.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
+        let remote = group.remote.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
+        let all: Vec<(bool, Site)> = local.chain(remote).collect();
+        if all.iter().any(|(is_certain, _)| *is_certain) {
+            continue;
+        }
+        if let Some((_, site)) = all.first() {
+            out.push(Hazard::at(HazardKind::RarelyRead, lookup, *site));
+        }
+    }
+}
+
+/// Whoever loads other rows of the queryset, or one of them, would pay for the prefetch, too.
+fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let is_row = |v: ValueId| {
+        group.rows.contains(&v)
+            || group.rows.iter().any(|r| cx.value(*r).is_some_and(|r| r.alternatives.contains(&v)))
+    };
+    let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    for event in &cx.facts.events {
+        let EventKind::Use { value, how } = &event.kind else { continue };
+        if !is_ours(*value) || cx.value(*value).is_some_and(|v| is_plain(v.queryset.as_deref())) {
+            continue;
+        }
+        let loads = match how {
+            Use::Index => true,
+            Use::Method(name) => LOADING.contains(&&**name),
+            // Returned to the framework that reads the rows.
+            Use::Escape(Escape::Return) => !is_row(*value) && group.remote.is_empty(),
+            how => how.may_load() && !is_row(*value),
+        };
+        if loads {
+            let node = super::guards::node_at(cx.project, event.site);
+            let subject = node.map_or("...", |n| n.text().lines().next().unwrap_or("..."));
+            out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
+        }
+    }
+}
+
+/// Whether rows are no instances, so that nothing is prefetched for them.
+fn is_plain(queryset: Option<&crate::infer::QuerySet>) -> bool {
+    queryset.is_some_and(|qs| qs.rows != crate::infer::Rows::Instances)
+}
+
+/// `iterator()` without a chunk size prefetches nothing (4.2) or refuses to (5.0 and later).
+fn streamed(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    for row in &group.rows {
+        for (event, how) in cx.facts.uses(*row) {
+            let Use::Method(name) = how else { continue };
+            if !matches!(&**name, "iterator" | "aiterator") {
+                continue;
+            }
+            let call = cx.node(event.at);
+            let has_size = match Expr::of(call) {
+                Expr::Call { arguments: list, .. } => !arguments(list).is_empty(),
+                _ => false,
+            };
+            if !has_size {
+                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
+            }
+        }
+    }
+}
+
+/// A row that becomes another row keeps what was prefetched for the first.
+fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    for event in &cx.facts.events {
+        let EventKind::WriteAttribute { root: Root::Row(v), path, name } = &event.kind else { continue };
+        let is_key = |name: &Name| {
+            let model = cx.value(*v).and_then(|v| Some(v.queryset.as_deref()?.model));
+            **name == *"pk"
+                || model.is_some_and(|m| cx.model(m).primary_key().is_some_and(|pk| pk.attname == **name))
+        };
+        if group.rows.contains(v) && path.is_empty() && is_key(name) {
+            out.push(Hazard::at(HazardKind::StaleCopy, format!("{name} ="), event.site));
+        }
+    }
+}
+
+/// The manager that gives the rows of a relation is asked once, on behalf of the first row.
+fn managed(cx: &Context<'_>, step: &Step, out: &mut Vec<Hazard>) {
+    let model = cx.model(step.to);
+    let Some(manager) = model.manager(&model.default_manager) else { return };
+    if manager.is_unknown {
+        let subject = format!("{}.{}", model.name, manager.name);
+        out.push(Hazard::at(HazardKind::UnknownType, subject, manager.site.unwrap_or(model.site)));
+        return;
+    }
+    let Some(class) = manager.class else { return };
+    let program = cx.project.program();
+    for name in ["get_queryset", "all", "__init__", "_apply_rel_filters", "get_prefetch_queryset"] {
+        let Some((owner, Member::Function(function, _))) = program.member(class, name) else { continue };
+        let info = program.function(*function);
+        let def = program.file(info.file).node(info.node);
+        let depends = match name {
+            "get_queryset" => looks_at_owner(def) || has_effects(cx, *function),
+            _ => !cx.project.is_known_file(info.file),
+        };
+        if depends {
+            let subject = format!("{}.{name}", program.class(owner).name);
+            let site = Site { file: info.file, span: def.span() };
+            out.push(Hazard::at(HazardKind::CustomManagerMethod, subject, site));
+        }
+    }
+}
+
+/// `self.instance` is the row that the manager belongs to.
+fn looks_at_owner(def: Node<'_>) -> bool {
+    def.descendants().any(|n| {
+        n.kind() == Kind::Attribute
+            && matches!(Expr::of(n), Expr::Attribute { attr: "instance" | "core_filters", .. })
+    })
+}
+
+/// Whether asking twice is more than asking once.
+fn has_effects(cx: &Context<'_>, function: crate::python::FunctionId) -> bool {
+    let facts = cx.analyzer.function(function);
+    facts.events.iter().any(|e| {
+        matches!(
+            e.kind,
+            EventKind::Write { .. }
+                | EventKind::Outside { .. }
+                | EventKind::Log
+                | EventKind::UnknownCall { .. }
+                | EventKind::CallNamed { .. }
+                | EventKind::Suspend
+        )
+    })
+}

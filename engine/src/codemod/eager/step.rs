@@ -1,0 +1,91 @@
+//! Relations on the way from a row to what is read.
+
+use crate::django::{ModelId, Project, RelationKind};
+
+/// One relation on the way from a row to what is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The model that the relation is read from.
+    pub from: ModelId,
+    /// The model that it leads to.
+    pub to: ModelId,
+    /// The attribute.
+    pub attribute: String,
+    /// The name in lookups; differs from the attribute for some reverse one-to-ones.
+    pub lookup: String,
+    /// Whether the key is a column of `from`.
+    pub is_forward: bool,
+    /// Whether there may be no object.
+    pub may_be_none: bool,
+    /// The column of a forward relation to one row.
+    pub attname: String,
+    /// Whether it leads to several rows.
+    pub is_many: bool,
+    /// The model of the rows that link, where a many-to-many has one of the program.
+    pub through: Option<ModelId>,
+}
+
+/// The steps of the attribute path `path` from `model`; `None` where one of them is a generic foreign key or is not
+/// known. Steps to and fro over a one-to-one cost nothing and are left out, as does the way back over the foreign key from
+/// the rows that point with it.
+pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Option<Vec<Step>> {
+    let mut from = model;
+    let mut out = Vec::new();
+    for name in path {
+        let name = name.as_ref();
+        let info = project.model(from);
+        let step = if let Some(field) = info.field(name) {
+            let relation = field.relation.as_ref()?;
+            let is_many = match relation.kind {
+                RelationKind::ForeignKey | RelationKind::OneToOne => false,
+                RelationKind::ManyToMany | RelationKind::GenericRelation => true,
+                RelationKind::GenericForeignKey => return None,
+            };
+            Step {
+                from,
+                to: relation.target?,
+                attribute: name.to_owned(),
+                lookup: name.to_owned(),
+                is_forward: !is_many,
+                may_be_none: field.null,
+                attname: field.attname.clone(),
+                is_many,
+                through: relation.through,
+            }
+        } else {
+            let reverse = info.reverse(name)?;
+            let field = project.model(reverse.source).field(&reverse.field);
+            Step {
+                from,
+                to: reverse.source,
+                attribute: name.to_owned(),
+                lookup: reverse.query_name.clone(),
+                is_forward: false,
+                may_be_none: true,
+                attname: String::new(),
+                is_many: !reverse.is_single(),
+                through: field.and_then(|f| f.relation.as_ref()?.through),
+            }
+        };
+        // Django gives both ends of a one-to-one to each other when it loads either.
+        if out.last().is_some_and(|last| leads_back(project, last, &step)) {
+            from = out.pop().map_or(from, |last| last.from);
+            continue;
+        }
+        from = step.to;
+        out.push(step);
+    }
+    Some(out)
+}
+
+/// Whether `next` goes back over the one-to-one by which `last` has come, or over the foreign key of the rows that `last`
+/// has led to.
+fn leads_back(project: &Project, last: &Step, next: &Step) -> bool {
+    if last.is_forward == next.is_forward || last.from != next.to || next.is_many {
+        return false;
+    }
+    let (there, back) = if last.is_forward { (next, last) } else { (last, next) };
+    project.model(there.from).reverse(&there.attribute).is_some_and(|r| {
+        r.kind != RelationKind::ManyToMany && r.field == back.attribute && r.source == back.from
+    })
+}
