@@ -1,15 +1,14 @@
 //! Expressions of Jinja2, read with the precedences of its `parser.py`.
 
 use super::ast::{Arg, ArgKind, Expr, ExprKind, Operator, Target};
-use super::lex::string_end;
 use super::parse::positional;
 use crate::text::Span;
 
 /// How deep brackets and unary operators may nest.
-const MAX_DEPTH: usize = 40;
+pub(super) const MAX_DEPTH: usize = 40;
 
 /// Words that end an operand.
-const KEYWORDS: [&str; 9] = ["and", "or", "not", "in", "is", "if", "else", "recursive", "import"];
+pub(super) const KEYWORDS: [&str; 9] = ["and", "or", "not", "in", "is", "if", "else", "recursive", "import"];
 
 /// The expression that is all of `span`.
 pub(super) fn whole(text: &str, span: Span) -> Expr {
@@ -38,10 +37,10 @@ pub(super) fn loose(text: &str, rest: Span) -> Vec<Arg> {
 /// Reads expressions from one tag. What it cannot read is [`ExprKind::Unknown`]; it then stays where it is, so that
 /// the tag is not read to its end.
 pub(super) struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    end: usize,
-    depth: usize,
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+    pub(super) end: usize,
+    pub(super) depth: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -49,12 +48,12 @@ impl<'a> Reader<'a> {
         Reader { text, at: span.start as usize, end: (span.end as usize).min(text.len()), depth: 0 }
     }
 
-    fn rest(&self) -> &'a str {
+    pub(super) fn rest(&self) -> &'a str {
         self.text.get(self.at..self.end).unwrap_or("")
     }
 
     /// What comes next, white space skipped.
-    fn peek(&mut self) -> &'a str {
+    pub(super) fn peek(&mut self) -> &'a str {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start().len();
         self.rest()
@@ -84,7 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The name that comes next, not taken.
-    fn word(&mut self) -> &'a str {
+    pub(super) fn word(&mut self) -> &'a str {
         let rest = self.peek();
         if rest.starts_with(|c: char| c.is_numeric()) {
             return "";
@@ -114,7 +113,7 @@ impl<'a> Reader<'a> {
         (!word.is_empty()).then(|| (word, self.since(start)))
     }
 
-    fn since(&self, start: usize) -> Span {
+    pub(super) fn since(&self, start: usize) -> Span {
         Span::new(start as u32, self.at as u32)
     }
 
@@ -152,7 +151,7 @@ impl<'a> Reader<'a> {
         Some(Target::Attribute { object: name.to_owned(), name: attribute.to_owned(), span })
     }
 
-    fn unknown(&mut self, parts: Vec<Expr>) -> Expr {
+    pub(super) fn unknown(&mut self, parts: Vec<Expr>) -> Expr {
         self.peek();
         let start = parts.first().map_or(self.at, |part| part.span.start as usize);
         Expr::new(ExprKind::Unknown(parts), self.since(start.min(self.at)))
@@ -343,7 +342,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer that was taken.
-    fn integer(&self, from: usize) -> Expr {
+    pub(super) fn integer(&self, from: usize) -> Expr {
         let digits = self.text.get(from..self.at).unwrap_or("").replace('_', "");
         let kind = digits.parse().map_or(ExprKind::Unknown(Vec::new()), ExprKind::Int);
         Expr::new(kind, self.since(from))
@@ -484,162 +483,4 @@ impl<'a> Reader<'a> {
         let value = self.primary();
         vec![positional(self.postfix(value))]
     }
-
-    /// Take a string; several next to each other are one.
-    pub fn string(&mut self) -> Option<Expr> {
-        self.peek();
-        let start = self.at;
-        let mut value: Option<String> = None;
-        while self.peek().starts_with(['"', '\'']) {
-            let Some(close) = string_end(self.text.as_bytes(), self.at).filter(|&close| close < self.end)
-            else {
-                break;
-            };
-            let inside = self.text.get(self.at + 1..close).unwrap_or("");
-            value.get_or_insert_default().push_str(&unescape(inside));
-            self.at = close + 1;
-        }
-        let end = self.text.get(start..self.at).map_or(start, |t| start + t.trim_end().len());
-        value.map(|value| Expr::new(ExprKind::Str(value), Span::new(start as u32, end as u32)))
-    }
-
-    fn primary(&mut self) -> Expr {
-        if self.depth >= MAX_DEPTH {
-            return self.unknown(Vec::new());
-        }
-        let rest = self.peek();
-        let start = self.at;
-        match rest.chars().next() {
-            Some('"' | '\'') => self.string().unwrap_or_else(|| self.unknown(Vec::new())),
-            Some('(') => {
-                self.at += 1;
-                if self.eat(")") {
-                    return Expr::new(ExprKind::Tuple(Vec::new()), self.since(start));
-                }
-                let inside = self.tuple();
-                if self.eat(")") { inside } else { self.unknown(vec![inside]) }
-            }
-            Some('[') => {
-                self.at += 1;
-                let mut items = Vec::new();
-                while !self.eat("]") {
-                    let from = self.at;
-                    items.push(self.expr());
-                    if self.at == from || !self.eat(",") {
-                        if !self.eat("]") {
-                            return self.unknown(items);
-                        }
-                        break;
-                    }
-                }
-                Expr::new(ExprKind::List(items), self.since(start))
-            }
-            Some('{') => self.dict(),
-            Some(c) if c.is_ascii_digit() => self.number(),
-            Some(c) if c.is_alphabetic() || c == '_' => {
-                if KEYWORDS.contains(&self.word()) {
-                    return self.unknown(Vec::new());
-                }
-                let Some((name, span)) = self.name() else { return self.unknown(Vec::new()) };
-                let kind = match name {
-                    "true" | "True" => ExprKind::Bool(true),
-                    "false" | "False" => ExprKind::Bool(false),
-                    "none" | "None" => ExprKind::None,
-                    _ => ExprKind::Name(name.to_owned()),
-                };
-                Expr::new(kind, span)
-            }
-            _ => self.unknown(Vec::new()),
-        }
-    }
-
-    fn dict(&mut self) -> Expr {
-        let start = self.at;
-        self.at += 1;
-        let mut pairs = Vec::new();
-        while !self.eat("}") {
-            let from = self.at;
-            let key = self.expr();
-            if !self.eat(":") {
-                return self.unknown(pairs.into_iter().flat_map(|(k, v)| [k, v]).chain([key]).collect());
-            }
-            pairs.push((key, self.expr()));
-            if self.at == from || !self.eat(",") {
-                if !self.eat("}") {
-                    return self.unknown(pairs.into_iter().flat_map(|(k, v)| [k, v]).collect());
-                }
-                break;
-            }
-        }
-        Expr::new(ExprKind::Dict(pairs), self.since(start))
-    }
-
-    fn number(&mut self) -> Expr {
-        let start = self.at;
-        let rest = self.rest();
-        let is_digit = |c: char| c.is_ascii_digit() || c == '_';
-        if rest.starts_with("0x") || rest.starts_with("0o") || rest.starts_with("0b") {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-            self.at += end;
-            let digits = rest.get(2..end).unwrap_or("").replace('_', "");
-            let radix = if rest.starts_with("0x") {
-                16
-            } else if rest.starts_with("0o") {
-                8
-            } else {
-                2
-            };
-            let kind =
-                i64::from_str_radix(&digits, radix).map_or(ExprKind::Unknown(Vec::new()), ExprKind::Int);
-            return Expr::new(kind, self.since(start));
-        }
-        let mut end = rest.find(|c| !is_digit(c)).unwrap_or(rest.len());
-        let mut is_float = false;
-        let tail = rest.get(end..).unwrap_or("");
-        if tail.starts_with('.') && tail.get(1..).is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()))
-        {
-            is_float = true;
-            let digits = tail.get(1..).unwrap_or("");
-            end += 1 + digits.find(|c| !is_digit(c)).unwrap_or(digits.len());
-        }
-        let tail = rest.get(end..).unwrap_or("");
-        if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            let len = digits.find(|c| !is_digit(c)).unwrap_or(digits.len());
-            if len > 0 {
-                is_float = true;
-                end += 1 + (exponent.len() - digits.len()) + len;
-            }
-        }
-        self.at += end;
-        if !is_float {
-            return self.integer(start);
-        }
-        let text = rest.get(..end).unwrap_or("").replace('_', "");
-        let kind = text.parse().map_or(ExprKind::Unknown(Vec::new()), ExprKind::Float);
-        Expr::new(kind, self.since(start))
-    }
-}
-
-/// A string's text, its plain escapes replaced.
-fn unescape(inside: &str) -> String {
-    let mut out = String::with_capacity(inside.len());
-    let mut chars = inside.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some(c @ ('\\' | '\'' | '"')) => out.push(c),
-            Some(c) => {
-                out.push('\\');
-                out.push(c);
-            }
-            None => out.push('\\'),
-        }
-    }
-    out
 }

@@ -12,18 +12,30 @@
 //! `smart_split` and Jinja's `lexer.py` to the letter.
 
 mod ast;
+mod backends;
 mod django_expr;
 mod django_tags;
+mod index;
+#[cfg(test)]
+mod index_tests;
 mod jinja_expr;
+mod jinja_literal;
 mod jinja_tags;
 mod lex;
+mod libraries;
 mod parse;
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
+mod walk;
 
 pub use ast::{
     Arg, ArgKind, Binding, Expr, ExprKind, Language, Node, NodeKind, Operator, Param, Problem, ProblemKind,
     Section, Tag, Target, Template,
 };
+pub use backends::{Backend, named_dirs};
+pub use index::{Found, Templates, absolute_name, is_template_path};
 pub use lex::has_tags;
+pub use libraries::{Custom, CustomKind, Libraries};
 pub use parse::parse;

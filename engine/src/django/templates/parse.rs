@@ -123,10 +123,19 @@ impl<'a> Parser<'a> {
         let name_end = token.inner.start + name.len() as u32;
         let rest = content.get(name.len()..).unwrap_or("");
         let gap = rest.len() - rest.trim_start().len();
+        // Jinja lets a colon follow, as in Python.
+        let tail = match self.language {
+            Language::Jinja => {
+                rest.len() - rest.trim_end_matches(|c: char| c == ':' || c.is_whitespace()).len()
+            }
+            Language::Django => 0,
+        };
+        let end = token.inner.end - tail as u32;
+        let rest_start = (name_end + gap as u32).min(end);
         Some(Head {
             name,
             name_span: Span::new(token.inner.start, name_end),
-            rest: Span::new(name_end + gap as u32, token.inner.end),
+            rest: Span::new(rest_start, end),
             span: token.span,
             is_block: self.ends.get(index).copied().unwrap_or(false),
         })
