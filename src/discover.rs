@@ -8,6 +8,7 @@ use crate::paths::Paths;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
+use ormend_engine::django::templates::is_template_path;
 use ormend_engine::rewrite::{Role, is_migration};
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,12 +48,15 @@ pub struct LeftOut {
 /// What was found, by path, and what could not be looked at: its path as shown, and why.
 #[derive(Debug, Default)]
 pub struct Discovery {
+    /// Python files, and templates of apps.
     pub files: Vec<Found>,
+    /// Files that are templates if the settings name a directory above them.
+    pub maybe_templates: Vec<Found>,
     pub left_out: LeftOut,
     pub warnings: Vec<(String, String)>,
 }
 
-/// Find the Python files of the project.
+/// Find the Python files and the templates of the project.
 pub fn discover(request: &Request) -> miette::Result<Discovery> {
     let exclude = matcher(&request.config.base, &request.config.exclude)?;
     let mut discovery = Discovery::default();
@@ -72,8 +76,10 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
         }
     }
     discovery.files = found.into_values().collect();
+    discovery.maybe_templates.sort_by(|a, b| a.path.cmp(&b.path));
+    discovery.maybe_templates.dedup();
     for file in &mut discovery.files {
-        if file.role == Role::Scan {
+        if matches!(file.role, Role::Scan | Role::Template) {
             continue;
         }
         if !request.include_tests && is_test(&file.path)
@@ -135,14 +141,25 @@ fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, di
             }
             continue;
         }
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) || !is_python(entry.path()) {
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
             continue;
         }
+        let is_python = is_python(entry.path());
         match request.paths.engine_path(entry.path()) {
-            Some(path) => {
+            Some(path) if is_python => {
                 let file = entry.into_path();
                 found.entry(path.clone()).or_insert(Found { file, path, role: Role::Index });
             }
+            Some(path) if is_template_path(&path, &[]) => {
+                let file = entry.into_path();
+                found.entry(path.clone()).or_insert(Found { file, path, role: Role::Template });
+            }
+            Some(path) if is_template_path(&path, &[String::new()]) => {
+                let file = entry.into_path();
+                discovery.maybe_templates.push(Found { file, path, role: Role::Template });
+            }
+            Some(_) => {}
+            None if !is_python => {}
             None => discovery.warn(request, entry.path(), "its name is not UTF-8, so it is left out"),
         }
     }
@@ -279,6 +296,23 @@ mod tests {
         let (files, found) = roles(dir.path(), &[""], config);
         assert_eq!(files, ["a.py", "~v/x.py"]);
         assert_eq!(found.left_out.excluded, 1);
+    }
+
+    #[test]
+    fn templates_are_for_the_index() {
+        let dir = project(&[
+            "shop/templates/shop/a.html",
+            "shop/tests/templates/b.txt",
+            "shop/templates/c.png",
+            "pages/d.html",
+            "node_modules/templates/e.html",
+            "x.py",
+        ]);
+        let (files, found) = roles(dir.path(), &[""], Config::default());
+        assert_eq!(files, ["~shop/templates/shop/a.html", "~shop/tests/templates/b.txt", "x.py"]);
+        assert!(found.files.iter().all(|file| (file.role == Role::Template) != file.path.ends_with(".py")));
+        assert_eq!(found.maybe_templates.iter().map(|f| &*f.path).collect::<Vec<_>>(), ["pages/d.html"]);
+        assert_eq!(found.left_out, LeftOut::default());
     }
 
     #[cfg(unix)]

@@ -77,6 +77,7 @@ impl Environment {
         };
         let (names, apps): (Vec<Vec<String>>, Vec<Vec<String>>) = files
             .par_iter()
+            .filter(|file| file.role != Role::Template)
             .map(|file| {
                 let text = String::from_utf8_lossy(&file.bytes);
                 let names = imports(&text, &package_of(&file.path)).into_iter().filter(is_foreign).collect();

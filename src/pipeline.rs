@@ -2,7 +2,7 @@
 
 use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
-use crate::discover::{self, Discovery, LeftOut, Request, reason};
+use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
 use crate::environment;
 use crate::paths::Paths;
 use crate::report::Findings;
@@ -13,7 +13,7 @@ use ignore::gitignore::Gitignore;
 use miette::miette;
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Rule;
-use ormend_engine::django::Project;
+use ormend_engine::django::{Project, templates};
 use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
 use ormend_engine::text::Source;
 use rayon::prelude::*;
@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 
 /// Deep nesting is bounded in the engine; this leaves room for those bounds.
 const STACK: usize = 16 << 20;
+
+/// Templates are smaller than this; what is larger is data with an ending of a template.
+const MAX_TEMPLATE: usize = 2 << 20;
 
 /// The project as read, and what is wanted of it.
 pub struct Loaded {
@@ -257,27 +260,44 @@ fn read(
     for (path, why) in &discovery.warnings {
         terminal.warn(&format!("{path}: {why}"));
     }
-    let read: Vec<Result<InputFile, String>> = pool.install(|| {
-        discovery
-            .files
-            .par_iter()
-            // The file that standard input stands for need not exist.
-            .filter(|file| stdin.is_none() || file.role != Role::Scan)
-            .map(|file| match fs::read(&file.file) {
-                Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
-                Err(error) => {
-                    Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))
-                }
-            })
-            .collect()
-    });
-    let mut files = Vec::with_capacity(read.len());
-    for file in read {
+    let read = |found: &[Found]| -> Vec<Result<InputFile, String>> {
+        pool.install(|| {
+            found
+                .par_iter()
+                // The file that standard input stands for need not exist.
+                .filter(|file| stdin.is_none() || file.role != Role::Scan)
+                .map(|file| match fs::read(&file.file) {
+                    Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
+                    Err(error) => {
+                        Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))
+                    }
+                })
+                .collect()
+        })
+    };
+    let mut files = Vec::with_capacity(discovery.files.len());
+    for file in read(&discovery.files) {
         match file {
             Ok(file) => files.push(file),
             Err(warning) => terminal.warn(&warning),
         }
     }
+    let dirs: Vec<String> = files
+        .iter()
+        .filter(|file| file.role != Role::Template)
+        .flat_map(|file| templates::named_dirs(&file.bytes))
+        .collect();
+    let named = |file: &&Found| templates::is_template_path(&file.path, &dirs);
+    let named: Vec<Found> = discovery.maybe_templates.iter().filter(named).cloned().collect();
+    files.extend(read(&named).into_iter().flatten());
+    files.retain(|file| file.role != Role::Template || file.bytes.len() <= MAX_TEMPLATE);
+    for file in files.iter_mut().filter(|file| file.role == Role::Template) {
+        // What only is text reads nothing, but its name counts.
+        if !templates::has_tags(&file.bytes) {
+            file.bytes = Vec::new();
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
     rewrite::leave_out_idle(&mut files);
     files
 }
@@ -325,7 +345,7 @@ impl Loaded {
         let _progress = terminal.progress(format!("Indexing {} files", self.files.len()));
         let files = std::mem::take(&mut self.files);
         let project = self.pool.install(|| {
-            let sources = files.into_par_iter().map(|file| Source::new(file.path, file.bytes)).collect();
+            let sources = files.into_par_iter().map(InputFile::into_source).collect();
             Project::build(sources)
         });
         for warning in problems(&project, &[], &self.paths) {
@@ -361,6 +381,8 @@ fn problems(project: &Project, warnings: &[Warning], paths: &Paths) -> Vec<Warni
     sources(project)
         .into_iter()
         .filter(|source| !known.contains(source.path()) && !paths.environment.contains(source.path()))
+        // A template that cannot be read is not known; nothing in it would be looked at.
+        .filter(|source| !source.is_template())
         .filter_map(|source| {
             let message = source.problem()?.to_string();
             Some(Warning { path: source.path().to_string(), line: None, message })

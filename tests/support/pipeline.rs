@@ -2,6 +2,7 @@
 
 use super::markdown::{Case, Files, Page};
 use ormend_engine::codemod::{Finding, Rule};
+use ormend_engine::django::templates::is_template_path;
 use ormend_engine::rewrite::{InputFile, Options, Report, Role, run};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -96,7 +97,11 @@ pub fn apply_all(rules: &[&dyn Rule], files: &Files, unsafe_fixes: bool) -> Repo
     let input = |(path, text): (&String, &String)| InputFile {
         path: path.clone(),
         bytes: text.clone().into_bytes(),
-        role: if path.ends_with(".py") { Role::Scan } else { Role::Index },
+        role: match path {
+            path if path.ends_with(".py") => Role::Scan,
+            path if is_template_path(path, &[]) => Role::Template,
+            _ => Role::Index,
+        },
     };
     let options = Options { unsafe_fixes, ..options(files) };
     run(files.iter().map(input).collect(), rules, &options, true)

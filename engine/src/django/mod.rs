@@ -11,6 +11,7 @@ mod project;
 mod settings;
 mod signals;
 mod stubs;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -1,6 +1,7 @@
 //! The index of a whole project.
 
 use super::patches::{self, Patch, Patched};
+use super::templates::{Found, Template, Templates};
 use super::{
     Field, Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings,
     signals, stubs,
@@ -17,6 +18,7 @@ pub struct Project {
     models: Vec<Model>,
     receivers: Vec<Receiver>,
     settings: Settings,
+    templates: Templates,
     by_class: FxHashMap<ClassId, ModelId>,
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
@@ -29,10 +31,10 @@ impl Project {
     /// Index `sources`. Django's contrib models and those of some well-known packages are known without being
     /// among them.
     pub fn build(sources: Vec<Source>) -> Project {
-        Project::link(sources.into_par_iter().map(Parsed::new).collect())
+        Project::link(sources.into_par_iter().map(Parsed::new).collect(), None)
     }
 
-    fn link(mut files: Vec<Parsed>) -> Project {
+    fn link(mut files: Vec<Parsed>, before: Option<&Templates>) -> Project {
         let known = stubs::files(&files);
         files.extend(known);
         let mut program = Program::link(files);
@@ -43,8 +45,10 @@ impl Project {
             program.rebase(&looked_up);
             built = builder::build(&program, &settings);
         }
+        let templates = Templates::new(&program, &settings, before);
         let mut project = Project {
             program,
+            templates,
             models: built.models,
             receivers: Vec::new(),
             settings,
@@ -83,7 +87,7 @@ impl Project {
                 None => self.program.parsed(file),
             }
         });
-        Project::link(files.collect())
+        Project::link(files.collect(), Some(&self.templates))
     }
 
     /// The Python side.
@@ -147,6 +151,28 @@ impl Project {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The template that `name` stands for, as Django looks it up. Unknown where the settings do not tell which of
+    /// several files it is, and where it is a package's.
+    pub fn template(&self, name: &str) -> Option<Found<'_>> {
+        self.templates.find(&self.program, name, &[])
+    }
+
+    /// The template that one of `passed` names as its parent. A template may extend one of its own name: those that
+    /// the chain has passed are not looked at again.
+    pub fn parent_template(&self, name: &str, passed: &[FileId]) -> Option<Found<'_>> {
+        self.templates.find(&self.program, name, passed)
+    }
+
+    /// The template in `file`, if it is one.
+    pub fn template_in(&self, file: FileId) -> Option<&Template> {
+        self.templates.of(&self.program, file)
+    }
+
+    /// Everything about templates: the settings, the libraries of tags.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// Every registered receiver, in order of files.

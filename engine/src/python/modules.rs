@@ -313,7 +313,8 @@ impl Modules {
             };
             let root = root.min(parts.len().saturating_sub(1));
             names.push(Named { module: parts.get(root..).unwrap_or(&[]).join("."), is_package });
-            for start in 0..parts.len() {
+            let starts = if source.source().is_template() { 0 } else { parts.len() };
+            for start in 0..starts {
                 let before = start.checked_sub(1).and_then(|i| package_of.get(i)).copied().unwrap_or(false);
                 let before_path = start.checked_sub(1).and_then(|i| ends.get(i)).and_then(|e| path.get(..*e));
                 let allowed = if path.starts_with(KNOWN_ROOT) {

@@ -160,7 +160,7 @@ pub struct Parsed {
 impl Parsed {
     /// Parse `source`.
     pub fn new(source: Source) -> Parsed {
-        let ast = super::parse(source.text());
+        let ast = super::parse(if source.is_template() { "" } else { source.text() });
         let symbols = if ast.is_too_deep() || ast.is_empty() {
             Symbols::default()
         } else {

@@ -24,6 +24,8 @@ pub enum Role {
     Aside,
     /// A module of an installed package, known to the index only.
     Environment,
+    /// A template, known to the index only.
+    Template,
 }
 
 /// One file, in memory.
@@ -35,6 +37,16 @@ pub struct InputFile {
     pub bytes: Vec<u8>,
     /// What is wanted of it.
     pub role: Role,
+}
+
+impl InputFile {
+    /// Its source, decoded as what it is.
+    pub fn into_source(self) -> Source {
+        match self.role {
+            Role::Template => Source::template(self.path, self.bytes),
+            _ => Source::new(self.path, self.bytes),
+        }
+    }
 }
 
 /// Something the run has to say about a file that is not a finding.
@@ -82,7 +94,7 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
         .filter(|(_, file)| file.role == Role::Scan)
         .map(|(i, _)| FileId(i as u32))
         .collect();
-    let sources: Vec<Source> = files.into_iter().map(|f| Source::new(f.path, f.bytes)).collect();
+    let sources: Vec<Source> = files.into_iter().map(InputFile::into_source).collect();
     let project = Project::build(sources);
     for &file in &scanned {
         warnings.extend(scan::problems(&project, file));

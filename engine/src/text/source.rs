@@ -50,6 +50,7 @@ pub struct Source {
     has_bom: bool,
     newline: Newline,
     has_lone_cr: bool,
+    is_template: bool,
     problem: Option<String>,
     /// Where each line starts in the text.
     lines: Vec<u32>,
@@ -60,14 +61,27 @@ pub struct Source {
 impl Source {
     /// Decode `bytes`, the content of the file at `path` (relative to the project root, with `/`).
     pub fn new(path: impl Into<String>, bytes: Vec<u8>) -> Source {
-        let path = path.into();
-        let (text, codec, has_bom, problem) = match decode(bytes) {
+        Source::of(path.into(), decode(bytes), false)
+    }
+
+    /// Decode `bytes`, a template: UTF-8, whatever its first lines say. No Python is in it.
+    pub fn template(path: impl Into<String>, bytes: Vec<u8>) -> Source {
+        Source::of(path.into(), decode_as(Codec::Utf8, bytes), true)
+    }
+
+    fn of(path: String, decoded: Result<(String, Codec, bool), String>, is_template: bool) -> Source {
+        let (text, codec, has_bom, problem) = match decoded {
             Ok((text, codec, has_bom)) => (text, codec, has_bom, None),
             Err(problem) => (String::new(), Codec::Utf8, false, Some(problem)),
         };
         let (lines, newline, has_lone_cr) = index_lines(&text);
         let stored_lines = stored_lines(&text, &lines, codec);
-        Source { path, text, codec, has_bom, newline, has_lone_cr, problem, lines, stored_lines }
+        Source { path, text, codec, has_bom, newline, has_lone_cr, is_template, problem, lines, stored_lines }
+    }
+
+    /// Whether it was read as a template. As Python it is an empty module that nothing can import.
+    pub fn is_template(&self) -> bool {
+        self.is_template
     }
 
     /// The path, relative to the project root, with `/`.
@@ -213,11 +227,7 @@ impl Source {
 }
 
 /// The text, its codec, and whether a BOM stood before it; or what is wrong, in one sentence.
-fn decode(mut bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
-    // Spans are 32 bits wide, and a byte may become three in UTF-8.
-    if bytes.len() > (u32::MAX / 4) as usize {
-        return Err("it is larger than 1 GB".into());
-    }
+fn decode(bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
         return Err(format!("it has a NUL byte at offset {at}, which Python does not accept"));
     }
@@ -236,6 +246,16 @@ fn decode(mut bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
             codec
         }
     };
+    decode_as(codec, bytes)
+}
+
+/// The text in a codec that is known.
+fn decode_as(codec: Codec, mut bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
+    // Spans are 32 bits wide, and a byte may become three in UTF-8.
+    if bytes.len() > (u32::MAX / 4) as usize {
+        return Err("it is larger than 1 GB".into());
+    }
+    let has_bom = bytes.starts_with(BOM);
     if has_bom {
         bytes.drain(..BOM.len());
     }
