@@ -175,18 +175,30 @@ impl<'a> Frame<'a, '_> {
                 for arg in args.iter().filter(|a| a.name.is_some()) {
                     self.escape(&arg.ty.clone(), arg.node, Escape::Container);
                 }
-                match element {
-                    Some(Type::Tuple(kv)) if kv.len() == 2 => {
-                        Type::Dict(Arc::new((kv[0].clone(), kv[1].clone())))
+                let mut known = std::collections::BTreeMap::new();
+                for arg in args.iter().filter(|a| a.stars == 0) {
+                    match (arg.name, &arg.ty) {
+                        (Some(name), ty) => {
+                            known.insert(Name::from(name), (ty.clone(), self.file, arg.node.id()));
+                        }
+                        (None, Type::Dict(more)) => known.extend(more.2.clone()),
+                        _ => {}
                     }
-                    _ => Type::Dict(Arc::new((Type::Unknown, Type::Unknown))),
                 }
+                let (key, value) = match element.as_ref() {
+                    Some(Type::Tuple(kv)) => match kv.as_ref() {
+                        [key, value] => (key.clone(), value.clone()),
+                        _ => (Type::Unknown, Type::Unknown),
+                    },
+                    _ => (Type::Unknown, Type::Unknown),
+                };
+                Type::Dict(Arc::new(super::types::Dict(key, value, known)))
             }
             "collections.defaultdict" | "collections.Counter" => {
                 if let Some(arg) = first.filter(|_| path.ends_with("Counter")) {
                     self.iterate(&arg.ty.clone(), arg.node);
                 }
-                Type::Dict(Arc::new((Type::Unknown, Type::Unknown)))
+                Type::dict(Type::Unknown, Type::Unknown)
             }
             "str"
             | "repr"
@@ -237,7 +249,7 @@ impl<'a> Frame<'a, '_> {
                 if let Some(arg) = first {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);
                 }
-                Type::Dict(Arc::new((Type::Str, Type::Unknown)))
+                Type::dict(Type::Str, Type::Unknown)
             }
             "abs" => first.map_or(Type::Unknown, |a| a.ty.clone()),
             "float" => Type::Float,
@@ -537,7 +549,7 @@ impl<'a> Frame<'a, '_> {
                 "builtins.float" => Type::Float,
                 "builtins.bytes" => Type::Bytes,
                 "builtins.list" => Type::list(Type::Unknown),
-                "builtins.dict" => Type::Dict(Arc::new((Type::Unknown, Type::Unknown))),
+                "builtins.dict" => Type::dict(Type::Unknown, Type::Unknown),
                 "builtins.object" | "typing.Any" | "typing.Self" => Type::Unknown,
                 p if p.starts_with("builtins.") => Type::Unknown,
                 p if p.starts_with("django.http") => Type::External(Name::from("django.http.HttpRequest")),

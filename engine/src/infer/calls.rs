@@ -378,6 +378,9 @@ impl<'a> Frame<'a, '_> {
         if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         }
+        if name == "get_context_data" {
+            return Type::dict(Type::Str, Type::Unknown);
+        }
         self.framework_method(class, name, node).unwrap_or(Type::Unknown)
     }
 

@@ -3,7 +3,7 @@
 use super::calls::Arg;
 use super::facts::Escape;
 use super::frame::Frame;
-use super::types::Type;
+use super::types::{Dict, Name, Type};
 use crate::python::{Expr, Node, arguments};
 use std::sync::Arc;
 
@@ -95,9 +95,19 @@ impl<'a> Frame<'a, '_> {
             (Type::Dict(kv), "values") => Type::iterator(kv.1.clone()),
             (Type::Dict(kv), "keys") => Type::iterator(kv.0.clone()),
             (Type::Dict(kv), "items") => Type::iterator(Type::Tuple(vec![kv.0.clone(), kv.1.clone()].into())),
-            (Type::Dict(_), "update") => {
+            (Type::Dict(kv), "update") => {
                 if let Some(receiver) = receiver {
-                    self.bind(receiver, Type::Dict(Arc::new((Type::Unknown, Type::Unknown))));
+                    let mut known = kv.2.clone();
+                    for arg in args {
+                        match (arg.name, &arg.ty) {
+                            (Some(name), ty) if arg.stars == 0 => {
+                                known.insert(Name::from(name), (ty.clone(), self.file, arg.node.id()));
+                            }
+                            (_, Type::Dict(more)) => known.extend(more.2.clone()),
+                            _ => known.clear(),
+                        }
+                    }
+                    self.bind(receiver, Type::Dict(Arc::new(Dict(Type::Unknown, Type::Unknown, known))));
                 }
                 Type::None
             }

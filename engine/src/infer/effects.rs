@@ -48,6 +48,7 @@ impl<'a> Frame<'a, '_> {
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);
                 }
+                self.rendered_by(path, args, node);
                 Some(EventKind::Query { model: None })
             }
             Effect::Outside | Effect::Unknown => {

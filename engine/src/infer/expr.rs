@@ -2,9 +2,10 @@
 
 use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
-use super::types::{Name, Type};
+use super::types::{Dict, Name, Type};
 use crate::django::FieldKind;
 use crate::python::{Def, Expr, Generator, Kind, Node, generators};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const MAX_NESTING: usize = 220;
@@ -205,32 +206,7 @@ impl<'a> Frame<'a, '_> {
                 self.object_dunders(&element, HASHING, node);
                 Type::Set(Arc::new(element))
             }
-            Expr::Dict(node) => {
-                let (mut key, mut value) = (Type::Never, Type::Never);
-                for child in node.children() {
-                    match child.kind() {
-                        Kind::Pair => {
-                            if let Some(k) = child.child(crate::python::Field::Key) {
-                                let ty = self.expr(k);
-                                self.object_dunders(&ty, HASHING, k);
-                                key = key.join(ty);
-                            }
-                            if let Some(v) = child.child(crate::python::Field::Value) {
-                                let ty = self.expr(v);
-                                self.escape(&ty, v, Escape::Container);
-                                value = value.join(ty);
-                            }
-                        }
-                        _ => {
-                            for inner in child.children() {
-                                self.expr(inner);
-                            }
-                            (key, value) = (Type::Unknown, Type::Unknown);
-                        }
-                    }
-                }
-                Type::Dict(Arc::new((key, value)))
-            }
+            Expr::Dict(node) => self.dict_display(node),
             Expr::Str(node) => {
                 if node.text().trim_start_matches(['r', 'R']).starts_with(['b', 'B']) {
                     Type::Bytes
@@ -298,6 +274,39 @@ impl<'a> Frame<'a, '_> {
                 Type::Unknown
             }
         }
+    }
+
+    fn dict_display(&mut self, node: Node<'a>) -> Type {
+        let (mut key, mut value) = (Type::Never, Type::Never);
+        let mut known = BTreeMap::new();
+        for child in node.children() {
+            if child.kind() == Kind::Pair {
+                let k = child.child(crate::python::Field::Key);
+                if let Some(k) = k {
+                    let ty = self.expr(k);
+                    self.object_dunders(&ty, HASHING, k);
+                    key = key.join(ty);
+                }
+                if let Some(v) = child.child(crate::python::Field::Value) {
+                    let ty = self.expr(v);
+                    self.escape(&ty, v, Escape::Container);
+                    if let Some(text) = k.and_then(crate::python::string_value) {
+                        known.insert(Name::from(text.as_str()), (ty.clone(), self.file, v.id()));
+                    }
+                    value = value.join(ty);
+                }
+                continue;
+            }
+            for inner in child.children() {
+                let ty = self.expr(inner);
+                match &ty {
+                    Type::Dict(more) => known.extend(more.2.clone()),
+                    _ => known.clear(),
+                }
+            }
+            (key, value) = (Type::Unknown, Type::Unknown);
+        }
+        Type::Dict(Arc::new(Dict(key, value, known)))
     }
 
     fn element_of_display(&mut self, node: Node<'a>) -> Type {
@@ -486,7 +495,7 @@ impl<'a> Frame<'a, '_> {
             let value = element.child(crate::python::Field::Value).map_or(Type::Unknown, |v| self.expr(v));
             self.object_dunders(&key, HASHING, element);
             self.escape(&value, element, Escape::Container);
-            Type::Dict(Arc::new((key, value)))
+            Type::dict(key, value)
         } else {
             let ty = self.expr(element);
             self.escape(&ty, element, Escape::Container);
@@ -564,7 +573,11 @@ impl<'a> Frame<'a, '_> {
                 _ => Type::Unknown,
             },
             Type::Dict(kv) => {
-                let value = kv.1.clone();
+                let known = crate::python::string_value(index).and_then(|text| kv.2.get(text.as_str()));
+                let value = match (&kv.1, known) {
+                    (Type::Unknown | Type::Union(_), Some((ty, ..))) => ty.clone(),
+                    (any, _) => any.clone(),
+                };
                 self.object_dunders(&index_type, HASHING, index);
                 value
             }

@@ -40,7 +40,8 @@ fn within(path: &str, prefix: &str) -> bool {
 
 /// What calling `path` does.
 pub(super) fn effect(path: &str) -> Effect {
-    let renders = path.rsplit('.').next().is_some_and(|name| name.starts_with("render"));
+    let renders =
+        path.rsplit('.').next().is_some_and(|n| n.starts_with("render") || n.ends_with("TemplateResponse"));
     if renders && (within(path, "django.template") || within(path, "django.shortcuts")) {
         return Effect::Renders;
     }

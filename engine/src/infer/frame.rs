@@ -145,7 +145,7 @@ impl<'a, 's> Frame<'a, 's> {
                 self.dry -= 1;
             }
             if parameter.kind == ParameterKind::VarKeyword {
-                self.bind(parameter.name, Type::Dict(Arc::new((Type::Str, Type::Unknown))));
+                self.bind(parameter.name, Type::dict(Type::Str, Type::Unknown));
             }
         }
         if let Some(body) = scope.child(crate::python::Field::Body) {
@@ -476,7 +476,7 @@ pub(super) fn row_type(qs: &QuerySet, value: ValueId) -> Type {
         Rows::Instances => {
             Type::Instance(Instance { model: qs.model, root: Root::Row(value), path: Path::new() })
         }
-        Rows::Dicts => Type::Dict(Arc::new((Type::Str, Type::Unknown))),
+        Rows::Dicts => Type::dict(Type::Str, Type::Unknown),
         Rows::Tuples => Type::Unknown,
         Rows::Flat(ty) => (**ty).clone(),
         Rows::Unknown => Type::Unknown,

@@ -393,7 +393,17 @@ impl<'a> Frame<'a, '_> {
                 },
                 None => ty.clone(),
             },
-            Type::Dict(_) => opaque(ty),
+            Type::Dict(dict) => {
+                let mut known = std::collections::BTreeMap::new();
+                for (key, (ty, file, value)) in &dict.2 {
+                    // What was put there is one value of its own.
+                    let place =
+                        Site { file: *file, span: self.az.project.program().file(*file).node(*value).span() };
+                    let ty = self.at_site(place, |frame| frame.translated_type(ty, t, node, place));
+                    known.insert(key.clone(), (ty, *file, *value));
+                }
+                Type::Dict(Arc::new(super::types::Dict(opaque(&dict.0), opaque(&dict.1), known)))
+            }
             Type::Local(_) | Type::Bound(..) | Type::Super(..) => Type::Unknown,
             other => other.clone(),
         }

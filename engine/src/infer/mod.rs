@@ -26,6 +26,7 @@ mod modules;
 mod passed;
 mod prefetch;
 mod querysets;
+mod rendering;
 mod statements;
 mod summary;
 #[cfg(test)]

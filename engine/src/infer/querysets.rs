@@ -310,13 +310,13 @@ impl<'a> Frame<'a, '_> {
             }
             "aggregate" | "aaggregate" => {
                 self.evaluated(qs, node, name);
-                Type::Dict(Arc::new((Type::Str, Type::Unknown)))
+                Type::dict(Type::Str, Type::Unknown)
             }
             "in_bulk" | "ain_bulk" => {
                 self.evaluated(qs, node, name);
                 let value = self.single(qs, node);
                 let key = self.az.project.model(model).primary_key().map_or(Type::Unknown, column_type);
-                Type::Dict(Arc::new((key, super::frame::row_type(qs, value))))
+                Type::dict(key, super::frame::row_type(qs, value))
             }
             "create" | "acreate" => {
                 let instance = self.created(model, args, node);

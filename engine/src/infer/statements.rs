@@ -481,7 +481,19 @@ impl<'a> Frame<'a, '_> {
                 self.object_dunders(&owner_type, &["__setitem__", "__delitem__"], target);
                 self.object_dunders(&key, super::expr::HASHING, index);
                 if let (Expr::Name(name), Type::Dict(kv)) = (Expr::of(owner), &owner_type) {
-                    let joined = Type::Dict(Arc::new((kv.0.clone().join(key), kv.1.clone().join(ty))));
+                    let mut known = kv.2.clone();
+                    match (crate::python::string_value(index), value) {
+                        (Some(text), Some(value)) => {
+                            known.insert(Name::from(text.as_str()), (ty.clone(), self.file, value.id()));
+                        }
+                        (Some(text), None) => {
+                            known.remove(text.as_str());
+                        }
+                        // Any key.
+                        (None, _) => known.clear(),
+                    }
+                    let joined = super::types::Dict(kv.0.clone().join(key), kv.1.clone().join(ty), known);
+                    let joined = Type::Dict(Arc::new(joined));
                     self.bind(name, joined);
                 }
             }

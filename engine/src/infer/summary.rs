@@ -157,7 +157,7 @@ pub(super) fn opaque(ty: &Type) -> Type {
         Type::List(t) => Type::List(Arc::new(opaque(t))),
         Type::Set(t) => Type::Set(Arc::new(opaque(t))),
         Type::Iterator(t) => Type::Iterator(Arc::new(opaque(t))),
-        Type::Dict(kv) => Type::Dict(Arc::new((opaque(&kv.0), opaque(&kv.1)))),
+        Type::Dict(kv) => Type::dict(opaque(&kv.0), opaque(&kv.1)),
         Type::Tuple(types) => Type::Tuple(types.iter().map(opaque).collect::<Vec<_>>().into()),
         Type::Union(types) => types.iter().map(opaque).fold(Type::Never, Type::join),
         Type::Super(class, t) => Type::Super(*class, Arc::new(opaque(t))),

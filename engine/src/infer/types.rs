@@ -2,8 +2,9 @@
 
 use crate::django::{FieldKind, ModelId};
 use crate::python::{ClassId, Def, NodeId};
+use crate::text::FileId;
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A name, shared.
@@ -189,7 +190,7 @@ pub enum Type {
     List(Arc<Type>),
     Set(Arc<Type>),
     Tuple(Arc<[Type]>),
-    Dict(Arc<(Type, Type)>),
+    Dict(Arc<Dict>),
     /// Anything that is iterated once: iterators, generators, map, zip.
     Iterator(Arc<Type>),
     /// A module, class or function.
@@ -208,7 +209,17 @@ pub enum Type {
     Union(Arc<[Type]>),
 }
 
+/// What is known of a dict: its keys, its values, and the values of keys that are literal strings, each with the
+/// expression that was put there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dict(pub Type, pub Type, pub BTreeMap<Name, (Type, FileId, NodeId)>);
+
 impl Type {
+    /// A dict of which nothing but the types of keys and values is known.
+    pub fn dict(key: Type, value: Type) -> Type {
+        Type::Dict(Arc::new(Dict(key, value, BTreeMap::new())))
+    }
+
     /// A list of `element`.
     pub fn list(element: Type) -> Type {
         Type::List(Arc::new(element))
@@ -288,9 +299,7 @@ impl Type {
             (Type::List(a), Type::List(b)) => Type::list((*a).clone().join((*b).clone())),
             (Type::Set(a), Type::Set(b)) => Type::Set(Arc::new((*a).clone().join((*b).clone()))),
             (Type::Iterator(a), Type::Iterator(b)) => Type::iterator((*a).clone().join((*b).clone())),
-            (Type::Dict(a), Type::Dict(b)) => {
-                Type::Dict(Arc::new((a.0.clone().join(b.0.clone()), a.1.clone().join(b.1.clone()))))
-            }
+            (Type::Dict(a), Type::Dict(b)) => Type::Dict(Arc::new(Dict::join(&a, &b))),
             (a, b) => {
                 let mut out: Vec<Type> = a.alternatives().to_vec();
                 for alternative in b.alternatives() {
@@ -328,6 +337,23 @@ impl Type {
             | (Type::Dict(_), Type::Dict(_)) => true,
             _ => false,
         }
+    }
+}
+
+impl Dict {
+    /// Either of two: a key that only one has may be there or not.
+    fn join(a: &Dict, b: &Dict) -> Dict {
+        let mut known = a.2.clone();
+        for (key, (ty, file, node)) in &b.2 {
+            let joined = match known.remove(key) {
+                Some((before, at, place)) if (at, place) == (*file, *node) => before.join(ty.clone()),
+                // Put there by different expressions: the last of them speaks for none.
+                Some((before, ..)) if before != *ty => continue,
+                _ => ty.clone(),
+            };
+            known.insert(key.clone(), (joined, *file, *node));
+        }
+        Dict(a.0.clone().join(b.0.clone()), a.1.clone().join(b.1.clone()), known)
     }
 }
 

@@ -1,29 +1,83 @@
 //! Rows that a framework reads of the queryset that this frame builds for it.
 
 use super::guards;
-use super::reads::{Load, climbed, is_loaded, is_served};
+use super::reads::{Load, climbed, is_loaded, is_served, wants_rows};
 use super::remote::Remote;
 use super::step::{self, Step};
-use crate::codemod::Context;
-use crate::infer::{Entry, EventKind, Facts, Path, Source, Type, ValueId};
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, ValueId};
+use crate::python::{Field, Program};
 use crate::text::Site;
 
 /// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
 pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(ValueId, Path, Remote)>) {
     let program = cx.project.program();
     let own = program.function_at(cx.file, cx.facts.scope);
-    let is_module = cx.facts.scope == cx.root().id();
+    let mut sources: Vec<Source> = Vec::new();
     for entry in cx.analyzer.entries() {
         let ty = match entry.source {
             Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
-            Source::Expression(file, node) if is_module && file == cx.file => {
-                Some(cx.facts.type_of(cx.node(node)).clone())
+            // An expression belongs to the frame that has evaluated it.
+            Source::Expression(file, node) if file == cx.file => {
+                cx.facts.types.get(&cx.node(node).peel().id()).cloned()
             }
             _ => None,
         };
         let Some(ty) = ty else { continue };
+        let at = looped(program, entry);
         for value in built(cx.facts, &ty) {
-            of_entry(cx, load, entry, value, out);
+            for read in shown(cx, entry, load) {
+                let path = read.path.clone();
+                let mut remote = remote(cx, entry, read, at);
+                if !sources.contains(&entry.source) {
+                    sources.push(entry.source);
+                    let mut more = vec![remote];
+                    others(cx, entry.source, load, &mut more);
+                    remote = more.swap_remove(0);
+                }
+                out.push((value, path, remote));
+            }
+        }
+    }
+}
+
+/// The name of the class that shows the rows.
+pub(super) fn looped(program: &Program, entry: &Entry) -> Site {
+    let class = program.class(entry.class);
+    let node = program.file(class.file).node(class.node);
+    Site { file: class.file, span: node.child(Field::Name).unwrap_or(node).span() }
+}
+
+/// A read of an entry.
+pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: Site) -> Remote {
+    let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
+    let mut hazards = Vec::new();
+    guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
+    if let Some(at) = entry.single_objects
+        && steps.iter().any(|s| s.is_many)
+    {
+        let subject = cx.project.program().class(entry.class).name.clone();
+        hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));
+    }
+    Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: Some(entry.class) }
+}
+
+/// Entries with the same queryset that do not read what another of them reads: the prefetch would be for nothing there.
+pub(super) fn others(cx: &Context<'_>, source: Source, load: Load, reads: &mut [Remote]) {
+    if load == Load::Join {
+        return;
+    }
+    for entry in cx.analyzer.entries().iter().filter(|e| e.source == source) {
+        let own = shown(cx, entry, load);
+        for read in reads.iter_mut().filter(|r| r.shown_by != Some(entry.class)) {
+            if !own.iter().any(|o| o.steps == read.steps && o.is_certain) {
+                let program = cx.project.program();
+                let subject = program.class(entry.class).name.clone();
+                let hazard = Hazard::at(HazardKind::SharedQuerySet, subject, looped(program, entry));
+                if !read.hazards.contains(&hazard) {
+                    read.hazards.push(hazard);
+                }
+            }
         }
     }
 }
@@ -42,33 +96,13 @@ fn built(facts: &Facts, ty: &Type) -> Vec<ValueId> {
     out
 }
 
-fn of_entry(
-    cx: &Context<'_>,
-    load: Load,
-    entry: &Entry,
-    value: ValueId,
-    out: &mut Vec<(ValueId, Path, Remote)>,
-) {
-    let program = cx.project.program();
-    let class = program.class(entry.class);
-    let node = program.file(class.file).node(class.node);
-    let name = node.child(crate::python::Field::Name).unwrap_or(node);
-    let looped = Site { file: class.file, span: name.span() };
-    for read in shown(cx, entry, load) {
-        let ShownRead { path, steps, site, is_certain } = read;
-        let mut hazards = Vec::new();
-        guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
-        let shown_by = Some(entry.class);
-        out.push((value, path, Remote { site, looped, steps, hazards, is_certain, shown_by }));
-    }
-}
-
 /// What an entry reads of each row.
 pub(super) struct ShownRead {
     pub path: Path,
     pub steps: Vec<Step>,
     pub site: Site,
     pub is_certain: bool,
+    pub wants_rows: bool,
 }
 
 /// What an entry reads of each row that is loaded in one of the two ways, and is not yet.
@@ -86,12 +120,27 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         let Some((value, path)) = read.filter(|(v, _)| is_row(facts, *v, entry.rows, 0)) else { continue };
         let Some(queryset) = facts.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
         let steps = step::steps(cx.project, queryset.model, &path).filter(|s| load.is_for(s));
+        // One object is no loop; what hangs on it may be one.
+        if entry.kind == EntryKind::DetailView
+            && (load == Load::Join || path.len() < 2 || event.rounds.is_empty())
+        {
+            continue;
+        }
         // What the framework itself has loaded with the rows is left out.
         let Some(steps) = steps.filter(|s| !is_loaded(queryset, &path, s, load)) else { continue };
-        let is_certain = event.rounds.iter().any(|r| r.value == value && r.is_certain);
+        let is_certain = match entry.kind {
+            EntryKind::DetailView => event.rounds.first().is_some_and(|r| r.is_certain),
+            _ => event.rounds.iter().any(|r| r.value == value && r.is_certain),
+        };
         match out.iter_mut().find(|r| r.path == path) {
-            Some(read) => read.is_certain |= is_certain,
-            None => out.push(ShownRead { path, steps, site: event.site, is_certain }),
+            Some(read) => {
+                read.is_certain |= is_certain;
+                read.wants_rows |= wants_rows(event);
+            }
+            None => {
+                let wants_rows = wants_rows(event);
+                out.push(ShownRead { path, steps, site: event.site, is_certain, wants_rows });
+            }
         }
     }
     out

@@ -6,6 +6,7 @@
 //! [`Load::Join`] and [`Load::Prefetch`].
 
 mod callers;
+mod class_place;
 mod entries;
 mod guards;
 mod place;
@@ -35,6 +36,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
     // Most nodes are no queryset.
     let may_be = match cx.type_of(node) {
         Type::QuerySet(_) | Type::Manager(_) => true,
+        Type::ModelClass(_) => cx.facts.scope == cx.root().id(),
         Type::Union(types) => types.iter().any(|t| matches!(t, Type::QuerySet(_))),
         _ => false,
     };
@@ -47,6 +49,10 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
 /// What could make the rewrite change behaviour.
 pub fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let steps = group.steps();
+    if let Some(place) = &group.class_place {
+        class_place::hazards(cx, place, group.load, out);
+        shape::custom(cx, &place.queryset, group.load, out);
+    }
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);
@@ -80,6 +86,10 @@ pub fn describe(cx: &Context<'_>, group: &Group) -> Description {
             related.push(Related { site: cx.site(node), message: "the queryset is built here".to_owned() });
         }
     }
+    if let Some(place) = &group.class_place {
+        let message = "the model of the rows is named here".to_owned();
+        related.push(Related { site: cx.site(cx.node(place.node)), message });
+    }
     let queries = match group.load {
         Load::Join => 1,
         Load::Prefetch => 1 + group.levels(),
@@ -95,6 +105,9 @@ pub fn describe(cx: &Context<'_>, group: &Group) -> Description {
 
 /// The node at which a group is found: the first expression to edit, or the first that is evaluated.
 fn anchor(cx: &Context<'_>, group: &Group) -> Option<NodeId> {
+    if let Some(place) = &group.class_place {
+        return Some(cx.node(place.node).peel().id());
+    }
     let first = group.targets.first()?;
     if let Ok(node) = place::expression(cx, *first) {
         return Some(node.peel().id());

@@ -3,6 +3,7 @@
 //! A group holds every such read of the rows of one queryset: where the same expressions build it, it is the same
 //! queryset, whichever loop goes over it.
 
+use super::class_place::{self, ClassPlace};
 use super::guards;
 use super::remote::{self, Remote};
 use super::step::{self, Step};
@@ -64,7 +65,7 @@ impl Load {
 
 /// What a prefetched relation answers by itself: `ManyRelatedManager.get_queryset()` gives the rows that are there, and
 /// `count()` and `exists()` look at them (django/db/models/query.py, 4.2 to 6.0).
-const SERVED: &[&str] = &["all", "count", "exists", "acount", "aexists"];
+const SERVED: &[&str] = &["all", "count", "exists", "acount", "aexists", "__getitem__"];
 
 /// The reads of the rows of one queryset.
 #[derive(Clone, Debug)]
@@ -79,11 +80,14 @@ pub struct Group {
     pub reads: Vec<Read>,
     /// The reads of other frames.
     pub remote: Vec<Remote>,
+    /// The class to edit, where there is no queryset.
+    pub class_place: Option<ClassPlace>,
 }
 
 impl Group {
-    fn new(load: Load, targets: Vec<ValueId>) -> Group {
-        Group { load, targets, rows: BTreeSet::new(), reads: Vec::new(), remote: Vec::new() }
+    pub(super) fn new(load: Load, targets: Vec<ValueId>) -> Group {
+        let (rows, reads, remote) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Group { load, targets, rows, reads, remote, class_place: None }
     }
 
     /// The lookups to name: sorted, without those that a longer one holds.
@@ -131,13 +135,8 @@ impl Group {
 
     /// Whether some read wants the rows of a relation, not only their number.
     fn reads_rows(&self, cx: &Context<'_>) -> bool {
-        let counts = |r: &Read| {
-            cx.facts
-                .events
-                .get(r.event)
-                .is_some_and(|e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method != *"all"))
-        };
-        !self.remote.is_empty() || self.reads.iter().any(|r| !counts(r))
+        self.remote.iter().any(|r| r.wants_rows)
+            || self.reads.iter().any(|r| cx.facts.events.get(r.event).is_some_and(wants_rows))
     }
 
     fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
@@ -166,7 +165,12 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         }
         let round = event.rounds.iter().find(|r| r.value == value);
         let is_repeated = match load {
-            Load::Join => is_repeated(cx, value, event.at, event.site),
+            // A loop of a callee, or of a template, is only known by its round.
+            Load::Join => {
+                let own = cx.node(event.at).span();
+                let is_inside = event.site.file == cx.file && own.contains(event.site.span);
+                round.is_some_and(|_| !is_inside) || is_repeated(cx, value, event.at, event.site)
+            }
             Load::Prefetch => round.is_some(),
         };
         if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
@@ -193,7 +197,10 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         remote::add(group, read);
     }
     // Rows that are only counted want no rows of the relation.
-    out.into_values().filter(|g| load == Load::Join || g.reads_rows(cx)).collect()
+    let mut groups: Vec<Group> = out.into_values().collect();
+    groups.extend(class_place::groups(cx, load));
+    groups.retain(|g| load == Load::Join || g.reads_rows(cx));
+    groups
 }
 
 /// The queryset whose rows `event` reads a relation of, and the path from there.
@@ -209,6 +216,11 @@ fn rows_read(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Pa
         }
         _ => None,
     }
+}
+
+/// Whether a read wants the rows of a relation: not their number alone, nor one of them.
+pub(super) fn wants_rows(event: &Event) -> bool {
+    !matches!(&event.kind, EventKind::ReadMany { method, .. } if **method != *"all")
 }
 
 /// Whether the prefetched rows of a relation answer the method.

@@ -7,7 +7,9 @@
 use super::callers::callers;
 use super::entries;
 use super::guards;
-use super::reads::{Group, Load, climbed, is_derived, is_key_only, is_replaced, is_served, repeating};
+use super::reads::{
+    Group, Load, climbed, is_derived, is_key_only, is_replaced, is_served, repeating, wants_rows,
+};
 use super::region;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard};
@@ -56,6 +58,8 @@ pub struct Remote {
     pub hazards: Vec<Hazard>,
     /// Whether it is made for every row.
     pub is_certain: bool,
+    /// Whether rows of the relation are wanted, not their number alone.
+    pub wants_rows: bool,
     /// What goes over the rows, where that is a framework.
     pub shown_by: Option<ClassId>,
 }
@@ -285,11 +289,10 @@ fn found(
         guards::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
         let looped = cx.site(looped);
         let is_certain = round.is_some_and(|r| r.is_certain);
-        out.push((
-            value,
-            path,
-            Remote { site: event.site, looped, steps, hazards, is_certain, shown_by: None },
-        ));
+        let wants_rows = wants_rows(event);
+        let shown_by = None;
+        let remote = Remote { site: event.site, looped, steps, hazards, is_certain, wants_rows, shown_by };
+        out.push((value, path, remote));
     }
 }
 

@@ -1,8 +1,8 @@
 //! The edit: a call appended where the queryset is built, `all()` that gives way to it, or names added to the call that
 //! is there.
 
-use super::place;
 use super::reads::{Group, Load};
+use super::{class_place, place};
 use crate::codemod::{Context, Fix, Hazard};
 use crate::infer::ValueId;
 use crate::python::emit::{append_call, quote_of, string_literal};
@@ -11,6 +11,21 @@ use crate::text::{Edit, Span};
 
 /// Ask for the lookups of the group where its queryset is built.
 pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
+    let mut fix = match &group.class_place {
+        Some(place) => class_place::rewrite(cx, group, place)?,
+        None => at_targets(cx, group)?,
+    };
+    if group.load == Load::Prefetch {
+        let mut names: Vec<String> =
+            group.lookups().iter().flat_map(|l| l.split("__")).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        fix.prefetches = names;
+    }
+    Ok(fix)
+}
+
+fn at_targets(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
     let mut edits = Vec::new();
     for target in &group.targets {
         let node = place::expression(cx, *target)?;
@@ -20,15 +35,7 @@ pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
         }
         edits.extend(extend(cx, node, group.load, &lookups));
     }
-    let mut fix = cx.fix(edits);
-    if group.load == Load::Prefetch {
-        let mut names: Vec<String> =
-            group.lookups().iter().flat_map(|l| l.split("__")).map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        fix.prefetches = names;
-    }
-    Ok(fix)
+    Ok(cx.fix(edits))
 }
 
 /// The lookups that this one of several querysets does not load already.

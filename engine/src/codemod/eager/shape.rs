@@ -144,7 +144,7 @@ fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
 }
 
 /// The queryset's own class must do as Django's.
-fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mut Vec<Hazard>) {
+pub(super) fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mut Vec<Hazard>) {
     let model = cx.model(queryset.model);
     let classes: Vec<ClassId> = match queryset.class {
         QuerySetClass::Plain => Vec::new(),

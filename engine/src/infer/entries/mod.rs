@@ -11,6 +11,7 @@
 
 mod admin;
 mod rest;
+mod views;
 
 use super::analyzer::Analyzer;
 use super::facts::Facts;
@@ -19,6 +20,7 @@ use super::memo::Stack;
 use super::types::{Type, ValueId};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
 use crate::text::{FileId, Site};
+use std::sync::Arc;
 
 /// Where the queryset of an entry is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +40,11 @@ pub enum EntryKind {
     ListAction,
     /// The changelist of a ModelAdmin.
     Changelist,
-    /// A generic list view of Django's.
+    /// The template of a generic view of Django's, for the rows of a list view or of a queryset in the context.
     ListView,
+    /// The template of a generic view of one object: only what it reads of rows that hang on the object is shown row by
+    /// row.
+    DetailView,
 }
 
 /// A framework's use of the rows of one queryset.
@@ -54,7 +59,7 @@ pub struct Entry {
     /// The queryset in `facts`.
     pub rows: ValueId,
     /// What is read of its rows.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
     /// a prefetch costs a query there: the name of the class that has such an action.
     pub single_objects: Option<Site>,
@@ -67,15 +72,16 @@ impl Analyzer<'_> {
             let mut out = Vec::new();
             rest::collect(self, &mut out);
             admin::collect(self, &mut out);
+            views::collect(self, &mut out);
             out
         })
     }
 
     /// A frame for what is done on behalf of `class`, and the node that its events are recorded at: the name of the class.
-    pub(super) fn on_behalf<T>(
-        &self,
+    pub(super) fn on_behalf<'f, T>(
+        &'f self,
         class: ClassId,
-        run: impl FnOnce(&mut Frame<'_, '_>, Node<'_>) -> Option<T>,
+        run: impl FnOnce(&mut Frame<'f, '_>, Node<'f>) -> Option<T>,
     ) -> Option<(T, Facts)> {
         let program = self.project.program();
         let info = program.class(class);

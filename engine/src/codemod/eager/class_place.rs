@@ -1,0 +1,220 @@
+//! Classes that only name the model whose rows a framework shows: there is no queryset to extend, so what the framework
+//! documents is added to the class.
+
+use super::entries::{looped, remote, shown};
+use super::reads::{Group, Load};
+use crate::codemod::naming::manager_name;
+use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
+use crate::infer::{Entry, EntryKind, QuerySet, Source};
+use crate::python::emit::{indentation, quote_of, string_literal};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, string_value};
+use crate::text::{Edit, Site};
+use std::sync::Arc;
+
+/// Where a class names its model.
+#[derive(Clone, Debug)]
+pub struct ClassPlace {
+    /// What shows the rows.
+    pub kind: EntryKind,
+    /// The class that is edited.
+    pub class: ClassId,
+    /// The expression that names the model.
+    pub node: NodeId,
+    /// The rows.
+    pub queryset: Arc<QuerySet>,
+}
+
+/// The groups of classes whose model the module of `cx` names.
+pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
+    if cx.facts.scope != cx.root().id() {
+        return Vec::new();
+    }
+    let program = cx.project.program();
+    let mut out: Vec<Group> = Vec::new();
+    for entry in cx.analyzer.entries() {
+        let Source::Model(file, node) = entry.source else { continue };
+        if file != cx.file {
+            continue;
+        }
+        let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.clone()) else { continue };
+        let reads = shown(cx, entry, load);
+        if reads.is_empty() {
+            continue;
+        }
+        // The attribute may stand in a class above.
+        let class = owner_of(cx, entry, node).unwrap_or(entry.class);
+        let known = out.iter().position(|g| g.class_place.as_ref().is_some_and(|p| p.node == node));
+        let index = known.unwrap_or_else(|| {
+            let mut group = Group::new(load, Vec::new());
+            group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset });
+            out.push(group);
+            out.len() - 1
+        });
+        let at = looped(program, entry);
+        if let Some(group) = out.get_mut(index) {
+            for read in reads {
+                group.remote.push(remote(cx, entry, read, at));
+            }
+        }
+    }
+    for group in &mut out {
+        unread(cx, group);
+    }
+    out
+}
+
+/// The class whose body holds the expression, for views that inherit `model`.
+fn owner_of(cx: &Context<'_>, entry: &Entry, node: NodeId) -> Option<ClassId> {
+    let program = cx.project.program();
+    program.class(entry.class).mro.iter().copied().find(|class| {
+        let info = program.class(*class);
+        info.file == cx.file && program.file(info.file).node(info.node).contains(node)
+    })
+}
+
+/// Other entries of the same place that read something else.
+fn unread(cx: &Context<'_>, group: &mut Group) {
+    let Some(place) = &group.class_place else { return };
+    let at = Source::Model(cx.file, place.node);
+    super::entries::others(cx, at, group.load, &mut group.remote);
+}
+
+/// What stands in the way of the edit.
+pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let info = program.class(place.class);
+    let node = program.file(info.file).node(info.node);
+    let blocked = |text: &str, at: Site| Hazard::at(HazardKind::NoPlaceToEdit, text, at);
+    let class_site = Site { file: info.file, span: node.child(Field::Name).unwrap_or(node).span() };
+    if cx.project.is_known_file(info.file) || node.child(Field::Body).is_none() {
+        out.push(blocked("the class is not the project's", class_site));
+        return;
+    }
+    if place.kind == EntryKind::Changelist {
+        let name = if load == Load::Join { "list_select_related" } else { "get_queryset" };
+        if let Some((owner, member)) = program.member(place.class, name)
+            && (owner != place.class || names_in(cx, place.class, member).is_none())
+        {
+            out.push(blocked(&format!("`{name}` is set in another way"), class_site));
+        }
+        return;
+    }
+    // A class below with another model would show the rows of this one.
+    for below in program.descendants(place.class).into_iter().filter(|c| *c != place.class) {
+        let info = program.class(below);
+        if info.members.contains_key("model") {
+            let node = program.file(info.file).node(info.node);
+            let site = Site { file: info.file, span: node.child(Field::Name).unwrap_or(node).span() };
+            out.push(blocked("a class below names another model", site));
+        }
+    }
+    if node.text().contains("self.queryset") {
+        out.push(blocked("the class looks at `self.queryset`", class_site));
+    }
+    if cx.model(place.queryset.model).manager(&cx.model(place.queryset.model).default_manager).is_none() {
+        out.push(blocked("the model has no manager", class_site));
+    }
+}
+
+/// The literal list of names that a class attribute is.
+fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option<Node<'a>> {
+    let Member::Value(value) = member else { return None };
+    let file = cx.project.program().file(cx.project.program().class(class).file);
+    let node = file.node(*value);
+    match Expr::of(node) {
+        Expr::List(items) | Expr::Tuple(items) => {
+            items.children().all(|i| string_value(i).is_some()).then_some(node)
+        }
+        _ => None,
+    }
+}
+
+/// The edit.
+pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Result<Fix, Hazard> {
+    let program = cx.project.program();
+    let info = program.class(place.class);
+    let file = program.file(info.file);
+    let class = file.node(info.node);
+    let nowhere = || {
+        let site = Site { file: info.file, span: class.span() };
+        Hazard::at(HazardKind::NoPlaceToEdit, "the class has no body to add to", site)
+    };
+    let quote = quote_of(file);
+    let names: Vec<String> = group.lookups().iter().map(|l| string_literal(l, quote)).collect();
+    let body = class.child(Field::Body).ok_or_else(nowhere)?;
+    let first = body.children().next().ok_or_else(nowhere)?;
+    let indent = indentation(file, first).to_owned();
+    let newline = file.source.newline().as_str();
+    let edit = match (place.kind, group.load) {
+        (EntryKind::Changelist, Load::Join) => {
+            let existing = program.member(place.class, "list_select_related");
+            match existing.and_then(|(_, member)| names_in(cx, place.class, member)) {
+                Some(list) => extended(list, &names),
+                None => {
+                    let columns = assignment(body, "list_display");
+                    let is_list = columns.is_some_and(|(_, v)| matches!(Expr::of(v), Expr::List(_)));
+                    let text = match (is_list, names.as_slice()) {
+                        (true, _) => format!("list_select_related = [{}]", names.join(", ")),
+                        (false, [only]) => format!("list_select_related = ({only},)"),
+                        (false, _) => format!("list_select_related = ({})", names.join(", ")),
+                    };
+                    let after = columns.map_or_else(|| last_attribute(body).unwrap_or(first), |(s, _)| s);
+                    Edit::insert(after.span().end, format!("{newline}{indent}{text}"))
+                }
+            }
+        }
+        (EntryKind::Changelist, Load::Prefetch) => {
+            let last = body.children().last().ok_or_else(nowhere)?;
+            let unit = file.source.indent_unit();
+            let call = format!("return super().get_queryset(request).prefetch_related({})", names.join(", "));
+            let text = format!(
+                "{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}"
+            );
+            Edit::insert(last.span().end, text)
+        }
+        _ => {
+            let statement = assignment(body, "model").map_or(first, |(s, _)| s);
+            let model = file.node(place.node).text();
+            let manager = manager_name(cx, place.queryset.model);
+            let text = format!("queryset = {model}.{manager}.{}({})", group.load.method(), names.join(", "));
+            Edit::insert(statement.span().end, format!("{newline}{indent}{text}"))
+        }
+    };
+    Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
+}
+
+/// `names` added to a list or tuple display.
+fn extended(list: Node<'_>, names: &[String]) -> Edit {
+    let last = list.children().last();
+    match last {
+        Some(last) => {
+            let text: String = names.iter().map(|n| format!(", {n}")).collect();
+            Edit::insert(last.span().end, text)
+        }
+        None => {
+            let text = names.join(", ");
+            let is_list = matches!(Expr::of(list), Expr::List(_));
+            let text = if is_list { format!("[{text}]") } else { format!("({text},)") };
+            Edit::replace(list.span(), text)
+        }
+    }
+}
+
+/// The statement of a class body that assigns `name`, and the value.
+fn assignment<'a>(body: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
+    body.children().find_map(|statement| {
+        let assign = match statement.kind() {
+            Kind::Assign => statement,
+            _ => statement.children().find(|c| c.kind() == Kind::Assign)?,
+        };
+        let target = assign.child(Field::Left)?;
+        (target.text() == name).then_some((statement, assign.child(Field::Right)?))
+    })
+}
+
+/// The last of the assignments that a class body begins with.
+fn last_attribute(body: Node<'_>) -> Option<Node<'_>> {
+    body.children()
+        .take_while(|s| !matches!(s.kind(), Kind::FunctionDef | Kind::DecoratedDef | Kind::ClassDef))
+        .last()
+}

@@ -1,0 +1,154 @@
+//! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
+//! every queryset that `get_context_data()` adds.
+
+use super::{Entry, EntryKind, Source};
+use crate::django::ModelId;
+use crate::infer::analyzer::Analyzer;
+use crate::infer::frame::{Frame, row_type};
+use crate::infer::rendering::{Names, class_string};
+use crate::infer::types::{Name, QuerySet, QuerySetClass, Type, ValueId};
+use crate::python::{ClassId, Def, Kind, Member, Node, NodeId};
+use crate::text::FileId;
+use std::sync::Arc;
+
+const LIST_VIEWS: &[&str] = &["django.views.generic.ListView", "django.views.generic.list.ListView"];
+const DETAIL_VIEWS: &[&str] = &["django.views.generic.DetailView", "django.views.generic.detail.DetailView"];
+const OTHER_VIEWS: &[&str] = &[
+    "django.views.generic.TemplateView",
+    "django.views.generic.base.TemplateView",
+    "django.views.generic.FormView",
+    "django.views.generic.edit.FormView",
+    "django.views.generic.CreateView",
+    "django.views.generic.edit.CreateView",
+    "django.views.generic.UpdateView",
+    "django.views.generic.edit.UpdateView",
+];
+
+/// What the template of a view gets its rows from.
+struct Shown {
+    kind: EntryKind,
+    source: Source,
+    rows: ValueId,
+}
+
+/// The entries of generic views.
+pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
+    let program = analyzer.project.program();
+    for class in program.class_ids() {
+        let info = program.class(class);
+        if analyzer.project.is_known_file(info.file) || !info.external_bases.iter().any(|b| is_view(b)) {
+            continue;
+        }
+        let found = analyzer.on_behalf(class, |frame, node| view(frame, class, node));
+        let Some((shown, facts)) = found else { continue };
+        let facts = Arc::new(facts);
+        for Shown { kind, source, rows } in shown {
+            out.push(Entry { kind, class, source, rows, facts: facts.clone(), single_objects: None });
+        }
+    }
+}
+
+fn is_view(base: &str) -> bool {
+    base.starts_with("django.views.generic")
+}
+
+fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option<Vec<Shown>> {
+    let program = frame.az.project.program();
+    let inherits = |names: &[&str]| names.iter().any(|n| program.inherits(class, n));
+    // Whoever overrides how the response is made may do anything.
+    if ["render_to_response", "get", "dispatch"].iter().any(|n| overrides_quietly(frame, class, n)) {
+        return None;
+    }
+    let mut shown = Vec::new();
+    let mut context = Names::default();
+    let mut names: Vec<String> = class_string(program, class, "template_name").into_iter().collect();
+    let is_list = inherits(LIST_VIEWS);
+    if is_list || inherits(DETAIL_VIEWS) {
+        let kind = if is_list { EntryKind::ListView } else { EntryKind::DetailView };
+        if let Some((source, qs)) = rows(frame, class, node) {
+            let value = frame.single(&qs, node);
+            shown.push(Shown { kind, source, rows: value });
+            let model = frame.az.project.model(qs.model);
+            let name = class_string(program, class, "context_object_name");
+            let lower = model.name.to_lowercase();
+            let default = if is_list { format!("{lower}_list") } else { lower.clone() };
+            let ty = if is_list { Type::QuerySet(qs.clone()) } else { row_type(&qs, value) };
+            context.insert(Name::from(if is_list { "object_list" } else { "object" }), ty.clone());
+            context.insert(Name::from(name.unwrap_or(default)), ty.clone());
+            if is_list {
+                // A page is gone over like the list of its rows.
+                context.insert(Name::from("page_obj"), Type::list(row_type(&qs, value)));
+            }
+            let suffix = class_string(program, class, "template_name_suffix");
+            let suffix = suffix.unwrap_or_else(|| if is_list { "_list" } else { "_detail" }.to_owned());
+            names.push(format!("{}/{lower}{suffix}.html", model.app_label));
+        }
+    } else if !inherits(OTHER_VIEWS) {
+        return None;
+    }
+    if let Some(Type::Dict(dict)) = frame.context_data(class, node) {
+        for (name, (ty, file, value)) in &dict.2 {
+            if let Type::QuerySet(qs) = ty {
+                let rows = frame.single(qs, node);
+                shown.push(Shown {
+                    kind: EntryKind::ListView,
+                    source: Source::Expression(*file, *value),
+                    rows,
+                });
+            }
+            context.insert(name.clone(), ty.clone());
+        }
+    }
+    if shown.is_empty() {
+        return None;
+    }
+    context.insert(Name::from("view"), Type::Object(class));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    frame.render(&names, context, node).then_some(shown)
+}
+
+/// Whether a class of the program defines the method and does not hand on to the framework's.
+fn overrides_quietly(frame: &Frame<'_, '_>, class: ClassId, name: &str) -> bool {
+    let program = frame.az.project.program();
+    let Some((_, member)) = program.member(class, name) else { return false };
+    let Member::Function(function, _) = member else { return true };
+    let info = program.function(*function);
+    let def = program.file(info.file).node(info.node);
+    !def.text().contains(&format!("super().{name}(")) && !def.text().contains(&format!(").{name}("))
+}
+
+/// The rows of a list or detail view.
+fn rows<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option<(Source, Arc<QuerySet>)> {
+    let program = frame.az.project.program();
+    let has = |name: &str| program.member(class, name).is_some();
+    if has("get_queryset") || has("queryset") {
+        let (source, ty) = frame.class_queryset(class, node)?;
+        return match ty {
+            Type::QuerySet(qs) => Some((source, qs)),
+            _ => None,
+        };
+    }
+    let (model, file, value) = model_member(frame, class)?;
+    let manager = frame.model_attribute(model, "_default_manager", node);
+    let Type::Manager(manager) = manager else { return None };
+    let mut qs = QuerySet::new(model, QuerySetClass::Unknown, ValueId(0));
+    if let Type::QuerySet(known) = frame.manager_queryset(&manager, node) {
+        qs = (*known).clone();
+    }
+    let Type::QuerySet(qs) = frame.made_queryset(qs, node) else { return None };
+    Some((Source::Model(file, value), qs))
+}
+
+/// `model = Book`: the model, and the expression that names it.
+fn model_member(frame: &Frame<'_, '_>, class: ClassId) -> Option<(ModelId, FileId, NodeId)> {
+    let program = frame.az.project.program();
+    let (owner, Member::Value(value)) = program.member(class, "model")? else { return None };
+    let file = program.class(owner).file;
+    if program.file(file).node(*value).kind() == Kind::None {
+        return None;
+    }
+    match program.resolve_expr(file, *value)? {
+        Def::Class(model) => Some((frame.az.project.model_of_class(model)?, file, *value)),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! Calls that render a template.
+
+use super::Names;
+use crate::infer::calls::Arg;
+use crate::infer::frame::Frame;
+use crate::infer::types::Type;
+use crate::python::{ClassId, Expr, Kind, Member, Node, Program, arguments, string_value};
+
+/// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
+fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
+    Some(match path {
+        "django.shortcuts.render" => [(1, "template_name"), (2, "context")],
+        "django.template.response.TemplateResponse" => [(1, "template"), (2, "context")],
+        "django.template.response.SimpleTemplateResponse" => [(0, "template"), (1, "context")],
+        "django.template.loader.render_to_string" => [(0, "template_name"), (1, "context")],
+        _ => return None,
+    })
+}
+
+impl<'a> Frame<'a, '_> {
+    /// Render what a call of something outside the program renders, if it does.
+    pub(in crate::infer) fn rendered_by(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
+        if let Some([template, context]) = signature(path) {
+            let argument = |(index, name): (usize, &str)| {
+                let named = args.iter().find(|a| a.name == Some(name));
+                named.or_else(|| args.get(index).filter(|a| a.name.is_none() && a.stars == 0))
+            };
+            let Some(template) = argument(template) else { return };
+            let names = self.template_names(template.node);
+            let context = argument(context).map_or_else(Names::default, |a| self.context_of(&a.ty));
+            self.rendered(&names, context, node);
+        } else if path == "django.template.loader.get_template.render"
+            || path == "django.template.loader.select_template.render"
+        {
+            let Expr::Call { func, .. } = Expr::of(node) else { return };
+            let Expr::Attribute { value, .. } = Expr::of(func) else { return };
+            // The template may have been got into a variable, whose assignment is looked for.
+            let got = match Expr::of(value) {
+                Expr::Name(name) => assigned_once(self.scope, name),
+                _ => Some(value),
+            };
+            let Some(Expr::Call { arguments: list, .. }) = got.map(Expr::of) else { return };
+            let Some(first) = arguments(list).first().map(|a| a.value) else { return };
+            let names = self.template_names(first);
+            let context = args.first().map_or_else(Names::default, |a| self.context_of(&a.ty));
+            self.rendered(&names, context, node);
+        }
+    }
+
+    fn rendered(&mut self, names: &[String], context: Names, node: Node<'a>) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.render(&names, context, node);
+    }
+
+    /// The names that an expression gives literally: one, a list, or a class attribute of `self`.
+    pub(in crate::infer) fn template_names(&self, node: Node<'a>) -> Vec<String> {
+        if let Some(name) = string_value(node) {
+            return vec![name];
+        }
+        match Expr::of(node) {
+            Expr::List(items) | Expr::Tuple(items) => items.children().filter_map(string_value).collect(),
+            Expr::Attribute { value, attr, .. } if matches!(Expr::of(value), Expr::Name("self" | "cls")) => {
+                let name = self.class.and_then(|c| class_string(self.az.project.program(), c, attr));
+                name.into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The only expression that the frame assigns to a name.
+fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<Node<'a>> {
+    let mut found = scope.descendants().filter(|n| {
+        n.kind() == Kind::Assign && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == name)
+    });
+    let only = found.next()?.child(crate::python::Field::Right);
+    if found.next().is_some() { None } else { only }
+}
+
+/// The literal string that a class, or the nearest class above, gives an attribute.
+pub(in crate::infer) fn class_string(program: &Program, class: ClassId, name: &str) -> Option<String> {
+    match program.member(class, name)? {
+        (owner, Member::Value(value)) => string_value(program.file(program.class(owner).file).node(*value)),
+        _ => None,
+    }
+}
+
+impl<'a> Frame<'a, '_> {
+    /// The context that `get_context_data()` of a class of the program adds to the framework's.
+    pub(in crate::infer) fn context_data(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
+        let Some((_, member)) = self.az.project.program().member(class, "get_context_data") else {
+            return Some(Type::dict(Type::Str, Type::Unknown));
+        };
+        let Member::Function(function, _) = member else { return None };
+        let function = *function;
+        Some(self.call_function(function, Some(Type::Object(class)), &[], node))
+    }
+}

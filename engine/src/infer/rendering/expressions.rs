@@ -1,0 +1,413 @@
+//! Expressions of templates.
+
+use super::{Current, Names, Rendering, bind, place};
+use crate::django::templates::{ArgKind, Expr, ExprKind, Language, Operator, Target};
+use crate::infer::calls::Arg;
+use crate::infer::facts::Use;
+use crate::infer::frame::Frame;
+use crate::infer::types::{Name, Type};
+use crate::python::{Def, Node};
+use crate::text::Span;
+
+/// Filters whose value is the value that they get, or a part of it.
+const KEEPING: &[&str] =
+    &["safe", "slice", "dictsort", "dictsortreversed", "default_if_none", "list", "sort"];
+
+impl<'a> Frame<'a, '_> {
+    /// What an expression is; what evaluating it reads is recorded at its place.
+    pub(super) fn value_of(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        expr: &'a Expr,
+        node: Node<'a>,
+    ) -> Type {
+        match &expr.kind {
+            ExprKind::Name(name) => {
+                let found = r.scopes.iter().rev().find_map(|scope| scope.get(name.as_str()));
+                let ty = found.cloned().unwrap_or(Type::Unknown);
+                self.called(of, ty, expr.span, node)
+            }
+            ExprKind::Attribute { value, name } => {
+                if name == "super" && matches!(&value.kind, ExprKind::Name(n) if n == "block") {
+                    self.render_super(r, node);
+                    return Type::Str;
+                }
+                let owner = self.value_of(r, of, value, node);
+                self.attribute_of(of, &owner, name, expr.span, node)
+            }
+            ExprKind::Item { value, index } => {
+                let owner = self.value_of(r, of, value, node);
+                match &index.kind {
+                    ExprKind::Str(name) => self.attribute_of(of, &owner, name, expr.span, node),
+                    ExprKind::Int(i) => {
+                        let at = usize::try_from(*i).ok();
+                        self.at_site(place(of, expr.span), |frame| frame.item_of(&owner, at, node))
+                    }
+                    _ => {
+                        self.value_of(r, of, index, node);
+                        match owner.without_none() {
+                            Type::Dict(dict) => dict.1.clone(),
+                            other => {
+                                let other = other.clone();
+                                self.at_site(place(of, expr.span), |frame| frame.item_of(&other, None, node))
+                            }
+                        }
+                    }
+                }
+            }
+            ExprKind::Slice { value, bounds } => {
+                let owner = self.value_of(r, of, value, node);
+                for bound in bounds {
+                    self.value_of(r, of, bound, node);
+                }
+                self.at_site(place(of, expr.span), |frame| frame.sliced(owner, node))
+            }
+            ExprKind::Call { func, args } => self.call_in_template(r, of, expr, (func, args), node),
+            ExprKind::Filter { value, name, args } => {
+                let ty = self.value_of(r, of, value, node);
+                let types: Vec<Type> = args.iter().map(|a| self.value_of(r, of, &a.value, node)).collect();
+                self.filtered(of, ty, name, &types, expr.span, node)
+            }
+            ExprKind::Test { value, name, args } => {
+                let ty = self.value_of(r, of, value, node);
+                for arg in args {
+                    self.value_of(r, of, &arg.value, node);
+                }
+                // Only those that look at the rows.
+                if matches!(name.as_str(), "iterable" | "sequence" | "in") {
+                    self.at_site(place(of, expr.span), |frame| frame.iterate(&ty, node));
+                }
+                Type::Bool
+            }
+            ExprKind::Not(operand) => {
+                self.tested(r, of, operand, node);
+                Type::Bool
+            }
+            ExprKind::Sign(operand) => self.value_of(r, of, operand, node),
+            ExprKind::Binary { op, left, right } => self.binary(r, of, *op, (left, right), node),
+            ExprKind::Conditional { test, body, orelse } => {
+                self.tested(r, of, test, node);
+                let a = self.conditionally(|frame| frame.value_of(r, of, body, node));
+                match orelse {
+                    Some(orelse) => a.join(self.conditionally(|frame| frame.value_of(r, of, orelse, node))),
+                    None => a,
+                }
+            }
+            ExprKind::List(items) => {
+                let types = items.iter().map(|i| self.value_of(r, of, i, node));
+                Type::list(types.fold(Type::Never, Type::join))
+            }
+            ExprKind::Tuple(items) => {
+                let types: Vec<Type> = items.iter().map(|i| self.value_of(r, of, i, node)).collect();
+                Type::Tuple(types.into())
+            }
+            ExprKind::Dict(pairs) => {
+                for (key, value) in pairs {
+                    self.value_of(r, of, key, node);
+                    self.value_of(r, of, value, node);
+                }
+                Type::dict(Type::Unknown, Type::Unknown)
+            }
+            ExprKind::Str(_) | ExprKind::Body => Type::Str,
+            ExprKind::Int(_) => Type::Int,
+            ExprKind::Float(_) => Type::Float,
+            ExprKind::Bool(_) => Type::Bool,
+            ExprKind::None => Type::None,
+            ExprKind::Unknown(parts) => {
+                for part in parts {
+                    self.value_of(r, of, part, node);
+                }
+                Type::Unknown
+            }
+        }
+    }
+
+    fn binary(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        op: Operator,
+        (left, right): (&'a Expr, &'a Expr),
+        node: Node<'a>,
+    ) -> Type {
+        match op {
+            Operator::And | Operator::Or => {
+                let a = self.tested(r, of, left, node);
+                let b = self.conditionally(|frame| frame.tested(r, of, right, node));
+                a.join(b)
+            }
+            Operator::In | Operator::NotIn => {
+                self.value_of(r, of, left, node);
+                let container = self.value_of(r, of, right, node);
+                self.at_site(place(of, right.span), |frame| {
+                    for alternative in container.alternatives() {
+                        if let Type::QuerySet(qs) = alternative {
+                            let qs = qs.clone();
+                            frame.use_queryset(&qs, node, Use::Contains);
+                            frame.evaluated(&qs, node, "all");
+                        }
+                    }
+                });
+                Type::Bool
+            }
+            Operator::Concat => {
+                for operand in [left, right] {
+                    let ty = self.value_of(r, of, operand, node);
+                    self.at_site(place(of, operand.span), |frame| frame.stringify(&ty, node));
+                }
+                Type::Str
+            }
+            _ => {
+                self.value_of(r, of, left, node);
+                self.value_of(r, of, right, node);
+                Type::Unknown
+            }
+        }
+    }
+
+    /// `owner.name`: a key, else an attribute; in Django's language what can be called is called.
+    pub(super) fn attribute_of(
+        &mut self,
+        of: Current<'a>,
+        owner: &Type,
+        name: &str,
+        span: Span,
+        node: Node<'a>,
+    ) -> Type {
+        let ty = match owner.without_none() {
+            Type::Dict(dict) => match dict.2.get(name) {
+                Some((ty, ..)) => ty.clone(),
+                None if matches!(name, "items" | "keys" | "values") => {
+                    let element = match name {
+                        "items" => Type::Tuple(vec![dict.0.clone(), dict.1.clone()].into()),
+                        "keys" => dict.0.clone(),
+                        _ => dict.1.clone(),
+                    };
+                    return Type::iterator(element);
+                }
+                None => dict.1.clone(),
+            },
+            other => {
+                let other = other.clone();
+                self.at_site(place(of, span), |frame| frame.attribute(&other, name, node))
+            }
+        };
+        match of.template.language {
+            Language::Django => self.called(of, ty, span, node),
+            Language::Jinja => ty,
+        }
+    }
+
+    /// Django calls what can be called without arguments.
+    fn called(&mut self, of: Current<'a>, ty: Type, span: Span, node: Node<'a>) -> Type {
+        if of.template.language != Language::Django {
+            return ty;
+        }
+        match &ty {
+            Type::Bound(..) | Type::Def(Def::Function(_)) | Type::Local(_) => {
+                self.at_site(place(of, span), |frame| frame.call_value(&ty, &[], node, node))
+            }
+            _ => ty,
+        }
+    }
+
+    fn item_of(&mut self, owner: &Type, at: Option<usize>, node: Node<'a>) -> Type {
+        match owner.without_none() {
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Index);
+                self.evaluated(&qs, node, "__getitem__");
+                self.element(&Type::QuerySet(qs), node)
+            }
+            Type::Tuple(types) => at.and_then(|i| types.get(i)).cloned().unwrap_or(Type::Unknown),
+            Type::List(element) => (**element).clone(),
+            Type::Dict(dict) => dict.1.clone(),
+            _ => Type::Unknown,
+        }
+    }
+
+    fn sliced(&mut self, ty: Type, node: Node<'a>) -> Type {
+        match &ty {
+            Type::QuerySet(qs) => {
+                let qs = qs.clone();
+                self.use_queryset(&qs, node, Use::Slice);
+                self.derive(&qs, node, |q| {
+                    q.traits.insert(crate::infer::types::Trait::Sliced);
+                })
+            }
+            _ => ty,
+        }
+    }
+
+    fn call_in_template(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        expr: &'a Expr,
+        (func, args): (&'a Expr, &'a [crate::django::templates::Arg]),
+        node: Node<'a>,
+    ) -> Type {
+        let given: Vec<Arg<'a>> = args
+            .iter()
+            .map(|arg| {
+                let (name, stars) = match &arg.kind {
+                    ArgKind::Positional => (None, 0),
+                    ArgKind::Keyword(name) => (Some(name.as_str()), 0),
+                    ArgKind::Star => (None, 1),
+                    ArgKind::DoubleStar => (None, 2),
+                };
+                Arg { name, ty: self.value_of(r, of, &arg.value, node), node, stars }
+            })
+            .collect();
+        match &func.kind {
+            ExprKind::Name(name) if name == "super" => {
+                self.render_super(r, node);
+                Type::Str
+            }
+            ExprKind::Name(name) if r.macros.contains_key(name) => {
+                self.call_macro(r, name.clone(), &given, node);
+                Type::Str
+            }
+            ExprKind::Attribute { value, name } => {
+                let module = match &value.kind {
+                    ExprKind::Name(module) => Some(format!("{module}.{name}")),
+                    _ => None,
+                };
+                if let Some(key) = module.filter(|key| r.macros.contains_key(key)) {
+                    self.call_macro(r, key, &given, node);
+                    return Type::Str;
+                }
+                let owner = self.value_of(r, of, value, node);
+                match owner.without_none() {
+                    Type::Unknown | Type::None | Type::Never => Type::Unknown,
+                    known => {
+                        let known = known.clone();
+                        self.at_site(place(of, expr.span), |frame| {
+                            frame.method_call(&known, name, &given, node, node)
+                        })
+                    }
+                }
+            }
+            ExprKind::Name(name) => {
+                let found = r.scopes.iter().rev().find_map(|scope| scope.get(name.as_str())).cloned();
+                let global = || self.az.project.templates().libraries().global(name)?.function;
+                let ty = found.or_else(|| global().map(|f| Type::Def(Def::Function(f))));
+                match ty {
+                    Some(ty @ (Type::Bound(..) | Type::Def(Def::Function(_)) | Type::Local(_))) => {
+                        self.at_site(place(of, expr.span), |frame| frame.call_value(&ty, &given, node, node))
+                    }
+                    _ => Type::Unknown,
+                }
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    fn call_macro(&mut self, r: &mut Rendering<'a>, key: String, args: &[Arg<'a>], node: Node<'a>) {
+        let Some(found) = r.macros.get(&key).copied() else { return };
+        if r.depth >= super::MAX_DEPTH {
+            return;
+        }
+        let mut names = Names::default();
+        let positional: Vec<&Arg<'a>> = args.iter().filter(|a| a.name.is_none() && a.stars == 0).collect();
+        for (i, param) in found.params.iter().enumerate() {
+            let named = args.iter().find(|a| a.name == Some(param.name.as_str()));
+            if let Some(arg) = named.or(positional.get(i).copied()) {
+                names.insert(Name::from(param.name.as_str()), arg.ty.clone());
+            }
+        }
+        r.depth += 1;
+        let outer = std::mem::take(&mut r.scopes);
+        self.scoped(r, names, |frame, r| frame.render_body(r, found.of, found.body, node));
+        r.scopes = outer;
+        r.depth -= 1;
+    }
+
+    /// What a filter gives, and what it reads.
+    fn filtered(
+        &mut self,
+        of: Current<'a>,
+        ty: Type,
+        name: &str,
+        args: &[Type],
+        span: Span,
+        node: Node<'a>,
+    ) -> Type {
+        if let Some(custom) = self.az.project.templates().libraries().filter(of.template, name) {
+            let Some(function) = custom.function else { return Type::Unknown };
+            let all: Vec<Arg<'a>> = std::iter::once(&ty)
+                .chain(args)
+                .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })
+                .collect();
+            return self.at_site(place(of, span), |frame| frame.call_function(function, None, &all, node));
+        }
+        let queryset = ty.without_none().queryset().cloned();
+        self.at_site(place(of, span), |frame| match (name, queryset) {
+            ("length" | "count" | "length_is", Some(qs)) => {
+                frame.use_queryset(&qs, node, Use::Len);
+                frame.evaluated(&qs, node, "all");
+                Type::Int
+            }
+            ("first" | "last", Some(qs)) => {
+                frame.use_queryset(&qs, node, Use::Index);
+                frame.evaluated(&qs, node, "__getitem__");
+                frame.element(&Type::QuerySet(qs), node)
+            }
+            ("yesno" | "default" | "pluralize", Some(qs)) => {
+                frame.use_queryset(&qs, node, Use::Len);
+                frame.evaluated(&qs, node, "all");
+                if name == "default" {
+                    args.first().map_or(Type::Unknown, |other| Type::QuerySet(qs).join(other.clone()))
+                } else {
+                    Type::Str
+                }
+            }
+            ("slice", Some(qs)) => frame.sliced(Type::QuerySet(qs), node),
+            ("dictsort" | "dictsortreversed" | "list" | "sort" | "unique" | "reverse", Some(qs)) => {
+                let element = frame.iterate(&Type::QuerySet(qs), node);
+                Type::list(element)
+            }
+            ("join" | "unordered_list" | "random" | "json_script" | "sum" | "tojson", Some(qs)) => {
+                let iterated = Type::QuerySet(qs);
+                let element = frame.iterate(&iterated, node);
+                frame.each(&iterated, |frame| frame.stringify(&element, node));
+                Type::Str
+            }
+            ("first" | "last" | "random", None) => match ty.without_none() {
+                Type::List(element) => (**element).clone(),
+                _ => Type::Unknown,
+            },
+            ("join", None) => {
+                let element = frame.element(&ty, node);
+                frame.each(&ty, |frame| frame.stringify(&element, node));
+                Type::Str
+            }
+            ("default" | "default_if_none" | "d", None) => {
+                args.iter().fold(ty.without_none().clone(), |a, b| a.join(b.clone()))
+            }
+            (name, None) if KEEPING.contains(&name) => ty,
+            ("length" | "count", None) => Type::Int,
+            (_, Some(qs)) => {
+                frame.use_queryset(&qs, node, Use::Other);
+                Type::Unknown
+            }
+            (_, None) => {
+                if let Type::Instance(i) = ty.without_none() {
+                    let i = i.clone();
+                    frame.instance_str(&i, node);
+                }
+                Type::Str
+            }
+        })
+    }
+}
+
+impl<'a> Rendering<'a> {
+    /// Bind a name where the rendering stands.
+    pub(super) fn assign(&mut self, target: &Target, ty: Type) {
+        if let Some(scope) = self.scopes.last_mut() {
+            bind(scope, target, ty);
+        }
+    }
+}

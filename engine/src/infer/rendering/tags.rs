@@ -1,0 +1,138 @@
+//! Tags of the project, and imports of macros.
+
+use super::{Current, Macro, Rendering, absolute, place};
+use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKind, Tag, Target};
+use crate::infer::calls::Arg;
+use crate::infer::frame::Frame;
+use crate::infer::types::Type;
+use crate::python::Node;
+
+impl<'a> Frame<'a, '_> {
+    pub(super) fn render_custom(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        tag: &'a Tag,
+        node: Node<'a>,
+    ) {
+        let project = self.az.project;
+        let args = self.tag_arguments(r, of, &tag.args, node);
+        let custom = project.templates().libraries().tag(of.template, &tag.name);
+        let Some(custom) = custom else {
+            // Of Django's own, and of packages: the arguments are looked at, and the bodies as far as they run.
+            for section in &tag.sections {
+                self.tag_arguments(r, of, &section.args, node);
+                self.conditionally(|frame| frame.render_body(r, of, &section.body, node));
+            }
+            if let Some(target) = &tag.as_var {
+                r.assign(target, Type::Unknown);
+            }
+            return;
+        };
+        let Some(function) = custom.function else { return };
+        let mut all = Vec::new();
+        if custom.takes_context {
+            all.push(Arg { name: None, ty: Type::Unknown, node, stars: 0 });
+        }
+        if custom.kind == CustomKind::SimpleBlock {
+            all.push(Arg { name: None, ty: Type::Str, node, stars: 0 });
+        }
+        all.extend(args);
+        match &custom.kind {
+            CustomKind::Simple | CustomKind::SimpleBlock => {
+                for section in &tag.sections {
+                    self.render_body(r, of, &section.body, node);
+                }
+                let site = place(of, tag.name_span);
+                let ty = self.at_site(site, |frame| frame.call_function(function, None, &all, node));
+                match &tag.as_var {
+                    Some(target) => r.assign(target, ty),
+                    None => self.at_site(site, |frame| frame.stringify(&ty, node)),
+                }
+            }
+            CustomKind::Inclusion(template) => {
+                let site = place(of, tag.name_span);
+                let given = self.at_site(site, |frame| frame.call_function(function, None, &all, node));
+                let Some(found) = template.as_deref().and_then(|name| project.template(name)) else { return };
+                let names = self.context_of(&given);
+                let outer = std::mem::take(&mut r.scopes);
+                self.scoped(r, names, |frame, r| frame.render_found(r, found.into(), node));
+                r.scopes = outer;
+            }
+            CustomKind::Compiled | CustomKind::Filter | CustomKind::Global => {
+                for section in &tag.sections {
+                    self.conditionally(|frame| frame.render_body(r, of, &section.body, node));
+                }
+                if let Some(target) = &tag.as_var {
+                    r.assign(target, Type::Unknown);
+                }
+            }
+        }
+    }
+
+    fn tag_arguments(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        args: &'a [TagArg],
+        node: Node<'a>,
+    ) -> Vec<Arg<'a>> {
+        args.iter()
+            .map(|arg| {
+                let ty = self.value_of(r, of, &arg.value, node);
+                let (name, stars) = match &arg.kind {
+                    ArgKind::Positional => (None, 0),
+                    ArgKind::Keyword(name) => (Some(name.as_str()), 0),
+                    ArgKind::Star => (None, 1),
+                    ArgKind::DoubleStar => (None, 2),
+                };
+                Arg { name, ty, node, stars }
+            })
+            .collect()
+    }
+
+    /// `{% import "forms.html" as forms %}`
+    pub(super) fn import_macros(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        template: &Expr,
+        module: Option<&str>,
+    ) {
+        let (Some(name), Some(module)) = (template.as_str(), module) else { return };
+        let Some(found) = self.az.project.template(&absolute(of.name, name)) else { return };
+        for (name, found) in macros(found.into()) {
+            r.macros.insert(format!("{module}.{name}"), found);
+        }
+    }
+
+    /// `{% from "forms.html" import field as input %}`
+    pub(super) fn import_names(
+        &mut self,
+        r: &mut Rendering<'a>,
+        of: Current<'a>,
+        template: &Expr,
+        names: &[(String, Target)],
+    ) {
+        let Some(name) = template.as_str() else { return };
+        let Some(found) = self.az.project.template(&absolute(of.name, name)) else { return };
+        for (name, found) in macros(found.into()) {
+            for (_, target) in names.iter().filter(|(wanted, _)| *wanted == name) {
+                if let Some(alias) = target.name() {
+                    r.macros.insert(alias.to_owned(), found);
+                }
+            }
+        }
+    }
+}
+
+/// The macros that a template defines.
+fn macros(of: Current<'_>) -> Vec<(String, Macro<'_>)> {
+    let mut out = Vec::new();
+    of.template.walk(&mut |tag| {
+        if let NodeKind::Macro { name, params, body } = &tag.kind {
+            out.push((name.clone(), Macro { of, params, body }));
+        }
+    });
+    out
+}
