@@ -30,11 +30,11 @@ impl Codemod for SelectRelated {
                 HazardKind::QuerySetShape,
                 HazardKind::ResultCacheUsed,
                 HazardKind::WatchedInit,
-                HazardKind::UnknownCall,
+                HazardKind::UnknownWrite,
                 HazardKind::CustomManagerMethod,
                 HazardKind::CustomQuerySet,
                 HazardKind::NoPlaceToEdit,
-                HazardKind::UnknownType,
+                HazardKind::UnknownBase,
                 HazardKind::OtherDatabase,
             ],
         }

@@ -200,8 +200,12 @@ hazards! {
     /// The foreign key has no constraint, so a join may drop rows.
     NoConstraint, Blocking, "`{}` has no database constraint, so a join may drop rows";
     /// The related instance is watched when it is made.
-    WatchedInit, Blocking, "`{}` runs when an instance of the related model is made";
+    WatchedInit, OptIn, "`{}` runs when an instance of the related model is made";
 
+    /// Code that cannot be resolved may write the related rows.
+    UnknownWrite, OptIn, "`{}` cannot be resolved and may change the related rows while the loop runs";
+    /// A base class or a manager is not known.
+    UnknownBase, OptIn, "`{}` comes from code that is not known";
     /// No row certainly reads the relation.
     RarelyRead, OptIn, "`{}` is only read under a condition: where no row meets it, the prefetch is one query more";
     /// Rows of the queryset are loaded for something that reads none of it.

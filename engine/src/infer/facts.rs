@@ -240,6 +240,8 @@ pub struct Event {
     pub rounds: Rounds,
     /// Whether it happens each time that the frame runs to its end without an exception.
     pub is_certain: bool,
+    /// Whether only the name of a method says so, called on an object of unknown type.
+    pub is_guess: bool,
 }
 
 /// The facts of one frame.

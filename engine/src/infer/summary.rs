@@ -66,7 +66,7 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
         let (at, site) = events.first().map_or((NodeId(0), Site::default()), |e| (e.at, e.site));
         events.truncate(MAX_EVENTS);
         let kind = EventKind::UnknownCall { name: Name::from("...") };
-        events.push(Event { at, site, kind, rounds: Rounds::new(), is_certain: true });
+        events.push(Event { at, site, kind, rounds: Rounds::new(), is_certain: true, is_guess: false });
     }
     Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
 }

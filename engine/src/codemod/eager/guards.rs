@@ -7,7 +7,7 @@ use super::step::Step;
 use crate::codemod::{Hazard, HazardKind};
 use crate::django::{ModelId, Project, RelationKind, Signal};
 use crate::infer::{Event, EventKind, Write};
-use crate::python::{Expr, Kind, Node};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments};
 use crate::text::{FileId, Site};
 use std::collections::BTreeSet;
 
@@ -42,7 +42,9 @@ pub fn stale_copies<'e>(
                     (Some(model), _) => !tables(project, *model).is_disjoint(&related),
                 };
                 if harmful {
-                    out.push(Hazard::at(HazardKind::StaleCopy, format!("{name}()"), event.site));
+                    let kind =
+                        if event.is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
+                    out.push(Hazard::at(kind, format!("{name}()"), event.site));
                 }
             }
             // What was read before comes back as it was.
@@ -51,7 +53,7 @@ pub fn stale_copies<'e>(
             }
             EventKind::UnknownCall { name } | EventKind::CallNamed { name, .. } => {
                 let name = name.trim_end_matches("()");
-                out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
+                out.push(Hazard::at(HazardKind::UnknownWrite, format!("{name}()"), event.site));
             }
             _ => {}
         }
@@ -63,8 +65,7 @@ pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
     for step in steps {
         let model = project.model(step.to);
         if model.has_unknown_base || has_foreign_base(project, step.to) {
-            out.push(Hazard::at(HazardKind::UnknownType, model.name.clone(), model.site));
-            continue;
+            out.push(Hazard::at(HazardKind::UnknownBase, model.name.clone(), model.site));
         }
         for name in ["__init__", "from_db", "__new__"] {
             if let Some(site) = project.override_of(step.to, name)
@@ -236,17 +237,60 @@ fn only_inserts(project: &Project, site: Site, name: &str) -> bool {
 
 /// Whether an override of `__init__` or `from_db` does nothing but call the original and keep values on the instance.
 fn is_plain_init(project: &Project, model: ModelId, name: &str) -> bool {
-    use crate::python::{Field, Stmt};
     let Some(function) = project.method(model, name) else { return false };
-    let info = project.program().function(function);
-    let def = project.program().file(info.file).node(info.node);
-    let Some(body) = def.child(Field::Body) else { return false };
+    let known = project.model(model);
+    let is_relation = |attr: &str| known.field(attr).is_some() || known.field_by_attname(attr).is_some();
+    let is_column = |attr: &str| {
+        known.field(attr).map_or_else(
+            || known.field_by_attname(attr).is_some() || attr == "pk",
+            |f| f.relation.is_none() && f.kind.is_plain_column(),
+        )
+    };
+    keeps_to_itself(project, function, &is_relation, &is_column, 0)
+}
+
+/// Whether a method only calls the original and keeps values on its object, those that such constructors make among
+/// them. `is_field` are attributes that it must not assign, `is_column` those that it may read.
+fn keeps_to_itself(
+    project: &Project,
+    function: FunctionId,
+    is_field: &dyn Fn(&str) -> bool,
+    is_column: &dyn Fn(&str) -> bool,
+    depth: usize,
+) -> bool {
+    let program = project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    let Some(body) = def.child(Field::Body).filter(|_| depth < 3) else { return false };
     let is_super = |n: Node<'_>| match Expr::of(n) {
         Expr::Call { func, .. } => {
-            func.text() == format!("super().{name}")
+            func.text() == format!("super().{}", info.name)
                 && n.descendants().filter(|d| d.kind() == Kind::Call).count() == 2
         }
         _ => false,
+    };
+    let makes = |func: Node<'_>, list: Node<'_>| {
+        let is_simple = arguments(list).iter().all(|a| matches!(Expr::of(a.value), Expr::Name(_) | Expr::None));
+        let class = match program.resolve_expr(info.file, func.peel().id()) {
+            Some(Def::Class(class)) => class,
+            Some(Def::External(path)) => {
+                return matches!(path.as_str(), "builtins.set" | "builtins.dict" | "builtins.list")
+                    && arguments(list).is_empty();
+            }
+            _ => return false,
+        };
+        let class_info = program.class(class);
+        let is_known = !class_info.has_unknown_base && class_info.external_bases.iter().all(|b| b == "builtins.object");
+        is_simple
+            && is_known
+            && project.model_of_class(class).is_none()
+            && match program.member(class, "__init__") {
+                Some((_, Member::Function(init, _))) => {
+                    keeps_to_itself(project, *init, &|_| false, &|_| false, depth + 1)
+                }
+                Some(_) => false,
+                None => true,
+            }
     };
     body.children().all(|statement| match Stmt::of(statement) {
         Stmt::Expr(e) => matches!(Expr::of(e), Expr::Str(_)) || is_super(e),
@@ -256,28 +300,24 @@ fn is_plain_init(project: &Project, model: ModelId, name: &str) -> bool {
             let own = |t: &Node<'_>| match Expr::of(*t) {
                 Expr::Name(_) => true,
                 Expr::Attribute { value, attr, .. } => {
-                    let known = project.model(model);
-                    matches!(Expr::of(value), Expr::Name("self" | "instance"))
-                        && known.field(attr).is_none()
-                        && known.field_by_attname(attr).is_none()
+                    matches!(Expr::of(value), Expr::Name("self" | "instance")) && !is_field(attr)
                 }
                 _ => false,
             };
             let plain = match Expr::of(value) {
                 Expr::Attribute { value, attr, .. } => {
-                    let known = project.model(model);
-                    let column = known.field(attr).map_or_else(
-                        || known.field_by_attname(attr).is_some() || attr == "pk",
-                        |f| f.relation.is_none() && f.kind.is_plain_column(),
-                    );
-                    matches!(Expr::of(value), Expr::Name("self" | "instance")) && column
+                    matches!(Expr::of(value), Expr::Name("self" | "instance")) && is_column(attr)
                 }
                 Expr::None | Expr::True | Expr::False | Expr::Int(_) | Expr::Str(_) => true,
+                // A parameter of a constructor that is kept.
+                Expr::Name(_) => depth > 0,
                 Expr::Dict(n) | Expr::List(n) => n.children().next().is_none(),
+                Expr::Call { func, arguments: list } if !is_super(value) => makes(func, list),
                 _ => is_super(value),
             };
             targets.iter().all(own) && plain
         }
+        Stmt::Assign { value: None, .. } => true,
         _ => false,
     })
 }

@@ -127,7 +127,7 @@ fn managed(cx: &Context<'_>, step: &Step, out: &mut Vec<Hazard>) {
     let Some(manager) = model.manager(&model.default_manager) else { return };
     if manager.is_unknown {
         let subject = format!("{}.{}", model.name, manager.name);
-        out.push(Hazard::at(HazardKind::UnknownType, subject, manager.site.unwrap_or(model.site)));
+        out.push(Hazard::at(HazardKind::UnknownBase, subject, manager.site.unwrap_or(model.site)));
         return;
     }
     let Some(class) = manager.class else { return };

@@ -46,7 +46,7 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
             _ => false,
         });
         if gets_row {
-            out.push(Hazard::at(HazardKind::UnknownCall, format!("{name}()"), event.site));
+            out.push(Hazard::at(HazardKind::UnknownWrite, format!("{name}()"), event.site));
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, 
         if let Some(found) = found {
             let site = crate::text::Site { file: event.site.file, span: found.span() };
             let subject = found.text().lines().next().unwrap_or_default().to_owned();
-            out.push(Hazard::at(HazardKind::UnknownCall, subject, site));
+            out.push(Hazard::at(HazardKind::UnknownWrite, subject, site));
         }
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn copied(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: 
             cx.type_of(a.value).instance().is_some_and(|i| matches!(i.root, Root::Row(v) if is_ours(&v)))
         });
         if is_copy && is_row {
-            out.push(cx.hazard(HazardKind::UnknownCall, call.text(), call));
+            out.push(cx.hazard(HazardKind::UnknownWrite, call.text(), call));
         }
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mu
             if let Some(manager) = model.managers.iter().find(|m| m.is_unknown) {
                 let subject = format!("{}.{}", model.name, manager.name);
                 let site = manager.site.unwrap_or(model.site);
-                out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+                out.push(Hazard::at(HazardKind::UnknownBase, subject, site));
             }
             model.managers.iter().flat_map(|m| [m.class, m.queryset]).flatten().collect()
         }
@@ -169,7 +169,7 @@ fn overrides(cx: &Context<'_>, class: ClassId, load: Load, out: &mut Vec<Hazard>
     if program.class(class).has_unknown_base {
         let info = program.class(class);
         let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
-        out.push(Hazard::at(HazardKind::UnknownType, info.name.clone(), site));
+        out.push(Hazard::at(HazardKind::UnknownBase, info.name.clone(), site));
     }
     let checks = std::iter::once((load.method(), HazardKind::CustomManagerMethod))
         .chain(FETCHING.iter().map(|name| (*name, HazardKind::CustomQuerySet)));
