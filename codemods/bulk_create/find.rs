@@ -2,6 +2,7 @@
 
 use super::uses::bucket;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::maker::{Maker, maker};
 use ormend_engine::codemod::loops::{awaited, statement_of};
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Made, Manager, Origin, QuerySetClass, Root, Rows, Trait, Type};
@@ -53,8 +54,10 @@ pub enum How<'a> {
     },
     /// `instance.save()`
     Save {
-        /// `Model(...)`
+        /// `Model(...)`, or a call of the function that makes the instance.
         constructor: Node<'a>,
+        /// That function.
+        maker: Option<Maker<'a>>,
         /// `using=`
         using: Option<Node<'a>>,
         /// `force_insert=True`
@@ -104,12 +107,23 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The arguments of the constructor or `create()`.
-    pub fn arguments(&self) -> Vec<ormend_engine::python::Argument<'a>> {
-        match Expr::of(self.constructor()) {
-            Expr::Call { arguments: list, .. } => arguments(list),
-            _ => Vec::new(),
+    /// The function that makes the instance.
+    pub fn maker(&self) -> Option<&Maker<'a>> {
+        match &self.how {
+            How::Save { maker, .. } => maker.as_ref(),
+            How::Create { .. } => None,
         }
+    }
+
+    /// The arguments of the constructor or `create()`; those of a function that makes the instance have no names, since
+    /// each may become any column.
+    pub fn arguments(&self) -> Vec<ormend_engine::python::Argument<'a>> {
+        let Expr::Call { arguments: list, .. } = Expr::of(self.constructor()) else { return Vec::new() };
+        let mut out = arguments(list);
+        if self.maker().is_some() {
+            out.iter_mut().for_each(|a| a.name = None);
+        }
+        out
     }
 
     /// The statement.
@@ -259,12 +273,18 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
             let constructor = cx.node(origin).peel();
             let Expr::Call { func: class, .. } = Expr::of(constructor) else { return None };
             // A factory's instance may be anybody's.
-            let Type::ModelClass(model) = cx.type_of(class) else { return None };
+            let (model, maker) = match cx.type_of(class) {
+                Type::ModelClass(model) => (*model, None),
+                _ => {
+                    let maker = maker(cx, constructor)?;
+                    (maker.model, Some(maker))
+                }
+            };
             if !instance.path.is_empty() || !outer.contains(constructor.id()) {
                 return None;
             }
             let statement = statement_of(if is_async { awaited(call)? } else { call })?;
-            let how = How::Save { constructor, using, inserts };
+            let how = How::Save { constructor, maker, using, inserts };
             let place = if constructor == value.peel() {
                 Place::Statement(statement)
             } else {
@@ -280,7 +300,7 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
                 }
                 Place::Named(statement, name)
             };
-            Some(Row { call, is_async, model: *model, how, place })
+            Some(Row { call, is_async, model, how, place })
         }
         _ => None,
     }

@@ -15,12 +15,12 @@ use ormend_engine::text::{Edit, Span};
 fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportRequest>), Hazard> {
     match &row.how {
         How::Create { class: Some(class), .. } => return Ok((one_line(class.text()), None)),
-        How::Save { constructor, .. } => {
+        How::Save { constructor, maker: None, .. } => {
             if let Expr::Call { func, .. } = Expr::of(*constructor) {
                 return Ok((one_line(func.text()), None));
             }
         }
-        How::Create { .. } => {}
+        How::Create { .. } | How::Save { .. } => {}
     }
     naming::model_name(cx, row.call, row.model)
 }
@@ -122,10 +122,13 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Fix, Hazard> {
 
 /// `Model(...)` with the values of a row.
 fn instance(cx: &Context<'_>, row: &Row<'_>) -> Result<Doc, Hazard> {
-    let (class, _) = class_name(cx, row)?;
     let constructor = row.constructor();
-    let Expr::Call { arguments: list, .. } = Expr::of(constructor) else {
+    let Expr::Call { func, arguments: list } = Expr::of(constructor) else {
         return Ok(Doc::Text(constructor.text().to_owned()));
+    };
+    let class = match row.maker() {
+        Some(_) => one_line(func.text()),
+        None => class_name(cx, row)?.0,
     };
     let text = list.text();
     if list.descendants().any(|n| n.kind() == Kind::Comment) {

@@ -175,7 +175,10 @@ impl<'a> Walk<'_, '_, 'a> {
                         )
                     })
             }
-            Kind::KeywordArgument => self.child_row(parent).is_some(),
+            Kind::KeywordArgument => {
+                let call = parent.parent().and_then(Node::parent);
+                self.child_row(parent).is_some() || call.is_some_and(|c| self.keeps(c, node))
+            }
             _ => true,
         }
     }
@@ -245,7 +248,7 @@ impl<'a> Walk<'_, '_, 'a> {
     /// The row whose keyword argument `keyword` is.
     fn child_row(&self, keyword: Node<'a>) -> Option<(usize, &Row<'a>)> {
         let call = keyword.parent()?.parent()?;
-        self.found.rows.iter().enumerate().find(|(_, r)| r.constructor() == call)
+        self.found.rows.iter().enumerate().find(|(_, r)| r.constructor() == call && r.maker().is_none())
     }
 
     fn keyword(&mut self, keyword: Node<'a>, node: Node<'a>, name: &str) {

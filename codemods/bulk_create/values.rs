@@ -1,6 +1,7 @@
 //! The values that rows are made of: their keys, what they share, and the database they go to.
 
 use super::find::{How, Loop, Row};
+use ormend_engine::codemod::guards::maker::may_be_mutable;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model, ModelId};
@@ -60,6 +61,13 @@ fn key(cx: &Context<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
     let model = cx.model(row.model);
     let args = row.arguments();
     let updates = matches!(&row.how, How::Save { inserts: false, .. });
+    if let Some(maker) = row.maker() {
+        maker.hazards(cx, out);
+        if key_is_assigned(cx, row, model) {
+            out.push(cx.hazard(HazardKind::ExistingRow, one_line(row.constructor().text()), row.call));
+        }
+        return;
+    }
     if updates {
         let given = args.iter().any(|a| match (a.name, a.stars) {
             (Some(name), _) => is_key(model, name),
@@ -283,13 +291,6 @@ fn is_handled(cx: &Context<'_>, node: Node<'_>) -> bool {
         });
         !looks
     })
-}
-
-fn may_be_mutable(kind: FieldKind) -> bool {
-    matches!(
-        kind,
-        FieldKind::Json | FieldKind::Postgres | FieldKind::Other | FieldKind::Binary | FieldKind::File
-    )
 }
 
 /// The variables whose objects a value holds: itself, or what stands in a display.

@@ -9,6 +9,7 @@ pub mod instance;
 pub mod integer;
 pub mod lazy;
 pub mod loads;
+pub mod maker;
 pub mod making;
 pub mod projection;
 pub mod queryset;
