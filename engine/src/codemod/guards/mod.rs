@@ -4,6 +4,7 @@ pub mod batch;
 pub mod callers;
 pub mod deletion;
 pub mod flow;
+pub mod found;
 pub mod handlers;
 pub mod instance;
 pub mod integer;
