@@ -102,12 +102,13 @@ fn key(cx: &Context<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
 
 /// Whether the key of an instance may be assigned between its making and its save.
 fn key_is_assigned(cx: &Context<'_>, row: &Row<'_>, model: &Model) -> bool {
-    let (Some(name), How::Save { .. }) = (row.name(), &row.how) else { return false };
+    let How::Save { .. } = &row.how else { return false };
+    let Some(name) = row.instance() else { return true };
     let Type::Instance(instance) = cx.type_of(name) else { return true };
     let Root::Value(id) = instance.root else { return true };
     let written = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::WriteAttribute { root: Root::Value(v), path, name } => {
-            *v == id && path.is_empty() && is_key(model, name)
+            *v == id && path.is_empty() && (is_key(model, name) || &**name == "*")
         }
         _ => false,
     });
