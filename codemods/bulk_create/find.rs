@@ -351,12 +351,15 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
             let Type::Instance(instance) = cx.type_of(value) else { return None };
             let Root::Value(id) = instance.root else { return None };
             let made = cx.value(id)?;
-            let (Made::Constructed, Origin::Expr(origin)) = (made.made, made.origin) else { return None };
+            let (Made::Constructed | Made::Unknown, Origin::Expr(origin)) = (made.made, made.origin) else {
+                return None;
+            };
             let constructor = cx.node(origin).peel();
             let Expr::Call { func: class, .. } = Expr::of(constructor) else { return None };
             // A factory's instance may be anybody's.
             let (model, maker) = match cx.type_of(class) {
-                Type::ModelClass(model) => (*model, None),
+                Type::ModelClass(model) if made.made == Made::Constructed => (*model, None),
+                Type::ModelClass(_) => return None,
                 _ => {
                     let maker = maker(cx, constructor)?;
                     (maker.model, Some(maker))

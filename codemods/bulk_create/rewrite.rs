@@ -7,7 +7,9 @@ use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::django::{FieldKind, ModelId};
-use ormend_engine::python::emit::{Doc, end_of_line, end_of_loop, indentation, on_one_line, whole_line};
+use ormend_engine::python::emit::{
+    Doc, end_of_line, end_of_loop, indentation, line_with_break, on_one_line, whole_line,
+};
 use ormend_engine::python::{Expr, Field, File, Kind, Node, Stmt};
 use ormend_engine::text::{Edit, Span};
 
@@ -229,7 +231,7 @@ fn dict_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, H
     let name = naming::variable_name(cx, row.model);
     let source = created.print(&format!("{}{unit}", indentation(file(cx), node)), unit, &format!("for {name} in "), "", cx.options.line_length);
     let element = Doc::Text(format!("{name}.{column}: {name}"));
-    let dict = bracket("{", element, vec![format!("for {name} in {source}")], "}");
+    let dict = bracket("{", element, vec![source], "}");
     let span = node.span();
     let statement = node.statement().unwrap_or(node);
     let whole = statement.span();
@@ -323,7 +325,7 @@ fn held(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>, Hazard>
     let end = end_of_loop(cx.source().text(), node.span().end, indent);
     let saved = match is_alone {
         true => Edit::replace(statement.span(), "pass".to_owned()),
-        false => whole_line(cx.source().text(), statement.span()),
+        false => line_with_break(cx.source().text(), statement.span()),
     };
     Ok(Some(vec![saved, Edit::insert(end, format!("\n{indent}{text}"))]))
 }

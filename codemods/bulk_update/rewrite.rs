@@ -5,7 +5,7 @@ use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::infer::{Rows, Type};
 use ormend_engine::python::emit::{
-    call, end_of_line, end_of_loop, indentation, on_one_line, quote_of, string_literal, whole_line,
+    call, end_of_loop, indentation, line_with_break, on_one_line, quote_of, string_literal,
 };
 use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments, innermost_loop};
 use ormend_engine::text::{Edit, Span};
@@ -114,21 +114,6 @@ fn replaced<'a>(cx: &Context<'a>, save: &Save<'a>, lines: &[String]) -> Edit {
         .is_some_and(|before| before.trim_end_matches([' ', '\t']).ends_with('\n'));
     let separator = if is_alone { format!("\n{indent}") } else { "; ".to_owned() };
     Edit::replace(span, lines.join(&separator))
-}
-
-/// A statement with its line and the line break before it, so that what is inserted behind it stays outside.
-fn line_with_break(text: &str, span: Span) -> Edit {
-    let before = text.get(..span.start as usize).unwrap_or("");
-    let lead = before.trim_end_matches([' ', '\t']);
-    let end = end_of_line(text, span.end);
-    let is_alone = lead.ends_with('\n')
-        && text.get(span.end as usize..end as usize).is_some_and(|rest| rest.trim().is_empty());
-    if !is_alone {
-        return whole_line(text, span);
-    }
-    let lead = lead.strip_suffix('\n').unwrap_or(lead);
-    let lead = lead.strip_suffix('\r').unwrap_or(lead);
-    Edit::delete(Span::new(lead.len() as u32, end))
 }
 
 /// The model's class as the code writes it, or its name.
