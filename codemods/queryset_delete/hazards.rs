@@ -159,7 +159,9 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
     let Some(name) = variable(found) else { return };
     let key = cx.model(found.model).primary_key();
     for node in found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
-        if node == found.target.peel() || found.call.contains(node.id()) {
+        // The variable of a comprehension in the source is another one.
+        let is_other = found.iter.peel().kind().is_comprehension() && found.iter.contains(node.id());
+        if is_other || node == found.target.peel() || found.call.contains(node.id()) {
             continue;
         }
         let used = cx.hazard(HazardKind::InstanceUsedAfterwards, name, node);

@@ -25,7 +25,7 @@ pub struct SavedRows<'a> {
     pub node: Node<'a>,
     /// The loop behind which one statement writes the rows: this one, or one around it.
     pub around: Node<'a>,
-    /// Loops before this one that go through the same rows and set columns of them.
+    /// Statements before the loop, in the same block, that set columns of the rows: another loop over them, say.
     pub setters: Vec<Node<'a>>,
     /// What is iterated, as written.
     pub iter: Node<'a>,
@@ -125,27 +125,20 @@ fn rows_of<'a>(
         return None;
     }
     let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
-    let setters = setters(cx, node, iter, value);
+    let setters = setters(cx, node, value);
     Some(SavedRows { node, around: node, setters, iter, body, row, is_async, model, value, queryset, saves })
 }
 
-/// The loops before `node`, in the same block, over the same list or queryset, that set columns of its rows.
-fn setters<'a>(cx: &Context<'a>, node: Node<'a>, iter: Node<'a>, value: ValueId) -> Vec<Node<'a>> {
-    let (Expr::Name(name), Some(block)) = (Expr::of(iter), node.parent()) else { return Vec::new() };
-    let sets = |l: Node<'a>| {
-        cx.events_in(l).any(|e| {
+/// The statements before `node`, in the same block, that set columns of its rows.
+fn setters<'a>(cx: &Context<'a>, node: Node<'a>, value: ValueId) -> Vec<Node<'a>> {
+    let Some(block) = node.parent() else { return Vec::new() };
+    let sets = |l: &Node<'a>| {
+        cx.events_in(*l).any(|e| {
             matches!(&e.kind, EventKind::WriteAttribute { root, path, .. }
                 if *root == Root::Row(value) && path.is_empty())
         })
     };
-    let before = block.children().take_while(|s| *s != node).filter(|s| s.kind() == Kind::For);
-    before
-        .filter(|l| {
-            matches!(Stmt::of(*l), Stmt::For { iter, is_async: false, .. }
-                if matches!(Expr::of(iter), Expr::Name(n) if n == name))
-        })
-        .filter(|l| sets(*l))
-        .collect()
+    block.children().take_while(|s| *s != node).filter(sets).collect()
 }
 
 /// `row.save(...)` as a statement of its own, with arguments that a bulk statement can keep.
@@ -185,7 +178,7 @@ impl<'a> SavedRows<'a> {
         self.saves.first()
     }
 
-    /// Assignments to attributes of the row that happen in the loop or in those before it, here or in what is called; not in `save()` itself,
+    /// Assignments to attributes of the row that happen in the loop or in the statements before it, here or in what is called; not in `save()` itself,
     /// which no longer runs.
     pub fn assignments(&self, cx: &Context<'a>) -> impl Iterator<Item = (&'a Event, &'a str)> {
         let root = self.root();
