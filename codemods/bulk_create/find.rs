@@ -105,7 +105,9 @@ impl<'a> Row<'a> {
 
     /// What `save()` is called on.
     pub fn instance(&self) -> Option<Node<'a>> {
-        let (How::Save { .. }, Expr::Call { func, .. }) = (&self.how, Expr::of(self.call)) else { return None };
+        let (How::Save { .. }, Expr::Call { func, .. }) = (&self.how, Expr::of(self.call)) else {
+            return None;
+        };
         match Expr::of(func) {
             Expr::Attribute { value, .. } => Some(value.peel()),
             _ => None,
@@ -272,13 +274,16 @@ fn ends<'a>(cx: &Context<'a>, test: Node<'a>, body: Node<'a>) -> bool {
     if cx.events_in(test).next().is_some() {
         return false;
     }
-    let is_of_turn = |n: &Node<'a>| innermost_loop(*n) == innermost_loop(body.children().next().unwrap_or(*n));
+    let is_of_turn =
+        |n: &Node<'a>| innermost_loop(*n) == innermost_loop(body.children().next().unwrap_or(*n));
     match Expr::of(test) {
-        Expr::Name(name) => body.descendants().filter(|n| n.kind() == Kind::Call).filter(is_of_turn).any(|call| {
-            matches!(Expr::of(call), Expr::Call { func, .. }
+        Expr::Name(name) => {
+            body.descendants().filter(|n| n.kind() == Kind::Call).filter(is_of_turn).any(|call| {
+                matches!(Expr::of(call), Expr::Call { func, .. }
                 if matches!(Expr::of(func), Expr::Attribute { value, attr: "pop" | "popleft" | "popitem", .. }
                     if matches!(Expr::of(value), Expr::Name(n) if n == name)))
-        }),
+            })
+        }
         Expr::Compare { left, op: Kind::Lt | Kind::LtE, right: _ } => {
             let Expr::Name(name) = Expr::of(left) else { return false };
             body.children().any(|s| {

@@ -16,12 +16,17 @@ pub fn held<'a>(
     row: Node<'a>,
     id: ValueId,
 ) -> Option<Node<'a>> {
-    let Stmt::For { target, iter, body, orelse: None, is_async: false } = Stmt::of(outer) else { return None };
-    let (Expr::Name(name), Expr::Name(variable), Expr::Name(list)) = (Expr::of(row), Expr::of(target), Expr::of(iter))
+    let Stmt::For { target, iter, body, orelse: None, is_async: false } = Stmt::of(outer) else {
+        return None;
+    };
+    let (Expr::Name(name), Expr::Name(variable), Expr::Name(list)) =
+        (Expr::of(row), Expr::of(target), Expr::of(iter))
     else {
         return None;
     };
-    let leaves = |n: &Node<'a>| matches!(n.kind(), Kind::Continue | Kind::Break | Kind::Return | Kind::Raise | Kind::Yield);
+    let leaves = |n: &Node<'a>| {
+        matches!(n.kind(), Kind::Continue | Kind::Break | Kind::Return | Kind::Raise | Kind::Yield)
+    };
     let is_each = name == variable
         && statement.parent() == Some(body)
         && !is_bound_in(body, name)
@@ -117,7 +122,9 @@ fn is_put_once<'a>(append: Node<'a>, constructor: Node<'a>) -> Option<()> {
         return Some(());
     }
     let Expr::Name(name) = Expr::of(only.value) else { return None };
-    let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(constructor.statement()?) else { return None };
+    let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(constructor.statement()?) else {
+        return None;
+    };
     let is_named = value.peel() == constructor
         && matches!(targets.as_slice(), [only] if matches!(Expr::of(*only), Expr::Name(n) if n == name));
     let is_same_turn = innermost_loop(constructor) == innermost_loop(append)

@@ -69,8 +69,9 @@ impl Codemod for BulkCreate {
             return judged(cx, node);
         }
         if node.kind() == Kind::While {
-            let is_within =
-                node.ancestors().any(|a| a.kind() == Kind::For && a.enclosing_scope() == node.enclosing_scope());
+            let is_within = node
+                .ancestors()
+                .any(|a| a.kind() == Kind::For && a.enclosing_scope() == node.enclosing_scope());
             return if is_within { None } else { judged(cx, node) };
         }
         // Nested loops are decided together, from the outermost one.

@@ -229,7 +229,13 @@ fn dict_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, H
     let created = bulk_create(cx, row, &target(cx, row)?, list);
     let unit = cx.source().indent_unit();
     let name = naming::variable_name(cx, row.model);
-    let source = created.print(&format!("{}{unit}", indentation(file(cx), node)), unit, &format!("for {name} in "), "", cx.options.line_length);
+    let source = created.print(
+        &format!("{}{unit}", indentation(file(cx), node)),
+        unit,
+        &format!("for {name} in "),
+        "",
+        cx.options.line_length,
+    );
     let element = Doc::Text(format!("{name}.{column}: {name}"));
     let dict = bracket("{", element, vec![source], "}");
     let span = node.span();
@@ -309,7 +315,8 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
 
 /// The list is stored as it is, behind the loop that saved its items, or instead of it.
 fn held(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>, Hazard> {
-    let ([row], Stmt::For { target: variable, body, .. }) = (found.rows.as_slice(), Stmt::of(found.node)) else {
+    let ([row], Stmt::For { target: variable, body, .. }) = (found.rows.as_slice(), Stmt::of(found.node))
+    else {
         return Ok(None);
     };
     let Place::Held(statement, list) = row.place else { return Ok(None) };

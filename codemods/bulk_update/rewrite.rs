@@ -179,7 +179,10 @@ fn collected<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, is_filled: bool) -> Col
     let listed = || Collected::Listed(naming::update_list_name(cx, rows.model, !saves_all(rows)));
     // The loop must keep a statement.
     let is_bare = rows.body.children().filter(|n| n.kind() != Kind::Comment).nth(1).is_none();
-    if is_bare && !is_filled || !saves_all(rows) || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s)) {
+    if is_bare && !is_filled
+        || !saves_all(rows)
+        || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s))
+    {
         return Collected::Listed(naming::update_list_name(cx, rows.model, false));
     }
     let source = match Expr::of(rows.iter) {

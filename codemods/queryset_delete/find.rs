@@ -132,8 +132,7 @@ fn in_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>
         let (chain, queryset) = rows_given(cx, only.iter, only.is_async)?;
         is_row(cx, receiver, queryset).then_some(())?;
         let conditions = only.conditions.clone();
-        let what =
-            What::Row { chain, queryset, conditions, place: None, is_among: false, is_listed: false };
+        let what = What::Row { chain, queryset, conditions, place: None, is_among: false, is_listed: false };
         return Some(base(queryset.model, what));
     }
     if only.is_async || !only.conditions.is_empty() {
@@ -159,14 +158,17 @@ fn rows_listed<'a>(cx: &Context<'a>, node: Node<'a>, iter: Node<'a>) -> Option<(
     };
     if made.kind() != Kind::ListComp {
         return match Expr::of(made) {
-            Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("list")) => rows_given(cx, made, false),
+            Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("list")) => {
+                rows_given(cx, made, false)
+            }
             _ => None,
         };
     }
     let generators = generators(made);
     let [only] = generators.as_slice() else { return None };
     let element = made.child(Field::Body)?.peel();
-    let is_row = matches!((Expr::of(element), Expr::of(only.target)), (Expr::Name(a), Expr::Name(b)) if a == b);
+    let is_row =
+        matches!((Expr::of(element), Expr::of(only.target)), (Expr::Name(a), Expr::Name(b)) if a == b);
     if only.is_async || !is_row { None } else { rows_given(cx, only.iter, false) }
 }
 

@@ -194,7 +194,9 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
 
 /// A variable that holds the rows: those that are deleted lose their keys, those of a list that stays do not.
 fn list_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
-    let (What::Row { is_listed: true, .. }, Expr::Name(name)) = (&found.what, Expr::of(found.iter)) else { return };
+    let (What::Row { is_listed: true, .. }, Expr::Name(name)) = (&found.what, Expr::of(found.iter)) else {
+        return;
+    };
     for node in cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
         let is_measured = node.parent().is_some_and(|list| {
             list.kind() == Kind::Arguments

@@ -70,7 +70,9 @@ impl<'a> Keys<'a> {
             match reading(cx, queryset.model, queryset.class, METHODS) {
                 Reading::Standard => {}
                 Reading::Custom(what, site) => out.push(Hazard::at(HazardKind::CustomQuerySet, what, site)),
-                Reading::Unknown => out.push(cx.hazard(HazardKind::UnknownType, one_line(chain.text()), chain)),
+                Reading::Unknown => {
+                    out.push(cx.hazard(HazardKind::UnknownType, one_line(chain.text()), chain))
+                }
             }
             if let Reading::Custom(what, site) =
                 reading(cx, queryset.model, queryset.class, &["update", "aupdate"])
@@ -79,7 +81,9 @@ impl<'a> Keys<'a> {
             }
             shape(cx, queryset, chain, REFUSED, out);
             // Whether a row is found depends on others.
-            if let Some(joined) = queryset.joined.iter().find(|m| shares_table(cx.project, **m, queryset.model)) {
+            if let Some(joined) =
+                queryset.joined.iter().find(|m| shares_table(cx.project, **m, queryset.model))
+            {
                 let subject = cx.model(*joined).name.clone();
                 out.push(cx.hazard(HazardKind::ReadsItsOwnWrites, subject, chain));
             }

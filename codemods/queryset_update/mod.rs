@@ -79,7 +79,8 @@ impl Codemod for QuerySetUpdate {
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
         let message = |model| format!("Update the `{}` rows with one `update()`", cx.model(model).name);
-        let queries = |before: &str, after: &str| Queries { before: before.to_owned(), after: after.to_owned() };
+        let queries =
+            |before: &str, after: &str| Queries { before: before.to_owned(), after: after.to_owned() };
         match found {
             Match::Rows(rows, ..) => Description {
                 site: cx.site(rows.node),
@@ -87,7 +88,10 @@ impl Codemod for QuerySetUpdate {
                 related: rows
                     .saves
                     .iter()
-                    .map(|save| Related { site: cx.site(save.call), message: "each row is saved here".to_owned() })
+                    .map(|save| Related {
+                        site: cx.site(save.call),
+                        message: "each row is saved here".to_owned(),
+                    })
                     .collect(),
                 queries: queries("1 + N queries", "1 query"),
             },

@@ -64,11 +64,7 @@ pub fn found_by<'a>(cx: &Context<'a>, chain: Node<'a>, name: &str, iter: Node<'a
     Some(Found { model, chain, lookup, keyword, by_get, of_row })
 }
 
-fn field<'a>(
-    cx: &Context<'a>,
-    model: ModelId,
-    keyword: Argument<'a>,
-) -> Option<&'a crate::django::Field> {
+fn field<'a>(cx: &Context<'a>, model: ModelId, keyword: Argument<'a>) -> Option<&'a crate::django::Field> {
     let looked_up = keyword.name?;
     let info = cx.model(model);
     match looked_up.strip_suffix("__exact").unwrap_or(looked_up) {
@@ -89,11 +85,13 @@ fn is_fixed<'a>(cx: &Context<'a>, chain: Node<'a>) -> bool {
     }
     let asks = |n: Node<'a>| {
         n.kind() == Kind::Call
-            || matches!(n.kind(), Kind::Name | Kind::Attribute) && matches!(cx.type_of(n), Type::QuerySet(_) | Type::Manager(_))
+            || matches!(n.kind(), Kind::Name | Kind::Attribute)
+                && matches!(cx.type_of(n), Type::QuerySet(_) | Type::Manager(_))
             || n.kind().is_comprehension()
             || matches!(n.kind(), Kind::Lambda | Kind::NamedExpr | Kind::Await | Kind::Yield)
     };
-    let is_of_spine = |n: Node<'a>| spine.last().is_some_and(|base| base.contains(n.id())) || spine.contains(&n);
+    let is_of_spine =
+        |n: Node<'a>| spine.last().is_some_and(|base| base.contains(n.id())) || spine.contains(&n);
     chain.descendants().filter(|n| !is_of_spine(*n)).all(|n| !asks(n))
 }
 
@@ -111,13 +109,15 @@ fn is_column_of_row<'a>(cx: &Context<'a>, value: Node<'a>, used: Node<'a>) -> bo
 }
 
 fn is_row_source<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
-    let is_bound = iter.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Yield | Kind::Await));
+    let is_bound =
+        iter.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Yield | Kind::Await));
     !is_bound && matches!(cx.type_of(iter), Type::QuerySet(_) | Type::List(_) | Type::Iterator(_))
 }
 
 /// Whether the loop's source can stand behind `__in`.
 fn is_collection<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
-    let is_bound = iter.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Yield | Kind::Await));
+    let is_bound =
+        iter.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Yield | Kind::Await));
     !is_bound
         && match cx.type_of(iter) {
             Type::QuerySet(_) | Type::Manager(_) | Type::Str | Type::Bytes | Type::Instance(_) => false,
@@ -144,7 +144,13 @@ impl<'a> Found<'a> {
     }
 
     /// `call`, in which the lookup stands, with all keys that a loop over `iter` goes through: `filter(pk__in=pks)`.
-    pub fn together(&self, cx: &Context<'a>, call: Node<'a>, target: Node<'a>, iter: Node<'a>) -> Result<String, Hazard> {
+    pub fn together(
+        &self,
+        cx: &Context<'a>,
+        call: Node<'a>,
+        target: Node<'a>,
+        iter: Node<'a>,
+    ) -> Result<String, Hazard> {
         let source = cx.source();
         let refused = |node: Node<'a>| cx.hazard(HazardKind::NoPlaceToEdit, one_line(node.text()), node);
         let whole = call.with_parens();

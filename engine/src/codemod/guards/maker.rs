@@ -5,7 +5,9 @@ use super::writes::one_line;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{FieldKind, Model, ModelId};
 use crate::infer::{Escape, EventKind, Facts, Made, Origin, Root, Type, ValueId};
-use crate::python::{Argument, Binding, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, parameters};
+use crate::python::{
+    Argument, Binding, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, parameters,
+};
 use crate::text::{FileId, Site};
 use std::sync::Arc;
 
@@ -28,9 +30,7 @@ pub fn maker<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Maker<'a>> {
     let function = called(cx, call)?;
     let program = cx.project.program();
     let info = program.function(function);
-    let is_plain = |d: &Option<Def>| {
-        matches!(d, Some(Def::External(path)) if matches!(path.as_str(), "builtins.staticmethod" | "builtins.classmethod"))
-    };
+    let is_plain = |d: &Option<Def>| matches!(d, Some(Def::External(path)) if matches!(path.as_str(), "builtins.staticmethod" | "builtins.classmethod"));
     if info.is_async || info.is_generator || !info.decorators.iter().all(is_plain) {
         return None;
     }
@@ -55,7 +55,8 @@ pub fn maker<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Maker<'a>> {
         let Type::Instance(instance) = facts.type_of(value) else { return None };
         let Root::Value(id) = instance.root else { return None };
         let made = facts.value(id)?;
-        let (Made::Constructed, Origin::Expr(origin), true) = (made.made, made.origin, instance.path.is_empty())
+        let (Made::Constructed, Origin::Expr(origin), true) =
+            (made.made, made.origin, instance.path.is_empty())
         else {
             return None;
         };
@@ -64,7 +65,8 @@ pub fn maker<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Maker<'a>> {
         let Type::ModelClass(model) = facts.type_of(func) else { return None };
         let is_other = out.constructors.first().is_some_and(|_| out.model != *model);
         // In a loop of its own it may give one of several.
-        if is_other || !def.contains(constructor.id()) || crate::python::innermost_loop(constructor).is_some() {
+        if is_other || !def.contains(constructor.id()) || crate::python::innermost_loop(constructor).is_some()
+        {
             return None;
         }
         out.model = *model;
@@ -99,8 +101,10 @@ fn called<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<FunctionId> {
     let program = cx.project.program();
     let (_, Member::Function(function, binding)) = program.member(class, attr)? else { return None };
     let is_method = matches!(binding, Binding::Method | Binding::ClassMethod | Binding::StaticMethod);
-    let is_overridden =
-        program.descendants(class).iter().any(|c| *c != class && program.class(*c).members.contains_key(attr));
+    let is_overridden = program
+        .descendants(class)
+        .iter()
+        .any(|c| *c != class && program.class(*c).members.contains_key(attr));
     (is_method && !is_overridden).then_some(*function)
 }
 
@@ -207,10 +211,13 @@ impl<'a> Maker<'a> {
             let is_fresh = params.iter().any(|p| {
                 p.name == used.text()
                     && !matches!(p.name, "self" | "cls")
-                    && p.default.is_none_or(|d| matches!(Expr::of(d), Expr::None | Expr::Str(_) | Expr::Int(_)))
+                    && p.default
+                        .is_none_or(|d| matches!(Expr::of(d), Expr::None | Expr::Str(_) | Expr::Int(_)))
             });
-            let is_plain =
-                matches!(self.facts.type_of(used), Type::Int | Type::Str | Type::Float | Type::Bool | Type::None);
+            let is_plain = matches!(
+                self.facts.type_of(used),
+                Type::Int | Type::Str | Type::Float | Type::Bool | Type::None
+            );
             if !is_fresh && !is_plain {
                 out.push(self.hazard(HazardKind::SharedValue, used.text(), used));
             }

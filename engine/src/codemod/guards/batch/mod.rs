@@ -113,8 +113,8 @@ pub(super) fn hazard_of<'a>(
         }
         Effect::WritesOther(model, write) => {
             let is_upsert = || node_of(cx, event).is_some_and(is_upsert_node);
-            let harmless =
-                write == Write::Insert || write == Write::Update && (is_upsert() || saves_values(cx, batch, at));
+            let harmless = write == Write::Insert
+                || write == Write::Update && (is_upsert() || saves_values(cx, batch, at));
             if !(harmless && saves_plainly(cx, model)) {
                 push(out, HazardKind::InterleavedWrites, callee_subject(cx, event));
             }

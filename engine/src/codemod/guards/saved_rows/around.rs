@@ -82,7 +82,9 @@ fn related(cx: &Context<'_>, queryset: &QuerySet) -> Option<(String, ValueId)> {
     let related = queryset.related.as_deref()?;
     let Root::Row(parent) = related.owner.root else { return None };
     let reverse = cx.model(related.owner.model).reverse(&related.accessor)?;
-    (related.owner.path.is_empty() && reverse.kind == RelationKind::ForeignKey && reverse.source == queryset.model)
+    (related.owner.path.is_empty()
+        && reverse.kind == RelationKind::ForeignKey
+        && reverse.source == queryset.model)
         .then(|| (reverse.field.clone(), parent))
 }
 
@@ -102,8 +104,11 @@ fn looked_up<'a>(
         }
         for argument in arguments(list) {
             let Some(keyword) = argument.name else { continue };
-            let Some(field) = model.field(keyword).or_else(|| model.field_by_attname(keyword)) else { continue };
-            let Some(relation) = field.relation.as_ref().filter(|r| r.kind == RelationKind::ForeignKey) else {
+            let Some(field) = model.field(keyword).or_else(|| model.field_by_attname(keyword)) else {
+                continue;
+            };
+            let Some(relation) = field.relation.as_ref().filter(|r| r.kind == RelationKind::ForeignKey)
+            else {
                 continue;
             };
             let value = argument.value.peel();
@@ -147,12 +152,12 @@ pub(super) fn hazards<'a>(
         .map(Node::text)
         .collect();
     // The same rows by another way, changed and not saved.
-    let is_own =
-        |at| rows.node.contains(at) || rows.setters.iter().any(|setter| setter.contains(at));
+    let is_own = |at| rows.node.contains(at) || rows.setters.iter().any(|setter| setter.contains(at));
     for event in cx.events_in(rows.around).filter(|e| !is_own(e.at)) {
         let EventKind::WriteAttribute { name, .. } = &event.kind else { continue };
         let node = cx.node(event.at);
-        let is_outer_row = matches!(Expr::of(node), Expr::Attribute { value, .. } if outer.contains(&value.text()));
+        let is_outer_row =
+            matches!(Expr::of(node), Expr::Attribute { value, .. } if outer.contains(&value.text()));
         let is_written = &**name == "*" || written.all().any(|f| f.name == **name || f.attname == **name);
         if is_written && !is_outer_row {
             out.push(Hazard::at(HazardKind::OtherUnsavedChanges, rows.row.text(), event.site));

@@ -41,14 +41,8 @@ pub fn hazards<'a>(
         _ => rows.iter,
     };
     let tables = [rows.model];
-    let batch = Batch {
-        node: rows.around,
-        iter,
-        tables: &tables,
-        writes: &writes,
-        judged: &judged,
-        is_update: true,
-    };
+    let batch =
+        Batch { node: rows.around, iter, tables: &tables, writes: &writes, judged: &judged, is_update: true };
     let mut between = Vec::new();
     batch::between(cx, &batch, &mut between);
     // A loop that fetches its rows in pieces may or may not see what it wrote to those that wait: it cannot rely on it.

@@ -10,7 +10,7 @@ use super::{SavedRows, Written};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Field, FieldKind};
 use crate::infer::{QuerySet, Trait, Type};
-use crate::python::{Expr, Kind, Node, Stmt, arguments};
+use crate::python::{Expr, Kind, Member, Node, Stmt, arguments};
 
 /// One `update()`.
 #[derive(Clone, Debug)]
@@ -221,13 +221,14 @@ pub fn is_constant<'a>(cx: &Context<'a>, row: &str, node: Node<'a>, depth: usize
     }
     let inner = |n: Node<'a>| is_constant(cx, row, n, depth + 1);
     match Expr::of(node) {
-        Expr::Str(_) => {
-            !mentions(node, row) && !node.descendants().any(|n| n.kind() == Kind::Interpolation)
-        }
+        Expr::Str(_) => !mentions(node, row) && !node.descendants().any(|n| n.kind() == Kind::Interpolation),
         Expr::Int(_) | Expr::Float | Expr::True | Expr::False | Expr::None => true,
         Expr::Name(name) => name != row,
         Expr::Attribute { value, .. } => {
-            !matches!(cx.type_of(value), Type::Object(_)) && !is_followed(cx, node) && inner(value)
+            !matches!(cx.type_of(value), Type::Object(_))
+                && !is_property(cx, node)
+                && !is_followed(cx, node)
+                && inner(value)
         }
         Expr::BinOp { left, op: Kind::Add | Kind::Sub | Kind::Mult, right } => inner(left) && inner(right),
         Expr::UnaryOp { operand, .. } => inner(operand),
@@ -242,6 +243,16 @@ pub fn is_constant<'a>(cx: &Context<'a>, row: &str, node: Node<'a>, depth: usize
         }
         _ => false,
     }
+}
+
+/// A property of a model, which may give another value each time.
+fn is_property<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let Expr::Attribute { value, attr, .. } = Expr::of(node) else { return false };
+    cx.type_of(value).instance().is_some_and(|instance| {
+        let model = cx.model(instance.model);
+        model.field(attr).is_none()
+            && matches!(cx.project.program().member(model.class, attr), Some((_, Member::Function(..))))
+    })
 }
 
 /// Reading the attribute asks the database, or runs code.
