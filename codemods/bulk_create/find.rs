@@ -1,9 +1,12 @@
 //! Which loop creates rows one by one, and in which statements.
 
+use super::held::held;
 use super::uses::bucket;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::maker::{Maker, maker};
+use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::loops::{awaited, statement_of};
-use ormend_engine::django::{ModelId, RelationKind};
+use ormend_engine::django::{FieldKind, ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Made, Manager, Origin, QuerySetClass, Root, Rows, Trait, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
 
@@ -53,8 +56,10 @@ pub enum How<'a> {
     },
     /// `instance.save()`
     Save {
-        /// `Model(...)`
+        /// `Model(...)`, or a call of the function that makes the instance.
         constructor: Node<'a>,
+        /// That function.
+        maker: Option<Maker<'a>>,
         /// `using=`
         using: Option<Node<'a>>,
         /// `force_insert=True`
@@ -73,6 +78,8 @@ pub enum Place<'a> {
     Appended(Node<'a>, Node<'a>),
     /// `dict[key] = create(...)`: the statement and the target.
     Stored(Node<'a>, Node<'a>),
+    /// `name.save()` of the instances of a list that was filled before: the statement and the list.
+    Held(Node<'a>, Node<'a>),
     /// The element of a list comprehension.
     Element,
     /// Anything else.
@@ -96,6 +103,17 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What `save()` is called on.
+    pub fn instance(&self) -> Option<Node<'a>> {
+        let (How::Save { .. }, Expr::Call { func, .. }) = (&self.how, Expr::of(self.call)) else {
+            return None;
+        };
+        match Expr::of(func) {
+            Expr::Attribute { value, .. } => Some(value.peel()),
+            _ => None,
+        }
+    }
+
     /// The call, with the `await` before it.
     pub fn whole(&self) -> Node<'a> {
         match self.is_async {
@@ -104,18 +122,33 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The arguments of the constructor or `create()`.
-    pub fn arguments(&self) -> Vec<ormend_engine::python::Argument<'a>> {
-        match Expr::of(self.constructor()) {
-            Expr::Call { arguments: list, .. } => arguments(list),
-            _ => Vec::new(),
+    /// The function that makes the instance.
+    pub fn maker(&self) -> Option<&Maker<'a>> {
+        match &self.how {
+            How::Save { maker, .. } => maker.as_ref(),
+            How::Create { .. } => None,
         }
+    }
+
+    /// The arguments of the constructor or `create()`; those of a function that makes the instance have no names, since
+    /// each may become any column.
+    pub fn arguments(&self) -> Vec<ormend_engine::python::Argument<'a>> {
+        let Expr::Call { arguments: list, .. } = Expr::of(self.constructor()) else { return Vec::new() };
+        let mut out = arguments(list);
+        if self.maker().is_some() {
+            out.iter_mut().for_each(|a| a.name = None);
+        }
+        out
     }
 
     /// The statement.
     pub fn statement(&self) -> Option<Node<'a>> {
         match self.place {
-            Place::Statement(s) | Place::Named(s, _) | Place::Appended(s, _) | Place::Stored(s, _) => Some(s),
+            Place::Statement(s)
+            | Place::Named(s, _)
+            | Place::Appended(s, _)
+            | Place::Stored(s, _)
+            | Place::Held(s, _) => Some(s),
             Place::Element | Place::Elsewhere => self.call.statement(),
         }
     }
@@ -134,6 +167,14 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
         Kind::ListComp => {
             let generators = generators(node);
             (generators.first()?.iter, vec![node.child(Field::Body)?])
+        }
+        Kind::DictComp => {
+            let generators = generators(node);
+            (generators.first()?.iter, vec![node.child(Field::Body)?.child(Field::Value)?])
+        }
+        Kind::While => {
+            let Stmt::While { test, body, orelse: None } = Stmt::of(node) else { return None };
+            ends(cx, test, body).then_some((test, vec![body]))?
         }
         _ => return None,
     };
@@ -155,7 +196,8 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
                 .events
                 .iter()
                 .any(|e| e.at == call.id() && matches!(e.kind, EventKind::Write { .. }));
-            if !is_written || node.kind() == Kind::For && leaves(&row, node) {
+            let is_statement = matches!(node.kind(), Kind::For | Kind::While);
+            if !is_written || is_statement && leaves(&row, node) {
                 continue;
             }
             // A second save() of one instance is a use of it.
@@ -180,6 +222,23 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
     if !rows.iter().any(|r| r.is_async) && (node.is_async() || has_await(cx, node)) {
         return None;
     }
+    if node.kind() == Kind::While {
+        // Rows of a loop further in are that loop's.
+        rows.retain(|r| innermost_loop(r.call) == Some(node));
+        upserts.clear();
+    }
+    // A list whose items are saved among other rows is not stored as it is.
+    if rows.len() > 1 {
+        rows.retain(|r| !matches!(r.place, Place::Held(..)));
+    }
+    if node.kind() == Kind::DictComp {
+        let key = node.child(Field::Body)?.child(Field::Key)?;
+        let element = node.child(Field::Body)?.child(Field::Value)?.peel();
+        rows.retain(|r| r.call == element && !r.is_async && key_column(cx, r, key).is_some());
+        for row in &mut rows {
+            row.place = Place::Element;
+        }
+    }
     if node.kind() == Kind::ListComp {
         // Only the element itself is what the list holds.
         let element = node.child(Field::Body)?.peel();
@@ -192,6 +251,48 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
         upserts.clear();
     }
     (!rows.is_empty() || !upserts.is_empty()).then_some(Loop { node, iter, rows, upserts })
+}
+
+/// The column of a row that holds what `key` is, so that the row itself gives it back.
+pub fn key_column<'a>(cx: &Context<'a>, row: &Row<'a>, key: Node<'a>) -> Option<&'a str> {
+    let model = cx.model(row.model);
+    let mut watched = Vec::new();
+    instances(cx, row.model, &mut watched);
+    let given = row.arguments().into_iter().find(|a| a.name.is_some() && a.value.text() == key.text())?;
+    let field = model.field(given.name?)?;
+    let is_plain = field.class.starts_with("django.")
+        && !field.has_hooks
+        && !field.auto_now
+        && !field.auto_now_add
+        && (field.kind.is_plain_column() || field.kind == FieldKind::ForeignKey);
+    (watched.is_empty() && is_plain && is_repeatable(key) && row.maker().is_none()).then_some(given.name?)
+}
+
+/// Whether a `while` goes through something that its body makes shorter, or counts up to an end, so that what stands behind
+/// it is reached.
+fn ends<'a>(cx: &Context<'a>, test: Node<'a>, body: Node<'a>) -> bool {
+    if cx.events_in(test).next().is_some() {
+        return false;
+    }
+    let is_of_turn =
+        |n: &Node<'a>| innermost_loop(*n) == innermost_loop(body.children().next().unwrap_or(*n));
+    match Expr::of(test) {
+        Expr::Name(name) => {
+            body.descendants().filter(|n| n.kind() == Kind::Call).filter(is_of_turn).any(|call| {
+                matches!(Expr::of(call), Expr::Call { func, .. }
+                if matches!(Expr::of(func), Expr::Attribute { value, attr: "pop" | "popleft" | "popitem", .. }
+                    if matches!(Expr::of(value), Expr::Name(n) if n == name)))
+            })
+        }
+        Expr::Compare { left, op: Kind::Lt | Kind::LtE, right: _ } => {
+            let Expr::Name(name) = Expr::of(left) else { return false };
+            body.children().any(|s| {
+                matches!(Stmt::of(s), Stmt::AugAssign { target, op: Kind::AddAssign, .. }
+                    if matches!(Expr::of(target), Expr::Name(n) if n == name))
+            })
+        }
+        _ => false,
+    }
 }
 
 fn has_await<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
@@ -255,16 +356,29 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
             let Type::Instance(instance) = cx.type_of(value) else { return None };
             let Root::Value(id) = instance.root else { return None };
             let made = cx.value(id)?;
-            let (Made::Constructed, Origin::Expr(origin)) = (made.made, made.origin) else { return None };
+            let (Made::Constructed | Made::Unknown, Origin::Expr(origin)) = (made.made, made.origin) else {
+                return None;
+            };
             let constructor = cx.node(origin).peel();
             let Expr::Call { func: class, .. } = Expr::of(constructor) else { return None };
             // A factory's instance may be anybody's.
-            let Type::ModelClass(model) = cx.type_of(class) else { return None };
-            if !instance.path.is_empty() || !outer.contains(constructor.id()) {
+            let (model, maker) = match cx.type_of(class) {
+                Type::ModelClass(model) if made.made == Made::Constructed => (*model, None),
+                Type::ModelClass(_) => return None,
+                _ => {
+                    let maker = maker(cx, constructor)?;
+                    (maker.model, Some(maker))
+                }
+            };
+            if !instance.path.is_empty() {
                 return None;
             }
             let statement = statement_of(if is_async { awaited(call)? } else { call })?;
-            let how = How::Save { constructor, using, inserts };
+            let how = How::Save { constructor, maker, using, inserts };
+            if !outer.contains(constructor.id()) {
+                let list = held(cx, outer, constructor, statement, value.peel(), id)?;
+                return Some(Row { call, is_async, model, how, place: Place::Held(statement, list) });
+            }
             let place = if constructor == value.peel() {
                 Place::Statement(statement)
             } else {
@@ -280,7 +394,7 @@ fn row_at<'a>(cx: &Context<'a>, outer: Node<'a>, call: Node<'a>) -> Option<Row<'
                 }
                 Place::Named(statement, name)
             };
-            Some(Row { call, is_async, model: *model, how, place })
+            Some(Row { call, is_async, model, how, place })
         }
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! Insert the rows that a loop creates with one statement a batch.
 
 mod find;
+mod held;
 mod obstacles;
 mod rewrite;
 mod uses;
@@ -59,13 +60,19 @@ impl Codemod for BulkCreate {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::For, Kind::ListComp]
+        &[Kind::For, Kind::While, Kind::ListComp, Kind::DictComp]
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         loop_at(cx, node)?;
-        if node.kind() == Kind::ListComp {
+        if matches!(node.kind(), Kind::ListComp | Kind::DictComp) {
             return judged(cx, node);
+        }
+        if node.kind() == Kind::While {
+            let is_within = node
+                .ancestors()
+                .any(|a| a.kind() == Kind::For && a.enclosing_scope() == node.enclosing_scope());
+            return if is_within { None } else { judged(cx, node) };
         }
         // Nested loops are decided together, from the outermost one.
         let outermost = node

@@ -135,7 +135,8 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
         let methods = file.node(info.node).descendants().filter(|n| n.kind() == Kind::FunctionDef);
         for method in methods.filter(|n| n.parent().is_some_and(|p| p.text().contains(".setter"))) {
             let name = method.child(Field::Name).map(Node::text);
-            if row.arguments().iter().any(|a| a.name.is_some() && a.name == name) {
+            let by_maker = row.maker().is_some_and(|m| m.names().into_iter().any(|n| Some(n) == name));
+            if by_maker || row.arguments().iter().any(|a| a.name.is_some() && a.name == name) {
                 functions.extend(program.function_at(info.file, method.id()));
             }
         }
@@ -184,6 +185,7 @@ fn owners<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
 pub fn is_open_class(found: &Loop<'_>, index: usize) -> bool {
     let class = match found.rows.get(index).map(|r| &r.how) {
         Some(How::Create { class: Some(class), .. }) => *class,
+        Some(How::Save { maker: Some(maker), .. }) => return maker.is_open(),
         Some(How::Save { constructor, .. }) => match Expr::of(*constructor) {
             Expr::Call { func, .. } => func.peel(),
             _ => return true,

@@ -1,26 +1,28 @@
 //! Writing the bulk statements.
 
-use super::find::{How, Loop, Place, Row};
+use super::find::{How, Loop, Place, Row, key_column};
 use super::obstacles::models;
 use super::uses::own_list;
 use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, naming};
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::django::{FieldKind, ModelId};
-use ormend_engine::python::emit::{Doc, end_of_line, end_of_loop, indentation, on_one_line, whole_line};
-use ormend_engine::python::{Expr, File, Kind, Node, Stmt};
+use ormend_engine::python::emit::{
+    Doc, end_of_line, end_of_loop, indentation, line_with_break, on_one_line, whole_line,
+};
+use ormend_engine::python::{Expr, Field, File, Kind, Node, Stmt};
 use ormend_engine::text::{Edit, Span};
 
 /// How the model of a row is written, and the import that it relies on.
 fn class_name(cx: &Context<'_>, row: &Row<'_>) -> Result<(String, Option<ImportRequest>), Hazard> {
     match &row.how {
         How::Create { class: Some(class), .. } => return Ok((one_line(class.text()), None)),
-        How::Save { constructor, .. } => {
+        How::Save { constructor, maker: None, .. } => {
             if let Expr::Call { func, .. } = Expr::of(*constructor) {
                 return Ok((one_line(func.text()), None));
             }
         }
-        How::Create { .. } => {}
+        How::Create { .. } | How::Save { .. } => {}
     }
     naming::model_name(cx, row.call, row.model)
 }
@@ -104,9 +106,13 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Fix, Hazard> {
     let newline = cx.source().newline().as_str();
     let mut edits = match found.node.kind() {
         Kind::ListComp => list_comprehension(cx, found)?,
-        _ => match comprehension(cx, found)? {
+        Kind::DictComp => dict_comprehension(cx, found)?,
+        _ => match held(cx, found)? {
             Some(edits) => edits,
-            None => lists(cx, found)?,
+            None => match comprehension(cx, found)? {
+                Some(edits) => edits,
+                None => lists(cx, found)?,
+            },
         },
     };
     if newline != "\n" {
@@ -122,10 +128,13 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Loop<'a>) -> Result<Fix, Hazard> {
 
 /// `Model(...)` with the values of a row.
 fn instance(cx: &Context<'_>, row: &Row<'_>) -> Result<Doc, Hazard> {
-    let (class, _) = class_name(cx, row)?;
     let constructor = row.constructor();
-    let Expr::Call { arguments: list, .. } = Expr::of(constructor) else {
+    let Expr::Call { func, arguments: list } = Expr::of(constructor) else {
         return Ok(Doc::Text(constructor.text().to_owned()));
+    };
+    let class = match row.maker() {
+        Some(_) => one_line(func.text()),
+        None => class_name(cx, row)?.0,
     };
     let text = list.text();
     if list.descendants().any(|n| n.kind() == Kind::Comment) {
@@ -198,6 +207,48 @@ fn list_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, H
     Ok(vec![Edit::replace(span, text)])
 }
 
+/// `{author.name: author for author in Author.objects.bulk_create([...])}`: the rows come back in order, each with its key.
+fn dict_comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Vec<Edit>, Hazard> {
+    let node = found.node;
+    let key = node.child(Field::Body).and_then(|pair| pair.child(Field::Key));
+    let (Some(row), Some(key)) = (found.rows.first(), key) else { return Ok(Vec::new()) };
+    let refused = |at: Node<'_>| cx.hazard(HazardKind::NoPlaceToEdit, one_line(at.text()), at);
+    let column = key_column(cx, row, key).ok_or_else(|| refused(key))?;
+    let clauses = node
+        .children()
+        .filter(|c| matches!(c.kind(), Kind::CompFor | Kind::CompIf))
+        .map(|c| on_one_line(c).ok_or_else(|| refused(c)))
+        .collect::<Result<_, _>>()?;
+    let bracket = |open: &str, element, clauses, close: &str| Doc::Bracket {
+        open: open.to_owned(),
+        items: vec![Doc::Comprehension { element: Box::new(element), clauses }],
+        close: close.to_owned(),
+        magic: false,
+    };
+    let list = bracket("[", instance(cx, row)?, clauses, "]");
+    let created = bulk_create(cx, row, &target(cx, row)?, list);
+    let unit = cx.source().indent_unit();
+    let name = naming::variable_name(cx, row.model);
+    let source = created.print(
+        &format!("{}{unit}", indentation(file(cx), node)),
+        unit,
+        &format!("for {name} in "),
+        "",
+        cx.options.line_length,
+    );
+    let element = Doc::Text(format!("{name}.{column}: {name}"));
+    let dict = bracket("{", element, vec![source], "}");
+    let span = node.span();
+    let statement = node.statement().unwrap_or(node);
+    let whole = statement.span();
+    let prefix = cx.source().slice(Span::new(whole.start, span.start));
+    let suffix = cx.source().slice(Span::new(span.end, whole.end));
+    if prefix.contains('\n') || suffix.contains('\n') {
+        return Ok(vec![Edit::replace(span, dict.print("", unit, "", "", usize::MAX))]);
+    }
+    Ok(vec![Edit::replace(whole, print(cx, &dict, statement, prefix, suffix))])
+}
+
 /// The whole loop as one statement, where its body is one create and nothing needs the loop.
 fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>, Hazard> {
     let ([row], Stmt::For { target: variable, iter, body, orelse: None, .. }) =
@@ -260,6 +311,30 @@ fn comprehension(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>
     let doc = bulk_create(cx, row, &target(cx, row)?, list);
     let text = print(cx, &doc, node, "", "");
     Ok(Some(vec![Edit::replace(node.span(), text)]))
+}
+
+/// The list is stored as it is, behind the loop that saved its items, or instead of it.
+fn held(cx: &Context<'_>, found: &Loop<'_>) -> Result<Option<Vec<Edit>>, Hazard> {
+    let ([row], Stmt::For { target: variable, body, .. }) = (found.rows.as_slice(), Stmt::of(found.node))
+    else {
+        return Ok(None);
+    };
+    let Place::Held(statement, list) = row.place else { return Ok(None) };
+    let node = found.node;
+    let doc = bulk_create(cx, row, &target(cx, row)?, Doc::Text(list.text().to_owned()));
+    let text = print(cx, &doc, node, "", "");
+    let is_alone = loops::only_statement(body, statement).is_some_and(|c| c.is_empty());
+    let is_read = cx.scope().kind() == Kind::Module || read_elsewhere(cx, node, &[variable.text()]);
+    if is_alone && !is_read {
+        return Ok(Some(vec![loops::instead(cx, node, found.iter, row.call, &text)]));
+    }
+    let indent = indentation(file(cx), node);
+    let end = end_of_loop(cx.source().text(), node.span().end, indent);
+    let saved = match is_alone {
+        true => Edit::replace(statement.span(), "pass".to_owned()),
+        false => line_with_break(cx.source().text(), statement.span()),
+    };
+    Ok(Some(vec![saved, Edit::insert(end, format!("\n{indent}{text}"))]))
 }
 
 fn comment_on_last_line(cx: &Context<'_>, node: Node<'_>) -> bool {
@@ -358,7 +433,7 @@ fn row_edits(
             let end = end_of_line(source.text(), whole.end);
             edits.push(Edit::insert(end, format!("\n{indent}{list}.append({})", target.text())));
         }
-        Place::Element | Place::Elsewhere => {}
+        Place::Held(..) | Place::Element | Place::Elsewhere => {}
     }
     Ok(())
 }

@@ -60,6 +60,8 @@ impl<'a> Walk<'_, '_, 'a> {
                     self.container(value.peel(), true);
                 }
             }
+            // The list is read wherever the code goes on with its rows.
+            Place::Held(..) => self.needs_key = self.is_read_again(),
             Place::Element => {
                 let statement = self.found.node.with_parens().parent();
                 self.needs_key = statement.is_none_or(|s| s.kind() != Kind::ExprStatement);
@@ -86,6 +88,16 @@ impl<'a> Walk<'_, '_, 'a> {
             let hazard = Hazard { kind: HazardKind::PrimaryKeyNeeded, site, subject };
             self.out.hazards.push(hazard);
         }
+    }
+
+    /// Whether the list that holds the rows, or the loop's variable, is named again once the loop is over.
+    fn is_read_again(&self) -> bool {
+        let Stmt::For { target, iter, .. } = Stmt::of(self.found.node) else { return true };
+        self.cx.scope().descendants().any(|n| {
+            n.kind() == Kind::Name
+                && (n.text() == target.text() || n.text() == iter.text())
+                && n.span().start >= self.found.node.span().end
+        })
     }
 
     fn report(&mut self, kind: HazardKind, subject: &str, at: Node<'a>) {
@@ -175,7 +187,10 @@ impl<'a> Walk<'_, '_, 'a> {
                         )
                     })
             }
-            Kind::KeywordArgument => self.child_row(parent).is_some(),
+            Kind::KeywordArgument => {
+                let call = parent.parent().and_then(Node::parent);
+                self.child_row(parent).is_some() || call.is_some_and(|c| self.keeps(c, node))
+            }
             _ => true,
         }
     }
@@ -245,7 +260,7 @@ impl<'a> Walk<'_, '_, 'a> {
     /// The row whose keyword argument `keyword` is.
     fn child_row(&self, keyword: Node<'a>) -> Option<(usize, &Row<'a>)> {
         let call = keyword.parent()?.parent()?;
-        self.found.rows.iter().enumerate().find(|(_, r)| r.constructor() == call)
+        self.found.rows.iter().enumerate().find(|(_, r)| r.constructor() == call && r.maker().is_none())
     }
 
     fn keyword(&mut self, keyword: Node<'a>, node: Node<'a>, name: &str) {

@@ -1,6 +1,7 @@
 //! The values that rows are made of: their keys, what they share, and the database they go to.
 
 use super::find::{How, Loop, Row};
+use ormend_engine::codemod::guards::maker::may_be_mutable;
 use ormend_engine::codemod::guards::writes::{one_line, shares_table};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, Model, ModelId};
@@ -60,6 +61,13 @@ fn key(cx: &Context<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
     let model = cx.model(row.model);
     let args = row.arguments();
     let updates = matches!(&row.how, How::Save { inserts: false, .. });
+    if let Some(maker) = row.maker() {
+        maker.hazards(cx, out);
+        if key_is_assigned(cx, row, model) {
+            out.push(cx.hazard(HazardKind::ExistingRow, one_line(row.constructor().text()), row.call));
+        }
+        return;
+    }
     if updates {
         let given = args.iter().any(|a| match (a.name, a.stars) {
             (Some(name), _) => is_key(model, name),
@@ -94,12 +102,13 @@ fn key(cx: &Context<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
 
 /// Whether the key of an instance may be assigned between its making and its save.
 fn key_is_assigned(cx: &Context<'_>, row: &Row<'_>, model: &Model) -> bool {
-    let (Some(name), How::Save { .. }) = (row.name(), &row.how) else { return false };
+    let How::Save { .. } = &row.how else { return false };
+    let Some(name) = row.instance() else { return true };
     let Type::Instance(instance) = cx.type_of(name) else { return true };
     let Root::Value(id) = instance.root else { return true };
     let written = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::WriteAttribute { root: Root::Value(v), path, name } => {
-            *v == id && path.is_empty() && is_key(model, name)
+            *v == id && path.is_empty() && (is_key(model, name) || &**name == "*")
         }
         _ => false,
     });
@@ -283,13 +292,6 @@ fn is_handled(cx: &Context<'_>, node: Node<'_>) -> bool {
         });
         !looks
     })
-}
-
-fn may_be_mutable(kind: FieldKind) -> bool {
-    matches!(
-        kind,
-        FieldKind::Json | FieldKind::Postgres | FieldKind::Other | FieldKind::Binary | FieldKind::File
-    )
 }
 
 /// The variables whose objects a value holds: itself, or what stands in a display.

@@ -69,7 +69,9 @@ impl Codemod for BulkUpdate {
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         let rows = saved_rows(cx, node)?;
         match choose(cx, &rows)? {
-            Choice::BulkUpdate(written, hazards) => Some(Match { rows, written, hazards }),
+            Choice::BulkUpdate(written, around, hazards) => {
+                Some(Match { rows: SavedRows { around, ..rows }, written, hazards })
+            }
             Choice::Update(..) => None,
         }
     }

@@ -1,18 +1,21 @@
 //! Writing the `bulk_update()`.
 
 use ormend_engine::codemod::guards::saved_rows::{Save, SavedRows, Written};
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, naming};
+use ormend_engine::codemod::guards::variable::read_elsewhere;
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::infer::{Rows, Type};
 use ormend_engine::python::emit::{
-    call, end_of_line, end_of_loop, indentation, quote_of, string_literal, whole_line,
+    call, end_of_loop, indentation, line_with_break, on_one_line, quote_of, string_literal,
 };
-use ormend_engine::python::{Expr, Kind, Node, arguments, innermost_loop};
+use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments, innermost_loop};
 use ormend_engine::text::{Edit, Span};
 
 /// Which rows `bulk_update()` is given.
 enum Collected<'a> {
     /// The rows of a variable, all of them.
     Variable(&'a str),
+    /// The loop does nothing but save the rows of this expression, and goes.
+    Given(String),
     /// A variable is made for the queryset that the loop goes through, of which all rows are written.
     Named(Node<'a>, String),
     /// A list that the loop fills.
@@ -23,22 +26,27 @@ enum Collected<'a> {
 pub fn rewrite<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>) -> Result<Fix, Hazard> {
     let file = cx.project.program().file(cx.file);
     let source = cx.source();
-    let indent = indentation(file, rows.node);
+    let indent = indentation(file, rows.around);
     let mut imports: Vec<ImportRequest> = Vec::new();
     let mut edits = Vec::new();
 
     let (class, request) = class(cx, rows)?;
     imports.extend(request);
-    let collected = collected(cx, rows);
+    let only = if written.auto_now.is_empty() { only_saved(cx, rows) } else { None };
+    let is_alone = only.is_some();
+    let collected = match only {
+        Some(source) => Collected::Given(source),
+        None => collected(cx, rows, !written.auto_now.is_empty()),
+    };
     match &collected {
-        Collected::Variable(_) => {}
+        Collected::Variable(_) | Collected::Given(_) => {}
         Collected::Named(queryset, name) => {
             let text = queryset.with_parens().text();
             edits.push(Edit::insert(rows.node.span().start, format!("{name} = {text}\n{indent}")));
             edits.push(Edit::replace(queryset.with_parens().span(), name.clone()));
         }
         Collected::Listed(name) => {
-            edits.push(Edit::insert(rows.node.span().start, format!("{name} = []\n{indent}")));
+            edits.push(Edit::insert(rows.around.span().start, format!("{name} = []\n{indent}")));
         }
     }
     let mut nows = Vec::new();
@@ -62,7 +70,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>
     let fields: Vec<String> = written.all().map(|f| string_literal(&f.name, quote)).collect();
     let list = match &collected {
         Collected::Variable(name) => (*name).to_owned(),
-        Collected::Named(_, name) | Collected::Listed(name) => name.clone(),
+        Collected::Named(_, name) | Collected::Listed(name) | Collected::Given(name) => name.clone(),
     };
     let statement = call(
         indent,
@@ -73,12 +81,16 @@ pub fn rewrite<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>
         "",
         cx.options.line_length,
     );
-    let end = end_of_loop(source.text(), rows.node.span().end, indent);
-    edits.push(Edit::insert(end, format!("\n{indent}{statement}")));
+    if is_alone {
+        edits = vec![Edit::replace(rows.node.span(), statement)];
+    } else {
+        let end = end_of_loop(source.text(), rows.around.span().end, indent);
+        edits.push(Edit::insert(end, format!("\n{indent}{statement}")));
+    }
     let mut fix = cx.fix(edits);
     imports.dedup();
     fix.imports = imports;
-    fix.reads.push(cx.site(rows.node));
+    fix.reads.push(cx.site(rows.around));
     Ok(fix)
 }
 
@@ -104,21 +116,6 @@ fn replaced<'a>(cx: &Context<'a>, save: &Save<'a>, lines: &[String]) -> Edit {
     Edit::replace(span, lines.join(&separator))
 }
 
-/// A statement with its line and the line break before it, so that what is inserted behind it stays outside.
-fn line_with_break(text: &str, span: Span) -> Edit {
-    let before = text.get(..span.start as usize).unwrap_or("");
-    let lead = before.trim_end_matches([' ', '\t']);
-    let end = end_of_line(text, span.end);
-    let is_alone = lead.ends_with('\n')
-        && text.get(span.end as usize..end as usize).is_some_and(|rest| rest.trim().is_empty());
-    if !is_alone {
-        return whole_line(text, span);
-    }
-    let lead = lead.strip_suffix('\n').unwrap_or(lead);
-    let lead = lead.strip_suffix('\r').unwrap_or(lead);
-    Edit::delete(Span::new(lead.len() as u32, end))
-}
-
 /// The model's class as the code writes it, or its name.
 fn class<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Result<(String, Option<ImportRequest>), Hazard> {
     let is_it = |n: &Node<'a>| {
@@ -129,7 +126,9 @@ fn class<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Result<(String, Option<I
     };
     // A name of the function itself, a historical model say, must be bound by then.
     let written = cx.scope().descendants().filter(is_it).find(|n| {
-        n.span().end <= rows.iter.span().end && !matches!(Expr::of(*n), Expr::Name("cls" | "self"))
+        n.span().end <= rows.iter.span().end
+            && !matches!(Expr::of(*n), Expr::Name("cls" | "self"))
+            && !is_bound_around(rows, *n)
     });
     if let Some(written) = written {
         return Ok((written.text().to_owned(), None));
@@ -141,11 +140,49 @@ fn class<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Result<(String, Option<I
     naming::model_name(cx, rows.node, rows.model)
 }
 
-fn collected<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Collected<'a> {
+/// Whether a loop around binds a name of the expression, so that nothing may be bound behind it.
+fn is_bound_around<'a>(rows: &SavedRows<'a>, node: Node<'a>) -> bool {
+    rows.around != rows.node
+        && node.descendants().filter(|n| n.kind() == Kind::Name).any(|name| {
+            rows.around
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.is_binding() && n.text() == name.text())
+        })
+}
+
+/// What the loop goes through, where all that it does is to save every row.
+fn only_saved<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Option<String> {
+    let Stmt::For { target, iter, body, orelse: None, is_async: false } = Stmt::of(rows.node) else {
+        return None;
+    };
+    let is_alone = loops::only_statement(body, rows.save()?.statement).is_some_and(|c| c.is_empty());
+    let keeps = match cx.type_of(iter) {
+        Type::QuerySet(queryset) => queryset.rows == Rows::Instances,
+        Type::List(_) => matches!(Expr::of(iter), Expr::Name(_)),
+        _ => false,
+    };
+    let is_read = cx.scope().kind() == Kind::Module || read_elsewhere(cx, rows.node, &[rows.row.text()]);
+    let fits = rows.around == rows.node
+        && is_alone
+        && keeps
+        && !is_read
+        && matches!(Expr::of(target), Expr::Name(_))
+        && loops::comments(rows.node, iter).is_empty()
+        && !rows.save().is_some_and(|s| has_comment(cx, s));
+    if fits { on_one_line(iter) } else { None }
+}
+
+fn collected<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, is_filled: bool) -> Collected<'a> {
+    if rows.around != rows.node {
+        return Collected::Listed(naming::update_list_name(cx, rows.model, false));
+    }
     let listed = || Collected::Listed(naming::update_list_name(cx, rows.model, !saves_all(rows)));
     // The loop must keep a statement.
     let is_bare = rows.body.children().filter(|n| n.kind() != Kind::Comment).nth(1).is_none();
-    if is_bare || !saves_all(rows) || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s)) {
+    if is_bare && !is_filled
+        || !saves_all(rows)
+        || rows.save().is_some_and(|s| s.is_async || has_comment(cx, s))
+    {
         return Collected::Listed(naming::update_list_name(cx, rows.model, false));
     }
     let source = match Expr::of(rows.iter) {

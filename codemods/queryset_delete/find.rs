@@ -1,11 +1,13 @@
 //! Which loop deletes rows one by one, and where its rows come from.
 
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::found::{Found, found_by};
 use ormend_engine::codemod::guards::queryset::rows_given;
 use ormend_engine::codemod::loops::{awaited, only_statement, statement_of};
-use ormend_engine::django::{FieldKind, ModelId};
-use ormend_engine::infer::{QuerySet, Root, Rows, Type};
-use ormend_engine::python::{Argument, Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
+use ormend_engine::django::ModelId;
+use ormend_engine::infer::{QuerySet, Root, Type};
+use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators, innermost_loop};
 
 /// A loop that deletes a row a turn.
 #[derive(Clone, Debug)]
@@ -43,18 +45,11 @@ pub enum What<'a> {
         place: Option<Node<'a>>,
         /// The loop does other work as well.
         is_among: bool,
+        /// The rows stand in a list that was made of the queryset's.
+        is_listed: bool,
     },
     /// The rows that a lookup by the loop's variable finds.
-    Found {
-        /// The expression before `.delete()`.
-        chain: Node<'a>,
-        /// The call of `filter()` or `get()`.
-        lookup: Node<'a>,
-        /// `pk=pk` in it.
-        keyword: Argument<'a>,
-        /// It is `get()`, which raises for a missing row.
-        by_get: bool,
-    },
+    Found(Found<'a>),
 }
 
 /// The loop at `node`.
@@ -82,31 +77,26 @@ fn in_statement<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>> {
     let find = |call: Node<'a>| {
         let (receiver, is_async) = deletes(call)?;
         let statement = statement_of(if is_async { awaited(call)? } else { call })?;
-        let base = Deletion {
-            node,
-            statement: node,
-            target,
-            iter,
-            call,
-            is_async,
-            model: ModelId(0),
-            what: What::Found { chain: receiver, lookup: call, keyword: no_argument(call), by_get: false },
-        };
+        let base =
+            |model, what| Deletion { node, statement: node, target, iter, call, is_async, model, what };
         if matches!(Expr::of(receiver), Expr::Name(n) if n == name) {
-            let (chain, queryset) = rows_given(cx, iter, is_async_for)?;
+            let given = rows_given(cx, iter, is_async_for);
+            let is_listed = given.is_none();
+            let (chain, queryset) = given.or_else(|| rows_listed(cx, node, iter))?;
             is_row(cx, receiver, queryset).then_some(())?;
             let (conditions, is_among) = match only_statement(body, statement) {
                 Some(conditions) => (conditions, false),
                 None => (Vec::new(), true),
             };
-            let what = What::Row { chain, queryset, conditions, place: Some(statement), is_among };
-            return Some(Deletion { model: queryset.model, what, ..base });
+            let place = Some(statement);
+            let what = What::Row { chain, queryset, conditions, place, is_among, is_listed };
+            return Some(base(queryset.model, what));
         }
         if is_async_for || only_statement(body, statement) != Some(Vec::new()) {
             return None;
         }
-        let (model, what) = found_by(cx, receiver, name, iter)?;
-        Some(Deletion { model, what, ..base })
+        let found = found_by(cx, receiver, name, iter)?;
+        Some(base(found.model, What::Found(found)))
     };
     match calls.as_slice() {
         [only] => find(*only),
@@ -142,18 +132,44 @@ fn in_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Deletion<'a>
         let (chain, queryset) = rows_given(cx, only.iter, only.is_async)?;
         is_row(cx, receiver, queryset).then_some(())?;
         let conditions = only.conditions.clone();
-        let what = What::Row { chain, queryset, conditions, place: None, is_among: false };
+        let what = What::Row { chain, queryset, conditions, place: None, is_among: false, is_listed: false };
         return Some(base(queryset.model, what));
     }
     if only.is_async || !only.conditions.is_empty() {
         return None;
     }
-    let (model, what) = found_by(cx, receiver, name, only.iter)?;
-    Some(base(model, what))
+    let found = found_by(cx, receiver, name, only.iter)?;
+    Some(base(found.model, What::Found(found)))
 }
 
-fn no_argument(node: Node<'_>) -> Argument<'_> {
-    Argument { name: None, value: node, stars: 0, node }
+/// The queryset of whose rows a list is made, and its expression: `list(queryset)`, `[row for row in queryset if ...]`, here or
+/// where the variable gets it.
+fn rows_listed<'a>(cx: &Context<'a>, node: Node<'a>, iter: Node<'a>) -> Option<(Node<'a>, &'a QuerySet)> {
+    let made = match Expr::of(iter) {
+        Expr::Name(name) => {
+            let is_it = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == name && n.is_binding();
+            let mut bindings = cx.scope().descendants().filter(is_it);
+            let (Some(only), None) = (bindings.next(), bindings.next()) else { return None };
+            let statement = only.statement().filter(|s| flow::dominates(*s, node))?;
+            let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };
+            (targets.len() == 1 && targets.first()?.peel() == only).then_some(value.peel())?
+        }
+        _ => iter.peel(),
+    };
+    if made.kind() != Kind::ListComp {
+        return match Expr::of(made) {
+            Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("list")) => {
+                rows_given(cx, made, false)
+            }
+            _ => None,
+        };
+    }
+    let generators = generators(made);
+    let [only] = generators.as_slice() else { return None };
+    let element = made.child(Field::Body)?.peel();
+    let is_row =
+        matches!((Expr::of(element), Expr::of(only.target)), (Expr::Name(a), Expr::Name(b)) if a == b);
+    if only.is_async || !is_row { None } else { rows_given(cx, only.iter, false) }
 }
 
 fn plain_name(target: Node<'_>) -> Option<&str> {
@@ -183,62 +199,4 @@ fn is_row<'a>(cx: &Context<'a>, receiver: Node<'a>, queryset: &QuerySet) -> bool
         }
         _ => false,
     }
-}
-
-/// `Book.objects.filter(pk=pk)` and `get(pk=pk)`, where `pk` is the loop's variable.
-fn found_by<'a>(
-    cx: &Context<'a>,
-    receiver: Node<'a>,
-    name: &str,
-    iter: Node<'a>,
-) -> Option<(ModelId, What<'a>)> {
-    let uses = receiver.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
-    let (model, by_get) = match cx.type_of(receiver) {
-        Type::QuerySet(qs) if qs.rows == Rows::Instances => (qs.model, false),
-        Type::Instance(instance) if instance.path.is_empty() => (instance.model, true),
-        _ => return None,
-    };
-    // One place names the variable: the value of a keyword of `filter()` or `get()`.
-    let mut uses = uses
-        .filter(|n| n.parent().is_none_or(|p| p.kind() != Kind::KeywordArgument || n.field() != Field::Name));
-    let (Some(used), None) = (uses.next(), uses.next()) else { return None };
-    let lookup = used.ancestors().find(|a| a.kind() == Kind::Call)?;
-    let Expr::Call { func, arguments: list } = Expr::of(lookup) else { return None };
-    let Expr::Attribute { value: base, attr, .. } = Expr::of(func) else { return None };
-    if attr != if by_get { "get" } else { "filter" } || by_get && lookup != receiver {
-        return None;
-    }
-    if !matches!(cx.type_of(base), Type::Manager(_) | Type::QuerySet(_)) {
-        return None;
-    }
-    let keyword = arguments(list).into_iter().find(|a| a.value.peel() == used)?;
-    let looked_up = keyword.name?;
-    let info = cx.model(model);
-    let field = match looked_up.strip_suffix("__exact").unwrap_or(looked_up) {
-        "pk" => info.primary_key()?,
-        plain => info.field(plain).or_else(|| info.field_by_attname(plain))?,
-    };
-    let kind_is_plain = (field.kind.is_plain_column() || field.kind == FieldKind::ForeignKey)
-        && !matches!(field.kind, FieldKind::Json | FieldKind::Postgres | FieldKind::Binary);
-    // Everything else in the chain is the same in every turn.
-    let is_fixed = receiver.descendants().filter(|n| n.kind() == Kind::Call).all(|call| {
-        matches!(Expr::of(call), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Attribute { value, .. }
-            if matches!(cx.type_of(value), Type::Manager(_) | Type::QuerySet(_))))
-    });
-    if !kind_is_plain || field.has_hooks || !is_fixed || !is_collection(cx, iter) {
-        return None;
-    }
-    Some((model, What::Found { chain: receiver, lookup, keyword, by_get }))
-}
-
-/// Whether the loop's source can stand behind `__in`.
-fn is_collection<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
-    let is_bound =
-        iter.descendants().any(|n| matches!(n.kind(), Kind::NamedExpr | Kind::Yield | Kind::Await));
-    !is_bound
-        && match cx.type_of(iter) {
-            Type::QuerySet(_) | Type::Manager(_) | Type::Str | Type::Bytes | Type::Instance(_) => false,
-            Type::Object(_) | Type::External(_) => false,
-            _ => !matches!(iter.kind(), Kind::GeneratorExp | Kind::Lambda),
-        }
 }

@@ -4,6 +4,8 @@ use super::find::{Deletion, What};
 use super::rewrite;
 use ormend_engine::codemod::guards::batch::{self, Batch};
 use ormend_engine::codemod::guards::deletion::{Reach, custom_delete, reach, together};
+use ormend_engine::codemod::guards::flow;
+use ormend_engine::codemod::guards::found::Found;
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::{are_exclusive, rows_elsewhere};
 use ormend_engine::codemod::guards::queryset::{Reading, link, reading, shape};
@@ -47,8 +49,10 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>
                 collected(cx, found, &reach, out);
             }
             row_uses(cx, found, out);
+            list_uses(cx, found, out);
         }
-        What::Found { chain, lookup, keyword, by_get } => {
+        What::Found(row) => {
+            let Found { chain, lookup, by_get, .. } = row;
             if *by_get {
                 custom_delete(cx, found.model, found.is_async, out);
                 out.push(cx.hazard(HazardKind::MissingRow, one_line(lookup.text()), *lookup));
@@ -61,7 +65,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>
                     out.push(cx.hazard(HazardKind::ReadsItsOwnWrites, subject, *chain));
                 }
             }
-            value(cx, found, *keyword, out);
+            row.hazards(cx, out);
         }
     }
     if let Some(name) = variable(found)
@@ -155,7 +159,9 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
     let Some(name) = variable(found) else { return };
     let key = cx.model(found.model).primary_key();
     for node in found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
-        if node == found.target.peel() || found.call.contains(node.id()) {
+        // The variable of a comprehension in the source is another one.
+        let is_other = found.iter.peel().kind().is_comprehension() && found.iter.contains(node.id());
+        if is_other || node == found.target.peel() || found.call.contains(node.id()) {
             continue;
         }
         let used = cx.hazard(HazardKind::InstanceUsedAfterwards, name, node);
@@ -186,6 +192,28 @@ fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
     }
 }
 
+/// A variable that holds the rows: those that are deleted lose their keys, those of a list that stays do not.
+fn list_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
+    let (What::Row { is_listed: true, .. }, Expr::Name(name)) = (&found.what, Expr::of(found.iter)) else {
+        return;
+    };
+    for node in cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+        let is_measured = node.parent().is_some_and(|list| {
+            list.kind() == Kind::Arguments
+                && list.parent().is_some_and(|call| {
+                    matches!(Expr::of(call), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("len")))
+                })
+        });
+        let is_other = node.is_binding() || node == found.iter.peel() || is_measured || flow::is_tested(node);
+        let is_attribute = node.parent().is_some_and(|p| {
+            p.kind() == Kind::Attribute && node.field() == ormend_engine::python::Field::Attribute
+        });
+        if !is_other && !is_attribute {
+            out.push(cx.hazard(HazardKind::InstanceUsedAfterwards, name, node));
+        }
+    }
+}
+
 /// Whether the instance is put somewhere, rather than shown or tested.
 fn is_kept<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     let Some(parent) = node.with_parens().parent() else { return true };
@@ -205,34 +233,13 @@ fn is_kept<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     }
 }
 
-/// The values of the lookup: what `=` finds, `__in` must find.
-fn value<'a>(
-    cx: &Context<'a>,
-    found: &Deletion<'a>,
-    keyword: ormend_engine::python::Argument<'a>,
-    out: &mut Vec<Hazard>,
-) {
-    let info = cx.model(found.model);
-    let name = keyword.name.unwrap_or_default();
-    let plain = name.strip_suffix("__exact").unwrap_or(name);
-    let field = match plain {
-        "pk" => info.primary_key(),
-        _ => info.field(plain).or_else(|| info.field_by_attname(plain)),
-    };
-    let is_known = matches!(cx.type_of(keyword.value), Type::Int | Type::Str | Type::Instance(_));
-    // `filter(x=None)` asks for NULL, which `__in` never finds.
-    if field.is_none_or(|f| f.null) && !is_known {
-        out.push(cx.hazard(HazardKind::ValueMayDiffer, keyword.value.text(), keyword.value));
-    }
-}
-
 fn between<'a>(cx: &Context<'a>, found: &Deletion<'a>, reach: &Reach, out: &mut Vec<Hazard>) {
     let tables = reach.tables();
     let writes = [found.call];
     // A queryset is asked once, before the first row goes.
     let judged: Vec<NodeId> = match &found.what {
         What::Row { .. } => vec![found.iter.id()],
-        What::Found { lookup, .. } => vec![lookup.id()],
+        What::Found(row) => vec![row.lookup.id()],
     };
     let batch = Batch {
         node: found.node,

@@ -70,8 +70,8 @@ impl Codemod for QuerysetDelete {
                 ("1 query + N deletes", "1 delete")
             }
             What::Row { .. } => ("1 query + N deletes", "1 query + 1 delete"),
-            What::Found { by_get: true, .. } => ("N queries + N deletes", "1 delete"),
-            What::Found { .. } => ("N deletes", "1 delete"),
+            What::Found(row) if row.by_get => ("N queries + N deletes", "1 delete"),
+            What::Found(_) => ("N deletes", "1 delete"),
         };
         Description {
             site: cx.site(found.call),

@@ -5,17 +5,17 @@ use ormend_engine::codemod::guards::writes::one_line;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, ImportRequest, loops, naming};
 use ormend_engine::infer::{Origin, QuerySet, Trait, Type};
 use ormend_engine::python::emit::{Doc, append_call, end_of_loop, indentation, on_one_line};
-use ormend_engine::python::{Expr, File, Kind, Node, Stmt};
-use ormend_engine::text::{Edit, Span};
+use ormend_engine::python::{Expr, Field, File, Kind, Node, Stmt};
+use ormend_engine::text::Edit;
 
 /// Whether the queryset itself can delete what the loop deletes.
 pub fn is_whole(found: &Deletion<'_>, queryset: &QuerySet) -> bool {
     let by_key = [Trait::Sliced, Trait::Combined, Trait::Distinct, Trait::DistinctOn];
     match &found.what {
-        What::Row { conditions, is_among, .. } => {
-            conditions.is_empty() && !is_among && !by_key.iter().any(|t| queryset.is(*t))
+        What::Row { conditions, is_among, is_listed, .. } => {
+            !is_listed && conditions.is_empty() && !is_among && !by_key.iter().any(|t| queryset.is(*t))
         }
-        What::Found { .. } => true,
+        What::Found(_) => true,
     }
 }
 
@@ -53,7 +53,10 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Deletion<'a>) -> Result<Fix, Hazard
                 _ => comprehended(cx, found, &manager)?,
             }
         }
-        What::Found { .. } => by_lookup(cx, found)?,
+        What::Found(row) => {
+            let text = row.together(cx, found.call, found.target, found.iter)?;
+            vec![instead(cx, found, &text)]
+        }
     };
     let mut fix = cx.fix(edits);
     fix.imports = imports;
@@ -115,7 +118,16 @@ fn comprehended<'a>(cx: &Context<'a>, found: &Deletion<'a>, manager: &str) -> Re
         Stmt::For { is_async, .. } => is_async,
         _ => found.node.descendants().any(|n| n.kind() == Kind::CompFor && n.is_async()),
     };
-    let clauses = loops::clauses(found.target, found.iter, is_async, conditions).ok_or_else(refused)?;
+    let mut clauses = loops::clauses(found.target, found.iter, is_async, conditions).ok_or_else(refused)?;
+    let mut name = name;
+    // The list's own comprehension goes on as it is.
+    if let (Kind::ListComp, Some(row)) = (found.iter.peel().kind(), found.iter.peel().child(Field::Body))
+        && conditions.is_empty()
+    {
+        let parts = found.iter.peel().children().filter(|c| matches!(c.kind(), Kind::CompFor | Kind::CompIf));
+        clauses = parts.map(on_one_line).collect::<Option<_>>().ok_or_else(refused)?;
+        name = row.text();
+    }
     let element = Doc::Comprehension { element: Box::new(Doc::Text(format!("{name}.pk"))), clauses };
     let keys = Doc::Bracket {
         open: "pk__in=[".to_owned(),
@@ -143,34 +155,6 @@ fn listed<'a>(cx: &Context<'a>, found: &Deletion<'a>, place: Node<'a>, manager: 
         Edit::replace(place.span(), format!("{list}.append({}.pk)", found.target.peel().text())),
         Edit::insert(end_of_loop(source.text(), node.span().end, indent), after),
     ]
-}
-
-/// `Book.objects.filter(pk=pk)` -> `Book.objects.filter(pk__in=pks)`
-fn by_lookup<'a>(cx: &Context<'a>, found: &Deletion<'a>) -> Result<Vec<Edit>, Hazard> {
-    let What::Found { lookup, keyword, by_get, .. } = &found.what else { return Ok(Vec::new()) };
-    let source = cx.source();
-    let refused = |node| cx.hazard(HazardKind::NoPlaceToEdit, one_line(found.call.text()), node);
-    let call = found.call.with_parens();
-    let iter = loops::operand(found.iter).ok_or_else(|| refused(found.iter))?;
-    on_one_line(found.call).ok_or_else(|| refused(found.call))?;
-    let name = keyword.name.unwrap_or("pk");
-    let name = name.strip_suffix("__exact").unwrap_or(name);
-    let mut changes = vec![(keyword.node.span(), format!("{name}__in={iter}"))];
-    if *by_get
-        && let Expr::Call { func, .. } = Expr::of(*lookup)
-        && let Expr::Attribute { attr_node, .. } = Expr::of(func)
-    {
-        changes.insert(0, (attr_node.span(), "filter".to_owned()));
-    }
-    let mut text = String::new();
-    let mut at = call.span().start;
-    for (span, new) in changes {
-        text.push_str(source.slice(Span::new(at, span.start)));
-        text.push_str(&new);
-        at = span.end;
-    }
-    text.push_str(source.slice(Span::new(at, call.span().end)));
-    Ok(vec![instead(cx, found, &one_line(&text))])
 }
 
 /// The manager by which rows are found by their keys, and the import that it relies on.

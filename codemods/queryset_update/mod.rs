@@ -1,7 +1,9 @@
 //! Give every row of a queryset the same with one `update()`.
 
+mod found;
 mod rewrite;
 
+use found::{Keys, keys};
 use ormend_engine::codemod::guards::saved_rows::{Choice, SavedRows, Update, choose, saved_rows};
 use ormend_engine::codemod::{
     Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related,
@@ -12,10 +14,11 @@ use ormend_engine::python::{Kind, Node};
 pub struct QuerySetUpdate;
 
 /// What the pattern matcher binds.
-pub struct Match<'a> {
-    rows: SavedRows<'a>,
-    update: Update<'a>,
-    hazards: Vec<Hazard>,
+pub enum Match<'a> {
+    /// Every row is changed and saved.
+    Rows(SavedRows<'a>, Update<'a>, Vec<Hazard>),
+    /// Every turn updates the rows of one key.
+    Keys(Keys<'a>),
 }
 
 const HAZARDS: &[HazardKind] = &[
@@ -35,6 +38,8 @@ const HAZARDS: &[HazardKind] = &[
     HazardKind::UnknownType,
     HazardKind::ImportShadowed,
     HazardKind::CommentLost,
+    HazardKind::ReadsItsOwnWrites,
+    HazardKind::ValueMayDiffer,
 ];
 
 impl Codemod for QuerySetUpdate {
@@ -55,32 +60,54 @@ impl Codemod for QuerySetUpdate {
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+        if let Some(keys) = keys(cx, node) {
+            return Some(Match::Keys(keys));
+        }
         let rows = saved_rows(cx, node)?;
         match choose(cx, &rows)? {
-            Choice::Update(update, hazards) => Some(Match { rows, update, hazards }),
+            Choice::Update(update, hazards) => Some(Match::Rows(rows, update, hazards)),
             Choice::BulkUpdate(..) => None,
         }
     }
 
-    fn hazards<'a>(&self, _cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
-        out.extend(found.hazards.iter().cloned());
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
+        match found {
+            Match::Rows(_, _, hazards) => out.extend(hazards.iter().cloned()),
+            Match::Keys(keys) => keys.hazards(cx, out),
+        }
     }
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
-        let related = found
-            .rows
-            .saves
-            .iter()
-            .map(|save| Related { site: cx.site(save.call), message: "each row is saved here".to_owned() });
-        Description {
-            site: cx.site(found.rows.node),
-            message: format!("Update the `{}` rows with one `update()`", cx.model(found.rows.model).name),
-            related: related.collect(),
-            queries: Queries { before: "1 + N queries".to_owned(), after: "1 query".to_owned() },
+        let message = |model| format!("Update the `{}` rows with one `update()`", cx.model(model).name);
+        let queries =
+            |before: &str, after: &str| Queries { before: before.to_owned(), after: after.to_owned() };
+        match found {
+            Match::Rows(rows, ..) => Description {
+                site: cx.site(rows.node),
+                message: message(rows.model),
+                related: rows
+                    .saves
+                    .iter()
+                    .map(|save| Related {
+                        site: cx.site(save.call),
+                        message: "each row is saved here".to_owned(),
+                    })
+                    .collect(),
+                queries: queries("1 + N queries", "1 query"),
+            },
+            Match::Keys(keys) => Description {
+                site: cx.site(keys.call),
+                message: message(keys.found.model),
+                related: Vec::new(),
+                queries: queries("N updates", "1 update"),
+            },
         }
     }
 
     fn rewrite<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
-        rewrite::rewrite(cx, &found.rows, &found.update)
+        match found {
+            Match::Rows(rows, update, _) => rewrite::rewrite(cx, rows, update),
+            Match::Keys(keys) => keys.rewrite(cx),
+        }
     }
 }

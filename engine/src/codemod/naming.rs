@@ -124,6 +124,11 @@ pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
     numbered(cx, &format!("new_{plural}"), taken)
 }
 
+/// A name for one row of `model`, snake_case, for a variable that nothing outside of a comprehension sees.
+pub fn variable_name(cx: &Context<'_>, model: ModelId) -> String {
+    snake_case(&cx.model(model).name)
+}
+
 /// A name for a list of keys of rows of `model` that nothing in the function or module has: `author_pks`,
 /// `author_pks_2`.
 pub fn key_list_name(cx: &Context<'_>, model: ModelId) -> String {

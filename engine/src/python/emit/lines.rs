@@ -52,3 +52,18 @@ pub fn whole_line(text: &str, span: Span) -> Edit {
     let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
     Edit::delete(Span::new(span.start, span.end + blanks as u32))
 }
+
+/// A statement with its line and the line break before it, so that what is inserted behind it stays outside.
+pub fn line_with_break(text: &str, span: Span) -> Edit {
+    let before = text.get(..span.start as usize).unwrap_or("");
+    let lead = before.trim_end_matches([' ', '\t']);
+    let end = end_of_line(text, span.end);
+    let is_alone = lead.ends_with('\n')
+        && text.get(span.end as usize..end as usize).is_some_and(|rest| rest.trim().is_empty());
+    if !is_alone {
+        return whole_line(text, span);
+    }
+    let lead = lead.strip_suffix('\n').unwrap_or(lead);
+    let lead = lead.strip_suffix('\r').unwrap_or(lead);
+    Edit::delete(Span::new(lead.len() as u32, end))
+}

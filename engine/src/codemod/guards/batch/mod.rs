@@ -113,7 +113,8 @@ pub(super) fn hazard_of<'a>(
         }
         Effect::WritesOther(model, write) => {
             let is_upsert = || node_of(cx, event).is_some_and(is_upsert_node);
-            let harmless = write == Write::Insert || write == Write::Update && is_upsert();
+            let harmless = write == Write::Insert
+                || write == Write::Update && (is_upsert() || saves_values(cx, batch, model, at));
             if !(harmless && saves_plainly(cx, model)) {
                 push(out, HazardKind::InterleavedWrites, callee_subject(cx, event));
             }
@@ -144,6 +145,25 @@ pub(super) fn hazard_of<'a>(
             }
         }
     }
+}
+
+/// Whether the node saves an instance of `model`, with values that were computed by then: a row of another table that is
+/// written sooner or later than these, and that points at none of those that are not there yet.
+fn saves_values<'a>(cx: &Context<'a>, batch: &Batch<'_, 'a>, model: ModelId, node: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    let Expr::Attribute { value, attr: "save" | "asave", .. } = Expr::of(func) else { return false };
+    let asks = |n: Node<'a>| {
+        matches!(Expr::of(n), Expr::Call { func, .. }
+            if matches!(func.text().rsplit('.').next(), Some("Subquery" | "Exists" | "RawSQL" | "ArraySubquery")))
+    };
+    let points_at_them = || {
+        cx.model(model).fields.iter().filter_map(|f| f.relation.as_ref()).any(|r| {
+            r.target.is_none_or(|t| batch.tables.iter().any(|own| writes::shares_table(cx.project, t, *own)))
+        })
+    };
+    matches!(cx.type_of(value), Type::Instance(_))
+        && (batch.is_update || !points_at_them())
+        && !batch.node.descendants().any(|n| n.kind() == Kind::Call && asks(n))
 }
 
 fn reading_subject(cx: &Context<'_>, event: &Event) -> String {

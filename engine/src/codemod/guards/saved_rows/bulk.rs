@@ -84,7 +84,7 @@ fn is_expression<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
 }
 
 /// Whether the queryset may give one row more than once.
-fn may_repeat(cx: &Context<'_>, queryset: &QuerySet) -> bool {
+pub(super) fn may_repeat(cx: &Context<'_>, queryset: &QuerySet) -> bool {
     let through = queryset.related.as_ref().is_some_and(|related| {
         // A link model of the project's own may link the same two rows again.
         let field = cx.project.relation_field(related.owner.model, &related.accessor);

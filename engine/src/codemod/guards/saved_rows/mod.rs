@@ -1,13 +1,14 @@
 //! A loop over rows that sets columns of each row and saves it: what is set, what `save()` writes, and what would notice
 //! if one statement wrote all rows.
 
+mod around;
 mod bulk;
 mod columns;
 mod obstacles;
 mod uniform;
 
 pub use obstacles::hazards;
-pub use uniform::{Assigned, Update, update};
+pub use uniform::{Assigned, REFUSED, Update, is_computed, is_constant, update};
 
 use crate::codemod::loops::{awaited, statement_of};
 use crate::codemod::{Context, Hazard, HazardKind, Outcome, Weight};
@@ -22,6 +23,10 @@ use std::collections::BTreeSet;
 pub struct SavedRows<'a> {
     /// The `for` statement.
     pub node: Node<'a>,
+    /// The loop behind which one statement writes the rows: this one, or one around it.
+    pub around: Node<'a>,
+    /// Statements before the loop, in the same block, that set columns of the rows: another loop over them, say.
+    pub setters: Vec<Node<'a>>,
     /// What is iterated, as written.
     pub iter: Node<'a>,
     /// The statements of a turn.
@@ -120,7 +125,20 @@ fn rows_of<'a>(
         return None;
     }
     let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
-    Some(SavedRows { node, iter, body, row, is_async, model, value, queryset, saves })
+    let setters = setters(cx, node, value);
+    Some(SavedRows { node, around: node, setters, iter, body, row, is_async, model, value, queryset, saves })
+}
+
+/// The statements before `node`, in the same block, that set columns of its rows.
+fn setters<'a>(cx: &Context<'a>, node: Node<'a>, value: ValueId) -> Vec<Node<'a>> {
+    let Some(block) = node.parent() else { return Vec::new() };
+    let sets = |l: &Node<'a>| {
+        cx.events_in(*l).any(|e| {
+            matches!(&e.kind, EventKind::WriteAttribute { root, path, .. }
+                if *root == Root::Row(value) && path.is_empty())
+        })
+    };
+    block.children().take_while(|s| *s != node).filter(sets).collect()
 }
 
 /// `row.save(...)` as a statement of its own, with arguments that a bulk statement can keep.
@@ -160,12 +178,13 @@ impl<'a> SavedRows<'a> {
         self.saves.first()
     }
 
-    /// Assignments to attributes of the row that happen in the loop, here or in what is called; not in `save()` itself,
+    /// Assignments to attributes of the row that happen in the loop or in the statements before it, here or in what is called; not in `save()` itself,
     /// which no longer runs.
     pub fn assignments(&self, cx: &Context<'a>) -> impl Iterator<Item = (&'a Event, &'a str)> {
         let root = self.root();
         let saves: Vec<_> = self.saves.iter().map(|s| s.call.id()).collect();
-        cx.events_in(self.body).filter_map(move |e| match &e.kind {
+        let regions = self.setters.iter().copied().chain([self.body]);
+        regions.flat_map(|region| cx.events_in(region)).filter_map(move |e| match &e.kind {
             EventKind::WriteAttribute { root: r, path, name }
                 if *r == root && path.is_empty() && !saves.contains(&e.at) =>
             {
@@ -210,7 +229,8 @@ impl<'a> SavedRows<'a> {
                     }
                 }
                 // What can be changed in place goes back as it is by then, as save() would write it.
-                for event in cx.events_in(self.body) {
+                let regions = self.setters.iter().copied().chain([self.body]);
+                for event in regions.flat_map(|region| cx.events_in(region)) {
                     if let EventKind::ReadAttribute { root, path, name } = &event.kind
                         && *root == self.root()
                         && path.is_empty()
@@ -243,8 +263,8 @@ fn is_mutable(kind: FieldKind) -> bool {
 pub enum Choice<'a> {
     /// `queryset.update(...)`: the same for every row. The loop goes.
     Update(Update<'a>, Vec<Hazard>),
-    /// `bulk_update(rows, fields=[...])` behind the loop.
-    BulkUpdate(Written<'a>, Vec<Hazard>),
+    /// `bulk_update(rows, fields=[...])` behind the given loop.
+    BulkUpdate(Written<'a>, Node<'a>, Vec<Hazard>),
 }
 
 /// The better one of the two: one `update()` where it can say it and nothing is in its way that is not in the way of
@@ -256,14 +276,19 @@ pub fn choose<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Option<Choice<'a>> 
     if obstacles.is_empty() {
         written.all().next()?;
     }
-    let mut bulk = obstacles.clone();
-    hazards(cx, rows, &written, None, &mut bulk);
-    bulk::of_bulk_update(cx, rows, &written, &mut bulk);
+    let judged = |rows: &SavedRows<'a>| {
+        let mut out = obstacles.clone();
+        hazards(cx, rows, &written, None, &mut out);
+        bulk::of_bulk_update(cx, rows, &written, &mut out);
+        around::hazards(cx, rows, &written, &mut out);
+        out
+    };
+    let bulk = judged(rows);
     let blocking = |hazards: &[Hazard]| -> BTreeSet<HazardKind> {
         hazards.iter().map(|h| h.kind).filter(|k| k.weight() == Weight::Blocking).collect()
     };
     if let Some(update) = update(cx, rows, &written) {
-        let mut hazards_of_update = obstacles;
+        let mut hazards_of_update = obstacles.clone();
         hazards(cx, rows, &written, Some(&update), &mut hazards_of_update);
         update.hazards(cx, rows, &mut hazards_of_update);
         // A row that comes twice gets the same both times.
@@ -276,5 +301,13 @@ pub fn choose<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Option<Choice<'a>> 
             return Some(Choice::Update(update, hazards_of_update));
         }
     }
-    Some(Choice::BulkUpdate(written, bulk))
+    // Behind the outermost loop that nothing hinders.
+    if Outcome::of(&bulk) == Outcome::Safe {
+        for around in around::wider(cx, rows) {
+            if Outcome::of(&judged(&SavedRows { around, ..rows.clone() })) == Outcome::Safe {
+                return Some(Choice::BulkUpdate(written, around, bulk));
+            }
+        }
+    }
+    Some(Choice::BulkUpdate(written, rows.node, bulk))
 }

@@ -29,24 +29,47 @@ pub fn hazards<'a>(
     loaded_before(cx, rows, out);
     let writes: Vec<Node<'a>> = rows.saves.iter().map(|s| s.call).collect();
     // Awaiting the save is the write itself.
-    let judged: Vec<_> = rows.saves.iter().filter(|s| s.is_async).map(|s| s.statement.id()).collect();
-    let tables = [rows.model];
-    let batch = Batch {
-        node: rows.node,
-        iter: rows.iter,
-        tables: &tables,
-        writes: &writes,
-        judged: &judged,
-        is_update: true,
+    let mut judged: Vec<_> = rows.saves.iter().filter(|s| s.is_async).map(|s| s.statement.id()).collect();
+    // No row comes twice over the turns of a loop further out, so that its sources read nothing that was written.
+    let inner = std::iter::once(rows.node).chain(rows.node.ancestors()).take_while(|n| *n != rows.around);
+    judged.extend(inner.filter_map(|n| match Stmt::of(n) {
+        Stmt::For { iter, .. } if n.kind() == Kind::For => Some(iter.id()),
+        _ => None,
+    }));
+    let iter = match Stmt::of(rows.around) {
+        Stmt::For { iter, .. } => iter,
+        _ => rows.iter,
     };
+    let tables = [rows.model];
+    let batch =
+        Batch { node: rows.around, iter, tables: &tables, writes: &writes, judged: &judged, is_update: true };
     let mut between = Vec::new();
     batch::between(cx, &batch, &mut between);
-    // update() asks once, whether the loop fetched its rows in pieces or not.
+    // A loop that fetches its rows in pieces may or may not see what it wrote to those that wait: it cannot rely on it.
+    let pieces = in_pieces(cx, rows);
     let is_in_pieces = |h: &Hazard| {
         h.kind == HazardKind::ReadsItsOwnWrites
-            && h.site.is_some_and(|s| s.file == cx.file && rows.iter.span().contains(s.span))
+            && h.site.is_some_and(|s| {
+                s.file == cx.file
+                    && (update.is_some() && rows.iter.span().contains(s.span)
+                        || pieces.is_some_and(|p| p.span() == s.span))
+            })
     };
-    out.extend(between.into_iter().filter(|h| update.is_none() || !is_in_pieces(h)));
+    out.extend(between.into_iter().filter(|h| !is_in_pieces(h)));
+}
+
+/// `queryset.iterator()`, where the loop goes through that, numbered or not.
+fn in_pieces<'a>(cx: &Context<'a>, rows: &SavedRows<'a>) -> Option<Node<'a>> {
+    let mut source = rows.iter.peel();
+    if let Expr::Call { func, arguments: list } = Expr::of(source)
+        && matches!(Expr::of(func), Expr::Name("enumerate"))
+        && let Some(first) = arguments(list).first()
+    {
+        source = first.value.peel();
+    }
+    let Expr::Call { func, .. } = Expr::of(source) else { return None };
+    let Expr::Attribute { value, attr: "iterator" | "aiterator", .. } = Expr::of(func) else { return None };
+    matches!(cx.type_of(value), Type::QuerySet(_) | Type::Manager(_)).then_some(source)
 }
 
 /// What runs when a row is saved.
@@ -164,7 +187,7 @@ fn other_database<'a>(
     let is_bound_here = using.descendants().any(|n| {
         n.kind() == Kind::Name
             && rows
-                .node
+                .around
                 .descendants()
                 .any(|o| o.is_binding() && o.kind() == Kind::Name && o.text() == n.text())
     });
@@ -203,7 +226,8 @@ fn changed_elsewhere<'a>(
     let find = |name: &str| model.field(name).or_else(|| model.field_by_attname(name));
     let outer = rows.node.ancestors().filter(|a| matches!(a.kind(), Kind::For | Kind::While)).last();
     for event in &cx.facts.events {
-        let is_inside = rows.node.contains(event.at);
+        let is_inside =
+            rows.node.contains(event.at) || rows.setters.iter().any(|setter| setter.contains(event.at));
         let may_come_before =
             event.at < rows.node.id() || outer.is_some_and(|o| o.contains(event.at)) || is_inside;
         if !may_come_before {
@@ -285,7 +309,7 @@ fn changed_later<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'
             );
             let is_callee = used.parent().is_some_and(|p| p.kind() == Kind::Call);
             let others =
-                || rows.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == used.text());
+                || rows.around.descendants().filter(|n| n.kind() == Kind::Name && n.text() == used.text());
             let is_made_here = others().any(|n| n.is_binding() && rows.body.contains(n.id()));
             let is_kept = if is_made_here {
                 others().any(&follows)

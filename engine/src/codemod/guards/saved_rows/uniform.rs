@@ -10,7 +10,7 @@ use super::{SavedRows, Written};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Field, FieldKind};
 use crate::infer::{QuerySet, Trait, Type};
-use crate::python::{Expr, Kind, Node, Stmt, arguments};
+use crate::python::{Expr, Kind, Member, Node, Stmt, arguments};
 
 /// One `update()`.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct Assigned<'a> {
 }
 
 /// Querysets on which `update()` raises or means something else.
-const REFUSED: &[Trait] = &[
+pub const REFUSED: &[Trait] = &[
     Trait::Sliced,
     Trait::Combined,
     Trait::Raw,
@@ -79,6 +79,9 @@ pub fn update<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>)
         return None;
     }
     let [save] = rows.saves.as_slice() else { return None };
+    if !rows.setters.is_empty() {
+        return None;
+    }
     let (chain, queryset) = rows_given(cx, rows.iter, rows.is_async)?;
     let model = cx.model(rows.model);
     let mut assigned: Vec<Assigned<'a>> = Vec::new();
@@ -177,7 +180,7 @@ fn reads_of<'a>(
         let fits = into.kind == FieldKind::Integer && into.class.starts_with("django.");
         return fits.then_some(reads);
     }
-    is_constant(cx, rows, value, 0).then_some(reads)
+    is_constant(cx, rows.row.text(), value, 0).then_some(reads)
 }
 
 fn mentions(node: Node<'_>, name: &str) -> bool {
@@ -211,20 +214,21 @@ fn is_operand<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     is_same && is_integer(cx, node)
 }
 
-/// Whether an expression has one value for the whole loop.
-fn is_constant<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, node: Node<'a>, depth: usize) -> bool {
+/// Whether an expression has one value for the whole loop whose variable is `row`.
+pub fn is_constant<'a>(cx: &Context<'a>, row: &str, node: Node<'a>, depth: usize) -> bool {
     if depth > 20 {
         return false;
     }
-    let inner = |n: Node<'a>| is_constant(cx, rows, n, depth + 1);
+    let inner = |n: Node<'a>| is_constant(cx, row, n, depth + 1);
     match Expr::of(node) {
-        Expr::Str(_) => {
-            !mentions(node, rows.row.text()) && !node.descendants().any(|n| n.kind() == Kind::Interpolation)
-        }
+        Expr::Str(_) => !mentions(node, row) && !node.descendants().any(|n| n.kind() == Kind::Interpolation),
         Expr::Int(_) | Expr::Float | Expr::True | Expr::False | Expr::None => true,
-        Expr::Name(name) => name != rows.row.text(),
+        Expr::Name(name) => name != row,
         Expr::Attribute { value, .. } => {
-            !matches!(cx.type_of(value), Type::Object(_)) && !is_followed(cx, node) && inner(value)
+            !matches!(cx.type_of(value), Type::Object(_))
+                && !is_property(cx, node)
+                && !is_followed(cx, node)
+                && inner(value)
         }
         Expr::BinOp { left, op: Kind::Add | Kind::Sub | Kind::Mult, right } => inner(left) && inner(right),
         Expr::UnaryOp { operand, .. } => inner(operand),
@@ -241,6 +245,16 @@ fn is_constant<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, node: Node<'a>, depth
     }
 }
 
+/// A property of a model, which may give another value each time.
+fn is_property<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let Expr::Attribute { value, attr, .. } = Expr::of(node) else { return false };
+    cx.type_of(value).instance().is_some_and(|instance| {
+        let model = cx.model(instance.model);
+        model.field(attr).is_none()
+            && matches!(cx.project.program().member(model.class, attr), Some((_, Member::Function(..))))
+    })
+}
+
 /// Reading the attribute asks the database, or runs code.
 fn is_followed<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     use crate::infer::EventKind;
@@ -251,7 +265,7 @@ fn is_followed<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
 }
 
 /// Whether the database computes the value.
-fn is_computed<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
+pub fn is_computed<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
     value.descendants().any(|n| {
         n.kind() == Kind::Call
             && matches!(Expr::of(n), Expr::Call { func, .. }
