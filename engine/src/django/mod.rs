@@ -1,5 +1,6 @@
 //! The project as Django sees it, read-only: models, relations, managers, signals, settings.
 
+pub(crate) mod admin;
 mod apps;
 mod builder;
 mod fields;
@@ -16,6 +17,7 @@ pub mod templates;
 mod tests;
 mod values;
 
+pub use admin::{Admin, Inline, Registration, Role};
 pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation};
 pub use project::Project;
 pub use settings::Settings;

@@ -45,6 +45,8 @@ pub enum EntryKind {
     /// The template of a generic view of one object: only what it reads of rows that hang on the object is shown row by
     /// row.
     DetailView,
+    /// The rows of an inline below the form of an object in the admin.
+    Inline,
 }
 
 /// A framework's use of the rows of one queryset.
