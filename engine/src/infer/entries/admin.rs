@@ -4,6 +4,9 @@
 //! of `list_display` (django/contrib/admin/templatetags/admin_list.py, items_for_result). The rows of an entry are in
 //! the state after that join: what the framework joins by itself is what they have `selected` and their parent has not.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Entry, EntryKind, Source};
 use crate::django::admin::{is_followed, listed, named};
 use crate::django::{Inline, ModelId, Registration};
