@@ -93,6 +93,8 @@ impl Analyzer<'_> {
         match given(self.project, function, index)? {
             Given::Instance(model) => Some(instance(model)),
             Given::Optional(model) => Some(instance(model).optional()),
+            // One that the program calls as well may get a list there.
+            Given::Rows(..) if self.is_called_otherwise(function) => None,
             Given::Rows(class, model) => {
                 let mut users: Vec<ClassId> = self.project.admin().users(function).collect();
                 if users.is_empty() {
@@ -126,9 +128,16 @@ impl Analyzer<'_> {
         {
             return false;
         }
-        // Called by the program, it may get anything.
+        !self.is_called_otherwise(function)
+    }
+
+    /// Whether code of the program, tests left out, calls a function that the admin calls.
+    fn is_called_otherwise(&self, function: FunctionId) -> bool {
+        let project = self.project;
+        let program = project.program();
+        let info = program.function(function);
         let takes = 2 + usize::from(info.class.is_none());
-        !self.call_sites().of(&info.name).iter().filter(|site| !project.is_test_file(site.file)).any(|site| {
+        self.call_sites().of(&info.name).iter().filter(|site| !project.is_test_file(site.file)).any(|site| {
             let call = program.file(site.file).node(site.call);
             let Expr::Call { func, arguments: list } = Expr::of(call) else { return true };
             let list = arguments(list);

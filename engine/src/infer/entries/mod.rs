@@ -10,6 +10,8 @@
 //! there is no entry.
 
 mod admin;
+mod choices;
+mod items;
 mod rest;
 mod views;
 
@@ -47,6 +49,12 @@ pub enum EntryKind {
     DetailView,
     /// The rows of an inline below the form of an object in the admin.
     Inline,
+    /// The options of a form's field that lets choose among rows.
+    Choices,
+    /// A feed.
+    Feed,
+    /// A sitemap.
+    Sitemap,
 }
 
 /// A framework's use of the rows of one queryset.
@@ -75,6 +83,8 @@ impl Analyzer<'_> {
             rest::collect(self, &mut out);
             admin::collect(self, &mut out);
             views::collect(self, &mut out);
+            choices::collect(self, &mut out);
+            items::collect(self, &mut out);
             out
         })
     }
