@@ -233,14 +233,19 @@ pub(super) struct Index<'a> {
     pub by_class: &'a FxHashMap<ClassId, ModelId>,
     pub models: &'a [Model],
     pub by_label: &'a (dyn Fn(&str) -> Option<ModelId> + Sync),
+    pub is_test: &'a (dyn Fn(FileId) -> bool + Sync),
 }
 
 impl<'a> Index<'a> {
     /// The admin that these files make up.
     pub fn admin(&self, files: &[FileId]) -> Admin {
         let program = self.program;
-        let registrations: Vec<Registration> =
+        let mut registrations: Vec<Registration> =
             files.par_iter().flat_map_iter(|file| self.in_file(*file)).collect();
+        // What tests register of the program's own classes is there for the tests.
+        registrations.retain(|r| {
+            !(self.is_test)(r.file) || r.class.is_some_and(|class| (self.is_test)(program.class(class).file))
+        });
         let mut out = Admin { registrations, ..Admin::default() };
         for registration in out.registrations.clone() {
             let Some(class) = registration.class else { continue };

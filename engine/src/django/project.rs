@@ -78,6 +78,7 @@ impl Project {
             by_class: &project.by_class,
             models: &project.models,
             by_label: &|label| project.model_by_label(label),
+            is_test: &|file| project.is_test_file(file),
         }
         .admin(&files);
         if let Some((models, followed)) =

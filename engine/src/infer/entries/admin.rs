@@ -5,7 +5,7 @@
 //! the state after that join: what the framework joins by itself is what they have `selected` and their parent has not.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::{Entry, EntryKind, Source};
 use crate::django::admin::{is_followed, listed, named};
@@ -27,9 +27,11 @@ const STEPS: &[&str] = &["get_changelist", "get_changelist_instance", "get_chang
 /// The entries of ModelAdmins.
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let admin = analyzer.project.admin();
+    let mut seen = BTreeSet::new();
     for registration in admin.registrations().iter().filter(|r| r.is_plain) {
         if let Some(class) = registration.class
             && is_shown(analyzer, class)
+            && seen.insert((class.0, registration.model.0))
         {
             out.extend(changelist(analyzer, class, registration));
         }
@@ -74,9 +76,9 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
             for (file, column) in &shown {
                 frame.column(class, registration.model, &row, (*file, *column), &editable, node);
             }
-            if shown.is_empty() {
+            if shown.is_empty() && !has_columns(analyzer, class) {
                 frame.stringify(&row, node);
-            } else if program.member(class, "actions").is_none() {
+            } else if has_boxes(analyzer, class) {
                 // The box to choose a row names it since Django 5.0.
                 frame.conditionally(|frame| frame.stringify(&row, node));
             }
@@ -85,6 +87,29 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
         Some((source, rows))
     })?;
     Some(Entry { kind: EntryKind::Changelist, class, source, rows, facts, single_objects: None })
+}
+
+/// Whether a base of Django's names columns, all of them plain ones: UserAdmin, SiteAdmin and their like.
+fn has_columns(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project.program();
+    let own = ["django.contrib.admin.", "django.contrib.gis.", "django.contrib.contenttypes."];
+    program.member(class, "list_display").is_none()
+        && program
+            .class(class)
+            .external_bases
+            .iter()
+            .any(|b| b.starts_with("django.contrib.") && !own.iter().any(|o| b.starts_with(o)))
+}
+
+/// Whether rows can be chosen: not with `actions = None`.
+fn has_boxes(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project.program();
+    match program.member(class, "actions") {
+        Some((owner, Member::Value(value))) => {
+            !matches!(Expr::of(program.file(program.class(owner).file).node(*value)), Expr::None)
+        }
+        _ => true,
+    }
 }
 
 /// The rows below the form of an object: each is named by `str()`, and its fields that cannot be edited are shown.

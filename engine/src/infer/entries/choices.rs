@@ -1,6 +1,9 @@
 //! Forms that let choose among rows: each option is named by `label_from_instance()`, which is `str()` unless the
 //! field's class says otherwise (django/forms/models.py, ModelChoiceIterator).
 
+#[cfg(test)]
+mod tests;
+
 use super::{Entry, EntryKind, Source};
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;

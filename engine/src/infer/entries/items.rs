@@ -1,5 +1,8 @@
 //! Feeds and sitemaps: the methods that Django calls with each item.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Entry, EntryKind, Source};
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;

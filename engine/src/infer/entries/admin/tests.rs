@@ -39,6 +39,8 @@ class Book(models.Model):
     @property
     def imprint(self):
         return self.author.publisher
+    def get_absolute_url(self):
+        return f"/{self.author.name}/{self.pk}"
 
 class Cover(models.Model):
     book = models.OneToOneField(Book, models.CASCADE)
@@ -46,7 +48,7 @@ class Cover(models.Model):
 
 /// Each entry of `admin.py`: its class, and what its rows are asked for; `+` marks what is joined already, `?` what is
 /// not certain.
-fn entries(code: &str) -> Vec<String> {
+pub(in crate::infer::entries) fn entries(code: &str) -> Vec<String> {
     let code = format!(
         "from django.contrib import admin\nfrom shop.models import Author, Book, Cover, Publisher, Tag\n{code}"
     );
@@ -118,6 +120,7 @@ fn rows_are_named() {
     // The box to choose a row.
     assert_eq!(books("list_display = ['title']"), "author? author__publisher?");
     assert_eq!(books("list_display = ['title']\nactions = None"), "");
+    assert_eq!(books("list_display = ['title']\nactions = ['x']"), "author? author__publisher?");
 }
 
 #[test]
