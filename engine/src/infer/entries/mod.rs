@@ -19,7 +19,7 @@ use super::analyzer::Analyzer;
 use super::facts::Facts;
 use super::frame::Frame;
 use super::memo::Stack;
-use super::types::{Type, ValueId};
+use super::types::{Name, Type, ValueId};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
 use crate::text::{FileId, Site};
 use std::sync::Arc;
@@ -73,6 +73,21 @@ pub struct Entry {
     /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
     /// a prefetch costs a query there: the name of the class that has such an action.
     pub single_objects: Option<Site>,
+}
+
+impl Entry {
+    /// The relations that the framework joins by itself and reads, as long as the queryset asks for no join: with an
+    /// own `select_related()` in the queryset of a changelist all of them are read row by row.
+    pub fn joined_by_framework(&self) -> Vec<&Name> {
+        let Some(rows) = self.facts.value(self.rows) else { return Vec::new() };
+        let given = rows.parent.and_then(|parent| self.facts.value(parent)?.queryset.as_deref());
+        match (self.kind, &rows.queryset, given) {
+            (EntryKind::Changelist, Some(rows), Some(given)) => {
+                rows.selected.difference(&given.selected).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Analyzer<'_> {
