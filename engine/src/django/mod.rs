@@ -5,6 +5,7 @@ mod apps;
 mod builder;
 mod fields;
 mod historical;
+pub(crate) mod lists;
 mod managers;
 mod model;
 mod patches;

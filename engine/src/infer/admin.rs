@@ -6,7 +6,8 @@ use super::calls::Arg;
 use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Instance, Name, QuerySet, Root, Trait, Type};
-use crate::django::admin::{elements, is_followed, is_inline, is_model_admin, listed, named};
+use crate::django::admin::{is_followed, is_inline, is_model_admin};
+use crate::django::lists::{class_around, elements, listed, named};
 use crate::django::{Field, ModelId, Project, RelationKind, Role};
 use crate::python::{
     ClassId, Def, Expr, Field as Part, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
@@ -128,7 +129,9 @@ impl Analyzer<'_> {
         {
             return false;
         }
-        !self.is_called_otherwise(function)
+        // A class that answers to actions by itself may give them anything.
+        let answers = |class| program.member(class, "response_action").is_some();
+        !project.admin().users(function).any(answers) && !self.is_called_otherwise(function)
     }
 
     /// Whether code of the program, tests left out, calls a function that the admin calls.
@@ -244,9 +247,7 @@ impl<'a> Frame<'a, '_> {
             }
             return;
         }
-        let class = element.enclosing_scope().filter(|s| s.kind() == Kind::ClassDef);
-        let class = class.and_then(|c| program.class_at(file, c.id()));
-        let filter = match named(program, file, element, class) {
+        let filter = match named(program, file, element, class_around(program, file, element)) {
             Some(Def::External(path)) if path.starts_with("django.") => return,
             Some(Def::Class(filter)) if !program.class(filter).has_unknown_base => filter,
             _ => {
@@ -366,7 +367,7 @@ fn is_foreign_key(field: &Field) -> bool {
 /// The columns of the changelist of `class`, those that `get_list_display()` gives where it is one list.
 pub(super) fn columns(project: &Project, class: ClassId) -> Option<Vec<(FileId, crate::python::NodeId)>> {
     let program = project.program();
-    let Some((owner, member)) = program.member(class, "get_list_display") else {
+    let Some((_, member)) = program.member(class, "get_list_display") else {
         return listed(program, class, "list_display").map(|(_, _, elements)| elements);
     };
     let Member::Function(function, _) = member else { return None };
@@ -376,13 +377,10 @@ pub(super) fn columns(project: &Project, class: ClassId) -> Option<Vec<(FileId, 
     let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return).filter(own);
     let (Some(only), None) = (returned.next(), returned.next()) else { return None };
     let value = only.children().next()?;
-    // A list of the function's own may hold more.
     let first = parameters(def).first().map(|p| p.name);
     match Expr::of(value) {
         Expr::List(_) | Expr::Tuple(_) => elements(program, info.file, value.id(), None),
-        Expr::Attribute { value: owner_node, attr: "list_display", .. } if matches!(Expr::of(owner_node), Expr::Name(name) if Some(name) == first) =>
-        {
-            let _ = owner;
+        Expr::Attribute { value: owner, attr: "list_display", .. } if matches!(Expr::of(owner), Expr::Name(name) if Some(name) == first) => {
             listed(program, class, "list_display").map(|(_, _, elements)| elements)
         }
         _ => None,

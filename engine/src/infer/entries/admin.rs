@@ -8,7 +8,8 @@
 pub(super) mod tests;
 
 use super::{Entry, EntryKind, Source};
-use crate::django::admin::{is_followed, listed, named};
+use crate::django::admin::is_followed;
+use crate::django::lists::{class_around, listed, named};
 use crate::django::{Inline, ModelId, Registration};
 use crate::infer::admin::{Joins, columns};
 use crate::infer::analyzer::Analyzer;
@@ -16,7 +17,7 @@ use crate::infer::calls::Arg;
 use crate::infer::facts::EventKind;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Root, Rows, Type, ValueId};
-use crate::python::{Binding, ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, string_value};
+use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, string_value};
 use crate::text::{FileId, Site};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -174,12 +175,7 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Option<(Source, Type)> {
         let (source, ty) = match self.az.project.program().member(class, "get_queryset") {
-            Some((_, Member::Function(function, Binding::Method))) => {
-                let function = *function;
-                let ty = self.call_function(function, Some(Type::Object(class)), &[], node);
-                (Source::Function(function), ty)
-            }
-            Some(_) => return None,
+            Some(_) => self.class_queryset(class, node)?,
             None => (Source::Model(place.0, place.1), self.default_rows(model, node)?),
         };
         let qs = ty.queryset()?;
@@ -328,8 +324,7 @@ impl<'a> Frame<'a, '_> {
     ) -> Type {
         let program = self.az.project.program();
         let receiver = class.map(Type::Object);
-        let around = column.enclosing_scope().filter(|s| s.kind() == Kind::ClassDef);
-        let around = around.and_then(|c| program.class_at(file, c.id()));
+        let around = class_around(program, file, column);
         let function: Option<FunctionId> = match named(program, file, column, around) {
             Some(Def::Function(function)) => Some(function),
             Some(Def::Variable { file, value: Some(value) }) if class.is_none() => {
