@@ -196,7 +196,7 @@ impl<'a> Frame<'a, '_> {
             return None;
         }
         out.related = None;
-        self.filtered(class, &mut out, node);
+        self.narrowed(class, &mut out, node);
         match self.joined_by_changelist(class, &out) {
             Some(Joins::Named(names)) => out.selected.extend(names),
             Some(Joins::All) => {
@@ -210,7 +210,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// What the filters and the search of a changelist may do to its rows.
-    fn filtered(&mut self, class: ClassId, out: &mut QuerySet, node: Node<'a>) {
+    fn narrowed(&mut self, class: ClassId, out: &mut QuerySet, node: Node<'a>) {
         let program = self.az.project.program();
         let opaque = ["get_list_filter", "get_search_results", "get_search_fields", "get_changelist"];
         if opaque.iter().any(|name| program.member(class, name).is_some()) {
@@ -226,12 +226,12 @@ impl<'a> Frame<'a, '_> {
                 return;
             };
             for (file, element) in elements {
-                self.filtered_by(file, program.file(file).node(element), out, node);
+                self.narrowed_by(file, program.file(file).node(element), out, node);
             }
         }
     }
 
-    fn filtered_by(&mut self, file: FileId, element: Node<'a>, out: &mut QuerySet, node: Node<'a>) {
+    fn narrowed_by(&mut self, file: FileId, element: Node<'a>, out: &mut QuerySet, node: Node<'a>) {
         let program = self.az.project.program();
         if let Some(path) = string_value(element) {
             // A row that a join may give twice is made one by distinct().
@@ -243,7 +243,7 @@ impl<'a> Frame<'a, '_> {
         // `("author", AuthorFilter)`
         if let Expr::Tuple(pair) = Expr::of(element) {
             for part in pair.children() {
-                self.filtered_by(file, part, out, node);
+                self.narrowed_by(file, part, out, node);
             }
             return;
         }

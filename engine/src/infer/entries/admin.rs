@@ -87,7 +87,14 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
         frame.note_joined(&joins, registration.model, rows);
         Some((source, rows))
     })?;
-    Some(Entry { kind: EntryKind::Changelist, class, source, rows, facts, single_objects: None })
+    Some(Entry {
+        kind: EntryKind::Changelist,
+        class,
+        source,
+        rows,
+        facts: Arc::new(facts),
+        single_objects: None,
+    })
 }
 
 /// Whether a base of Django's names columns, all of them plain ones: UserAdmin, SiteAdmin and their like.
@@ -143,7 +150,7 @@ fn rows_of_inline(analyzer: &Analyzer<'_>, inline: &Inline) -> Option<Entry> {
         });
         Some((source, rows))
     })?;
-    Some(Entry { kind: EntryKind::Inline, class, source, rows, facts, single_objects: None })
+    Some(Entry { kind: EntryKind::Inline, class, source, rows, facts: Arc::new(facts), single_objects: None })
 }
 
 /// Whether the form of a class shows a field that cannot be edited: `fields` or `fieldsets` name it, or there are none.

@@ -10,6 +10,7 @@ use crate::infer::calls::Arg;
 use crate::infer::types::{Rows, Type};
 use crate::python::{ClassId, Def, Expr, Kind, Member, Node, NodeId, arguments, canonical, string_value};
 use crate::text::{FileId, Site};
+use std::sync::Arc;
 
 const FIELDS: &[&str] = &["django.forms.ModelChoiceField", "django.forms.ModelMultipleChoiceField"];
 const FORMS: &[&str] = &["django.forms.Form", "django.forms.ModelForm", "django.forms.BaseForm"];
@@ -115,7 +116,14 @@ fn field(analyzer: &Analyzer<'_>, class: ClassId, name: &str, made: (FileId, Nod
     })?;
     let source = Source::Expression(file, value);
     // The choice that is made is asked for alone.
-    Some(Entry { kind: EntryKind::Choices, class, source, rows, facts, single_objects: Some(place) })
+    Some(Entry {
+        kind: EntryKind::Choices,
+        class,
+        source,
+        rows,
+        facts: Arc::new(facts),
+        single_objects: Some(place),
+    })
 }
 
 fn is_of_django(base: &str) -> bool {

@@ -10,6 +10,7 @@ use crate::infer::frame::Frame;
 use crate::infer::types::{Rows, Type};
 use crate::python::{Binding, ClassId, Def, Kind, Member, Node, parameters};
 use crate::text::Site;
+use std::sync::Arc;
 
 const FEED: &str = "django.contrib.syndication.views.Feed";
 const SITEMAP: &str = "django.contrib.sitemaps.Sitemap";
@@ -95,7 +96,14 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
         });
         Some((*rows, ()))
     })?;
-    Some(Entry { kind, class, source: Source::Function(function), rows, facts, single_objects: None })
+    Some(Entry {
+        kind,
+        class,
+        source: Source::Function(function),
+        rows,
+        facts: Arc::new(facts),
+        single_objects: None,
+    })
 }
 
 impl<'a> Frame<'a, '_> {
