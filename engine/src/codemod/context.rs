@@ -2,8 +2,8 @@
 
 use super::{FileEdit, Fix, Hazard, HazardKind, Options};
 use crate::django::{Model, ModelId, Project};
-use crate::infer::{Analyzer, Event, Facts, Type, Value, ValueId};
-use crate::python::{Node, NodeId};
+use crate::infer::{Analyzer, Event, Facts, Origin, Type, Value, ValueId};
+use crate::python::{Node, NodeId, parameters};
 use crate::text::{Edit, FileId, Site, Source};
 
 /// One frame (a function with what is nested in it, or a module body) of one file, with its facts and the project.
@@ -55,6 +55,20 @@ impl<'a> Context<'a> {
     /// An object of the frame.
     pub fn value(&self, id: ValueId) -> Option<&'a Value> {
         self.facts.value(id)
+    }
+
+    /// Where an object is made for this run of the frame alone: the expression, or the parameter that gets it from a
+    /// caller who makes it and keeps nothing of it.
+    pub fn maker(&self, value: &Value) -> Option<Node<'a>> {
+        match value.origin {
+            Origin::Expr(node) => Some(self.node(node)),
+            Origin::Parameter(index) => {
+                let function = self.project.program().function_at(self.file, self.facts.scope)?;
+                let parameter = parameters(self.scope()).get(index).map(|p| p.name_node);
+                parameter.filter(|_| self.analyzer.is_made_for(function, index))
+            }
+            Origin::Outside | Origin::Callee => None,
+        }
     }
 
     /// What happens at or below `node`, in order of evaluation.

@@ -1,9 +1,11 @@
 //! The project as Django sees it, read-only: models, relations, managers, signals, settings.
 
+pub(crate) mod admin;
 mod apps;
 mod builder;
 mod fields;
 mod historical;
+pub(crate) mod lists;
 mod managers;
 mod model;
 mod patches;
@@ -16,6 +18,7 @@ pub mod templates;
 mod tests;
 mod values;
 
+pub use admin::{Admin, Inline, Registration, Role};
 pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation};
 pub use project::Project;
 pub use settings::Settings;

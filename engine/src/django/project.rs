@@ -3,8 +3,8 @@
 use super::patches::{self, Patch, Patched};
 use super::templates::{Found, Template, Templates};
 use super::{
-    Field, Manager, Model, ModelId, Receiver, Settings, Signal, builder, historical, managers, settings,
-    signals, stubs,
+    Admin, Field, Manager, Model, ModelId, Receiver, Settings, Signal, admin, builder, historical, managers,
+    settings, signals, stubs,
 };
 use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
@@ -23,6 +23,7 @@ pub struct Project {
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
     patches: Vec<Patch>,
+    admin: Admin,
     /// The first historical model among `models`, and which of them are followed.
     historical: Option<(usize, Vec<bool>)>,
 }
@@ -56,6 +57,7 @@ impl Project {
             by_label: built.by_label,
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
+            admin: Admin::default(),
             historical: None,
         };
         project.patches = patches::patches(&project.program);
@@ -69,6 +71,16 @@ impl Project {
         for (index, receiver) in project.receivers.iter().enumerate() {
             project.by_signal.entry(receiver.signal).or_default().push(index);
         }
+        let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
+        project.admin = admin::Index {
+            program: &project.program,
+            settings: &project.settings,
+            by_class: &project.by_class,
+            models: &project.models,
+            by_label: &|label| project.model_by_label(label),
+            is_test: &|file| project.is_test_file(file),
+        }
+        .admin(&files);
         if let Some((models, followed)) =
             historical::models(&project.program, &project.models, &project.by_class)
         {
@@ -173,6 +185,11 @@ impl Project {
     /// Everything about templates: the settings, the libraries of tags.
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// The admin.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// Every registered receiver, in order of files.

@@ -272,7 +272,10 @@ impl<'p> Analyzer<'p> {
                 let Some(annotation) = parameter.annotation else {
                     return match super::framework::parameter(self.project, function, i, parameter.name) {
                         Some(model) => abstracted(&Type::Instance(Instance::root(model, Root::Opaque)), i),
-                        None => default_by_convention(parameter.name),
+                        None => match self.given_by_admin(function, i, stack) {
+                            Some(given) => abstracted(&given, i),
+                            None => default_by_convention(parameter.name),
+                        },
                     };
                 };
                 let mut frame = Frame::new(self, stack, info.file, program.file(info.file).root(), None);

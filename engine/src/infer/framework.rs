@@ -5,6 +5,7 @@ use super::calls::Arg;
 use super::facts::Made;
 use super::frame::Frame;
 use super::types::{Instance, Root, Type};
+use crate::django::admin::is_model_admin;
 use crate::django::{ModelId, Project, Signal};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, parameters, string_value,
@@ -184,6 +185,11 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn framework_attribute(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
         let project = self.az.project;
         let model = match name {
+            // What the admin puts there is the class.
+            "model" => {
+                let is_of_admin = is_model_admin(project.program(), class);
+                return project.admin().model(class).filter(|_| is_of_admin).map(Type::ModelClass);
+            }
             "instance" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
             "object" => {
                 let bases = &project.program().class(class).external_bases;
@@ -204,6 +210,11 @@ impl<'a> Frame<'a, '_> {
     /// What a method gives that a class has from a base of the framework.
     pub(super) fn framework_method(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
         let project = self.az.project;
+        if name == "get_queryset"
+            && let Some(rows) = self.admin_queryset(class, node)
+        {
+            return Some(rows);
+        }
         if !has_framework_bases(project, class) {
             return None;
         }

@@ -118,7 +118,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Whether a lookup path goes over a relation that leads to several rows.
-    fn is_to_many(&self, model: ModelId, path: &str) -> bool {
+    pub(super) fn is_to_many(&self, model: ModelId, path: &str) -> bool {
         let mut model = model;
         for part in path.split("__") {
             let info = self.az.project.model(model);

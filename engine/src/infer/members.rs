@@ -209,7 +209,7 @@ impl<'a> Frame<'a, '_> {
             None if name == "style" && self.is_command(class) => {
                 Type::External(Name::from("django.core.management.base.style"))
             }
-            None if matches!(name, "instance" | "object") => {
+            None if matches!(name, "instance" | "object" | "model") => {
                 let given = self.framework_attribute(class, name, node);
                 given.filter(|_| !self.is_assigned_on_self(class, name)).unwrap_or(Type::Unknown)
             }

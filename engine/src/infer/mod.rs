@@ -3,6 +3,7 @@
 //! One forward evaluation of a function gives everything that codemods ask for: a type for every expression,
 //! every object with what is done to it, and every effect, those of callees included ([`Facts`]).
 
+mod admin;
 mod analyzer;
 mod attributes;
 mod builtins;

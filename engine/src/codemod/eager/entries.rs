@@ -25,6 +25,10 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(ValueId, Path, 
         };
         let Some(ty) = ty else { continue };
         let at = looped(program, entry);
+        // A join in the queryset takes the place of those that the framework makes.
+        if load == Load::Join && !entry.joined_by_framework().is_empty() {
+            continue;
+        }
         for value in built(cx.facts, &ty) {
             for read in shown(cx, entry, load) {
                 let path = read.path.clone();

@@ -46,7 +46,8 @@ pub fn rows_elsewhere<'a>(
     let mut loaded: Vec<Hazard> = Vec::new();
     for id in &values {
         let Some(value) = cx.value(*id) else { continue };
-        let from_elsewhere = !matches!(value.origin, Origin::Expr(_));
+        let maker = cx.maker(value);
+        let from_elsewhere = maker.is_none();
         // A callee that is known by its annotation only may give anything.
         let is_opaque = queryset.class == QuerySetClass::Unknown && value.site.is_some();
         if from_elsewhere || is_opaque || value.kept.is_some() {
@@ -57,8 +58,8 @@ pub fn rows_elsewhere<'a>(
         if let Some(related) = value.queryset.as_deref().unwrap_or(queryset).related.as_deref() {
             prefetched(cx, &related.owner, &related.accessor, subject, &mut loaded);
         }
-        if let Origin::Expr(origin) = value.origin
-            && let Some(around) = repeats(cx.node(origin), at)
+        if let Some(origin) = maker
+            && let Some(around) = repeats(origin, at)
         {
             loaded.push(cx.hazard(HazardKind::ResultCacheUsed, "", around));
         }
@@ -83,10 +84,7 @@ fn first_line(text: &str) -> &str {
 }
 
 fn other_uses<'a>(cx: &Context<'a>, id: ValueId, iter: Node<'a>, at: Node<'a>, out: &mut Vec<Hazard>) {
-    let origin = cx.value(id).and_then(|v| match v.origin {
-        Origin::Expr(node) => Some(cx.node(node)),
-        _ => None,
-    });
+    let origin = cx.value(id).and_then(|v| cx.maker(v));
     for (event, how) in cx.facts.uses(id) {
         let node = cx.node(event.at);
         let own = event.site.file == cx.file && iter.span().contains(event.site.span);

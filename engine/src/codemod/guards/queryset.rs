@@ -114,9 +114,10 @@ fn origin_tie<'a>(cx: &Context<'a>, value: &Value, at: Node<'a>) -> Option<Tie> 
             }
             repeated(cx, node, at).map(|place| Tie::Used(cx.site(place)))
         }
-        Origin::Parameter(_) | Origin::Outside | Origin::Callee => {
-            Some(Tie::Foreign(value.site.unwrap_or(cx.site(at))))
-        }
+        Origin::Parameter(_) | Origin::Outside | Origin::Callee => match cx.maker(value) {
+            Some(parameter) => repeated(cx, parameter, at).map(|place| Tie::Used(cx.site(place))),
+            None => Some(Tie::Foreign(value.site.unwrap_or(cx.site(at)))),
+        },
     }
 }
 

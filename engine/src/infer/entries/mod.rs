@@ -10,6 +10,8 @@
 //! there is no entry.
 
 mod admin;
+mod choices;
+mod items;
 mod rest;
 mod views;
 
@@ -17,7 +19,7 @@ use super::analyzer::Analyzer;
 use super::facts::Facts;
 use super::frame::Frame;
 use super::memo::Stack;
-use super::types::{Type, ValueId};
+use super::types::{Name, Type, ValueId};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
 use crate::text::{FileId, Site};
 use std::sync::Arc;
@@ -45,6 +47,14 @@ pub enum EntryKind {
     /// The template of a generic view of one object: only what it reads of rows that hang on the object is shown row by
     /// row.
     DetailView,
+    /// The rows of an inline below the form of an object in the admin.
+    Inline,
+    /// The options of a form's field that lets choose among rows.
+    Choices,
+    /// A feed.
+    Feed,
+    /// A sitemap.
+    Sitemap,
 }
 
 /// A framework's use of the rows of one queryset.
@@ -65,6 +75,21 @@ pub struct Entry {
     pub single_objects: Option<Site>,
 }
 
+impl Entry {
+    /// The relations that the framework joins by itself and reads, as long as the queryset asks for no join: with an
+    /// own `select_related()` in the queryset of a changelist all of them are read row by row.
+    pub fn joined_by_framework(&self) -> Vec<&Name> {
+        let Some(rows) = self.facts.value(self.rows) else { return Vec::new() };
+        let given = rows.parent.and_then(|parent| self.facts.value(parent)?.queryset.as_deref());
+        match (self.kind, &rows.queryset, given) {
+            (EntryKind::Changelist, Some(rows), Some(given)) => {
+                rows.selected.difference(&given.selected).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Analyzer<'_> {
     /// Every entry of the program, in order of files and positions.
     pub fn entries(&self) -> &[Entry] {
@@ -73,6 +98,8 @@ impl Analyzer<'_> {
             rest::collect(self, &mut out);
             admin::collect(self, &mut out);
             views::collect(self, &mut out);
+            choices::collect(self, &mut out);
+            items::collect(self, &mut out);
             out
         })
     }

@@ -141,7 +141,7 @@ fn source<'a>(
         out.push(Hazard::at(HazardKind::RowsFromElsewhere, one_line(rows.iter.text()), site));
     };
     let Some(value) = cx.value(rows.value) else { return handed(None, out) };
-    let from_elsewhere = !matches!(value.origin, Origin::Expr(_)) || value.kept.is_some();
+    let from_elsewhere = cx.maker(value).is_none() || value.kept.is_some();
     if from_elsewhere {
         handed(value.kept.or(value.site), out);
     }

@@ -1,0 +1,166 @@
+//! Feeds and sitemaps: the methods that Django calls with each item.
+
+#[cfg(test)]
+mod tests;
+
+use super::{Entry, EntryKind, Source};
+use crate::infer::analyzer::Analyzer;
+use crate::infer::calls::Arg;
+use crate::infer::frame::Frame;
+use crate::infer::types::{Rows, Type};
+use crate::python::{Binding, ClassId, Def, Kind, Member, Node, parameters};
+use crate::text::Site;
+use std::sync::Arc;
+
+const FEED: &str = "django.contrib.syndication.views.Feed";
+const SITEMAP: &str = "django.contrib.sitemaps.Sitemap";
+
+/// Methods of a feed that Django calls with the item, if they take one (django/contrib/syndication/views.py).
+const OF_FEED: &[&str] = &[
+    "item_title",
+    "item_description",
+    "item_link",
+    "item_enclosures",
+    "item_author_name",
+    "item_pubdate",
+    "item_updateddate",
+    "item_guid",
+    "item_guid_is_permalink",
+    "item_comments",
+    "item_categories",
+    "item_copyright",
+    "item_extra_kwargs",
+];
+
+/// Those that another one of them, or what it gives, may leave out.
+const MAYBE_OF_FEED: &[&str] = &[
+    "item_author_email",
+    "item_author_link",
+    "item_enclosure_url",
+    "item_enclosure_length",
+    "item_enclosure_mime_type",
+];
+
+/// Methods of a sitemap that Django calls with the item (django/contrib/sitemaps/__init__.py).
+const OF_SITEMAP: &[&str] = &["location", "priority", "lastmod", "changefreq"];
+
+/// Steps that are not followed where a class has its own.
+const STEPS: &[&str] =
+    &["get_feed", "_get_dynamic_attr", "__call__", "_items", "_urls", "get_urls", "_get", "_location"];
+
+/// The entries of feeds and sitemaps.
+pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
+    let program = analyzer.project.program();
+    for class in program.class_ids() {
+        let info = program.class(class);
+        let kind = if program.inherits(class, FEED) {
+            EntryKind::Feed
+        } else if program.inherits(class, SITEMAP) {
+            EntryKind::Sitemap
+        } else {
+            continue;
+        };
+        let is_followed = !info.has_unknown_base
+            && info.external_bases.iter().all(|b| b.starts_with("django.") || b.starts_with("builtins."))
+            && !STEPS.iter().any(|name| program.member(class, name).is_some())
+            && !analyzer.project.is_known_file(info.file);
+        if is_followed {
+            out.extend(items(analyzer, class, kind));
+        }
+    }
+}
+
+fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Entry> {
+    let program = analyzer.project.program();
+    let Some((_, Member::Function(function, Binding::Method))) = program.member(class, "items") else {
+        return None;
+    };
+    let function = *function;
+    let ((rows, ()), facts) = analyzer.on_behalf(class, |frame, node| {
+        let ty = frame.call_function(function, Some(Type::Object(class)), &[], node);
+        let qs = ty.queryset()?.clone();
+        let [rows] = qs.values.as_slice() else { return None };
+        if qs.rows != Rows::Instances {
+            return None;
+        }
+        let row = frame.iterate(&ty, node);
+        frame.each(&ty, |frame| match kind {
+            EntryKind::Sitemap => {
+                for name in OF_SITEMAP {
+                    if !frame.asked(class, name, &row, node) && *name == "location" {
+                        frame.linked(&row, node);
+                    }
+                }
+            }
+            _ => frame.fed(class, &row, node),
+        });
+        Some((*rows, ()))
+    })?;
+    Some(Entry {
+        kind,
+        class,
+        source: Source::Function(function),
+        rows,
+        facts: Arc::new(facts),
+        single_objects: None,
+    })
+}
+
+impl<'a> Frame<'a, '_> {
+    fn fed(&mut self, class: ClassId, row: &Type, node: Node<'a>) {
+        let program = self.az.project.program();
+        for name in OF_FEED {
+            // What a template shows is not looked at here.
+            let template = match *name {
+                "item_title" => Some("title_template"),
+                "item_description" => Some("description_template"),
+                _ => None,
+            };
+            let is_shown = |t: &str| match program.member(class, t) {
+                Some((owner, Member::Value(value))) => {
+                    program.file(program.class(owner).file).node(*value).kind() != Kind::None
+                }
+                other => other.is_some(),
+            };
+            if template.is_some_and(is_shown) || self.asked(class, name, row, node) {
+                continue;
+            }
+            match *name {
+                "item_title" | "item_description" => self.stringify(row, node),
+                "item_link" => self.linked(row, node),
+                _ => {}
+            }
+        }
+        for name in MAYBE_OF_FEED {
+            self.conditionally(|frame| frame.asked(class, name, row, node));
+        }
+    }
+
+    /// `row.get_absolute_url()`
+    fn linked(&mut self, row: &Type, node: Node<'a>) {
+        self.method_call(row, "get_absolute_url", &[], node, node);
+    }
+
+    /// Call the method `name` of an object of `class`, with the row if it takes one; whether the class has the attribute.
+    pub(super) fn asked(&mut self, class: ClassId, name: &str, row: &Type, node: Node<'a>) -> bool {
+        let program = self.az.project.program();
+        let Some((_, member)) = program.member(class, name) else { return false };
+        let Member::Function(function, binding) = member else { return true };
+        let (function, binding) = (*function, *binding);
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let takes_self = usize::from(binding != Binding::StaticMethod);
+        let given = Arg { name: None, ty: row.clone(), node, stars: 0 };
+        let args = if parameters(def).len() > takes_self { vec![given] } else { Vec::new() };
+        let site =
+            Site { file: info.file, span: def.child(crate::python::Field::Name).unwrap_or(def).span() };
+        let object = Type::Object(class);
+        let value = self.at_site(site, |frame| {
+            frame.call_bound(function, binding, Type::Def(Def::Class(class)), &object, &args, node)
+        });
+        if name != "lastmod" && name != "item_pubdate" {
+            self.at_site(site, |frame| frame.stringify(&value, node));
+        }
+        true
+    }
+}
