@@ -16,16 +16,12 @@ mod backends;
 mod django_expr;
 mod django_tags;
 mod index;
-#[cfg(test)]
-mod index_tests;
 mod jinja_expr;
 mod jinja_literal;
 mod jinja_tags;
 mod lex;
 mod libraries;
 mod parse;
-#[cfg(test)]
-mod property_tests;
 #[cfg(test)]
 mod tests;
 mod walk;
