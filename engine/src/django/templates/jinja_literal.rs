@@ -12,7 +12,7 @@ impl Reader<'_> {
         let start = self.at;
         let mut value: Option<String> = None;
         while self.peek().starts_with(['"', '\'']) {
-            let Some(close) = string_end(self.text.as_bytes(), self.at).filter(|&close| close < self.end)
+            let Some(close) = string_end(self.text.as_bytes().get(..self.end).unwrap_or_default(), self.at)
             else {
                 break;
             };

@@ -1,6 +1,6 @@
 //! Which file a name stands for, and which function a tag.
 
-use super::*;
+use super::super::*;
 use crate::django::Project;
 use crate::text::{FileId, Source};
 

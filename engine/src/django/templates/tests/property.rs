@@ -1,7 +1,7 @@
 //! Nothing that a file can hold makes the parsers panic, recurse without bound or leave the text.
 
-use super::tests::in_text;
-use super::*;
+use super::super::*;
+use super::in_text;
 use proptest::prelude::*;
 
 #[test]

@@ -1,5 +1,8 @@
 //! What is read of templates, in a short form of the tree.
 
+mod index;
+mod property;
+
 use super::*;
 
 fn expr(e: &Expr) -> String {
@@ -142,7 +145,7 @@ fn check(language: Language, cases: &[(&str, &str)]) {
 }
 
 /// Every span of a template lies in its text, and those of expressions in the span of their node.
-pub(super) fn in_text(text: &str, template: &Template) {
+fn in_text(text: &str, template: &Template) {
     let slice = |span: crate::text::Span| {
         assert!(span.start <= span.end, "{span:?} {text:?}");
         assert!(text.get(span.range()).is_some(), "{span:?} {text:?}");
