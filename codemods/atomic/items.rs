@@ -2,6 +2,7 @@
 
 use super::identity::{Identity, foreign_keys, identity_of, keys, links, mentions, spelling};
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::transaction::Written;
 use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{Event, EventKind, Instance, Made, Origin, Root, Type, ValueId, Write};
@@ -24,6 +25,16 @@ impl<'a> Item<'a> {
     /// Whether `node` may run after this write.
     pub fn may_precede(&self, node: Node<'a>) -> bool {
         self.reach.get_or_init(|| flow::Reach::of(self.call, |_| false)).contains(node)
+    }
+
+    /// As the guards of transactions see it.
+    pub fn written(&self) -> Written<'a> {
+        Written {
+            is_direct: self.how != How::Call,
+            using: self.using.clone(),
+            by_instance: self.by_instance,
+            ..Written::new(self.call)
+        }
     }
 }
 

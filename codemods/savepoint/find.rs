@@ -42,7 +42,7 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
         .map(|h| h.node)
         .collect();
     let handler = *going.first()?;
-    let transaction = guard::opened_around(cx, cx.file, node)?;
+    let transaction = guard::opened(cx, cx.file, node).first()?.context;
     if by_hand(node) {
         return None;
     }
@@ -103,7 +103,7 @@ fn may_fail(cx: &Context<'_>, event: &Event) -> bool {
                 || node.is_some_and(is_upsert)
                 || writes::is_in_callee(cx, event)
                     && node.is_some_and(|n| {
-                        guard::opened_around(cx, file, n).is_some()
+                        !guard::opened(cx, file, n).is_empty()
                             || guard::handled_below(cx, file, n, None).is_some()
                     }))
         }

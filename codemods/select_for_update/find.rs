@@ -5,7 +5,7 @@ use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::callers::call_sites;
 use ormend_engine::codemod::guards::instance::Subject;
 use ormend_engine::codemod::guards::loads::{Load, load_at};
-use ormend_engine::codemod::guards::transaction::open_around;
+use ormend_engine::codemod::guards::transaction::open_block;
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{Root, Rows, Type};
 use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, parameters};
@@ -80,7 +80,7 @@ fn loaded<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Match<'a>> {
     }
     let subject = Subject { scope, name, path: Vec::new(), instance: instance.clone() };
     let model = instance.model;
-    if let Some(block) = open_around(cx, statement) {
+    if let Some(block) = open_block(cx, statement) {
         let written = Life::of(cx, &subject, block, Some(statement)).written()?;
         if is_locked_before(cx, block, &load, model) {
             return None;
@@ -97,7 +97,7 @@ fn loaded<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Match<'a>> {
     for with in blocks {
         let Stmt::With { body, .. } = Stmt::of(with) else { continue };
         let Some(inside) = body.children().next() else { continue };
-        let Some(block) = open_around(cx, inside) else { continue };
+        let Some(block) = open_block(cx, inside) else { continue };
         if let Some(written) = Life::of(cx, &subject, block, Some(statement)).written() {
             return Some(Match::Elsewhere(Elsewhere { name, written, load: Some(call) }));
         }
@@ -182,7 +182,7 @@ fn handed_in<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Elsewhere<'a>>
     if is_bound_again || matches!(subject.instance.root, Root::Row(_)) {
         return None;
     }
-    let block = open_around(cx, statement)?;
+    let block = open_block(cx, statement)?;
     if locks(scope).next().is_some() {
         return None;
     }
@@ -218,7 +218,7 @@ fn outside<'a>(cx: &Context<'a>, lock: Node<'a>) -> Option<Match<'a>> {
     locks(lock).next().filter(|n| *n == lock)?;
     let scope = lock.enclosing_function().filter(|s| *s == cx.scope() && !s.is_async())?;
     locked_model(cx, lock)?;
-    if open_around(cx, lock).is_some() || cx.project.settings().atomic_requests {
+    if open_block(cx, lock).is_some() {
         return None;
     }
     let with_atomic = lock.ancestors().take_while(|a| *a != scope).any(|a| a.kind() == Kind::With);
