@@ -2,10 +2,12 @@
 
 use super::super::{flow, handlers, writes};
 use super::{
-    always_raises, asks_for_state, decorators, handled_below, is_deferred, is_durable, names_atomic,
+    always_raises, asks_for_state, catches_database_errors, decorators, handled_below, is_deferred,
+    is_durable, names_atomic,
 };
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Event, EventKind};
+use crate::django::{Field, FieldKind};
+use crate::infer::{Event, EventKind, Write};
 use crate::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
 use crate::text::{FileId, Site};
 use std::cell::OnceCell;
@@ -263,10 +265,43 @@ fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<
     for event in &cx.facts.events {
         let writes = matches!(event.kind, EventKind::Write { .. });
         let Some(statement) = statements.iter().find(|s| s.contains(event.at)) else { continue };
-        if writes && let Some(site) = handled_below(cx, cx.file, cx.node(event.at), statement.parent()) {
+        let at = cx.node(event.at);
+        if writes
+            && let Some(site) = handled_below(cx, cx.file, at, statement.parent())
+                .or_else(|| checked_late(cx, event, statement.parent()))
+        {
             out.push(Hazard::at(HazardKind::HandlerAround, "", site));
         }
     }
+}
+
+/// The handler between an insert or update of a row with foreign keys and `outer` that makes something else of a database
+/// error: foreign keys are checked when the transaction ends, where it does not stand any more.
+fn checked_late(cx: &Context<'_>, event: &Event, outer: Option<Node<'_>>) -> Option<Site> {
+    let EventKind::Write { model, write: Write::Insert | Write::Update | Write::Other } = &event.kind else {
+        return None;
+    };
+    let points = |field: &Field| field.kind == FieldKind::ForeignKey;
+    if model.is_some_and(|m| !cx.model(m).fields.iter().any(points)) {
+        return None;
+    }
+    let node = cx.node(event.at);
+    node.ancestors().take_while(|a| Some(*a) != outer).find_map(|ancestor| match Stmt::of(ancestor) {
+        Stmt::Try { body, handlers, .. } if body.contains(node.id()) => {
+            let found = handlers
+                .iter()
+                .find(|h| catches_database_errors(cx, cx.file, h.class) && !raises_again(h.body))?;
+            Some(cx.site(cx.node(found.node.id())))
+        }
+        _ => None,
+    })
+}
+
+/// Whether a handler raises what it got.
+fn raises_again(body: Node<'_>) -> bool {
+    body.children()
+        .last()
+        .is_some_and(|last| matches!(Stmt::of(last), Stmt::Raise(parts) if parts.is_empty()))
 }
 
 /// A handler around all of the writes, or a decorator, that goes on.

@@ -57,10 +57,19 @@ pub struct Transaction<'a> {
 pub enum Opened<'a> {
     /// The function itself.
     Here(Transaction<'a>),
-    /// Every function that calls it, as far as can be seen; one of the places.
-    ByCallers(Site),
+    /// Every function that calls it.
+    ByCallers(ByCallers),
     /// `ATOMIC_REQUESTS`, around a view.
     ByRequest,
+}
+
+/// Every call that can be seen outside of tests stands in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct ByCallers {
+    /// One of the places where it is opened.
+    pub site: Site,
+    /// All of them are certain, of the default database, and nobody calls the function but those who are seen.
+    pub is_certain: bool,
 }
 
 /// The transactions that the function around `node` opens around it, innermost first. This says nothing of its callers.
@@ -98,13 +107,15 @@ pub fn opened<'a>(cx: &Context<'_>, file: FileId, node: Node<'a>) -> Vec<Transac
 }
 
 /// The block of the frame's function around `node` in which one transaction of the default database is certainly open:
-/// the widest one, or the whole function where a request opens it. `None` says nothing of what callers do.
+/// the widest `with`, or the whole function where a decorator, the request or every caller opens it.
 pub fn open_block<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Node<'a>> {
     let scope = node.enclosing_function().filter(|s| *s == cx.scope())?;
     let all = opened(cx, cx.file, node);
     match all.iter().rev().find(|t| t.is_certain && t.is_default) {
         Some(found) => Some(found.body),
-        None if request::is_atomic_view(cx) => scope.child(Field::Body),
+        None if request::is_atomic_view(cx) || opened_by_callers(cx).is_some_and(|c| c.is_certain) => {
+            scope.child(Field::Body)
+        }
         None => None,
     }
 }
@@ -123,33 +134,39 @@ pub fn around<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Opened<'a>> {
 /// Callers that are asked for the callers of theirs.
 const MOST_CALLERS: usize = 3;
 
-/// One of the places where the transaction is opened, if every call of the frame's function that can be seen outside of
-/// tests stands in one.
-pub fn opened_by_callers(cx: &Context<'_>) -> Option<Site> {
+/// The transaction that every caller of the frame's function opens, as far as can be seen outside of tests.
+pub fn opened_by_callers(cx: &Context<'_>) -> Option<ByCallers> {
     opened_above(cx, MOST_CALLERS)
 }
 
-fn opened_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
+fn opened_above(cx: &Context<'_>, depth: usize) -> Option<ByCallers> {
     let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
     let mut open = Vec::new();
     let mut closed = Vec::new();
     for site in &sites {
         match opened(cx, site.file, site.call).first() {
-            Some(found) => open.push((site, Site { file: site.file, span: found.context.span() })),
+            Some(found) => open.push((site, *found)),
             None => closed.push(site),
         }
     }
     // Which calls are certain takes the facts of their callers: not before it matters.
-    if depth == 0 || sites.is_empty() || open.is_empty() && closed.len() > MOST_SITES {
+    if depth == 0 || open.is_empty() && closed.len() > MOST_SITES {
         return None;
     }
-    let mut found = None;
-    for (site, place) in &open {
-        match certainty(cx, site) {
-            Certainty::Other => {}
+    let program = cx.project.program();
+    let known = program
+        .function_at(cx.file, cx.scope().id())
+        .is_some_and(|function| cx.analyzer.is_known_by_callers(function));
+    let mut found: Option<ByCallers> = None;
+    for (site, transaction) in &open {
+        let is_sure = match certainty(cx, site) {
+            Certainty::Other => continue,
             Certainty::Maybe if sites.len() > 1 => return None,
-            _ => found = found.or(Some(*place)),
-        }
+            sure => sure == Certainty::Sure,
+        };
+        let place = Site { file: site.file, span: transaction.context.span() };
+        let all = found.get_or_insert(ByCallers { site: place, is_certain: known });
+        all.is_certain &= is_sure && transaction.is_certain && transaction.is_default;
     }
     if found.is_none() && !open.is_empty() {
         return None;
@@ -159,8 +176,9 @@ fn opened_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
             Certainty::Other => {}
             Certainty::Maybe => return None,
             Certainty::Sure => {
-                let place = above(cx, site, depth)?;
-                found = found.or(Some(place));
+                let by = above(cx, site, depth)?;
+                let all = found.get_or_insert(ByCallers { is_certain: by.is_certain && known, ..by });
+                all.is_certain &= by.is_certain;
             }
         }
     }
@@ -171,13 +189,17 @@ fn opened_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
 const MOST_SITES: usize = 4;
 
 /// Where the callers of the caller open it.
-fn above(cx: &Context<'_>, site: &CallSite<'_>, depth: usize) -> Option<Site> {
+fn above(cx: &Context<'_>, site: &CallSite<'_>, depth: usize) -> Option<ByCallers> {
     site.caller?;
     let facts = site.facts(cx);
     let caller = Context { file: site.file, facts: &facts, ..*cx };
     // A nested function, a lambda or the like runs at another time.
     if site.call.enclosing_scope() != Some(caller.scope()) || caller.scope() == cx.scope() {
         return None;
+    }
+    if request::is_atomic_view(&caller) {
+        let site = Site { file: site.file, span: site.call.span() };
+        return Some(ByCallers { site, is_certain: true });
     }
     opened_above(&caller, depth - 1)
 }
