@@ -5,6 +5,7 @@ mod find;
 mod identity;
 mod items;
 mod rewrite;
+mod spelled;
 
 use find::Unit;
 use ormend_engine::codemod::guards::transaction::hazards;
