@@ -4,6 +4,15 @@ use crate::python::{Def, Expr, FunctionId, Kind, Program, arguments};
 use crate::text::FileId;
 use rustc_hash::FxHashSet;
 
+/// What puts a view behind a pattern.
+const ROUTES: &[&str] = &[
+    "django.urls.path",
+    "django.urls.re_path",
+    "django.urls.conf.path",
+    "django.urls.conf.re_path",
+    "django.conf.urls.url",
+];
+
 /// The functions that the URLs of the project lead to: `path("books/", views.books)`, also inside of decorators.
 pub(crate) fn routed(program: &Program, is_known: impl Fn(FileId) -> bool) -> FxHashSet<FunctionId> {
     let mut out = FxHashSet::default();
@@ -15,9 +24,10 @@ pub(crate) fn routed(program: &Program, is_known: impl Fn(FileId) -> bool) -> Fx
         }
         for call in parsed.root().descendants().filter(|n| n.kind() == Kind::Call) {
             let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-            let is_route = matches!(program.resolve_expr(file, func.peel().id()), Some(Def::External(path))
-                if matches!(path.as_str(), "django.urls.path" | "django.urls.re_path" | "django.conf.urls.url"
-                    | "django.urls.conf.path" | "django.urls.conf.re_path"));
+            let is_route = match program.resolve_expr(file, func.peel().id()) {
+                Some(Def::External(path)) => ROUTES.contains(&path.as_str()),
+                _ => false,
+            };
             if !is_route {
                 continue;
             }

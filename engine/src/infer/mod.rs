@@ -37,8 +37,8 @@ mod types;
 pub use analyzer::Analyzer;
 pub use callsites::{CallSite, CallSites};
 pub use entries::{Entry, EntryKind, Source};
-pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
 pub use external::writing_method;
+pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
 pub use prefetch::Prefetches;
 pub use types::{
     Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,
