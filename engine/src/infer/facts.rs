@@ -265,7 +265,10 @@ pub struct Facts {
 
 /// Nodes of a frame that were found once, by the name of who looked for them.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Mutex<Vec<(&'static str, Arc<[NodeId]>)>>);
+pub(super) struct Marks(Mutex<Vec<Mark>>);
+
+/// Who looked for the nodes, and the nodes.
+type Mark = (&'static str, Arc<[NodeId]>);
 
 impl Clone for Marks {
     // A copy may be changed: it is looked at anew.

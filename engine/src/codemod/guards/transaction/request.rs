@@ -90,10 +90,9 @@ fn is_called(cx: &Context<'_>, name: &str, class: Option<ClassId>) -> bool {
         // `objects.create()`, `data.get()`: who calls these on a view by hand does so on `self`.
         let is_common = class.is_some() && matches!(name, "get" | "list" | "create" | "update" | "delete");
         let on_self = receiver.is_some_and(|r| matches!(Expr::of(r), Expr::Name("self")));
-        !cx.project.is_test_file(site.file)
-            && !by_super
-            && !(is_common && !on_self)
-            && !(class.is_some() && is_in_view(cx, site.caller))
+        let in_view = class.is_some() && is_in_view(cx, site.caller);
+        let by_name = !is_common || on_self;
+        by_name && !by_super && !in_view && !cx.project.is_test_file(site.file)
     });
     sites.iter().any(|site| certainty(cx, site) != Certainty::Other)
 }
