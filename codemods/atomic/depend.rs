@@ -12,6 +12,7 @@ pub fn depends<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
     let belongs = one_row(cx, a, b)
         || points(a, b)
         || related(a, b)
+        || noted(a, b)
         || transfer(cx, a, b)
         || replaced(cx, a, b)
         || switched(cx, a, b)
@@ -58,10 +59,28 @@ fn related(a: &Item<'_>, b: &Item<'_>) -> bool {
         (Identity::Instance(root, path), Identity::Instance(other, longer)) => {
             root == other && longer.len() == path.len() + 1 && longer.starts_with(path)
         }
+        (Identity::Word(owner), Identity::Word(longer)) => longer
+            .strip_prefix(owner.as_str())
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|rest| !rest.contains('.')),
         _ => false,
     };
-    let saved = |item: &Item<'_>| matches!(item.how, How::Insert | How::Update | How::Delete);
-    saved(a) && saved(b) && a.rows.iter().any(|x| b.rows.iter().any(|y| steps(x, y) || steps(y, x)))
+    let known = |x: &Identity| !matches!(x, Identity::Word(_));
+    // `row.file.delete()` deletes a file: what is only spelled so must be saved.
+    let saved = |item: &Item<'_>, x: &Identity| {
+        matches!(item.how, How::Insert | How::Update) || item.how == How::Delete && known(x)
+    };
+    a.rows.iter().any(|x| b.rows.iter().any(|y| saved(a, x) && saved(b, y) && (steps(x, y) || steps(y, x))))
+}
+
+/// A row is made of what another one holds that is deleted, or saved by the override that makes it: a note of it.
+fn noted(a: &Item<'_>, b: &Item<'_>) -> bool {
+    let of = |made: &Item<'_>, other: &Item<'_>| {
+        made.how == How::Insert
+            && (other.how == How::Delete || other.is_override)
+            && made.sources.iter().any(|s| other.rows.contains(s))
+    };
+    of(a, b) || of(b, a)
 }
 
 /// One amount goes from a row of a model to another row of it.
@@ -107,7 +126,9 @@ fn switched(cx: &Context<'_>, a: &Item<'_>, b: &Item<'_>) -> bool {
         && a.amounts.is_empty()
         && b.amounts.is_empty()
         && (of_rows(a) != of_rows(b))
-        && a.columns.iter().any(|c| b.columns.contains(c))
+        && (a.columns.iter().any(|c| b.columns.contains(c))
+            || b.is_override && !a.columns.is_empty()
+            || a.is_override && !b.columns.is_empty())
 }
 
 /// What a column of one row holds goes to the same column of another row of the model: two positions that are swapped.

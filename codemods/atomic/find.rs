@@ -3,7 +3,8 @@
 use super::depend::depends;
 use super::items::{How, Item, items};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::transaction as guard;
+use ormend_engine::codemod::guards::transaction::{self as guard, Around};
+use ormend_engine::infer::EventKind;
 use ormend_engine::python::{Kind, Node, NodeId};
 
 /// Writes that belong together, and the smallest run of statements of one block that holds them.
@@ -16,31 +17,37 @@ pub struct Unit<'a> {
     pub items: Vec<Item<'a>>,
 }
 
-/// The unit whose first statement is `node`.
-pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
-    let block = node.parent().filter(|p| p.kind() == Kind::Block)?;
-    // Most statements write nothing.
-    cx.events_in(node).find(|e| matches!(e.kind, ormend_engine::infer::EventKind::Write { .. }))?;
-    if is_left_alone(cx) {
-        return None;
+impl<'a> Unit<'a> {
+    /// The writes, as the guards of transactions see them.
+    pub fn around(&self) -> Around<'a> {
+        Around { function: self.function, writes: self.items.iter().map(Item::written).collect() }
     }
-    if !begins_pair(cx, node) {
-        return None;
-    }
-    let found = units(cx).into_iter().find(|u| {
-        u.statements.first() == Some(&node) && u.statements.iter().all(|s| s.parent() == Some(block))
-    })?;
-    // Asked last: it takes the facts of callers.
-    if guard::callers_open_one(cx) { None } else { Some(found) }
 }
 
-/// Whether a write inside of `node` belongs to a later one: every unit begins with such a statement.
-fn begins_pair<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
-    let all = items(cx);
-    all.iter()
-        .enumerate()
-        .filter(|(_, a)| node.contains(a.call.id()))
-        .any(|(i, a)| all.iter().skip(i + 1).any(|b| depends(cx, a, b) && may_pair(cx, a, b)))
+/// The unit whose first statement is `node`.
+pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
+    node.parent().filter(|p| p.kind() == Kind::Block)?;
+    let begins = cx.facts.once("atomic", || {
+        if writes(cx) < 2 || is_left_alone(cx) {
+            return Vec::new();
+        }
+        units(cx).iter().filter_map(|u| Some(u.statements.first()?.id())).collect()
+    });
+    if !begins.contains(&node.id()) {
+        return None;
+    }
+    let found = units(cx).into_iter().find(|u| u.statements.first() == Some(&node))?;
+    // Asked last: it takes the facts of callers.
+    if guard::opened_by_callers(cx).is_some() { None } else { Some(found) }
+}
+
+/// How many calls of the frame write.
+fn writes(cx: &Context<'_>) -> usize {
+    let mut calls: Vec<NodeId> =
+        cx.facts.events.iter().filter(|e| matches!(e.kind, EventKind::Write { .. })).map(|e| e.at).collect();
+    calls.sort();
+    calls.dedup();
+    calls.len()
 }
 
 /// Frames that have a transaction, or must not have one.
@@ -140,7 +147,7 @@ fn may_pair<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
         return false;
     }
     let function = |item: &Item<'a>| item.call.enclosing_scope().map(Node::id);
-    let open = |item: &Item<'a>| guard::opened_around(cx, cx.file, item.call).is_some();
+    let open = |item: &Item<'a>| !guard::opened(cx, cx.file, item.call).is_empty();
     function(a) == function(b)
         && a.call.enclosing_function().is_some()
         && !open(a)

@@ -135,7 +135,11 @@ fn of_list<'a>(cx: &Context<'a>, at: Node<'a>, name: &str, out: &mut Vec<Identit
 pub fn keys<'a>(cx: &Context<'a>, chain: Node<'a>, model: ModelId, out: &mut Vec<Identity>) {
     let key = cx.model(model).primary_key().map(|k| k.name.clone());
     for call in links(chain) {
-        let Expr::Call { arguments: list, .. } = Expr::of(call) else { continue };
+        let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+        // The rows that are left out are others.
+        if matches!(Expr::of(func), Expr::Attribute { attr: "exclude", .. }) {
+            continue;
+        }
         for argument in arguments(list) {
             let Some(name) = argument.name else { continue };
             let name = name.strip_suffix("__exact").unwrap_or(name);

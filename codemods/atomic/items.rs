@@ -1,10 +1,14 @@
 //! The writes of a function: which rows each of them writes, and which rows it mentions.
 
 use super::identity::{Identity, foreign_keys, identity_of, keys, links, mentions, spelling};
+use super::spelled::spelled;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::transaction::Written;
 use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::django::ModelId;
-use ormend_engine::infer::{Event, EventKind, Instance, Made, Origin, Root, Type, ValueId, Write};
+use ormend_engine::infer::{
+    Event, EventKind, Instance, Made, Origin, Root, Type, ValueId, Write, writing_method,
+};
 use ormend_engine::python::{Expr, Kind, Node, NodeId, Stmt, arguments};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -24,6 +28,16 @@ impl<'a> Item<'a> {
     /// Whether `node` may run after this write.
     pub fn may_precede(&self, node: Node<'a>) -> bool {
         self.reach.get_or_init(|| flow::Reach::of(self.call, |_| false)).contains(node)
+    }
+
+    /// As the guards of transactions see it.
+    pub fn written(&self) -> Written<'a> {
+        Written {
+            is_direct: self.how != How::Call,
+            using: self.using.clone(),
+            by_instance: self.by_instance,
+            ..Written::new(self.call)
+        }
     }
 }
 
@@ -62,8 +76,10 @@ pub struct Item<'a> {
     pub amounts: Vec<Amount>,
     /// The columns that are set to something.
     pub columns: Vec<String>,
-    /// The rows whose columns are put into those of this one.
+    /// The rows whose columns are put into those of this one, or given to the row that is made.
     pub sources: Vec<Identity>,
+    /// `super().save()` in an override of it: any column may be another.
+    pub is_override: bool,
     /// For links: the attribute, and whether links are taken away.
     pub link: Option<(String, bool)>,
     /// The alias of the database, where it is said by a literal.
@@ -102,7 +118,7 @@ pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
 }
 
 /// Where the views of Django keep the row they save.
-const OBJECT: &str = "self.object";
+pub const OBJECT: &str = "self.object";
 
 fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<'a>> {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
@@ -116,6 +132,7 @@ fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<
         amounts: Vec::new(),
         columns: Vec::new(),
         sources: Vec::new(),
+        is_override: false,
         link: None,
         using: using(call),
         by_instance: false,
@@ -133,93 +150,15 @@ fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<
     if item.models.is_empty() { None } else { Some(item) }
 }
 
-/// Rows that are written by something whose model is not known: `old.delete()`, a form, a view of Django's. They count
-/// where another write names the same thing.
-fn spelled<'a>(cx: &Context<'a>, item: &mut Item<'a>, value: Node<'a>, attr: &str, list: Node<'a>) {
-    let ty = cx.type_of(value).without_none();
-    let arguments = arguments(list);
-    let is_form = match ty {
-        Type::Object(class) => {
-            cx.project.program().class(*class).external_bases.iter().any(|b| b.starts_with("django.forms"))
-        }
-        _ => false,
-    };
-    match (ty, attr) {
-        (Type::Super(class, _), "form_valid") => {
-            let info = cx.project.program().class(*class);
-            let saves = |base: &String| {
-                base.starts_with("django.views.generic")
-                    && ["CreateView", "UpdateView", "ModelFormMixin"].iter().any(|n| base.ends_with(n))
-            };
-            if info.external_bases.iter().any(saves) {
-                item.how = How::Update;
-                item.rows.push(Identity::Word(OBJECT.to_owned()));
-            }
-        }
-        (Type::Unknown | Type::External(_), "save" | "delete") | (Type::Object(_), "save")
-            if is_form || !matches!(ty, Type::Object(_)) =>
-        {
-            if arguments.iter().any(|a| a.name == Some("commit") || a.name.is_none()) {
-                return;
-            }
-            item.how = if attr == "delete" { How::Delete } else { How::Update };
-            if let Type::Instance(instance) = cx.type_of(item.call).without_none() {
-                item.models.push(instance.model);
-                item.rows.extend(identity_of(instance));
-            }
-            if !is_form && matches!(ty, Type::Unknown) {
-                item.rows.push(Identity::Word(value.peel().text().to_owned()));
-            }
-            if let Some(Stmt::Assign { targets, value, .. }) = item.call.statement().map(Stmt::of)
-                && value.is_some_and(|v| v.peel() == item.call)
-            {
-                item.rows.extend(targets.iter().map(|t| Identity::Word(t.text().to_owned())));
-            }
-            given_instance(item, value);
-            if !item.mentions.is_empty() {
-                // Rows of a formset, which point at its instance.
-                item.how = How::Insert;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// `formset = BookFormSet(data, instance=self.object)`, `formset.instance = self.object`
-fn given_instance<'a>(item: &mut Item<'a>, form: Node<'a>) {
-    let Some(function) = item.call.enclosing_function() else { return };
-    let is_form = |node: Node<'_>| node.peel().text() == form.peel().text();
-    for node in function.descendants().filter(|n| n.kind() == Kind::ExprStatement && n.id() < item.call.id())
-    {
-        let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(node) else { continue };
-        let mut given = Vec::new();
-        for target in targets {
-            match Expr::of(target) {
-                Expr::Attribute { value: owner, attr: "instance", .. } if is_form(owner) => given.push(value),
-                _ if is_form(target) => {
-                    if let Expr::Call { arguments: list, .. } = Expr::of(value) {
-                        given.extend(
-                            arguments(list).iter().filter(|a| a.name == Some("instance")).map(|a| a.value),
-                        );
-                    }
-                }
-                _ => {}
-            }
-        }
-        for value in given {
-            item.mentions.push(Identity::Word(value.peel().text().to_owned()));
-        }
-    }
-}
-
 /// What Django's own methods write; `item.how` stays as it is for any other.
 fn direct<'a>(cx: &Context<'a>, item: &mut Item<'a>, value: Node<'a>, attr: &str, list: Node<'a>) {
-    let attr = attr.strip_prefix('a').filter(|a| WRITING.contains(a)).unwrap_or(attr);
+    let attr = writing_method(attr).unwrap_or(attr);
     match cx.type_of(value).without_none() {
         Type::Instance(instance) => saved(cx, item, instance, value, attr),
         Type::Super(_, receiver) => {
             if let Type::Instance(instance) = &**receiver {
                 saved(cx, item, instance, value, attr);
+                item.is_override = attr == "save";
             }
         }
         Type::Manager(manager) => {
@@ -251,21 +190,6 @@ fn direct<'a>(cx: &Context<'a>, item: &mut Item<'a>, value: Node<'a>, attr: &str
         item.mentions.clear();
     }
 }
-
-const WRITING: &[&str] = &[
-    "save",
-    "delete",
-    "create",
-    "update",
-    "get_or_create",
-    "update_or_create",
-    "bulk_create",
-    "bulk_update",
-    "add",
-    "remove",
-    "set",
-    "clear",
-];
 
 /// `obj.save()`, `obj.delete()`
 fn saved<'a>(cx: &Context<'a>, item: &mut Item<'a>, instance: &Instance, value: Node<'a>, attr: &str) {
@@ -324,14 +248,8 @@ fn assigned<'a>(cx: &Context<'a>, item: &mut Item<'a>, instance: &Instance) {
             Stmt::Assign { value: Some(value), .. } => {
                 mentions(cx, value, &mut item.mentions, 0);
                 amounts_of_sum(cx, value, &mut item.amounts);
-                for node in value.descendants().filter(|n| n.kind() == Kind::Attribute) {
-                    if let Expr::Attribute { value: owner, .. } = Expr::of(node)
-                        && let Type::Instance(other) = cx.type_of(owner)
-                        && (other.root, &other.path) != (instance.root, &instance.path)
-                    {
-                        item.sources.extend(identity_of(other));
-                    }
-                }
+                let own = identity_of(instance);
+                item.sources.extend(columns_of(cx, value).into_iter().filter(|s| Some(s) != own.as_ref()));
             }
             Stmt::AugAssign { op, value, .. } if matches!(op, Kind::AddAssign | Kind::SubAssign) => {
                 amount(value, op == Kind::SubAssign, &mut item.amounts);
@@ -339,6 +257,17 @@ fn assigned<'a>(cx: &Context<'a>, item: &mut Item<'a>, instance: &Instance) {
             _ => {}
         }
     }
+}
+
+/// The rows whose attributes an expression reads.
+fn columns_of<'a>(cx: &Context<'a>, node: Node<'a>) -> Vec<Identity> {
+    node.descendants()
+        .filter(|n| n.kind() == Kind::Attribute)
+        .filter_map(|n| match Expr::of(n) {
+            Expr::Attribute { value: owner, .. } => identity_of(cx.type_of(owner).instance()?),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A method of a manager or queryset.
@@ -357,6 +286,9 @@ fn bulk<'a>(cx: &Context<'a>, item: &mut Item<'a>, value: Node<'a>, attr: &str, 
     let Some(model) = item.models.first().copied() else { return };
     if matches!(attr, "update" | "delete") {
         keys(cx, value, model, &mut item.rows);
+    }
+    if item.how == How::Insert {
+        item.sources = columns_of(cx, list);
     }
     // Keys of rows that a foreign key names.
     foreign_keys(cx, item.call, model, &mut item.mentions);

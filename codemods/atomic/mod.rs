@@ -2,12 +2,13 @@
 
 mod depend;
 mod find;
-mod hazards;
 mod identity;
 mod items;
 mod rewrite;
+mod spelled;
 
 use find::Unit;
+use ormend_engine::codemod::guards::transaction::hazards;
 use ormend_engine::codemod::{
     Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related,
 };
@@ -59,7 +60,7 @@ impl Codemod for Atomic {
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Unit<'a>, out: &mut Vec<Hazard>) {
-        hazards::hazards(cx, found, &found.statements, out);
+        hazards(cx, &found.around(), &found.statements, out);
     }
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Unit<'a>) -> Description {

@@ -1,10 +1,10 @@
 //! The decorator where the body is the unit, otherwise a `with` around the writes.
 
 use super::find::Unit;
-use super::hazards::{alias, hazards, is_plain_decorator};
 use super::identity::identity_of;
 use ormend_engine::codemod::atomic_block::{atomic_name, with_block};
-use ormend_engine::codemod::guards::{transaction as guard, writes::shares_table};
+use ormend_engine::codemod::guards::transaction::{self as guard, alias, hazards, is_plain_decorator};
+use ormend_engine::codemod::guards::writes::shares_table;
 use ormend_engine::codemod::{Context, Fix, Hazard, Site};
 use ormend_engine::infer::{Event, EventKind, Type};
 use ormend_engine::python::emit::indentation;
@@ -19,7 +19,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Result<Fix, Hazard> {
         _ => unit.function,
     };
     let (name, import) = atomic_name(cx, place)?;
-    let using = alias(unit).map(|alias| format!("using={alias}"));
+    let using = alias(&unit.around()).map(|alias| format!("using={alias}"));
     let edits = if is_whole {
         let call = using.map_or(name.clone(), |using| format!("{name}({using})"));
         let indent = indentation(cx.project.program().file(cx.file), unit.function);
@@ -45,15 +45,16 @@ fn is_whole_body<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
     if first.parent() != Some(body) || unit.function != cx.scope() {
         return false;
     }
-    if !guard::decorators(unit.function).into_iter().all(|d| is_plain_decorator(cx, d)) {
+    if !guard::decorators(unit.function).into_iter().all(|d| is_plain_decorator(cx, cx.file, d)) {
         return false;
     }
     let all: Vec<Node<'a>> = body.children().filter(|n| n.kind() != Kind::Comment).collect();
     let is_unit = |s: &Node<'a>| unit.statements.contains(s);
+    let around = unit.around();
     let mut more = Vec::new();
-    hazards(cx, unit, &all, &mut more);
+    hazards(cx, &around, &all, &mut more);
     let mut own = Vec::new();
-    hazards(cx, unit, &unit.statements, &mut own);
+    hazards(cx, &around, &unit.statements, &mut own);
     if more.iter().any(|h| !own.contains(h)) {
         return false;
     }

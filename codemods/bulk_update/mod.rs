@@ -31,7 +31,7 @@ const HAZARDS: &[HazardKind] = &[
     HazardKind::FieldHook,
     HazardKind::OtherUnsavedChanges,
     HazardKind::UnsavedInstance,
-    HazardKind::RowsFromElsewhere,
+    HazardKind::HandedIn,
     HazardKind::RepeatedRow,
     HazardKind::UniqueColumn,
     HazardKind::ParentColumn,

@@ -1,7 +1,8 @@
 //! A `try` inside a transaction that catches an error of the database and goes on.
 
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::{transaction as guard, writes};
+use ormend_engine::codemod::guards::transaction::{self as guard, Opened};
+use ormend_engine::codemod::guards::writes;
 use ormend_engine::infer::{Event, EventKind};
 use ormend_engine::python::{Expr, Handler, Kind, Node, Stmt, arguments};
 
@@ -13,8 +14,8 @@ pub struct Caught<'a> {
     pub handler: Node<'a>,
     /// The handlers that may get the error and go on.
     pub handlers: Vec<Node<'a>>,
-    /// `transaction.atomic` around it.
-    pub transaction: Node<'a>,
+    /// The transaction around it.
+    pub transaction: Opened<'a>,
     /// The database that the transaction is opened on, where it is said.
     pub using: Option<Node<'a>>,
     /// The smallest run of statements of the body that holds everything that writes.
@@ -42,15 +43,19 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
         .map(|h| h.node)
         .collect();
     let handler = *going.first()?;
-    let transaction = guard::opened_around(cx, cx.file, node)?;
     if by_hand(node) {
         return None;
     }
+    let here = guard::opened(cx, cx.file, node).first().copied();
     let mut writes: Vec<Node<'a>> = Vec::new();
+    let mut is_known = false;
     for event in cx.events_in(body) {
         let at = cx.node(event.at).peel();
-        if may_fail(cx, event) && is_open(cx, node, at) && !writes.contains(&at) {
-            writes.push(at);
+        if may_fail(cx, event) && is_open(cx, node, at) {
+            is_known |= matches!(event.kind, EventKind::Write { model: Some(_), .. });
+            if !writes.contains(&at) {
+                writes.push(at);
+            }
         }
     }
     writes.sort_by_key(|w| w.id());
@@ -62,11 +67,22 @@ pub fn caught<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Caught<'a>> {
     let takes_others =
         |h: &Handler<'a>| !guard::always_raises(h.body) && guard::catches_other_errors(cx, cx.file, h.class);
     let is_wide = handlers.iter().any(takes_others)
-        || node.ancestors().take_while(|a| !a.contains(transaction.id())).any(|a| match Stmt::of(a) {
-            Stmt::Try { body, handlers, .. } => body.contains(node.id()) && handlers.iter().any(takes_others),
-            _ => false,
+        || node.ancestors().take_while(|a| here.is_none_or(|t| !a.contains(t.context.id()))).any(|a| {
+            match Stmt::of(a) {
+                Stmt::Try { body, handlers, .. } => {
+                    body.contains(node.id()) && handlers.iter().any(takes_others)
+                }
+                _ => false,
+            }
         });
-    let using = using(transaction);
+    // Asked last: it takes the facts of callers.
+    let transaction = match here {
+        Some(found) => Opened::Here(found),
+        // A call that cannot be resolved is not enough to ask who calls this one.
+        None if !is_known || cx.project.is_test_file(cx.file) => return None,
+        None => guard::around(cx, node)?,
+    };
+    let using = here.and_then(|t| using(t.context));
     Some(Caught { node, handler, handlers: going, transaction, using, statements, is_wide, writes })
 }
 
@@ -103,7 +119,7 @@ fn may_fail(cx: &Context<'_>, event: &Event) -> bool {
                 || node.is_some_and(is_upsert)
                 || writes::is_in_callee(cx, event)
                     && node.is_some_and(|n| {
-                        guard::opened_around(cx, file, n).is_some()
+                        !guard::opened(cx, file, n).is_empty()
                             || guard::handled_below(cx, file, n, None).is_some()
                     }))
         }

@@ -1,7 +1,9 @@
 //! What a savepoint changes besides that the transaction goes on.
 
 use super::find::Caught;
-use ormend_engine::codemod::guards::{flow, transaction as guard, writes};
+use ormend_engine::codemod::guards::callers::{Certainty, call_sites_where, certainty};
+use ormend_engine::codemod::guards::transaction::{self as guard, Opened};
+use ormend_engine::codemod::guards::{flow, writes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::infer::{EventKind, Type};
 use ormend_engine::python::{Expr, Kind, Node, Stmt, innermost_loop};
@@ -113,44 +115,110 @@ fn fails_between<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>
 /// now has not happened before.
 fn queries_follow<'a>(cx: &Context<'a>, found: &Caught<'a>, handler: Node<'a>) -> bool {
     let Some(body) = handler.child_of_kind(Kind::Block) else { return false };
-    let mut current = found.node;
-    match first_of(cx, body.children()) {
-        Next::Query => return true,
-        Next::Leaves => return false,
+    let mut may_return = After::Query;
+    let after = match first_of(cx, body.children(), &mut may_return) {
+        Next::Query => may_return,
+        Next::Leaves(after) => after,
         Next::Jumps(at) => match innermost_loop(at) {
-            Some(innermost) if turns(innermost) => current = innermost,
+            Some(innermost) if turns(innermost) => weaker(may_return, follow(cx, innermost)),
             _ => return false,
         },
-        Next::Falls => {}
+        Next::Falls => weaker(may_return, follow(cx, found.node)),
+    };
+    match after {
+        After::Query => true,
+        After::Unsure => false,
+        After::Returns => match found.transaction {
+            Opened::ByCallers(by) => by.is_certain && callers_follow(cx, MOST_CALLERS),
+            _ => false,
+        },
     }
+}
+
+/// Callers whose callers are looked at.
+const MOST_CALLERS: usize = 3;
+
+/// Whether a query follows every call of the function inside of the transaction that its caller has opened.
+fn callers_follow(cx: &Context<'_>, depth: usize) -> bool {
+    let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
+    depth > 0
+        && sites.iter().filter(|site| certainty(cx, site) != Certainty::Other).all(|site| {
+            let Some(statement) = site.call.statement() else { return false };
+            let facts = site.facts(cx);
+            let caller = Context { file: site.file, facts: &facts, ..*cx };
+            if site.call.enclosing_scope() != Some(caller.scope()) {
+                return false;
+            }
+            let after = match statement.kind() {
+                Kind::Return => After::Returns,
+                Kind::ExprStatement => follow(&caller, caller.node(statement.id())),
+                // A test of what it gives back decides what comes next.
+                _ => After::Unsure,
+            };
+            match after {
+                After::Query => true,
+                After::Unsure => false,
+                After::Returns => {
+                    guard::opened(&caller, site.file, site.call).is_empty()
+                        && callers_follow(&caller, depth - 1)
+                }
+            }
+        })
+}
+
+fn weaker(a: After, b: After) -> After {
+    match (a, b) {
+        (After::Unsure, _) | (_, After::Unsure) => After::Unsure,
+        (After::Returns, _) | (_, After::Returns) => After::Returns,
+        _ => After::Query,
+    }
+}
+
+/// What follows a statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// A query, on every path.
+    Query,
+    /// On every path a query, or the function returns.
+    Returns,
+    Unsure,
+}
+
+/// What follows a statement of the frame.
+fn follow<'a>(cx: &Context<'a>, statement: Node<'a>) -> After {
+    let mut current = statement;
+    let mut last = After::Query;
     loop {
-        let Some(block) = current.parent() else { return false };
-        match first_of(cx, block.children().filter(|s| s.id() > current.id())) {
-            Next::Query => return true,
-            Next::Leaves => return false,
+        let Some(block) = current.parent() else { return After::Unsure };
+        match first_of(cx, block.children().filter(|s| s.id() > current.id()), &mut last) {
+            Next::Query => return last,
+            Next::Leaves(after) => return after,
             Next::Jumps(at) => {
                 match innermost_loop(at).filter(|l| l.contains(current.id())) {
                     Some(innermost) if turns(innermost) => current = innermost,
-                    _ => return false,
+                    _ => return After::Unsure,
                 }
                 continue;
             }
             Next::Falls => {}
         }
-        let Some(owner) = block.parent().filter(|_| block.kind() == Kind::Block) else { return false };
+        let Some(owner) = block.parent().filter(|_| block.kind() == Kind::Block) else {
+            return After::Unsure;
+        };
         current = match Stmt::of(owner) {
             Stmt::With { items, .. } => {
                 if items.iter().any(|(c, _)| guard::names_atomic(cx, cx.file, *c)) {
-                    return false;
+                    return After::Unsure;
                 }
                 owner
             }
             // The rest of a turn has run; whether another one comes is not known. What follows the loop does.
             Stmt::For { .. } | Stmt::While { .. } if turns(owner) => owner,
             Stmt::If { .. } => owner,
+            Stmt::FunctionDef { .. } if owner == cx.scope() => return After::Returns,
             _ => match (owner.kind(), owner.parent()) {
                 (Kind::Else | Kind::Elif, Some(whole)) if whole.kind() == Kind::If => whole,
-                _ => return false,
+                _ => return After::Unsure,
             },
         };
     }
@@ -164,20 +232,28 @@ fn turns(node: Node<'_>) -> bool {
 /// What comes first in a row of statements.
 enum Next<'a> {
     Query,
-    /// `return`, `raise`, `yield` may come.
-    Leaves,
+    /// The function is left.
+    Leaves(After),
     /// `break` or `continue` may come.
     Jumps(Node<'a>),
     Falls,
 }
 
-fn first_of<'a>(cx: &Context<'a>, statements: impl Iterator<Item = Node<'a>>) -> Next<'a> {
+/// `last` becomes [`After::Returns`] where some path returns before.
+fn first_of<'a>(cx: &Context<'a>, statements: impl Iterator<Item = Node<'a>>, last: &mut After) -> Next<'a> {
     for statement in statements {
         if queries(cx, statement) {
             return Next::Query;
         }
-        if statement.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Yield)) {
-            return Next::Leaves;
+        let holds = |kinds: &[Kind]| statement.descendants().any(|n| kinds.contains(&n.kind()));
+        if holds(&[Kind::Raise, Kind::Yield]) {
+            return Next::Leaves(After::Unsure);
+        }
+        if statement.kind() == Kind::Return {
+            return Next::Leaves(After::Returns);
+        }
+        if holds(&[Kind::Return]) {
+            *last = After::Returns;
         }
         // A jump inside a loop of its own ends that one.
         let jump = statement.descendants().find(|n| {

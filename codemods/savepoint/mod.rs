@@ -5,6 +5,7 @@ mod hazards;
 
 use find::Caught;
 use ormend_engine::codemod::atomic_block::{atomic_name, with_block};
+use ormend_engine::codemod::guards::transaction::Opened;
 use ormend_engine::codemod::{
     Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related, Site,
 };
@@ -47,13 +48,21 @@ impl Codemod for Savepoint {
     }
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Caught<'a>) -> Description {
+        let place = match found.transaction {
+            Opened::Here(transaction) => Some(cx.site(transaction.context)),
+            Opened::ByCallers(by) => Some(by.site),
+            Opened::ByRequest => None,
+        };
         Description {
             site: cx.site(found.writes.first().copied().unwrap_or(found.node)),
             message: "Put a savepoint around what may fail with `transaction.atomic`".to_owned(),
-            related: vec![
-                Related { site: cx.site(found.handler), message: "the error is caught here".to_owned() },
-                Related { site: cx.site(found.transaction), message: "in this transaction".to_owned() },
-            ],
+            related: [Related {
+                site: cx.site(found.handler),
+                message: "the error is caught here".to_owned(),
+            }]
+            .into_iter()
+            .chain(place.map(|site| Related { site, message: "in this transaction".to_owned() }))
+            .collect(),
             queries: Queries {
                 before: "an error breaks the transaction".to_owned(),
                 after: "it rolls back to the savepoint".to_owned(),

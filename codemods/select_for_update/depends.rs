@@ -25,6 +25,8 @@ pub struct Life<'s, 'a> {
     bound: Vec<Node<'a>>,
     /// Names that hold something computed from the row.
     tainted: Vec<&'a str>,
+    /// Lookups by whose columns the row was chosen.
+    chosen: Vec<&'a str>,
 }
 
 impl<'s, 'a> Life<'s, 'a> {
@@ -53,7 +55,17 @@ impl<'s, 'a> Life<'s, 'a> {
             .descendants()
             .filter(|s| load.is_some_and(|l| s.id() > l.id()) && subject.is_bound_by(*s))
             .collect();
-        let mut life = Life { cx, model, subject, block, load, mentions, bound, tainted: Vec::new() };
+        let mut life = Life {
+            cx,
+            model,
+            subject,
+            block,
+            load,
+            mentions,
+            bound,
+            tainted: Vec::new(),
+            chosen: load.map_or(Vec::new(), chosen),
+        };
         for statement in subject.scope.descendants().filter(|n| n.kind() == Kind::ExprStatement) {
             if let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement)
                 && life.reads(value)
@@ -104,7 +116,11 @@ impl<'s, 'a> Life<'s, 'a> {
                 }
                 let is_count =
                     field.kind == FieldKind::Integer && !field.null && counts(mention.node, statement);
-                if is_count || self.computes(mention, statement) || self.is_decided(statement) {
+                if is_count
+                    || self.computes(mention, statement)
+                    || self.is_decided(statement)
+                    || self.chosen.iter().any(|c| *c == field.name || *c == field.attname)
+                {
                     depends = true;
                     counts_only &= is_count;
                 }
@@ -191,6 +207,33 @@ impl<'s, 'a> Life<'s, 'a> {
             flow::may_follow(load, node, |s| self.subject.is_bound_by(s))
                 && !self.bound.iter().any(|b| flow::dominates(*b, node))
         })
+    }
+}
+
+/// The columns that the row which a statement loads was chosen by: a state, a date that has come, an owner that is not
+/// there yet. A key that the caller names says which row is meant, not what it must be like.
+fn chosen<'a>(load: Node<'a>) -> Vec<&'a str> {
+    load.descendants()
+        .filter(|n| n.kind() == Kind::KeywordArgument)
+        .filter_map(|n| {
+            let lookup = n.child(Field::Name)?.text();
+            let (column, rest) = lookup.split_once("__").unwrap_or((lookup, "exact"));
+            let value = n.child(Field::Value)?;
+            let is_state = !matches!(rest, "exact" | "iexact") || is_constant(value);
+            is_state.then_some(column)
+        })
+        .collect()
+}
+
+/// A literal, `Job.State.NEW`, `NEW`
+fn is_constant(value: Node<'_>) -> bool {
+    let is_upper =
+        |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    match Expr::of(value) {
+        Expr::Name(name) => is_upper(name),
+        Expr::Attribute { attr, .. } => is_upper(attr),
+        Expr::True | Expr::False | Expr::None | Expr::Int(_) => true,
+        _ => string_value(value).is_some(),
     }
 }
 

@@ -1,14 +1,15 @@
 //! The shapes: a row that is read, changed and saved in one transaction without a lock; a lock that is none.
 
 use super::depends::{Life, Written, is_save};
+use super::idle::{Idle, Outside, idle, outside};
+use super::next::{Next, next};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::callers::call_sites;
 use ormend_engine::codemod::guards::instance::Subject;
 use ormend_engine::codemod::guards::loads::{Load, load_at};
-use ormend_engine::codemod::guards::transaction::open_around;
+use ormend_engine::codemod::guards::transaction::{open_block, opened};
 use ormend_engine::django::ModelId;
-use ormend_engine::infer::{Root, Rows, Type};
-use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, parameters};
+use ormend_engine::infer::{Root, Type};
+use ormend_engine::python::{Expr, Kind, Node, Stmt, parameters};
 
 /// What the pattern matcher binds.
 pub enum Match<'a> {
@@ -18,8 +19,10 @@ pub enum Match<'a> {
     Elsewhere(Elsewhere<'a>),
     /// `select_for_update()` that locks nothing.
     Idle(Idle<'a>),
-    /// `select_for_update()` outside of a transaction. The lock, and the evaluation.
-    Outside(Node<'a>, Node<'a>),
+    /// `select_for_update()` outside of a transaction.
+    Outside(Outside<'a>),
+    /// A number for a new row that is computed from the rows that are there.
+    Next(Next<'a>),
 }
 
 /// A row that is loaded and saved in one transaction.
@@ -46,23 +49,13 @@ pub struct Elsewhere<'a> {
     pub load: Option<Node<'a>>,
 }
 
-/// `select_for_update()` that locks nothing.
-pub struct Idle<'a> {
-    /// The call.
-    pub lock: Node<'a>,
-    /// What it is called on.
-    pub source: Node<'a>,
-    /// The model.
-    pub model: ModelId,
-    /// `count`, `aggregate`
-    pub method: &'a str,
-}
-
 /// What stands at a statement or a call.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     match node.kind() {
-        Kind::Call => idle(cx, node).map(Match::Idle).or_else(|| outside(cx, node)),
-        _ => loaded(cx, node).or_else(|| handed_in(cx, node).map(Match::Elsewhere)),
+        Kind::Call => idle(cx, node).map(Match::Idle).or_else(|| outside(cx, node).map(Match::Outside)),
+        _ => loaded(cx, node)
+            .or_else(|| handed_in(cx, node).map(Match::Elsewhere))
+            .or_else(|| next(cx, node).map(Match::Next)),
     }
 }
 
@@ -80,7 +73,7 @@ fn loaded<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Match<'a>> {
     }
     let subject = Subject { scope, name, path: Vec::new(), instance: instance.clone() };
     let model = instance.model;
-    if let Some(block) = open_around(cx, statement) {
+    if let Some(block) = open_block(cx, statement) {
         let written = Life::of(cx, &subject, block, Some(statement)).written()?;
         if is_locked_before(cx, block, &load, model) {
             return None;
@@ -97,7 +90,7 @@ fn loaded<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Match<'a>> {
     for with in blocks {
         let Stmt::With { body, .. } = Stmt::of(with) else { continue };
         let Some(inside) = body.children().next() else { continue };
-        let Some(block) = open_around(cx, inside) else { continue };
+        let Some(block) = open_block(cx, inside) else { continue };
         if let Some(written) = Life::of(cx, &subject, block, Some(statement)).written() {
             return Some(Match::Elsewhere(Elsewhere { name, written, load: Some(call) }));
         }
@@ -124,7 +117,7 @@ fn lookups(call: Node<'_>) -> Option<&str> {
 }
 
 /// The last call of the chain that starts with `call`.
-fn top_of_chain(call: Node<'_>) -> Node<'_> {
+pub fn top_of_chain(call: Node<'_>) -> Node<'_> {
     let mut top = call;
     loop {
         let attribute = top.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
@@ -182,7 +175,8 @@ fn handed_in<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Elsewhere<'a>>
     if is_bound_again || matches!(subject.instance.root, Root::Row(_)) {
         return None;
     }
-    let block = open_around(cx, statement)?;
+    // Who opens it for this function may have locked the row as well.
+    let block = open_block(cx, statement).filter(|_| !opened(cx, cx.file, statement).is_empty())?;
     if locks(scope).next().is_some() {
         return None;
     }
@@ -192,59 +186,4 @@ fn handed_in<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Elsewhere<'a>>
 
 fn function_name(scope: Node<'_>) -> &str {
     scope.child(ormend_engine::python::Field::Name).map_or("", Node::text)
-}
-
-/// `Model.objects.select_for_update().filter(...).count()`
-fn idle<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Idle<'a>> {
-    let Expr::Call { func, .. } = Expr::of(call) else { return None };
-    let Expr::Attribute { value, attr: method @ ("count" | "aggregate"), .. } = Expr::of(func) else {
-        return None;
-    };
-    let queryset = cx.type_of(value).queryset()?;
-    let mut node = value.peel();
-    for _ in 0..30 {
-        let Expr::Call { func, .. } = Expr::of(node) else { return None };
-        let Expr::Attribute { value: source, attr, .. } = Expr::of(func) else { return None };
-        if attr == "select_for_update" {
-            return Some(Idle { lock: node, source: source.peel(), model: queryset.model, method });
-        }
-        node = source.peel();
-    }
-    None
-}
-
-/// `select_for_update()` in a function that opens no transaction, and that nobody calls in one.
-fn outside<'a>(cx: &Context<'a>, lock: Node<'a>) -> Option<Match<'a>> {
-    locks(lock).next().filter(|n| *n == lock)?;
-    let scope = lock.enclosing_function().filter(|s| *s == cx.scope() && !s.is_async())?;
-    locked_model(cx, lock)?;
-    if open_around(cx, lock).is_some() || cx.project.settings().atomic_requests {
-        return None;
-    }
-    let with_atomic = lock.ancestors().take_while(|a| *a != scope).any(|a| a.kind() == Kind::With);
-    let program = cx.project.program();
-    let function = program.function_at(cx.file, scope.id())?;
-    let is_decorated = program
-        .function(function)
-        .decorators
-        .iter()
-        .any(|d| !matches!(d, Some(Def::External(path)) if !path.contains("atomic")));
-    // A caller may have opened it.
-    if with_atomic || is_decorated || !call_sites(cx).is_empty() {
-        return None;
-    }
-    // Where the rows are loaded: the end of the chain, if it loads them.
-    let top = top_of_chain(lock);
-    let is_loaded = cx.type_of(top).instance().is_some()
-        || matches!(cx.type_of(top), Type::Union(types) if types.iter().any(|t| t.instance().is_some()))
-        || cx.type_of(top).queryset().is_some_and(|qs| qs.rows == Rows::Instances)
-            && top.with_parens().parent().is_some_and(|p| {
-                p.kind() == Kind::For
-                    || p.kind() == Kind::Arguments
-                        && p.parent().is_some_and(|c| c.text().starts_with("list("))
-            });
-    if !is_loaded {
-        return None;
-    }
-    Some(Match::Outside(lock, top))
 }

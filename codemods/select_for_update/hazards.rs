@@ -1,8 +1,11 @@
 //! What a lock would change besides the lock: the query that takes it, and who waits for whom.
 
-use super::find::{Idle, Unlocked, locked_model, locks};
+use super::find::{Unlocked, locked_model, locks};
+use super::idle::Idle;
+use ormend_engine::codemod::guards::callers::call_sites;
 use ormend_engine::codemod::guards::loads::is_one_database;
 use ormend_engine::codemod::guards::queryset::{Reading, queryset_of, reading};
+use ormend_engine::codemod::guards::transaction::opened;
 use ormend_engine::codemod::guards::writes;
 use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
 use ormend_engine::django::ModelId;
@@ -164,7 +167,7 @@ fn may_name_self(cx: &Context<'_>, model: ModelId) -> bool {
 /// Another lock in the same transaction.
 fn order<'a>(cx: &Context<'a>, found: &Unlocked<'a>, out: &mut Vec<Hazard>) {
     let own = found.load.statement;
-    let is_loop = |n: &Node<'a>| matches!(n.kind(), Kind::For | Kind::While);
+    let is_loop = |n: &Node<'_>| matches!(n.kind(), Kind::For | Kind::While);
     if own.ancestors().take_while(|a| *a != found.block).any(|a| is_loop(&a)) {
         let subject = format!("every {}", found.name);
         out.push(cx.hazard(HazardKind::LockOrder, subject, found.load.call));
@@ -182,6 +185,29 @@ fn order<'a>(cx: &Context<'a>, found: &Unlocked<'a>, out: &mut Vec<Hazard>) {
         });
     if let Some(at) = locked.or(other) {
         out.push(cx.hazard(HazardKind::LockOrder, writes::one_line(at.text()), at));
+        return;
+    }
+    if !opened(cx, cx.file, own).is_empty() {
+        return;
+    }
+    // The transaction of a caller.
+    for site in call_sites(cx).iter().filter(|site| !cx.project.is_test_file(site.file)) {
+        let place = |node: Node<'_>| Site { file: site.file, span: node.span() };
+        let around = site.call.ancestors().take_while(|a| a.kind() != Kind::FunctionDef);
+        if around.into_iter().any(|a| is_loop(&a) || a.kind().is_comprehension()) {
+            let subject = format!("every {}", found.name);
+            out.push(Hazard::at(HazardKind::LockOrder, subject, place(site.call)));
+            return;
+        }
+        let Some(function) = site.call.enclosing_function() else { continue };
+        let calls_again = call_sites(cx).iter().any(|s| {
+            s.file == site.file && s.call != site.call && s.call.enclosing_function() == Some(function)
+        });
+        if calls_again || locks(function).next().is_some() {
+            let at = locks(function).next().unwrap_or(site.call);
+            out.push(Hazard::at(HazardKind::LockOrder, writes::one_line(at.text()), place(at)));
+            return;
+        }
     }
 }
 

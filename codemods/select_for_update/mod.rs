@@ -3,11 +3,14 @@
 mod depends;
 mod find;
 mod hazards;
+mod idle;
+mod next;
 
 use find::Match;
+use ormend_engine::codemod::atomic_block::{atomic_name, with_block};
 use ormend_engine::codemod::guards::writes;
 use ormend_engine::codemod::{
-    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related,
+    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Related, Site,
 };
 use ormend_engine::infer::Type;
 use ormend_engine::python::emit::{append_call, quote_of, string_literal};
@@ -34,6 +37,7 @@ impl Codemod for SelectForUpdate {
                 HazardKind::LockHeld,
                 HazardKind::LockOrder,
                 HazardKind::NoTransaction,
+                HazardKind::AddedRows,
                 HazardKind::LoadedElsewhere,
             ],
         }
@@ -55,9 +59,11 @@ impl Codemod for SelectForUpdate {
                 Some(load) => cx.hazard(HazardKind::NoTransaction, found.name, load),
                 None => cx.hazard(HazardKind::LoadedElsewhere, found.name, cx.scope()),
             }),
-            Match::Outside(_, evaluated) => {
-                let subject = writes::one_line(evaluated.text());
-                out.push(cx.hazard(HazardKind::NoTransaction, subject, *evaluated));
+            Match::Outside(found) if found.statements.is_empty() => out.push(not_open(cx, found.load)),
+            Match::Outside(_) => {}
+            Match::Next(found) => {
+                let subject = writes::one_line(found.load.text());
+                out.push(cx.hazard(HazardKind::AddedRows, subject, found.load));
             }
         }
     }
@@ -87,16 +93,27 @@ impl Codemod for SelectForUpdate {
                 "1 query, locks nothing",
                 "1 query",
             ),
-            Match::Outside(lock, _) => (
-                cx.site(*lock),
+            Match::Next(found) => (
+                cx.site(found.load),
+                format!("Compute the next `{}` where others wait", found.column),
+                None,
+                "2 queries, and two rows may get one number",
+                "2 queries, others wait",
+            ),
+            Match::Outside(found) => (
+                cx.site(found.lock),
                 "Call `select_for_update()` in a transaction".to_owned(),
                 None,
                 "an error wherever the database has locks",
                 "1 query, others wait",
             ),
         };
-        let related = saved
-            .map(|save| Related { site: cx.site(save), message: "the row is saved here".to_owned() })
+        let made = match found {
+            Match::Next(found) => Some((found.made, "the new row is made here")),
+            _ => saved.map(|save| (save, "the row is saved here")),
+        };
+        let related = made
+            .map(|(node, message)| Related { site: cx.site(node), message: message.to_owned() })
             .into_iter()
             .collect();
         Description {
@@ -135,9 +152,24 @@ impl Codemod for SelectForUpdate {
             Match::Elsewhere(found) => {
                 Err(cx.hazard(HazardKind::LoadedElsewhere, found.name, found.written.save))
             }
-            Match::Outside(lock, _) => {
-                Err(cx.hazard(HazardKind::NoTransaction, writes::one_line(lock.text()), *lock))
+            Match::Next(found) => Err(cx.hazard(HazardKind::AddedRows, found.column, found.load)),
+            Match::Outside(found) => {
+                let (name, import) = atomic_name(cx, found.load).map_err(|_| not_open(cx, found.load))?;
+                let edits = with_block(cx, &found.statements, &format!("{name}()"))
+                    .map_err(|_| not_open(cx, found.load))?;
+                let mut fix = cx.fix(edits);
+                fix.imports.extend(import);
+                // Nobody else may change the lines that move to the right, or add to them.
+                if let (Some(first), Some(last)) = (found.statements.first(), found.statements.last()) {
+                    let span = Span::new(first.span().start, last.span().end);
+                    fix.reads.push(Site { file: cx.file, span });
+                }
+                Ok(fix)
             }
         }
     }
+}
+
+fn not_open<'a>(cx: &Context<'a>, load: Node<'a>) -> Hazard {
+    cx.hazard(HazardKind::NoTransaction, writes::one_line(load.text()), load)
 }

@@ -111,8 +111,8 @@ hazards! {
     TransactionInside, Blocking, "`{}` ends a transaction inside the loop";
 
     // Updating rows.
-    /// The rows come from a caller or are held by others: one may be there twice, be unsaved, or carry other changes.
-    RowsFromElsewhere, OptIn, "`{}` comes from elsewhere: its rows may repeat, be unsaved, or carry other changes";
+    /// The instance or the rows are handed in or held by others, and not all who do so are known.
+    HandedIn, OptIn, "`{}` is handed in by code that is not all known: it may be unsaved, changed before, there twice, or looked at later";
     /// The same row may come more than once, with other values.
     RepeatedRow, Blocking, "`{}` may give one row more than once, and the last save() would count";
     /// Rows that are written one by one may pass a unique constraint that one statement breaks.
@@ -121,8 +121,6 @@ hazards! {
     ParentColumn, Blocking, "field `{}` stands in the table of a parent model";
     /// The variable of a loop that goes away is read later.
     LoopVariableUsed, Blocking, "`{}` is used after the loop";
-    /// The instance is handed in, and not all who do so are known.
-    HandedIn, OptIn, "`{}` is handed in by code that is not all known: it may be unsaved, changed before, or looked at later";
     /// Nothing says that an operand is an integer, and nothing says that it is none.
     AssumedInteger, OptIn, "`{}` is taken for an integer, and nothing says that it is one";
 
@@ -167,6 +165,8 @@ hazards! {
     LockOrder, OptIn, "`{}` is locked by the same transaction, and code that locks in another order can deadlock with it";
     /// A lock needs a transaction.
     NoTransaction, Blocking, "no transaction is certainly open where `{}` is loaded";
+    /// A row that is computed from the last one, or from all of them.
+    AddedRows, Blocking, "a lock on `{}` does not hold rows that others add meanwhile: a unique constraint, or a lock on a row that all of them share, does";
     /// The instance was loaded by somebody else, without a lock.
     LoadedElsewhere, Blocking, "`{}` was loaded elsewhere, and would have to be read again with a lock";
 

@@ -16,6 +16,7 @@ mod stubs;
 pub mod templates;
 #[cfg(test)]
 mod tests;
+mod urls;
 mod values;
 
 pub use admin::{Admin, Inline, Registration, Role};
@@ -23,3 +24,4 @@ pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKin
 pub use project::Project;
 pub use settings::Settings;
 pub use signals::{Receiver, Signal};
+pub(crate) use urls::routed;

@@ -34,6 +34,7 @@ pub struct Analyzer<'p> {
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
+    routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
     callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
     pub(super) entries: OnceLock<Vec<super::entries::Entry>>,
@@ -50,11 +51,19 @@ impl<'p> Analyzer<'p> {
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
             stores: OnceLock::new(),
+            routed: OnceLock::new(),
             passed: super::passed::Passed::default(),
             callers: Mutex::default(),
             entries: OnceLock::new(),
             attributes: Mutex::default(),
         }
+    }
+
+    /// The functions that the URLs of the project lead to.
+    pub fn routed(&self) -> &FxHashSet<FunctionId> {
+        let project = self.project;
+        self.routed
+            .get_or_init(|| crate::django::routed(project.program(), |file| project.is_known_file(file)))
     }
 
     /// The project.

@@ -231,7 +231,7 @@ impl<'a> Frame<'a, '_> {
             }
             Type::External(path) => {
                 // What `_meta` leads to may be any model's manager.
-                if within_options(path) && external::WRITING_METHODS.contains(&name) {
+                if within_options(path) && external::writing_method(name).is_some() {
                     self.event(node, EventKind::Write { model: None, write: Write::Other });
                 }
                 let path = format!("{path}.{name}");
@@ -375,7 +375,7 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Type {
         self.escape_all(args, node, Escape::External);
-        if external::WRITING_METHODS.contains(&name) || name == "form_valid" || name.starts_with("perform_") {
+        if external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         }
         if name == "get_context_data" {
@@ -435,7 +435,7 @@ impl<'a> Frame<'a, '_> {
         self.escape_all(args, node, Escape::External);
         // A set or dict as often as a related manager.
         let is_plain = matches!(name, "add" | "remove" | "set" | "clear") && self.is_container(node);
-        if external::WRITING_METHODS.contains(&name) && !is_plain {
+        if external::writing_method(name).is_some() && !is_plain {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         } else if matches!(
             name,

@@ -130,8 +130,8 @@ pub(super) const PLAIN_METHODS: &[&str] = &[
     "fromkeys",
 ];
 
-/// Names of Django's own methods on querysets, managers and instances that write rows.
-pub(super) const WRITING_METHODS: &[&str] = &[
+/// Names of Django's own methods on querysets, managers, instances and forms that write rows.
+const WRITING_METHODS: &[&str] = &[
     "save",
     "delete",
     "update",
@@ -144,20 +144,20 @@ pub(super) const WRITING_METHODS: &[&str] = &[
     "remove",
     "set",
     "clear",
-    "asave",
-    "adelete",
-    "aupdate",
-    "acreate",
-    "aget_or_create",
-    "aupdate_or_create",
-    "abulk_create",
-    "abulk_update",
-    "aadd",
-    "aremove",
-    "aset",
-    "aclear",
     "save_base",
+    "save_m2m",
     "raw_delete",
     "execute",
     "executemany",
 ];
+
+/// Those that have no asynchronous twin.
+const SYNC_ONLY: &[&str] = &["save_base", "save_m2m", "raw_delete", "execute", "executemany"];
+
+/// The synchronous name of one of Django's own methods that write rows: `save` for `save` and `asave`.
+pub fn writing_method(name: &str) -> Option<&str> {
+    if WRITING_METHODS.contains(&name) {
+        return Some(name);
+    }
+    name.strip_prefix('a').filter(|n| WRITING_METHODS.contains(n) && !SYNC_ONLY.contains(n))
+}

@@ -6,7 +6,7 @@ use crate::python::NodeId;
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,6 +259,22 @@ pub struct Facts {
     pub values: Vec<Value>,
     /// What is returned (yielded, for a generator).
     pub returns: Option<Type>,
+    /// What is worked out once and asked for at many nodes.
+    pub(super) marks: Marks,
+}
+
+/// Nodes of a frame that were found once, by the name of who looked for them.
+#[derive(Debug, Default)]
+pub(super) struct Marks(Mutex<Vec<Mark>>);
+
+/// Who looked for the nodes, and the nodes.
+type Mark = (&'static str, Arc<[NodeId]>);
+
+impl Clone for Marks {
+    // A copy may be changed: it is looked at anew.
+    fn clone(&self) -> Marks {
+        Marks::default()
+    }
 }
 
 impl Facts {
@@ -266,6 +282,18 @@ impl Facts {
     pub fn type_of(&self, node: crate::python::Node<'_>) -> &Type {
         static UNKNOWN: Type = Type::Unknown;
         self.types.get(&node.peel().id()).unwrap_or(&UNKNOWN)
+    }
+
+    /// The nodes that `find` finds in this frame, found once; `name` says who looks for them.
+    pub fn once(&self, name: &'static str, find: impl FnOnce() -> Vec<NodeId>) -> Arc<[NodeId]> {
+        let marks = || self.marks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = marks().iter().find(|(n, _)| *n == name).map(|(_, nodes)| nodes.clone());
+        if let Some(known) = known {
+            return known;
+        }
+        let found: Arc<[NodeId]> = find().into();
+        marks().push((name, found.clone()));
+        found
     }
 
     /// A value.

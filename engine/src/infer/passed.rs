@@ -98,7 +98,7 @@ impl Analyzer<'_> {
     }
 
     /// Whether nobody but the calls that can be seen calls the function.
-    fn is_known_by_callers(&self, function: FunctionId) -> bool {
+    pub fn is_known_by_callers(&self, function: FunctionId) -> bool {
         let program = self.project.program();
         let info = program.function(function);
         if self.project.is_known_file(info.file) || !info.decorators.is_empty() || info.name.starts_with("__")

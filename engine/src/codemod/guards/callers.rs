@@ -41,13 +41,28 @@ impl<'a> CallSite<'a> {
     }
 }
 
-/// Every call in the program that may reach the function of the frame. Files that the engine brought along are left out.
-pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
-    call_sites_where(cx, |_| true)
+/// Whether it is the function of the frame that a call reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It is.
+    Sure,
+    /// A method of that name, of an object whose class is not known.
+    Maybe,
+    /// It is a method of another class.
+    Other,
 }
 
-/// As [`call_sites`], of those calls that are `wanted`, before it is asked whether they are certain: that takes the facts
-/// of the caller.
+/// Every call in the program that may reach the function of the frame. Files that the engine brought along are left out.
+pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
+    let mut out = call_sites_where(cx, |_| true);
+    for site in &mut out {
+        site.is_certain = certainty(cx, site) == Certainty::Sure;
+    }
+    out
+}
+
+/// As [`call_sites`], of those calls that are `wanted`; of a method, `is_certain` says what the text says. The rest takes
+/// the facts of the caller: see [`certainty`].
 pub fn call_sites_where<'a>(cx: &Context<'a>, wanted: impl Fn(&CallSite<'a>) -> bool) -> Vec<CallSite<'a>> {
     let program = cx.project.program();
     let scope = cx.scope();
@@ -79,32 +94,39 @@ pub fn call_sites_where<'a>(cx: &Context<'a>, wanted: impl Fn(&CallSite<'a>) -> 
         if !is_this {
             continue;
         }
-        let caller = known.function;
         let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-        let mut site = CallSite {
+        let site = CallSite {
             file,
             call,
-            caller,
+            caller: known.function,
             is_bound: class.is_some() && by_attribute && !is_certain,
             is_certain,
         };
-        if !wanted(&site) {
-            continue;
+        if wanted(&site) {
+            out.push(site);
         }
-        if let (Some(class), false) = (class, is_certain) {
-            site.is_certain = is_of_class(cx, &site, func, class);
-        }
-        out.push(site);
     }
     out
 }
 
-/// Whether the receiver of a call is an object of `class` or of one that inherits from it.
-fn is_of_class<'a>(cx: &Context<'a>, site: &CallSite<'a>, func: Node<'a>, class: ClassId) -> bool {
-    let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
+/// Whether a call of [`call_sites_where`] reaches the function of the frame.
+pub fn certainty<'a>(cx: &Context<'a>, site: &CallSite<'a>) -> Certainty {
+    if site.is_certain {
+        return Certainty::Sure;
+    }
     let program = cx.project.program();
+    let Some(this) = program.function_at(cx.file, cx.scope().id()) else { return Certainty::Maybe };
+    let Some(class) = program.function(this).class else { return Certainty::Maybe };
+    let Expr::Call { func, .. } = Expr::of(site.call) else { return Certainty::Maybe };
+    let Expr::Attribute { value, .. } = Expr::of(func) else { return Certainty::Maybe };
     let inherits = |other: ClassId| {
-        program.class(other).mro.contains(&class) || program.class(class).mro.contains(&other)
+        if program.class(other).mro.contains(&class) || program.class(class).mro.contains(&other) {
+            Certainty::Sure
+        } else if program.class(other).has_unknown_base {
+            Certainty::Maybe
+        } else {
+            Certainty::Other
+        }
     };
     let own = site.caller.and_then(|f| program.function(f).class);
     if let (Expr::Name("self" | "cls"), Some(own)) = (Expr::of(value), own) {
@@ -114,7 +136,11 @@ fn is_of_class<'a>(cx: &Context<'a>, site: &CallSite<'a>, func: Node<'a>, class:
         Type::Instance(instance) => inherits(cx.model(instance.model).class),
         Type::ModelClass(model) => inherits(cx.model(*model).class),
         Type::Object(object) => inherits(*object),
-        _ => false,
+        // Managers and querysets that a class of the program may stand behind are not told apart here.
+        Type::Str | Type::Bytes | Type::Int | Type::Float | Type::Bool | Type::Dict(_) | Type::List(_) => {
+            Certainty::Other
+        }
+        _ => Certainty::Maybe,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who takes an exception away from the code that raised it, without standing around it as a `try` of the same function:
 //! context managers, decorators, callers.
 
-use super::callers::{CallSite, call_sites_where};
+use super::callers::{CallSite, Certainty, call_sites_where, certainty};
 use crate::codemod::Context;
 use crate::infer::Type;
 use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, Stmt};
@@ -83,10 +83,42 @@ pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
     None
 }
 
-/// A caller of the frame's function that ends exceptions and goes on.
+/// A caller of the frame's function, or one of its callers, that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    let sites = call_sites_where(cx, |site| around(site).is_some());
-    sites.iter().filter(|site| site.is_certain).find_map(around)
+    caller_above(cx, MOST_CALLERS)
+}
+
+/// Callers that are asked for the callers of theirs.
+const MOST_CALLERS: usize = 3;
+/// Calls whose own callers are looked at.
+const MOST_SITES: usize = 12;
+
+fn caller_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
+    let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
+    let sure = |site: &&CallSite<'_>| certainty(cx, site) == Certainty::Sure;
+    let found = sites.iter().filter(|site| around(site).is_some()).filter(sure).find_map(around);
+    let depth = depth.checked_sub(1)?;
+    if found.is_some() || sites.len() > MOST_SITES {
+        return found;
+    }
+    sites.iter().filter(|site| !is_held(site)).filter(sure).find_map(|site| {
+        site.caller?;
+        let facts = site.facts(cx);
+        let caller = Context { file: site.file, facts: &facts, ..*cx };
+        // A nested function, a lambda or the like runs at another time.
+        if site.call.enclosing_scope() != Some(caller.scope()) || caller.scope() == cx.scope() {
+            return None;
+        }
+        swallowing_decorator(&caller).or_else(|| caller_above(&caller, depth))
+    })
+}
+
+/// Whether a transaction of the caller holds the call, so that nothing is left of it either way.
+fn is_held(site: &CallSite<'_>) -> bool {
+    site.call.ancestors().take_while(|a| a.kind() != Kind::FunctionDef).any(|a| match Stmt::of(a) {
+        Stmt::With { items, .. } => items.iter().any(|(c, _)| c.text().contains("atomic")),
+        _ => false,
+    })
 }
 
 fn around(site: &CallSite<'_>) -> Option<Site> {

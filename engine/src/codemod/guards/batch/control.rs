@@ -1,10 +1,11 @@
 //! Control flow and exceptions around the writes of a loop.
 
 use super::super::handlers::{external_path, is_atomic, swallowing_caller, swallowing_decorator, swallows};
+use super::super::transaction::opened;
 use super::Batch;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::EventKind;
-use crate::python::{Def, Expr, Kind, Node, Stmt, innermost_loop};
+use crate::python::{Expr, Kind, Node, Stmt, innermost_loop};
 
 /// Statements that leave the loop without reaching the one after it.
 pub(super) fn exits(cx: &Context<'_>, batch: &Batch<'_, '_>, atomic: bool, out: &mut Vec<Hazard>) {
@@ -91,25 +92,7 @@ fn only_logs(cx: &Context<'_>, body: Node<'_>) -> bool {
 
 /// Whether one transaction holds the whole loop, with no handler in between.
 pub fn in_atomic(cx: &Context<'_>, node: Node<'_>) -> bool {
-    for ancestor in node.ancestors() {
-        match Stmt::of(ancestor) {
-            Stmt::Try { body, handlers, .. } if !handlers.is_empty() && body.contains(node.id()) => {
-                return false;
-            }
-            Stmt::With { items, .. } if items.iter().any(|(c, _)| is_atomic(cx, *c)) => return true,
-            Stmt::FunctionDef { .. } => break,
-            _ => {}
-        }
-    }
-    let program = cx.project.program();
-    program.function_at(cx.file, cx.scope().id()).is_some_and(|f| {
-        program
-            .function(f)
-            .decorators
-            .iter()
-            .flatten()
-            .any(|d| matches!(d, Def::External(path) if path == "django.db.transaction.atomic"))
-    })
+    opened(cx, cx.file, node).iter().any(|t| t.is_certain && !t.is_caught)
 }
 
 pub(super) fn inner_atomic(cx: &Context<'_>, outer: Node<'_>, node: Node<'_>) -> bool {

@@ -138,7 +138,7 @@ fn source<'a>(
     other_database(cx, rows, update, out);
     let handed = |site: Option<Site>, out: &mut Vec<Hazard>| {
         let site = site.unwrap_or_else(|| cx.site(rows.iter));
-        out.push(Hazard::at(HazardKind::RowsFromElsewhere, one_line(rows.iter.text()), site));
+        out.push(Hazard::at(HazardKind::HandedIn, one_line(rows.iter.text()), site));
     };
     let Some(value) = cx.value(rows.value) else { return handed(None, out) };
     let from_elsewhere = cx.maker(value).is_none() || value.kept.is_some();

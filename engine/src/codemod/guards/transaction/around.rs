@@ -1,18 +1,59 @@
-//! What a transaction around the writes would change besides what is left of a failure.
+//! What a transaction around statements would change besides what is left of a failure.
 
-use super::find::Unit;
-use super::items::{How, Item};
-use ormend_engine::codemod::guards::{handlers, transaction as guard, writes};
-use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
-use ormend_engine::infer::{Event, EventKind};
-use ormend_engine::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
+use super::super::{flow, handlers, writes};
+use super::{
+    always_raises, asks_for_state, catches_database_errors, decorators, handled_below, is_deferred,
+    is_durable, names_atomic,
+};
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::{Field, FieldKind};
+use crate::infer::{Event, EventKind, Write};
+use crate::python::{Def, Expr, Kind, Node, Stmt, arguments, string_value};
+use crate::text::{FileId, Site};
+use std::cell::OnceCell;
+
+/// A call that writes, inside of what is to be one transaction.
+#[derive(Debug)]
+pub struct Written<'a> {
+    /// The call.
+    pub call: Node<'a>,
+    /// It is a method of Django's that writes, not a function of the project.
+    pub is_direct: bool,
+    /// The alias of the database, where it is said.
+    pub using: Option<String>,
+    /// The database follows from an instance.
+    pub by_instance: bool,
+    /// What may run after it, worked out when it is asked for.
+    pub reach: OnceCell<flow::Reach<'a>>,
+}
+
+impl<'a> Written<'a> {
+    /// A call that writes to the default database as far as it says.
+    pub fn new(call: Node<'a>) -> Written<'a> {
+        Written { call, is_direct: true, using: None, by_instance: false, reach: OnceCell::new() }
+    }
+
+    /// Whether `node` may run after this write.
+    pub fn may_precede(&self, node: Node<'a>) -> bool {
+        self.reach.get_or_init(|| flow::Reach::of(self.call, |_| false)).contains(node)
+    }
+}
+
+/// Writes that are to be one transaction.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// The function that they stand in.
+    pub function: Node<'a>,
+    /// The writes.
+    pub writes: Vec<Written<'a>>,
+}
 
 /// Every obstacle to a transaction around `statements`.
-pub fn hazards<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+pub fn hazards<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     suspension(cx, unit, statements, out);
     for event in &cx.facts.events {
         let node = cx.node(event.at);
-        if statements.iter().any(|s| s.contains(event.at)) && !guard::is_deferred(cx, node) {
+        if statements.iter().any(|s| s.contains(event.at)) && !is_deferred(cx, node) {
             of_event(cx, unit, event, out);
         }
     }
@@ -56,7 +97,7 @@ fn controls(name: &str) -> bool {
     )
 }
 
-fn suspension<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+fn suspension<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     if unit.function.is_async() {
         out.push(cx.hazard(HazardKind::OpenAcrossSuspension, "async def", unit.function));
         return;
@@ -68,9 +109,9 @@ fn suspension<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], ou
     }
 }
 
-fn of_event<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Hazard>) {
+fn of_event<'a>(cx: &Context<'a>, unit: &Around<'a>, event: &Event, out: &mut Vec<Hazard>) {
     // A form, or what is named like a row, only saves.
-    let is_item = unit.items.iter().any(|i| i.call.id() == event.at && i.how != How::Call);
+    let is_item = unit.writes.iter().any(|i| i.call.id() == event.at && i.is_direct);
     match &event.kind {
         EventKind::Outside { .. } | EventKind::UnknownCall { .. }
             if is_item && (!writes::is_in_callee(cx, event) || cx.project.is_known_file(event.site.file)) => {
@@ -90,7 +131,7 @@ fn of_event<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<
             out.push(at(cx, HazardKind::CommitHook, event));
         }
         EventKind::Transaction { name }
-            if &**name == "atomic" && writes::node_of(cx, event).is_some_and(guard::is_durable) =>
+            if &**name == "atomic" && writes::node_of(cx, event).is_some_and(is_durable) =>
         {
             out.push(at(cx, HazardKind::TransactionControl, event));
         }
@@ -101,7 +142,7 @@ fn of_event<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<
                 return;
             }
             if let Some(node) = writes::node_of(cx, event)
-                && let Some(site) = guard::handled_below(cx, event.site.file, node, None)
+                && let Some(site) = handled_below(cx, event.site.file, node, None)
             {
                 out.push(Hazard::at(HazardKind::HandlerAround, "", site));
             }
@@ -130,14 +171,14 @@ fn is_plain_sql(call: Node<'_>) -> bool {
 }
 
 /// A raise on purpose behind a write: whoever wrote it may want the row to stay.
-fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Hazard>) {
+fn raises<'a>(cx: &Context<'a>, unit: &Around<'a>, event: &Event, out: &mut Vec<Hazard>) {
     let node = cx.node(event.at);
-    let after_write = |items: &[Item<'a>]| items.iter().any(|i| i.call != node && i.may_precede(node));
+    let after_write = |writes: &[Written<'a>]| writes.iter().any(|w| w.call != node && w.may_precede(node));
     if !writes::is_in_callee(cx, event) {
         let in_handler = node.ancestors().any(|a| a.kind() == Kind::ExceptHandler);
         // `get()` that finds nothing fails as any statement may.
         let on_purpose = matches!(node.kind(), Kind::Raise | Kind::Assert) || is_validation(node);
-        if on_purpose && !in_handler && after_write(&unit.items) {
+        if on_purpose && !in_handler && after_write(&unit.writes) {
             let subject = match node.kind() {
                 Kind::Raise => "raise".to_owned(),
                 Kind::Assert => "assert".to_owned(),
@@ -155,7 +196,7 @@ fn raises<'a>(cx: &Context<'a>, unit: &Unit<'a>, event: &Event, out: &mut Vec<Ha
     let own: Vec<&Event> = cx.facts.events.iter().filter(|e| e.at == event.at).collect();
     let is_write = |e: &&Event| matches!(e.kind, EventKind::Write { .. });
     let before = own.iter().take_while(|e| e.site != event.site).any(is_write);
-    if before || !own.iter().any(is_write) && after_write(&unit.items) {
+    if before || !own.iter().any(is_write) && after_write(&unit.writes) {
         out.push(at(cx, HazardKind::RaisesAfterWrite, event));
     }
 }
@@ -187,7 +228,7 @@ fn sleeps<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) 
 /// the outermost transaction.
 fn state<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     for node in statements {
-        if let Some(found) = guard::asks_for_state(*node) {
+        if let Some(found) = asks_for_state(*node) {
             out.push(cx.hazard(HazardKind::TransactionControl, found.text(), found));
         }
     }
@@ -204,14 +245,14 @@ fn state<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
             continue;
         }
         seen.push((event.site.file, function.id()));
-        let durable = guard::decorators(function)
+        let durable = decorators(function)
             .into_iter()
-            .find(|d| guard::is_durable(*d) && guard::names_atomic(cx, event.site.file, *d));
+            .find(|d| is_durable(*d) && names_atomic(cx, event.site.file, *d));
         if let Some(found) = durable {
             let site = Site { file: event.site.file, span: found.span() };
             out.push(Hazard::at(HazardKind::TransactionControl, writes::callee_subject(cx, event), site));
         }
-        if let Some(found) = guard::asks_for_state(function) {
+        if let Some(found) = asks_for_state(function) {
             let site = Site { file: event.site.file, span: found.span() };
             out.push(Hazard::at(HazardKind::TransactionControl, found.text(), site));
         }
@@ -224,15 +265,47 @@ fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<
     for event in &cx.facts.events {
         let writes = matches!(event.kind, EventKind::Write { .. });
         let Some(statement) = statements.iter().find(|s| s.contains(event.at)) else { continue };
-        if writes && let Some(site) = guard::handled_below(cx, cx.file, cx.node(event.at), statement.parent())
+        let at = cx.node(event.at);
+        if writes
+            && let Some(site) = handled_below(cx, cx.file, at, statement.parent())
+                .or_else(|| checked_late(cx, event, statement.parent()))
         {
             out.push(Hazard::at(HazardKind::HandlerAround, "", site));
         }
     }
 }
 
+/// The handler between an insert or update of a row with foreign keys and `outer` that makes something else of a database
+/// error: foreign keys are checked when the transaction ends, where it does not stand any more.
+fn checked_late(cx: &Context<'_>, event: &Event, outer: Option<Node<'_>>) -> Option<Site> {
+    let EventKind::Write { model, write: Write::Insert | Write::Update | Write::Other } = &event.kind else {
+        return None;
+    };
+    let points = |field: &Field| field.kind == FieldKind::ForeignKey;
+    if model.is_some_and(|m| !cx.model(m).fields.iter().any(points)) {
+        return None;
+    }
+    let node = cx.node(event.at);
+    node.ancestors().take_while(|a| Some(*a) != outer).find_map(|ancestor| match Stmt::of(ancestor) {
+        Stmt::Try { body, handlers, .. } if body.contains(node.id()) => {
+            let found = handlers
+                .iter()
+                .find(|h| catches_database_errors(cx, cx.file, h.class) && !raises_again(h.body))?;
+            Some(cx.site(cx.node(found.node.id())))
+        }
+        _ => None,
+    })
+}
+
+/// Whether a handler raises what it got.
+fn raises_again(body: Node<'_>) -> bool {
+    body.children()
+        .last()
+        .is_some_and(|last| matches!(Stmt::of(last), Stmt::Raise(parts) if parts.is_empty()))
+}
+
 /// A handler around all of the writes, or a decorator, that goes on.
-fn handlers_around<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
+fn handlers_around<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     let Some(first) = statements.first() else { return };
     for ancestor in first.ancestors() {
         if ancestor == unit.function {
@@ -240,7 +313,7 @@ fn handlers_around<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>
         }
         match Stmt::of(ancestor) {
             Stmt::Try { body, handlers: clauses, .. } if body.contains(first.id()) => {
-                if let Some(found) = clauses.iter().find(|h| !guard::always_raises(h.body)) {
+                if let Some(found) = clauses.iter().find(|h| !always_raises(h.body)) {
                     out.push(cx.hazard(HazardKind::HandlerContinues, "", found.node));
                 }
             }
@@ -261,21 +334,21 @@ fn handlers_around<'a>(cx: &Context<'a>, unit: &Unit<'a>, statements: &[Node<'a>
 }
 
 /// The alias to open the transaction on, where it is not the default one.
-pub fn alias(unit: &Unit<'_>) -> Option<String> {
-    let first = unit.items.first()?.using.clone()?;
-    unit.items.iter().all(|i| i.using.as_ref() == Some(&first)).then_some(first)
+pub fn alias(unit: &Around<'_>) -> Option<String> {
+    let first = unit.writes.first()?.using.clone()?;
+    unit.writes.iter().all(|i| i.using.as_ref() == Some(&first)).then_some(first)
 }
 
 /// `atomic()` opens a transaction on one database: every write must go there.
-fn database<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
+fn database<'a>(cx: &Context<'a>, unit: &Around<'a>, out: &mut Vec<Hazard>) {
     let settings = cx.project.settings();
     let several = settings.database_aliases > 1 || settings.has_database_routers;
     let named = alias(unit).is_some();
-    for item in &unit.items {
+    for item in &unit.writes {
         let elsewhere = item.using.is_some() && !named;
         let open = several
             && item.using.is_none()
-            && (settings.has_database_routers || item.by_instance || item.how == How::Call);
+            && (settings.has_database_routers || item.by_instance || !item.is_direct);
         if elsewhere || open {
             let subject = match Expr::of(item.call) {
                 Expr::Call { func, .. } => writes::one_line(func.text()),
@@ -288,17 +361,18 @@ fn database<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Vec<Hazard>) {
 }
 
 /// Whether a decorator leaves alone when the function runs and what becomes of its errors.
-pub fn is_plain_decorator(cx: &Context<'_>, decorator: Node<'_>) -> bool {
+pub fn is_plain_decorator(cx: &Context<'_>, file: FileId, decorator: Node<'_>) -> bool {
     let func = match Expr::of(decorator) {
         Expr::Call { func, .. } => func,
         _ => decorator,
     };
-    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+    match cx.project.program().resolve_expr(file, func.peel().id()) {
         Some(Def::External(path)) => [
             "builtins.",
             "django.contrib.auth.decorators",
             "django.views.decorators",
             "django.dispatch",
+            "django.db.transaction.atomic",
             "celery",
         ]
         .iter()

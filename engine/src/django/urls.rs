@@ -1,0 +1,46 @@
+//! Which functions the URLs of the project lead to.
+
+use crate::python::{Def, Expr, FunctionId, Kind, Program, arguments};
+use crate::text::FileId;
+use rustc_hash::FxHashSet;
+
+/// What puts a view behind a pattern.
+const ROUTES: &[&str] = &[
+    "django.urls.path",
+    "django.urls.re_path",
+    "django.urls.conf.path",
+    "django.urls.conf.re_path",
+    "django.conf.urls.url",
+];
+
+/// The functions that the URLs of the project lead to: `path("books/", views.books)`, also inside of decorators.
+pub(crate) fn routed(program: &Program, is_known: impl Fn(FileId) -> bool) -> FxHashSet<FunctionId> {
+    let mut out = FxHashSet::default();
+    for file in program.file_ids().filter(|f| !is_known(*f)) {
+        let parsed = program.file(file);
+        if parsed.ast.is_empty() || parsed.ast.is_too_deep() || !parsed.source.text().contains("urlpatterns")
+        {
+            continue;
+        }
+        for call in parsed.root().descendants().filter(|n| n.kind() == Kind::Call) {
+            let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+            let is_route = match program.resolve_expr(file, func.peel().id()) {
+                Some(Def::External(path)) => ROUTES.contains(&path.as_str()),
+                _ => false,
+            };
+            if !is_route {
+                continue;
+            }
+            let given = arguments(list);
+            let view = given.iter().find(|a| a.name == Some("view")).or_else(|| given.get(1));
+            let Some(view) = view else { continue };
+            for node in view.value.descendants().filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute))
+            {
+                if let Some(Def::Function(function)) = program.resolve_expr(file, node.id()) {
+                    out.insert(function);
+                }
+            }
+        }
+    }
+    out
+}
