@@ -21,6 +21,7 @@ impl<'a> Frame<'a, '_> {
         args: &[Arg<'a>],
         node: Node<'a>,
     ) -> Type {
+        let is_bare = std::mem::take(&mut self.is_bare);
         let program = self.az.project.program();
         let info = program.function(function);
         let def = program.file(info.file).node(info.node);
@@ -109,7 +110,7 @@ impl<'a> Frame<'a, '_> {
                 self.wrapped_by(*decorator, node);
             }
         }
-        let transparent = info.decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
+        let transparent = is_bare || info.decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
         let Some(returns) = &summary.returns else { return Type::Unknown };
         if !transparent {
             return Type::Unknown;

@@ -10,10 +10,9 @@ use crate::python::{Field, Program};
 use crate::text::Site;
 
 /// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
-pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(ValueId, Path, Remote)>) {
+pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
     let program = cx.project.program();
     let own = program.function_at(cx.file, cx.facts.scope);
-    let mut sources: Vec<Source> = Vec::new();
     for entry in cx.analyzer.entries() {
         let ty = match entry.source {
             Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
@@ -29,18 +28,13 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(ValueId, Path, 
         if load == Load::Join && !entry.joined_by_framework().is_empty() {
             continue;
         }
-        for value in built(cx.facts, &ty) {
-            for read in shown(cx, entry, load) {
-                let path = read.path.clone();
-                let mut remote = remote(cx, entry, read, at);
-                if !sources.contains(&entry.source) {
-                    sources.push(entry.source);
-                    let mut more = vec![remote];
-                    others(cx, entry.source, load, &mut more);
-                    remote = more.swap_remove(0);
-                }
-                out.push((value, path, remote));
-            }
+        let values = built(&ty);
+        for read in shown(cx, entry, load) {
+            let path = read.path.clone();
+            let mut remote = [remote(cx, entry, read, at)];
+            others(cx, entry.source, load, &mut remote);
+            let [remote] = remote;
+            out.push((values.clone(), path, remote));
         }
     }
 }
@@ -86,18 +80,10 @@ pub(super) fn others(cx: &Context<'_>, source: Source, load: Load, reads: &mut [
     }
 }
 
-/// The querysets that a value of this type may be: the one that stands for several, if there is one.
-fn built(facts: &Facts, ty: &Type) -> Vec<ValueId> {
-    let mut out = Vec::new();
-    for alternative in ty.alternatives() {
-        let Type::QuerySet(qs) = alternative else { continue };
-        let stands = |v: &crate::infer::Value| v.alternatives.iter().eq(qs.values.iter());
-        match facts.values.iter().position(stands) {
-            Some(i) if qs.values.len() > 1 => out.push(ValueId(i as u32)),
-            _ => out.extend(qs.values.iter().copied()),
-        }
-    }
-    out
+/// The querysets that a value of this type may be.
+fn built(ty: &Type) -> Vec<ValueId> {
+    let querysets = ty.alternatives().iter().filter_map(Type::queryset);
+    querysets.flat_map(|qs| qs.values.iter().copied()).collect()
 }
 
 /// What an entry reads of each row.

@@ -176,24 +176,27 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
             continue;
         }
-        let Some(targets) = targets(cx, value) else { continue };
+        let Some(targets) = targets(cx, &[value]) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.insert(value);
         let is_certain = round.is_some_and(|r| r.is_certain);
         group.reads.push(Read { event: index, at: event.at, site: event.site, steps, is_certain });
     }
-    for (value, path, read) in remote::reads(cx, load) {
-        let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
-        if !is_joinable(queryset)
-            || reloads(cx, value)
-            || is_loaded(queryset, &path, &read.steps, load)
-            || is_replaced(cx, usize::MAX, value, &path)
-        {
+    for (values, path, read) in remote::reads(cx, load) {
+        let is_out = |value: &ValueId| {
+            cx.value(*value).and_then(|v| v.queryset.as_deref()).is_none_or(|queryset| {
+                !is_joinable(queryset)
+                    || reloads(cx, *value)
+                    || is_loaded(queryset, &path, &read.steps, load)
+                    || is_replaced(cx, usize::MAX, *value, &path)
+            })
+        };
+        if values.is_empty() || values.iter().any(is_out) {
             continue;
         }
-        let Some(targets) = targets(cx, value) else { continue };
+        let Some(targets) = targets(cx, &values) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
-        group.rows.insert(value);
+        group.rows.extend(values);
         remote::add(group, read);
     }
     // Rows that are only counted want no rows of the relation.
@@ -522,9 +525,11 @@ fn repeats_in_callee(cx: &Context<'_>, call: Node<'_>, site: Site) -> bool {
 
 /// The values to edit so that the rows of `value` carry the join: the last ones that build it, or those further up that
 /// others of them are derived from.
-fn targets(cx: &Context<'_>, value: ValueId) -> Option<Vec<ValueId>> {
+fn targets(cx: &Context<'_>, values: &[ValueId]) -> Option<Vec<ValueId>> {
     let mut out = BTreeSet::new();
-    leaves(cx, value, 0, &mut out)?;
+    for value in values {
+        leaves(cx, *value, 0, &mut out)?;
+    }
     // A value that is derived from another one of them has the join from there.
     for _ in 0..20 {
         let derived =

@@ -65,7 +65,7 @@ pub struct Remote {
 }
 
 /// The reads of other frames, each with the value of this frame that they are rows of.
-pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(ValueId, Path, Remote)> {
+pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Remote)> {
     let program = cx.project.program();
     let mut out = Vec::new();
     entries::reads(cx, load, &mut out);
@@ -131,7 +131,7 @@ fn of_list(
     load: Load,
     function: FunctionId,
     value: ValueId,
-    out: &mut Vec<(ValueId, Path, Remote)>,
+    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
     let program = cx.project.program();
     let own = program.function(function);
@@ -171,7 +171,7 @@ fn of_attributes(
     load: Load,
     function: FunctionId,
     class: ClassId,
-    out: &mut Vec<(ValueId, Path, Remote)>,
+    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
     let program = cx.project.program();
     let scope = cx.scope();
@@ -245,7 +245,7 @@ fn found(
     (builder, value): (&Context<'_>, ValueId),
     is_ours: &dyn Fn(&ValueId) -> bool,
     events: &[&Event],
-    out: &mut Vec<(ValueId, Path, Remote)>,
+    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
     let leaves = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
@@ -292,7 +292,7 @@ fn found(
         let wants_rows = wants_rows(event);
         let shown_by = None;
         let remote = Remote { site: event.site, looped, steps, hazards, is_certain, wants_rows, shown_by };
-        out.push((value, path, remote));
+        out.push((vec![value], path, remote));
     }
 }
 

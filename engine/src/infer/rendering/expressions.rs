@@ -340,7 +340,7 @@ impl<'a> Frame<'a, '_> {
                 .chain(args)
                 .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })
                 .collect();
-            return self.at_site(place(of, span), |frame| frame.call_function(function, None, &all, node));
+            return self.at_site(place(of, span), |frame| frame.registered(function, &all, node));
         }
         let queryset = ty.without_none().queryset().cloned();
         self.at_site(place(of, span), |frame| match (name, queryset) {

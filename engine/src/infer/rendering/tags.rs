@@ -5,7 +5,7 @@ use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKin
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
-use crate::python::Node;
+use crate::python::{FunctionId, Node};
 
 impl<'a> Frame<'a, '_> {
     pub(super) fn render_custom(
@@ -44,7 +44,7 @@ impl<'a> Frame<'a, '_> {
                     self.render_body(r, of, &section.body, node);
                 }
                 let site = place(of, tag.name_span);
-                let ty = self.at_site(site, |frame| frame.call_function(function, None, &all, node));
+                let ty = self.at_site(site, |frame| frame.registered(function, &all, node));
                 match &tag.as_var {
                     Some(target) => r.assign(target, ty),
                     None => self.at_site(site, |frame| frame.stringify(&ty, node)),
@@ -52,7 +52,7 @@ impl<'a> Frame<'a, '_> {
             }
             CustomKind::Inclusion(template) => {
                 let site = place(of, tag.name_span);
-                let given = self.at_site(site, |frame| frame.call_function(function, None, &all, node));
+                let given = self.at_site(site, |frame| frame.registered(function, &all, node));
                 let Some(found) = template.as_deref().and_then(|name| project.template(name)) else { return };
                 let names = self.context_of(&given);
                 let outer = std::mem::take(&mut r.scopes);
@@ -68,6 +68,12 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
+    }
+
+    /// Call a function that a decorator has registered as a tag or filter.
+    pub(super) fn registered(&mut self, function: FunctionId, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        self.is_bare = true;
+        self.call_function(function, None, args, node)
     }
 
     fn tag_arguments(
