@@ -29,7 +29,7 @@ type Called = (Name, Option<u8>);
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
-    memo: Memo,
+    pub(super) memo: Memo,
     named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
