@@ -8,7 +8,8 @@ it reads. Each is run with two books and with four:
 
 - with every relation of the section prefetched it takes as many queries for four as for two (unless the section says
   that not all is found);
-- without any one of them, and those below it, it takes more.
+- without any one of them, and those below it, it takes more (unless the section says that some of it is read under a
+  condition).
 """
 
 import importlib.machinery
@@ -140,8 +141,9 @@ def call(code):
     if "Books" not in scope:
         view = scope["books"]
     elif issubclass(scope["Books"], viewsets.ViewSetMixin):
-        name = "books" if hasattr(scope["Books"], "books") else "list"
-        view = scope["Books"].as_view({"get": name})
+        extra = getattr(scope["Books"], "books", None)
+        # What a router does with an action.
+        view = scope["Books"].as_view({"get": "books" if extra else "list"}, **getattr(extra, "kwargs", {}))
     else:
         view = scope["Books"].as_view()
 
@@ -196,7 +198,7 @@ def main():
         two, four = queries(run, 2, reads), queries(run, 4, reads)
         if "Not all is found." not in section and len(two) != len(four):
             problems.append("something else is read:\n    " + "\n    ".join(sorted(set(q[:150] for q in four))))
-        for relation in reads:
+        for relation in [] if "under a condition." in section else reads:
             rest = [r for r in reads if r != relation and not r.startswith(relation + "__")]
             if len(queries(run, 2, rest)) >= len(queries(run, 4, rest)):
                 problems.append(f"{relation} is not read")

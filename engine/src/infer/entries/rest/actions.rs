@@ -4,7 +4,9 @@ use super::declared::is_serializer;
 use crate::django::Project;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
-use crate::python::{ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters, string_value};
+use crate::python::{
+    ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters, string_value,
+};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
 
@@ -92,7 +94,8 @@ fn given_by_method(
     let Member::Function(function, _) = member else { return Classes::unknown() };
     let info = program.function(*function);
     let def = program.file(info.file).node(info.node);
-    let (Some(body), Some(receiver)) = (def.child(Field::Body), parameters(def).first().map(|p| p.name)) else {
+    let (Some(body), Some(receiver)) = (def.child(Field::Body), parameters(def).first().map(|p| p.name))
+    else {
         return Classes::unknown();
     };
     if depth > 8 || !info.decorators.is_empty() {
@@ -146,10 +149,8 @@ impl<'a> Reader<'a> {
                 for target in targets {
                     for name in target.descendants().filter(|n| n.kind() == Kind::Name && n.is_binding()) {
                         let is_whole = name == target.peel();
-                        known.insert(
-                            name.text(),
-                            if is_whole { classes.clone() } else { Classes::unknown() },
-                        );
+                        known
+                            .insert(name.text(), if is_whole { classes.clone() } else { Classes::unknown() });
                     }
                 }
                 Some(known)
@@ -316,7 +317,9 @@ impl<'a> Reader<'a> {
                 "retrieve" => Some(true),
                 _ => None,
             },
-            Expr::Call { func, arguments: list } if matches!(Expr::of(func), Expr::Name("getattr" | "hasattr")) => {
+            Expr::Call { func, arguments: list }
+                if matches!(Expr::of(func), Expr::Name("getattr" | "hasattr")) =>
+            {
                 let name = arguments(list).get(1).and_then(|a| string_value(a.value));
                 (name.as_deref() == Some("swagger_fake_view")).then_some(false)
             }

@@ -268,14 +268,12 @@ impl<'a> Meta<'a> {
                     _ => return Names::default(),
                 }
             }
-            Expr::Name(_) | Expr::Attribute { .. } => {
-                match program.resolve_expr(file, value.peel().id()) {
-                    Some(Def::Variable { file, value: Some(value) }) => {
-                        add(self.names(file, program.file(file).node(value), depth + 1));
-                    }
-                    _ => return Names::default(),
+            Expr::Name(_) | Expr::Attribute { .. } => match program.resolve_expr(file, value.peel().id()) {
+                Some(Def::Variable { file, value: Some(value) }) => {
+                    add(self.names(file, program.file(file).node(value), depth + 1));
                 }
-            }
+                _ => return Names::default(),
+            },
             _ => return Names::default(),
         }
         out
@@ -299,7 +297,9 @@ impl<'a> Meta<'a> {
         let Some((file, mut value)) = self.get("extra_kwargs") else {
             return if self.has("extra_kwargs") { None } else { Some(Vec::new()) };
         };
-        if let Some(Def::Variable { file, value: Some(found) }) = program.resolve_expr(file, value.peel().id()) {
+        if let Some(Def::Variable { file, value: Some(found) }) =
+            program.resolve_expr(file, value.peel().id())
+        {
             value = program.file(file).node(found);
         }
         let Expr::Dict(dict) = Expr::of(value) else { return None };
@@ -467,8 +467,9 @@ fn edit_at(node: Node<'_>, def: Node<'_>, out: &mut Edits) -> bool {
                 out.gone.insert(name);
             } else if around.kind() == Kind::Delete {
                 take(name, around);
-            } else if let Expr::Attribute { attr: "write_only" | "source" | "source_attrs" | "child", .. } =
-                Expr::of(around)
+            } else if let Expr::Attribute {
+                attr: "write_only" | "source" | "source_attrs" | "child", ..
+            } = Expr::of(around)
             {
                 out.gone.insert(name);
             }

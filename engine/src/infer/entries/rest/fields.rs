@@ -91,12 +91,28 @@ fn writer(name: &str) -> Option<Writer> {
         "ListField" => Writer::List,
         "HiddenField" | "ModelField" => Writer::Nothing,
         "CharField" | "EmailField" | "RegexField" | "SlugField" | "URLField" => Writer::Text,
-        "Field" | "ReadOnlyField" | "BooleanField" | "NullBooleanField" | "IntegerField"
-        | "BigIntegerField" | "FloatField" | "DecimalField" | "DateTimeField" | "DateField" | "TimeField"
-        | "DurationField" | "ChoiceField" | "MultipleChoiceField" | "FilePathField" | "FileField"
-        | "ImageField" | "IPAddressField" | "UUIDField" | "JSONField" | "DictField" | "HStoreField" => {
-            Writer::Plain
-        }
+        "Field"
+        | "ReadOnlyField"
+        | "BooleanField"
+        | "NullBooleanField"
+        | "IntegerField"
+        | "BigIntegerField"
+        | "FloatField"
+        | "DecimalField"
+        | "DateTimeField"
+        | "DateField"
+        | "TimeField"
+        | "DurationField"
+        | "ChoiceField"
+        | "MultipleChoiceField"
+        | "FilePathField"
+        | "FileField"
+        | "ImageField"
+        | "IPAddressField"
+        | "UUIDField"
+        | "JSONField"
+        | "DictField"
+        | "HStoreField" => Writer::Plain,
         _ => return None,
     })
 }
@@ -159,11 +175,11 @@ impl<'a> Frame<'a, '_> {
         if class.writer == Writer::Nothing {
             return;
         }
-        let Some(source) = self.source(name, class, options) else { return };
         let Some(many) = options.is_on("many") else { return };
+        let Some(source) = self.source(name, class, options, many) else { return };
         let is_serializer = matches!(class.writer, Writer::Serializer(_));
         if ["many_init", "__new__", "bind"].iter().any(|name| self.field_method(class.class, name).is_some())
-            || (many && !is_serializer && !class.writer.is_related())
+            || (many && !is_serializer && !class.writer.is_related() && class.writer != Writer::Identity)
             || (is_serializer && self.is_told_more(class, options))
         {
             return;
@@ -174,6 +190,15 @@ impl<'a> Frame<'a, '_> {
             Some(Member::Function(function, Binding::Method)) if !many => {
                 let args = [Arg { name: None, ty: reader.instance.clone(), node, stars: 0 }];
                 let receiver = class.class.map(Type::Object);
+                // What the framework would do, if it is asked for that.
+                match self.asks_super(*function, "get_attribute") {
+                    Some(true) => _ = self.walk(&reader.instance, &steps, node),
+                    Some(false) => {
+                        self.conditionally(|frame| frame.walk(&reader.instance, &steps, node));
+                    }
+                    None => {}
+                }
+                self.forget_site();
                 (self.call_function(*function, receiver, &args, node), false)
             }
             Some(_) => return,
@@ -200,8 +225,9 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// `source`, which a class may have fixed; nothing where it is not known.
-    fn source(&self, name: &str, class: FieldClass, options: &Options<'a>) -> Option<String> {
-        if class.writer == Writer::Identity {
+    fn source(&self, name: &str, class: FieldClass, options: &Options<'a>, many: bool) -> Option<String> {
+        // Of many, it is the element that stands for itself.
+        if class.writer == Writer::Identity && !many {
             return Some("*".to_owned());
         }
         let given = options.get("source");
@@ -236,9 +262,24 @@ impl<'a> Frame<'a, '_> {
     /// Whether a nested serializer gets arguments that its own constructor acts on.
     fn is_told_more(&self, class: FieldClass, options: &Options<'a>) -> bool {
         const KNOWN: &[&str] = &[
-            "read_only", "write_only", "required", "default", "initial", "source", "label", "help_text", "style",
-            "error_messages", "allow_empty", "validators", "many", "context", "allow_null", "max_length",
-            "min_length", "partial",
+            "read_only",
+            "write_only",
+            "required",
+            "default",
+            "initial",
+            "source",
+            "label",
+            "help_text",
+            "style",
+            "error_messages",
+            "allow_empty",
+            "validators",
+            "many",
+            "context",
+            "allow_null",
+            "max_length",
+            "min_length",
+            "partial",
         ];
         self.field_method(class.class, "__init__").is_some()
             && options.named.iter().any(|(name, _)| !KNOWN.contains(&name.as_str()))
@@ -318,7 +359,14 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Read what `to_representation()` reads of a value.
-    fn write(&mut self, class: FieldClass, options: &Options<'a>, value: &Type, is_key: bool, node: Node<'a>) {
+    fn write(
+        &mut self,
+        class: FieldClass,
+        options: &Options<'a>,
+        value: &Type,
+        is_key: bool,
+        node: Node<'a>,
+    ) {
         if let Writer::Serializer(serializer) = class.writer {
             self.represent(serializer, value, node);
             return;
@@ -340,6 +388,15 @@ impl<'a> Frame<'a, '_> {
                     self.forget_site();
                     at = self.attribute(&at, step, node);
                 }
+            }
+            Writer::Hyperlink | Writer::Identity if self.field_method(class.class, "get_url").is_some() => {
+                let Some(Member::Function(function, Binding::Method)) =
+                    self.field_method(class.class, "get_url")
+                else {
+                    return;
+                };
+                let args = [Arg { name: None, ty: value.clone(), node, stars: 0 }];
+                self.call_function(*function, class.class.map(Type::Object), &args, node);
             }
             Writer::Hyperlink | Writer::Identity if is_instance && !is_key => {
                 if let Some(name) = self.lookup_field(class, options) {
@@ -405,6 +462,16 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
+    /// Whether a method calls that of its base, and whether it certainly does: in its first statement.
+    fn asks_super(&self, function: FunctionId, name: &str) -> Option<bool> {
+        let program = self.az.project.program();
+        let info = program.function(function);
+        let body = program.file(info.file).node(info.node).child(Field::Body)?;
+        let calls = |node: Node<'_>| node.descendants().any(|n| super::calls_super(n, name));
+        let is_simple = |n: &Node<'_>| matches!(n.kind(), Kind::ExprStatement | Kind::Return);
+        calls(body).then(|| body.children().next().filter(is_simple).is_some_and(calls))
+    }
+
     fn is_simple_callable(&self, function: FunctionId, binding: Binding) -> bool {
         let program = self.az.project.program();
         let info = program.function(function);
@@ -452,7 +519,7 @@ impl<'a> Frame<'a, '_> {
         if options.is_open || options.is_on("write_only") != Some(false) {
             return;
         }
-        let Some(source) = self.source(name, FieldClass::of_relations(false), options) else { return };
+        let Some(source) = self.source(name, FieldClass::of_relations(false), options, false) else { return };
         let name = source.as_str();
         let field = info.field(name);
         if name == "pk" || field.is_some_and(|f| f.primary_key) {

@@ -18,7 +18,9 @@ use crate::infer::calls::Arg;
 use crate::infer::facts::Use;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Rows, Type};
-use crate::python::{Binding, ClassId, Def, Expr, Field, Kind, Member, Node, string_value};
+use crate::python::{
+    Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value,
+};
 use crate::text::Site;
 use declared::has_base;
 use std::sync::Arc;
@@ -51,8 +53,16 @@ const WRITING: &[&str] = &[
 ];
 
 /// Packages whose bases of a view leave alone how it lists rows.
-const PLAIN: &[&str] =
-    &["rest_framework.", "django.", "builtins.", "typing.", "abc.", "drf_spectacular.", "drf_yasg.", "django_filters."];
+const PLAIN: &[&str] = &[
+    "rest_framework.",
+    "django.",
+    "builtins.",
+    "typing.",
+    "abc.",
+    "drf_spectacular.",
+    "drf_yasg.",
+    "django_filters.",
+];
 
 /// The entries of views and viewsets.
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
@@ -85,6 +95,8 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
             Type::QuerySet(Arc::new(one))
         };
         let row = frame.iterate(&one, node);
+        // However much it took to build the queryset, the rows are looked at.
+        frame.cost = 1;
         frame.each(&one, |frame| {
             let is_sure = !classes.is_open && classes.found.len() == 1;
             for serializer in &classes.found {
@@ -129,12 +141,32 @@ fn lists(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
         }
         Some(_) => false,
     };
-    let is_viewset = has_base(analyzer.project(), class, &["ModelViewSet", "ReadOnlyModelViewSet", "GenericViewSet"]);
-    hands_on("list", &[])
+    let is_viewset =
+        has_base(analyzer.project(), class, &["ModelViewSet", "ReadOnlyModelViewSet", "GenericViewSet"]);
+    !is_told_elsewhere(analyzer, class)
+        && hands_on("list", &[])
         && (is_viewset || hands_on("get", &["list"]))
         && hands_on("get_serializer", &[])
         && hands_on("paginate_queryset", &[])
         && takes_get(analyzer, class)
+}
+
+/// `Books.as_view(queryset=..., serializer_class=...)` sets attributes of the view.
+fn is_told_elsewhere(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project().program();
+    let view = program.class(class).name.as_str();
+    analyzer.call_sites().of("as_view").iter().any(|site| {
+        let Expr::Call { func, arguments: list } = Expr::of(program.file(site.file).node(site.call)) else {
+            return false;
+        };
+        func.text().split('.').any(|part| part == view) && sets_rows(list)
+    })
+}
+
+/// Whether a list of arguments gives a view another queryset or serializer.
+fn sets_rows(list: Node<'_>) -> bool {
+    let sets = |name: &str| matches!(name, "queryset" | "serializer_class");
+    arguments(list).iter().any(|a| a.stars > 1 || a.name.is_some_and(sets))
 }
 
 /// `http_method_names`
@@ -237,6 +269,9 @@ impl<'a> Frame<'a, '_> {
         if !is_view || info.has_unknown_base {
             return None;
         }
+        if matches!(name, "get_serializer" | "get_serializer_class") && self.is_action_told(class) {
+            return None;
+        }
         match (name, args) {
             ("get_serializer_class", []) => self.serializer_class_type(class, self.action()),
             ("get_serializer", _) => {
@@ -272,6 +307,27 @@ impl<'a> Frame<'a, '_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether the view may have another queryset or serializer here than its class says: `@action(serializer_class=...)`.
+    fn is_action_told(&self, class: ClassId) -> bool {
+        let program = self.az.project.program();
+        let tells = |function: FunctionId| {
+            let info = program.function(function);
+            let around = program.file(info.file).node(info.node).parent();
+            around.filter(|p| p.kind() == Kind::DecoratedDef).is_some_and(|decorated| {
+                let decorators = decorated.children().filter(|n| n.kind() == Kind::Decorator);
+                decorators.filter_map(|d| d.children().next()).any(|d| match Expr::of(d) {
+                    Expr::Call { arguments: list, .. } => sets_rows(list),
+                    _ => false,
+                })
+            })
+        };
+        if self.action().is_some() {
+            return program.function_at(self.file, self.scope.id()).is_some_and(tells);
+        }
+        let members = program.class(class).mro.iter().flat_map(|c| program.class(*c).members.values());
+        members.into_iter().any(|m| matches!(m, Member::Function(function, _) if tells(*function)))
     }
 
     /// The action whose method this frame is.

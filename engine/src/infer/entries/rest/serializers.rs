@@ -40,7 +40,11 @@ impl Analyzer<'_> {
                     kept: None,
                 });
                 let instance = Type::Instance(Instance::root(model, Root::Value(ValueId(0))));
-                frame.read_fields(&Reader { serializer: Some(serializer), instance, node }, serializer, model);
+                frame.read_fields(
+                    &Reader { serializer: Some(serializer), instance, node },
+                    serializer,
+                    model,
+                );
                 let (facts, cost) = frame.finish();
                 summarize(facts, cost, false)
             })
@@ -190,7 +194,12 @@ impl<'a> Frame<'a, '_> {
     /// `Serializer(rows, many=True)`, `Serializer(instance)`: what reading `.data` reads happens here, once, whether
     /// that stands in the same expression, further down, or in whoever gets the serializer. Only where it certainly
     /// follows is it more than possible. Nothing is done for one that validates data.
-    pub(in crate::infer) fn made_serializer(&mut self, class: ClassId, args: &[Arg<'a>], node: Node<'a>) -> bool {
+    pub(in crate::infer) fn made_serializer(
+        &mut self,
+        class: ClassId,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> bool {
         let project = self.az.project;
         if !is_serializer(project, class) || args.iter().any(|a| a.stars == 1) {
             return false;
@@ -262,9 +271,9 @@ fn reading(made: Node<'_>) -> Reading {
     if matches!(Expr::of(parent), Expr::Attribute { attr: "data", .. } if parent.kind() == Kind::Attribute) {
         return Reading::Certain;
     }
-    let target = parent.child(Field::Left).filter(|t| parent.kind() == Kind::Assign && t.kind() == Kind::Name);
-    let (Some(target), Some(statement), Some(scope)) =
-        (target, made.statement(), made.enclosing_scope())
+    let target =
+        parent.child(Field::Left).filter(|t| parent.kind() == Kind::Assign && t.kind() == Kind::Name);
+    let (Some(target), Some(statement), Some(scope)) = (target, made.statement(), made.enclosing_scope())
     else {
         return Reading::Elsewhere;
     };

@@ -20,8 +20,9 @@ class Books(generics.ListAPIView):
     serializer_class = BookSerializer
 ";
 
-/// The relations from the rows of a queryset that is no relation itself.
-fn paths(facts: &Facts) -> BTreeSet<String> {
+/// The relations from the rows of a queryset that is no relation itself; only those that are read of every row, where
+/// that is asked for.
+fn paths(facts: &Facts, certainly: bool) -> BTreeSet<String> {
     fn from_row(facts: &Facts, value: ValueId, path: &[Name], depth: usize) -> Option<String> {
         let queryset = facts.value(value)?.queryset.as_deref()?;
         let own = path.join("__");
@@ -42,7 +43,8 @@ fn paths(facts: &Facts) -> BTreeSet<String> {
         | EventKind::ReadMany { root: Root::Row(value), path, .. } => from_row(facts, *value, path, 0),
         _ => None,
     };
-    facts.events.iter().filter_map(|e| read(&e.kind)).collect()
+    let events = facts.events.iter().filter(|e| !certainly || e.rounds.iter().all(|r| r.is_certain));
+    events.filter_map(|e| read(&e.kind)).collect()
 }
 
 /// The fence with a label in a section.
@@ -52,22 +54,24 @@ fn fence<'a>(section: &'a str, label: &str) -> Option<&'a str> {
     rest.get(..rest.find("```")?)
 }
 
-fn reads(code: &str) -> BTreeSet<String> {
+fn reads(code: &str, certainly: bool) -> BTreeSet<String> {
     let is_ordinary = code.contains("def books(");
     let view = if code.contains("class Books(") || is_ordinary { "" } else { VIEW };
     let text = format!("{IMPORTS}{code}{view}");
-    let sources = [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)]
-        .map(|(path, text)| Source::new(path, text.as_bytes().to_vec()));
+    let sources =
+        [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)]
+            .map(|(path, text)| Source::new(path, text.as_bytes().to_vec()));
     let project = Project::build(sources.into());
     let analyzer = Analyzer::new(&project);
     if is_ordinary {
         let program = project.program();
-        let function = program.function_ids().find(|f| program.function(*f).name == "books").expect("books()");
-        return paths(&analyzer.function(function));
+        let function =
+            program.function_ids().find(|f| program.function(*f).name == "books").expect("books()");
+        return paths(&analyzer.function(function), certainly);
     }
     let entries = analyzer.entries();
     let entry = entries.iter().find(|e| project.program().class(e.class).name == "Books").expect("an entry");
-    paths(&entry.facts)
+    paths(&entry.facts, certainly)
 }
 
 #[test]
@@ -78,7 +82,13 @@ fn every_section() {
         let code = fence(section, "python").expect(title);
         let expected: BTreeSet<String> =
             fence(section, "text reads").expect(title).lines().map(str::to_owned).collect();
-        let found = reads(code);
+        let found = reads(code, false);
+        if !section.contains("under a condition.") {
+            let certain = reads(code, true);
+            if certain != found {
+                wrong += &format!("{title}\n  certain  {certain:?}\n");
+            }
+        }
         if found != expected {
             wrong += &format!("{title}\n  expected {expected:?}\n  found    {found:?}\n");
         }
