@@ -61,6 +61,10 @@ impl FieldClass {
         FieldClass { writer, class: None }
     }
 
+    pub fn is_hyperlink(self) -> bool {
+        self.writer == Writer::Hyperlink
+    }
+
     /// The field class that `def` is; nothing for any other, and where it is not known what it does.
     pub fn of(project: &Project, def: &Def) -> Option<FieldClass> {
         match def {
@@ -171,7 +175,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Read what a field reads that gets its value from an attribute.
-    fn field(&mut self, reader: &Reader<'a>, name: &str, class: FieldClass, options: &Options<'a>) {
+    pub(super) fn field(&mut self, reader: &Reader<'a>, name: &str, class: FieldClass, options: &Options<'a>) {
         if class.writer == Writer::Nothing {
             return;
         }
@@ -225,7 +229,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// `source`, which a class may have fixed; nothing where it is not known.
-    fn source(&self, name: &str, class: FieldClass, options: &Options<'a>, many: bool) -> Option<String> {
+    pub(super) fn source(&self, name: &str, class: FieldClass, options: &Options<'a>, many: bool) -> Option<String> {
         // Of many, it is the element that stands for itself.
         if class.writer == Writer::Identity && !many {
             return Some("*".to_owned());
@@ -359,7 +363,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Read what `to_representation()` reads of a value.
-    fn write(
+    pub(super) fn write(
         &mut self,
         class: FieldClass,
         options: &Options<'a>,
@@ -421,190 +425,6 @@ impl<'a> Frame<'a, '_> {
             _ => {}
         }
     }
-
-    /// Follow attributes as `rest_framework.fields.get_attribute()` does: a method without arguments is called.
-    fn walk(&mut self, from: &Type, steps: &[&str], node: Node<'a>) -> Type {
-        steps.iter().fold(from.clone(), |at, step| self.step(&at, step, node))
-    }
-
-    fn step(&mut self, owner: &Type, name: &str, node: Node<'a>) -> Type {
-        self.forget_site();
-        match owner.without_none() {
-            Type::Manager(_) | Type::QuerySet(_) => {
-                let plain = ["all", "first", "last", "count", "exists", "distinct", "none"];
-                if !plain.contains(&name) {
-                    return Type::Unknown;
-                }
-                self.method_call(&owner.without_none().clone(), name, &[], node, node)
-            }
-            Type::Instance(_) | Type::Object(_) => {
-                let owner = owner.without_none().clone();
-                match self.attribute(&owner, name, node) {
-                    Type::Bound(receiver, method) => {
-                        let class = match &*receiver {
-                            Type::Instance(i) => self.az.project.model(i.model).class,
-                            Type::Object(class) => *class,
-                            _ => return Type::Unknown,
-                        };
-                        match self.az.project.program().member(class, &method) {
-                            Some((_, Member::Function(function, binding)))
-                                if self.is_simple_callable(*function, *binding) =>
-                            {
-                                self.method_call(&receiver, &method, &[], node, node)
-                            }
-                            _ => Type::Unknown,
-                        }
-                    }
-                    other => other,
-                }
-            }
-            _ => Type::Unknown,
-        }
-    }
-
-    /// Whether a method calls that of its base, and whether it certainly does: in its first statement.
-    fn asks_super(&self, function: FunctionId, name: &str) -> Option<bool> {
-        let program = self.az.project.program();
-        let info = program.function(function);
-        let body = program.file(info.file).node(info.node).child(Field::Body)?;
-        let calls = |node: Node<'_>| node.descendants().any(|n| super::calls_super(n, name));
-        let is_simple = |n: &Node<'_>| matches!(n.kind(), Kind::ExprStatement | Kind::Return);
-        calls(body).then(|| body.children().next().filter(is_simple).is_some_and(calls))
-    }
-
-    fn is_simple_callable(&self, function: FunctionId, binding: Binding) -> bool {
-        let program = self.az.project.program();
-        let info = program.function(function);
-        let skip = usize::from(binding != Binding::StaticMethod);
-        parameters(program.file(info.file).node(info.node)).iter().skip(skip).all(|p| {
-            p.default.is_some() || matches!(p.kind, ParameterKind::VarPositional | ParameterKind::VarKeyword)
-        })
-    }
-
-    /// What `serializable_value()` reads: the column of a foreign key, or whatever else has that name.
-    fn read_key(&mut self, owner: &Type, name: &str, node: Node<'a>) {
-        if let Type::Instance(instance) = owner.without_none()
-            && let Some(field) = self.az.project.model(instance.model).field(name)
-        {
-            let name = match field.relation.as_ref().map(|r| r.kind) {
-                Some(RelationKind::ForeignKey | RelationKind::OneToOne) => field.attname.clone(),
-                _ => name.to_owned(),
-            };
-            let owner = owner.without_none().clone();
-            self.attribute(&owner, &name, node);
-            return;
-        }
-        self.step(owner, name, node);
-    }
-
-    /// What is made next at this place is another object.
-    fn forget_site(&mut self) {
-        if let Some(site) = self.foreign {
-            self.by_site.remove(&site);
-        }
-    }
-
-    /// Read what the framework's own field for `name` of `model` reads.
-    pub(super) fn model_field(
-        &mut self,
-        reader: &Reader<'a>,
-        model: ModelId,
-        name: &str,
-        relations: Option<FieldClass>,
-        depth: u32,
-        options: &Options<'a>,
-    ) {
-        let project = self.az.project;
-        let info = project.model(model);
-        if options.is_open || options.is_on("write_only") != Some(false) {
-            return;
-        }
-        let Some(source) = self.source(name, FieldClass::of_relations(false), options, false) else { return };
-        let name = source.as_str();
-        let field = info.field(name);
-        if name == "pk" || field.is_some_and(|f| f.primary_key) {
-            return;
-        }
-        let relation = field.and_then(|f| f.relation.as_ref());
-        let (target, many, to_field) = match (relation, info.reverse(name)) {
-            (Some(relation), _) => match relation.kind {
-                RelationKind::ForeignKey | RelationKind::OneToOne => {
-                    (relation.target, false, relation.to_field.as_deref())
-                }
-                RelationKind::ManyToMany => (relation.target, true, None),
-                RelationKind::GenericForeignKey | RelationKind::GenericRelation => return,
-            },
-            (None, Some(reverse)) => (Some(reverse.source), !reverse.is_single(), None),
-            (None, None) => {
-                // A method or property of the model.
-                if field.is_none() && project.program().member(info.class, name).is_some() {
-                    self.step(&reader.instance, name, reader.node);
-                }
-                return;
-            }
-        };
-        let Some(class) = relations else { return };
-        let node = reader.node;
-        if let Some(depth) = depth.checked_sub(1) {
-            let value = self.step(&reader.instance, name, node);
-            let is_hyperlinked = class.writer == Writer::Hyperlink;
-            let nested = |frame: &mut Self, row: &Type| {
-                let Some(target) = target else { return };
-                let reader = Reader { serializer: None, instance: row.clone(), node };
-                frame.all_model_fields(&reader, target, FieldClass::of_relations(is_hyperlinked), depth);
-            };
-            match many {
-                true => self.write_each(&value, node, nested),
-                false if value.instance().is_some() => nested(self, &value),
-                false => {}
-            }
-            return;
-        }
-        let is_key = |name: &str| {
-            target.and_then(|t| project.model(t).primary_key()).is_some_and(|pk| pk.name == name)
-        };
-        if let Some(to_field) = to_field.filter(|name| !is_key(name)) {
-            let value = self.step(&reader.instance, name, node);
-            if let Type::Instance(Instance { .. }) = value.without_none() {
-                self.attribute(&value, to_field, node);
-            }
-            return;
-        }
-        let mut named: Vec<(String, Node<'a>)> =
-            options.named.iter().filter(|(n, _)| n == "lookup_field").cloned().collect();
-        named.retain(|_| class.writer == Writer::Hyperlink);
-        let options = Options { named, ..Options::default() };
-        if !many {
-            self.field(reader, name, class, &options);
-            return;
-        }
-        let value = self.step(&reader.instance, name, node);
-        self.write_each(&value, node, |frame, row| frame.write(class, &options, row, false, node));
-    }
-
-    /// Read what `fields = "__all__"` reads: columns, and the relations that the model itself declares.
-    pub(super) fn all_model_fields(
-        &mut self,
-        reader: &Reader<'a>,
-        model: ModelId,
-        relations: FieldClass,
-        depth: u32,
-    ) {
-        let names: Vec<Name> = forward_relations(self.az.project, model);
-        for name in names {
-            self.model_field(reader, model, &name, Some(relations), depth, &Options::default());
-        }
-    }
-}
-
-/// The relations of a model that `"__all__"` has.
-pub(super) fn forward_relations(project: &Project, model: ModelId) -> Vec<Name> {
-    let fields = project.model(model).fields.iter();
-    let kinds = [RelationKind::ForeignKey, RelationKind::OneToOne, RelationKind::ManyToMany];
-    fields
-        .filter(|f| f.relation.as_ref().is_some_and(|r| kinds.contains(&r.kind) && !r.parent_link))
-        .map(|f| Arc::from(f.name.as_str()))
-        .collect()
 }
 
 /// `def __init__(self, source="*")`, `kwargs["source"] = "*"`.

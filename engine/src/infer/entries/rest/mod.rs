@@ -8,9 +8,11 @@
 mod actions;
 mod declared;
 mod fields;
+mod model_fields;
 mod serializers;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use super::{Entry, EntryKind};
 use crate::infer::analyzer::Analyzer;

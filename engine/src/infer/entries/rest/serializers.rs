@@ -3,7 +3,8 @@
 use super::declared::{
     Chosen, Edits, Meta, Options, declared, edits, has_plain_bases, is_of_model, is_serializer,
 };
-use super::fields::{FieldClass, Reader, forward_relations};
+use super::fields::{FieldClass, Reader};
+use super::model_fields::forward_relations;
 use crate::django::{ModelId, Project};
 use crate::infer::analyzer::{Analyzer, MAX_COST};
 use crate::infer::calls::Arg;
