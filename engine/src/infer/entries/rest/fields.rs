@@ -1,15 +1,11 @@
 //! What one field of a serializer reads of an instance.
 
 use super::declared::{Declared, Options, framework_name, has_plain_bases, is_serializer};
-use crate::django::{ModelId, Project, RelationKind};
+use crate::django::Project;
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
-use crate::infer::types::{Instance, Name, Type};
-use crate::python::{
-    Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Stmt, parameters,
-    string_value,
-};
-use std::sync::Arc;
+use crate::infer::types::Type;
+use crate::python::{Binding, ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, parameters, string_value};
 
 /// How a field writes what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +171,13 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Read what a field reads that gets its value from an attribute.
-    pub(super) fn field(&mut self, reader: &Reader<'a>, name: &str, class: FieldClass, options: &Options<'a>) {
+    pub(super) fn field(
+        &mut self,
+        reader: &Reader<'a>,
+        name: &str,
+        class: FieldClass,
+        options: &Options<'a>,
+    ) {
         if class.writer == Writer::Nothing {
             return;
         }
@@ -229,7 +231,13 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// `source`, which a class may have fixed; nothing where it is not known.
-    pub(super) fn source(&self, name: &str, class: FieldClass, options: &Options<'a>, many: bool) -> Option<String> {
+    pub(super) fn source(
+        &self,
+        name: &str,
+        class: FieldClass,
+        options: &Options<'a>,
+        many: bool,
+    ) -> Option<String> {
         // Of many, it is the element that stands for itself.
         if class.writer == Writer::Identity && !many {
             return Some("*".to_owned());

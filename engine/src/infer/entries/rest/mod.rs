@@ -87,7 +87,7 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
         }
         let (source, ty) = frame.class_queryset(class, node)?;
         let ty = frame.as_queryset(&ty, node)?;
-        let ty = frame.filtered(class, &ty, node)?;
+        let ty = frame.filtered_by_view(class, &ty, node)?;
         let ty = frame.as_queryset(&ty, node)?;
         let queryset = ty.queryset().filter(|qs| qs.rows == Rows::Instances)?.clone();
         let rows = frame.single(&queryset, node);
@@ -115,7 +115,7 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
         let single = frame.single_objects(class).then(|| Site { file: frame.file, span: node.span() });
         Some((source, rows, single))
     })?;
-    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts, single_objects })
+    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts: Arc::new(facts), single_objects })
 }
 
 /// Whether a view lists its rows as the framework does, whatever it does besides.
@@ -215,7 +215,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// What `filter_queryset()` of a view gives.
-    fn filtered(&mut self, class: ClassId, ty: &Type, node: Node<'a>) -> Option<Type> {
+    fn filtered_by_view(&mut self, class: ClassId, ty: &Type, node: Node<'a>) -> Option<Type> {
         let args = [Arg { name: None, ty: ty.clone(), node, stars: 0 }];
         match self.az.project.program().member(class, "filter_queryset") {
             None => Some(ty.clone()),

@@ -189,7 +189,7 @@ impl<'a> Frame<'a, '_> {
         let [only] = args else { return None };
         only.ty.instance()?;
         self.represent_fields(class, &only.ty.clone(), node);
-        Some(Type::Dict(Arc::new((Type::Str, Type::Unknown))))
+        Some(Type::dict(Type::Str, Type::Unknown))
     }
 
     /// `Serializer(rows, many=True)`, `Serializer(instance)`: what reading `.data` reads happens here, once, whether
