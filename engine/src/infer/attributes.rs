@@ -37,7 +37,9 @@ impl<'a> Frame<'a, '_> {
         let program = self.az.project.program();
         let info = program.class(class);
         let is_view = |base: &String| {
-            base.starts_with("django.views.generic") || base.starts_with("rest_framework.generics")
+            ["django.views.generic", "rest_framework.generics", "rest_framework.viewsets"]
+                .iter()
+                .any(|module| base.starts_with(module))
         };
         let is_known =
             |base: &String| ["django.", "builtins.", "rest_framework."].iter().any(|p| base.starts_with(p));

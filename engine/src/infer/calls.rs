@@ -103,12 +103,15 @@ impl<'a> Frame<'a, '_> {
                 if let Type::QuerySet(qs) = &object {
                     object = self.made_queryset((**qs).clone(), node);
                 }
+                // What a serializer is made of is followed by what it reads.
+                let is_followed = self.made_serializer(class, args, node);
                 if let Some((_, Member::Function(init, _))) =
                     self.az.project.program().member(class, "__init__")
                 {
                     let init = *init;
+                    let args = if is_followed { &[] } else { args };
                     self.call_function(init, Some(object.clone()), args, node);
-                } else {
+                } else if !is_followed {
                     self.escape_all(args, node, Escape::Store);
                 }
                 object
@@ -374,6 +377,9 @@ impl<'a> Frame<'a, '_> {
         args: &[Arg<'a>],
         node: Node<'a>,
     ) -> Type {
+        if let Some(ty) = self.rest_method(class, name, args, node) {
+            return ty;
+        }
         self.escape_all(args, node, Escape::External);
         if external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });

@@ -4,7 +4,7 @@ use super::analyzer::MAX_COST;
 use super::calls::Arg;
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
-use super::summary::{Translation, abstracted, opaque};
+use super::summary::{Summary, Translation, abstracted, opaque};
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
 use crate::python::{Def, Expr, FunctionId, Node, ParameterKind, parameters};
 use crate::text::Site;
@@ -88,23 +88,7 @@ impl<'a> Frame<'a, '_> {
             self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
             return Type::Unknown;
         };
-        self.cost = self.cost.saturating_add(summary.cost);
-        let mut translation = Translation::new(&summary, &bound);
-        let mut seen = FxHashSet::default();
-        for event in &summary.events {
-            if self.dry > 0 {
-                break;
-            }
-            self.adopt(&event.kind, &mut translation);
-            // A summary holds each of the ambient ones once.
-            if let Some(kind) = self.translated(&event.kind, &translation)
-                && (kind.is_ambient() || seen.insert((event.site, kind.clone())))
-            {
-                let rounds: Rounds =
-                    event.rounds.iter().filter_map(|round| translation.round(*round)).collect();
-                self.event_at(node, event.site, kind, &rounds, event.is_certain);
-            }
-        }
+        let translation = self.take_over(&summary, &bound, node);
         for decorator in info.decorators.iter().flatten() {
             if let Def::Function(decorator) = decorator {
                 self.wrapped_by(*decorator, node);
@@ -128,6 +112,33 @@ impl<'a> Frame<'a, '_> {
             self.keep(&result, Site { file: info.file, span: name.span() });
         }
         result
+    }
+
+    /// The events of a callee, called with `bound`, become events of the call; what its values are here.
+    pub(super) fn take_over<'t>(
+        &mut self,
+        summary: &'t Summary,
+        bound: &'t [Type],
+        node: Node<'a>,
+    ) -> Translation<'t> {
+        self.cost = self.cost.saturating_add(summary.cost);
+        let mut translation = Translation::new(summary, bound);
+        let mut seen = FxHashSet::default();
+        for event in &summary.events {
+            if self.dry > 0 {
+                break;
+            }
+            self.adopt(&event.kind, &mut translation);
+            // A summary holds each of the ambient ones once.
+            if let Some(kind) = self.translated(&event.kind, &translation)
+                && (kind.is_ambient() || seen.insert((event.site, kind.clone())))
+            {
+                let rounds: Rounds =
+                    event.rounds.iter().filter_map(|round| translation.round(*round)).collect();
+                self.event_at(node, event.site, kind, &rounds, event.is_certain);
+            }
+        }
+        translation
     }
 
     /// The querysets of `ty` live longer than the call that gave them.

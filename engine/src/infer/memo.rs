@@ -7,8 +7,8 @@
 
 use super::summary::Summary;
 use super::types::Type;
-use crate::python::FunctionId;
-use crate::python::NodeId;
+use crate::django::ModelId;
+use crate::python::{ClassId, FunctionId, NodeId};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
@@ -30,15 +30,24 @@ pub(super) enum Task {
     Call(FunctionId, Vec<Type>),
     /// An expression outside functions: a module variable's or class attribute's value.
     Value(FileId, NodeId),
+    /// The fields of a serializer, for an instance of the model.
+    Fields(ClassId, ModelId),
 }
 
-/// A function, whatever it is called with, or an outside expression: recursion is between these.
+/// A function, whatever it is called with, an outside expression or a serializer: recursion is between these.
 type Unit = u32;
+
+/// What is a unit besides functions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Outer {
+    Value(FileId, NodeId),
+    Fields(ClassId),
+}
 
 /// The summaries of a project, for all threads.
 pub(super) struct Memo {
     functions: u32,
-    values: Mutex<FxHashMap<(FileId, NodeId), Unit>>,
+    outer: Mutex<FxHashMap<Outer, Unit>>,
     shards: Vec<Mutex<FxHashMap<Task, Arc<Summary>>>>,
 }
 
@@ -81,20 +90,20 @@ impl Memo {
     pub fn new(functions: usize) -> Memo {
         Memo {
             functions: u32::try_from(functions).unwrap_or(u32::MAX),
-            values: Mutex::default(),
+            outer: Mutex::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
 
     fn unit(&self, task: &Task) -> Unit {
-        match task {
-            Task::Call(function, _) => function.0,
-            Task::Value(file, node) => {
-                let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-                let next = self.functions.saturating_add(u32::try_from(values.len()).unwrap_or(u32::MAX));
-                *values.entry((*file, *node)).or_insert(next)
-            }
-        }
+        let key = match task {
+            Task::Call(function, _) => return function.0,
+            Task::Value(file, node) => Outer::Value(*file, *node),
+            Task::Fields(class, _) => Outer::Fields(*class),
+        };
+        let mut outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.functions.saturating_add(u32::try_from(outer.len()).unwrap_or(u32::MAX));
+        *outer.entry(key).or_insert(next)
     }
 
     fn shard(&self, task: &Task) -> Option<&Mutex<FxHashMap<Task, Arc<Summary>>>> {

@@ -1,0 +1,349 @@
+//! Django REST framework: list actions of its views, and what serializers read of the instances that they write.
+//!
+//! The rules are those of `rest_framework.serializers`, `fields` and `relations`: which fields a serializer has, where
+//! each gets its value, and what writing the value reads. A field whose class, source or arguments are not known reads
+//! nothing here, and neither does a serializer that chooses its fields in a way that is not followed: what is missing is
+//! not found, what is there does happen.
+
+mod actions;
+mod declared;
+mod fields;
+mod model_fields;
+mod serializers;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use super::{Entry, EntryKind};
+use crate::infer::analyzer::Analyzer;
+use crate::infer::calls::Arg;
+use crate::infer::facts::Use;
+use crate::infer::frame::Frame;
+use crate::infer::types::{Name, Rows, Type};
+use crate::python::{
+    Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value,
+};
+use crate::text::Site;
+use declared::has_base;
+use std::sync::Arc;
+
+/// Views that list rows.
+const LISTING: &[&str] =
+    &["ListAPIView", "ListCreateAPIView", "ModelViewSet", "ReadOnlyModelViewSet", "ListModelMixin"];
+
+/// Views that get one object to show it.
+const SHOWING: &[&str] = &[
+    "RetrieveAPIView",
+    "RetrieveUpdateAPIView",
+    "RetrieveDestroyAPIView",
+    "RetrieveUpdateDestroyAPIView",
+    "ModelViewSet",
+    "ReadOnlyModelViewSet",
+    "RetrieveModelMixin",
+];
+
+/// Views that get one object to write or delete it.
+const WRITING: &[&str] = &[
+    "UpdateAPIView",
+    "DestroyAPIView",
+    "RetrieveUpdateAPIView",
+    "RetrieveDestroyAPIView",
+    "RetrieveUpdateDestroyAPIView",
+    "ModelViewSet",
+    "UpdateModelMixin",
+    "DestroyModelMixin",
+];
+
+/// Packages whose bases of a view leave alone how it lists rows.
+const PLAIN: &[&str] = &[
+    "rest_framework.",
+    "django.",
+    "builtins.",
+    "typing.",
+    "abc.",
+    "drf_spectacular.",
+    "drf_yasg.",
+    "django_filters.",
+];
+
+/// The entries of views and viewsets.
+pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
+    let project = analyzer.project();
+    for class in project.program().class_ids() {
+        if has_base(project, class, LISTING) && !project.is_known_file(project.program().class(class).file) {
+            out.extend(entry(analyzer, class));
+        }
+    }
+}
+
+fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
+    if !lists(analyzer, class) {
+        return None;
+    }
+    let ((source, rows, single_objects), facts) = analyzer.on_behalf(class, |frame, node| {
+        let classes = frame.serializer_classes(class, Some("list"));
+        if classes.found.is_empty() {
+            return None;
+        }
+        let (source, ty) = frame.class_queryset(class, node)?;
+        let ty = frame.as_queryset(&ty, node)?;
+        let ty = frame.filtered_by_view(class, &ty, node)?;
+        let ty = frame.as_queryset(&ty, node)?;
+        let queryset = ty.queryset().filter(|qs| qs.rows == Rows::Instances)?.clone();
+        let rows = frame.single(&queryset, node);
+        let one = {
+            let mut one = (*queryset).clone();
+            one.values = smallvec::SmallVec::from_slice(&[rows]);
+            Type::QuerySet(Arc::new(one))
+        };
+        let row = frame.iterate(&one, node);
+        // However much it took to build the queryset, the rows are looked at.
+        frame.cost = 1;
+        frame.each(&one, |frame| {
+            let is_sure = !classes.is_open && classes.found.len() == 1;
+            for serializer in &classes.found {
+                if !frame.has_plain_list(*serializer) {
+                    continue;
+                }
+                if is_sure {
+                    frame.represent(*serializer, &row, node);
+                } else {
+                    frame.conditionally(|frame| frame.represent(*serializer, &row, node));
+                }
+            }
+        });
+        let single = frame.single_objects(class).then(|| Site { file: frame.file, span: node.span() });
+        Some((source, rows, single))
+    })?;
+    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts: Arc::new(facts), single_objects })
+}
+
+/// Whether a view lists its rows as the framework does, whatever it does besides.
+fn lists(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project().program();
+    let info = program.class(class);
+    let is_plain = |base: &String| PLAIN.iter().any(|p| base.starts_with(p));
+    if info.has_unknown_base || !info.external_bases.iter().all(is_plain) {
+        return false;
+    }
+    // A class that only gives itself to others has no view above it.
+    let is_view = |base: &String| {
+        let name = declared::framework_name(base);
+        name.is_some_and(|n| n.ends_with("View") || n.ends_with("ViewSet"))
+    };
+    if !info.external_bases.iter().any(is_view) {
+        return false;
+    }
+    let hands_on = |name: &str, to: &[&str]| match program.member(class, name) {
+        None => true,
+        Some((_, Member::Function(function, Binding::Method))) => {
+            let info = program.function(*function);
+            let def = program.file(info.file).node(info.node);
+            def.descendants().any(|n| calls_super(n, name) || to.iter().any(|to| calls_own(n, to)))
+        }
+        Some(_) => false,
+    };
+    let is_viewset =
+        has_base(analyzer.project(), class, &["ModelViewSet", "ReadOnlyModelViewSet", "GenericViewSet"]);
+    !is_told_elsewhere(analyzer, class)
+        && hands_on("list", &[])
+        && (is_viewset || hands_on("get", &["list"]))
+        && hands_on("get_serializer", &[])
+        && hands_on("paginate_queryset", &[])
+        && takes_get(analyzer, class)
+}
+
+/// `Books.as_view(queryset=..., serializer_class=...)` sets attributes of the view.
+fn is_told_elsewhere(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project().program();
+    let view = program.class(class).name.as_str();
+    analyzer.call_sites().of("as_view").iter().any(|site| {
+        let Expr::Call { func, arguments: list } = Expr::of(program.file(site.file).node(site.call)) else {
+            return false;
+        };
+        func.text().split('.').any(|part| part == view) && sets_rows(list)
+    })
+}
+
+/// Whether a list of arguments gives a view another queryset or serializer.
+fn sets_rows(list: Node<'_>) -> bool {
+    let sets = |name: &str| matches!(name, "queryset" | "serializer_class");
+    arguments(list).iter().any(|a| a.stars > 1 || a.name.is_some_and(sets))
+}
+
+/// `http_method_names`
+fn takes_get(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = analyzer.project().program();
+    let Some((owner, Member::Value(value))) = program.member(class, "http_method_names") else { return true };
+    let node = program.file(program.class(owner).file).node(*value);
+    match Expr::of(node) {
+        Expr::List(list) | Expr::Tuple(list) => {
+            list.children().any(|n| string_value(n).is_none_or(|name| name == "get"))
+        }
+        _ => true,
+    }
+}
+
+/// `super().name(...)`
+fn calls_super(node: Node<'_>, name: &str) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return false };
+    let Expr::Call { func, .. } = Expr::of(value) else { return false };
+    attr == name && matches!(Expr::of(func), Expr::Name("super"))
+}
+
+/// `self.name(...)`
+fn calls_own(node: Node<'_>, name: &str) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    matches!(Expr::of(func), Expr::Attribute { value, attr, .. }
+        if attr == name && matches!(Expr::of(value), Expr::Name("self")))
+}
+
+impl<'a> Frame<'a, '_> {
+    fn as_queryset(&mut self, ty: &Type, node: Node<'a>) -> Option<Type> {
+        match ty {
+            Type::QuerySet(_) => Some(ty.clone()),
+            Type::Manager(manager) => {
+                let manager = manager.clone();
+                match self.manager_method(&manager, "all", &[], node, node) {
+                    ty @ Type::QuerySet(_) => Some(ty),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// What `filter_queryset()` of a view gives.
+    fn filtered_by_view(&mut self, class: ClassId, ty: &Type, node: Node<'a>) -> Option<Type> {
+        let args = [Arg { name: None, ty: ty.clone(), node, stars: 0 }];
+        match self.az.project.program().member(class, "filter_queryset") {
+            None => Some(ty.clone()),
+            Some((_, Member::Function(function, Binding::Method))) => {
+                Some(self.call_function(*function, Some(Type::Object(class)), &args, node))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether a view gets one object of its queryset for something that its list action does not stand for.
+    fn single_objects(&self, class: ClassId) -> bool {
+        let project = self.az.project;
+        let program = project.program();
+        let list = self.serializer_classes(class, Some("list"));
+        let gets_object = |member: &Member| match member {
+            Member::Function(function, _) => {
+                let info = program.function(*function);
+                let def = program.file(info.file).node(info.node);
+                def.descendants().any(|n| calls_own(n, "get_object"))
+            }
+            _ => false,
+        };
+        has_base(project, class, WRITING)
+            || (has_base(project, class, SHOWING) && self.serializer_classes(class, Some("retrieve")) != list)
+            || program.class(class).mro.iter().any(|c| program.class(*c).members.values().any(gets_object))
+    }
+
+    /// A method that a class of the program has from a class of REST framework.
+    pub(in crate::infer) fn rest_method(
+        &mut self,
+        class: ClassId,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Option<Type> {
+        let project = self.az.project;
+        let names = [
+            "to_representation",
+            "get_serializer",
+            "get_serializer_class",
+            "filter_queryset",
+            "paginate_queryset",
+        ];
+        if !names.contains(&name) {
+            return None;
+        }
+        if name == "to_representation" {
+            return self.serializer_method(class, name, args, node);
+        }
+        let info = project.program().class(class);
+        let is_view = info.external_bases.iter().any(|b| b.starts_with("rest_framework."));
+        if !is_view || info.has_unknown_base {
+            return None;
+        }
+        if matches!(name, "get_serializer" | "get_serializer_class") && self.is_action_told(class) {
+            return None;
+        }
+        match (name, args) {
+            ("get_serializer_class", []) => self.serializer_class_type(class, self.action()),
+            ("get_serializer", _) => {
+                let classes = match project.program().member(class, "get_serializer_class") {
+                    Some(_) => self.serializer_classes(class, self.action()),
+                    None => self.serializer_classes(class, None),
+                };
+                let is_sure = !classes.is_open && classes.found.len() == 1;
+                let mut is_followed = !classes.is_open && !classes.found.is_empty();
+                for serializer in &classes.found {
+                    is_followed &= if is_sure {
+                        self.made_serializer(*serializer, args, node)
+                    } else {
+                        self.conditionally(|frame| frame.made_serializer(*serializer, args, node))
+                    };
+                }
+                is_followed.then(|| {
+                    let objects = classes.found.into_iter().map(Type::Object);
+                    objects.fold(Type::Never, Type::join)
+                })
+            }
+            ("filter_queryset", [only]) => {
+                let qs = only.ty.queryset()?.clone();
+                self.use_queryset(&qs, node, Use::Method(Name::from("filter")));
+                Some(self.derive(&qs, node, |q| q.related = None))
+            }
+            ("paginate_queryset", [only]) => {
+                let qs = only.ty.queryset()?.clone();
+                self.use_queryset(&qs, node, Use::Slice);
+                self.evaluated(&qs, node, "__getitem__");
+                let value = self.single(&qs, node);
+                Some(Type::list(crate::infer::frame::row_type(&qs, value)).optional())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the view may have another queryset or serializer here than its class says: `@action(serializer_class=...)`.
+    fn is_action_told(&self, class: ClassId) -> bool {
+        let program = self.az.project.program();
+        let tells = |function: FunctionId| {
+            let info = program.function(function);
+            let around = program.file(info.file).node(info.node).parent();
+            around.filter(|p| p.kind() == Kind::DecoratedDef).is_some_and(|decorated| {
+                let decorators = decorated.children().filter(|n| n.kind() == Kind::Decorator);
+                decorators.filter_map(|d| d.children().next()).any(|d| match Expr::of(d) {
+                    Expr::Call { arguments: list, .. } => sets_rows(list),
+                    _ => false,
+                })
+            })
+        };
+        if self.action().is_some() {
+            return program.function_at(self.file, self.scope.id()).is_some_and(tells);
+        }
+        let members = program.class(class).mro.iter().flat_map(|c| program.class(*c).members.values());
+        members.into_iter().any(|m| matches!(m, Member::Function(function, _) if tells(*function)))
+    }
+
+    /// The action whose method this frame is.
+    fn action(&self) -> Option<&'a str> {
+        let name = self.scope.child(Field::Name).filter(|_| self.scope.kind() == Kind::FunctionDef)?.text();
+        if matches!(name, "list" | "retrieve" | "create" | "update" | "partial_update" | "destroy") {
+            return Some(name);
+        }
+        let program = self.az.project.program();
+        let function = program.function_at(self.file, self.scope.id())?;
+        let is_action = |def: &Option<Def>| {
+            matches!(def, Some(Def::External(path))
+                if matches!(declared::framework_name(path), Some("action" | "list_route" | "detail_route")))
+        };
+        program.function(function).decorators.iter().any(is_action).then_some(name)
+    }
+}
