@@ -113,7 +113,7 @@ fn is_plain_model(cx: &Context<'_>, model: ModelId) -> bool {
         && info
             .fields
             .iter()
-            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
+            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField") && !f.may_auto_now)
         && is_one_database(cx)
 }
 

@@ -152,7 +152,7 @@ pub fn is_narrow_model(cx: &Context<'_>, unit: &Unit<'_>) -> bool {
         && model
             .fields
             .iter()
-            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
+            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField") && !f.may_auto_now)
 }
 
 /// What `save()` overrides and receivers do with the instance.

@@ -84,6 +84,10 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
         h.subject != "_order" && (written.is_full || written.all().any(|f| f.name == h.subject))
     }));
     let model = cx.model(rows.model);
+    // What is assigned may set other columns, or another value.
+    if let Some((what, site)) = overridden(cx, rows.model, "__setattr__") {
+        out.push(Hazard::at(HazardKind::CustomInstance, what, site));
+    }
     if !written.is_full {
         return;
     }
@@ -91,7 +95,7 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
     for field in &model.fields {
         let converts = field.has_hooks && field.kind != FieldKind::File && !field.primary_key;
         let is_json = field.kind == FieldKind::Json && field.null;
-        if converts || is_json {
+        if converts || is_json || field.may_auto_now {
             out.push(Hazard::at(HazardKind::FieldHook, field.name.clone(), field.site));
         }
     }
