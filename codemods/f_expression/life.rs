@@ -201,7 +201,9 @@ fn columns_read(node: Node<'_>, columns: &[&str]) -> bool {
 fn decides<'a>(unit: &Unit<'a>, node: Node<'a>) -> Option<Node<'a>> {
     let statement = node.ancestors().find(|n| matches!(n.kind(), Kind::If | Kind::While))?;
     let test = match Stmt::of(statement) {
-        Stmt::If { branches, .. } => branches.iter().map(|(test, _)| *test).find(|t| t.contains(node.id()))?,
+        Stmt::If { branches, .. } => {
+            branches.iter().map(|(test, _)| *test).find(|t| t.contains(node.id()))?
+        }
         Stmt::While { test, .. } if test.contains(node.id()) => test,
         _ => return None,
     };

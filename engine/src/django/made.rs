@@ -3,10 +3,11 @@
 
 use super::fields::{FieldClass, field_class};
 use super::managers::{self, ManagerClass};
+use super::signals::is_known;
 use super::values::{self, Call};
 use crate::python::{
-    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, Program, Stmt, parameters,
-    string_value,
+    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, Program, Stmt, canonical,
+    parameters, string_value,
 };
 use crate::text::FileId;
 
@@ -192,6 +193,14 @@ impl<'a> Maker<'a> {
         {
             return Made::Unknown;
         }
+        // A class that the function makes, `as_manager()` of whatever.
+        if let (Expr::Attribute { value, attr, .. }, Some(frame)) = (Expr::of(func), frame)
+            && let Expr::Name(name) = Expr::of(value)
+            && let Some(local) = frame.local(name)
+            && (matches!(local, Local::Def) || attr == "as_manager")
+        {
+            return Made::Unknown;
+        }
         let given = self.arguments(file, node, frame);
         // A manager says so by its class, or by its name.
         let manager = || managers::instance(self.program, file, node, 0).map(Made::Manager);
@@ -204,13 +213,7 @@ impl<'a> Maker<'a> {
     }
 
     /// What a call of `func` with these arguments makes; `None` where it is not known.
-    fn called(
-        &self,
-        file: FileId,
-        func: Node<'a>,
-        given: Arguments<'a>,
-        depth: usize,
-    ) -> Option<Made<'a>> {
+    fn called(&self, file: FileId, func: Node<'a>, given: Arguments<'a>, depth: usize) -> Option<Made<'a>> {
         if depth > MAX_HOPS {
             return None;
         }
@@ -248,18 +251,33 @@ impl<'a> Maker<'a> {
             Some(Def::Function(function)) => Some(self.returned(function, given, depth)),
             Some(Def::Class(class)) => {
                 let class = self.program.class(class);
+                // Receivers that it connects are found where they are.
                 let contributes = class.mro.iter().any(|c| {
                     let ancestor = self.program.class(*c);
-                    ancestor.members.contains_key("contribute_to_class")
-                        && !self.program.is_known_file(ancestor.file)
+                    let Some(Member::Function(function, _)) = ancestor.members.get("contribute_to_class")
+                    else {
+                        return false;
+                    };
+                    !self.program.is_known_file(ancestor.file) && self.adds_parts(*function)
                 });
                 if contributes { None } else { Some(Made::Plain) }
             }
-            // What a package makes is looked at by its path.
-            Some(Def::External(_) | Def::Module(_)) => Some(Made::Plain),
+            Some(Def::External(path)) => is_known(&canonical(&path)).then_some(Made::Plain),
+            Some(Def::Module(_)) => Some(Made::Plain),
             Some(Def::Variable { value: None, .. }) => None,
             None => self.method(file, func, given, depth),
         }
+    }
+
+    /// Whether a `contribute_to_class()` adds other fields or managers to the class.
+    fn adds_parts(&self, function: FunctionId) -> bool {
+        let info = self.program.function(function);
+        let body = self.node(info.file, info.node).descendants();
+        body.filter(|n| n.kind() == Kind::Attribute).any(|n| match Expr::of(n) {
+            Expr::Attribute { attr: "add_to_class" | "add_field", .. } => true,
+            Expr::Attribute { value, attr: "contribute_to_class", .. } => !value.text().starts_with("super("),
+            _ => false,
+        })
     }
 
     /// What a method makes: `"".join(...)`, `Status.choices()`, `fields.money()`.
@@ -274,9 +292,11 @@ impl<'a> Maker<'a> {
                 Some(Def::Class(class)) => Some(class),
                 Some(Def::Variable { file, value: Some(value) }) => {
                     let value = self.node(file, value);
-                    Call::of(value).and_then(|call| match values::resolve_here(self.program, file, call.func) {
-                        Some(Def::Class(class)) => Some(class),
-                        _ => None,
+                    Call::of(value).and_then(|call| {
+                        match values::resolve_here(self.program, file, call.func) {
+                            Some(Def::Class(class)) => Some(class),
+                            _ => None,
+                        }
                     })
                 }
                 _ => None,
@@ -411,7 +431,8 @@ impl<'a> Maker<'a> {
                 (given.positional.is_empty() && !given.is_open).then_some(given.keywords)
             }
             Expr::Name(_) | Expr::Attribute { .. } => {
-                let Def::Variable { file: at, value: Some(value) } = self.program.resolve_expr(file, node.id())?
+                let Def::Variable { file: at, value: Some(value) } =
+                    self.program.resolve_expr(file, node.id())?
                 else {
                     return None;
                 };
@@ -450,10 +471,8 @@ impl<'a> Frame<'a> {
         let mut keywords = given.keywords;
         let mut frame = Frame { def, bound: Vec::new(), rest: None, is_open: given.is_open };
         for parameter in parameters(def) {
-            let by_position = matches!(
-                parameter.kind,
-                ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword
-            );
+            let by_position =
+                matches!(parameter.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword);
             match parameter.kind {
                 ParameterKind::VarKeyword => frame.rest = Some((parameter.name, Vec::new())),
                 ParameterKind::VarPositional => {}

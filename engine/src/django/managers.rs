@@ -89,7 +89,12 @@ pub(super) fn is_manager_name(name: &str) -> bool {
 }
 
 /// The manager that an expression makes, if it makes one.
-pub(super) fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize) -> Option<ManagerClass> {
+pub(super) fn instance<'a>(
+    program: &'a Program,
+    file: FileId,
+    node: Node<'a>,
+    depth: usize,
+) -> Option<ManagerClass> {
     if depth > 6 {
         return None;
     }
@@ -114,8 +119,7 @@ pub(super) fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, d
             program.resolve_expr(file, call.func.id()),
             Some(Def::Class(_) | Def::Function(_) | Def::External(_))
         );
-        (!is_resolved && name.ends_with("Manager"))
-            .then(|| ManagerClass::unknown())
+        (!is_resolved && name.ends_with("Manager")).then(|| ManagerClass::unknown())
     };
     class_of(program, file, call.func, depth + 1).or_else(unknown)
 }
@@ -140,8 +144,7 @@ fn class_of<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
         Def::External(path) if MANAGERS.contains(&path.as_str()) => Some(ManagerClass::default()),
         Def::External(path) => {
             let name = path.rsplit('.').next().unwrap_or("");
-            (name.ends_with("Manager") && name != "TaggableManager")
-                .then(|| ManagerClass::unknown())
+            (name.ends_with("Manager") && name != "TaggableManager").then(|| ManagerClass::unknown())
         }
         Def::Class(class) => {
             if !is_manager_class(program, class) {

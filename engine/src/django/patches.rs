@@ -52,9 +52,7 @@ impl Patch {
     pub fn is_of(&self, program: &Program, model: &Model) -> bool {
         let class = program.class(model.class);
         let is_named = |name: &String| {
-            let is_it = |class: &str| {
-                class.eq_ignore_ascii_case(name.rsplit('.').next().unwrap_or(name))
-            };
+            let is_it = |class: &str| class.eq_ignore_ascii_case(name.rsplit('.').next().unwrap_or(name));
             is_it(&model.name) || class.mro.iter().any(|c| is_it(&program.class(*c).name))
         };
         let is_of = match &self.class {
@@ -176,9 +174,9 @@ impl<'a> Scan<'a> {
         // `model.save = ...` in a loop over models.
         let is_save = literal.as_deref().is_some_and(saves) && part == Part::Attribute;
         // A field class that adds another field is looked at where it is used.
-        let is_own = node.enclosing_function().is_some_and(|f| {
-            f.child(Field::Name).is_some_and(|n| n.text() == "contribute_to_class")
-        });
+        let is_own = node
+            .enclosing_function()
+            .is_some_and(|f| f.child(Field::Name).is_some_and(|n| n.text() == "contribute_to_class"));
         if is_save && is_class() && takes_instance() || part != Part::Attribute && !is_own {
             push(Patched::Unknown, literal);
         }
@@ -260,9 +258,7 @@ impl<'a> Scan<'a> {
                 let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
                 let called = outer.unwrap_or(name);
                 let Some(parent) = called.with_parens().parent() else { continue };
-                let is_it = || {
-                    values::resolve_here(program, file, called) == Some(Def::Function(function))
-                };
+                let is_it = || values::resolve_here(program, file, called) == Some(Def::Function(function));
                 if parent.kind() == Kind::Decorator && is_it() {
                     let node = parent.parent().and_then(|p| p.child_of_kind(Kind::ClassDef));
                     let decorated = node.and_then(|n| program.class_at(file, n.id()));
@@ -323,7 +319,9 @@ fn only(node: Node<'_>) -> Vec<String> {
     let mut out = Vec::new();
     for outer in node.ancestors().filter(|n| n.kind() == Kind::If) {
         let Stmt::If { branches, .. } = Stmt::of(outer) else { continue };
-        let Some((test, _)) = branches.into_iter().find(|(_, body)| body.contains(node.id())) else { continue };
+        let Some((test, _)) = branches.into_iter().find(|(_, body)| body.contains(node.id())) else {
+            continue;
+        };
         let Expr::Compare { left, op: Kind::Eq | Kind::In, right } = Expr::of(test) else { continue };
         let names = ["__name__", "object_name", "model_name", "label", "label_lower"];
         if matches!(Expr::of(left), Expr::Attribute { attr, .. } if names.contains(&attr)) {

@@ -25,6 +25,8 @@ pub struct Project {
     by_signal: FxHashMap<Signal, Vec<usize>>,
     patches: Vec<Patch>,
     admin: Admin,
+    /// What [`Project::unknown_parts`] says of each model.
+    unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
     historical: Option<(usize, Vec<bool>)>,
 }
@@ -59,10 +61,10 @@ impl Project {
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
             admin: Admin::default(),
+            unknown_parts: Vec::new(),
             historical: None,
         };
-        project.patches =
-            patches::patches(Values { program: &project.program, settings: &project.settings });
+        project.patches = patches::patches(Values { program: &project.program, settings: &project.settings });
         project.receivers = signals::receivers(
             &project.program,
             &project.settings,
@@ -89,6 +91,7 @@ impl Project {
             project.historical = Some((project.models.len(), followed));
             project.models.extend(models);
         }
+        project.unknown_parts = project.models.par_iter().map(|model| project.parts_of(model)).collect();
         project
     }
 
@@ -269,8 +272,11 @@ impl Project {
 
     /// Decorators of the model's class and objects in its body that come from packages that are not known: what they
     /// listen to or change is not known either. So are fields and managers that may be added from outside of the class.
-    pub fn unknown_parts(&self, model: ModelId) -> Vec<(String, Site)> {
-        let this = self.model(model);
+    pub fn unknown_parts(&self, model: ModelId) -> &[(String, Site)] {
+        self.unknown_parts.get(model.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn parts_of(&self, this: &Model) -> Vec<(String, Site)> {
         let mut out = signals::unknown_parts(&self.program, this);
         let added = self.patches.iter().filter(|patch| match patch.part {
             Part::Attribute => false,

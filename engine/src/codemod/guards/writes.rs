@@ -276,7 +276,7 @@ fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
 pub fn unknown_bases(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let info = cx.model(model);
     for (subject, site) in cx.project.unknown_parts(model) {
-        out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+        out.push(Hazard::at(HazardKind::UnknownType, subject.clone(), *site));
     }
     if !info.has_unknown_base {
         return;

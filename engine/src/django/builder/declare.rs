@@ -130,9 +130,7 @@ impl<'a> Builder<'a> {
             relation.db_constraint = flag("db_constraint") != Some(false);
             relation.to_field = given("to_field", None).and_then(string);
             if is_many {
-                out.through = given("through", None)
-                    .filter(|g| !is_none(g))
-                    .map(|g| self.target_given(g));
+                out.through = given("through", None).filter(|g| !is_none(g)).map(|g| self.target_given(g));
                 if is_known_taggable && out.through.is_none() {
                     out.through = Some(Target::Label("taggit.TaggedItem".into()));
                 }

@@ -306,17 +306,18 @@ pub(super) fn watching(values: Values<'_>, models: &[Model], out: &mut Vec<Recei
     }
 }
 
+/// Whether what is outside the program and called by this path neither listens to signals nor changes what saving does, or
+/// is known to do so.
+pub(in super::super) fn is_known(path: &str) -> bool {
+    let top = path.split('.').next().unwrap_or(path);
+    HARMLESS.contains(&top) || registry(path).is_some() || ATTRIBUTES.iter().any(|(known, ..)| *known == path)
+}
+
 /// Class decorators, and objects in a model's body, of packages that are not known: they may listen to its signals or
 /// change its methods. So may attributes whose value is made by code that is not followed: fields or managers perhaps.
 /// Those that are known to be fields and managers are looked at elsewhere.
 pub(in super::super) fn unknown_parts(program: &Program, model: &Model) -> Vec<(String, Site)> {
     let mut out = Vec::new();
-    let is_known = |path: &str| {
-        let top = path.split('.').next().unwrap_or(path);
-        HARMLESS.contains(&top)
-            || registry(path).is_some()
-            || ATTRIBUTES.iter().any(|(known, ..)| *known == path)
-    };
     for ancestor in &program.class(model.class).mro {
         let class = program.class(*ancestor);
         let file = program.file(class.file);
@@ -342,18 +343,9 @@ pub(in super::super) fn unknown_parts(program: &Program, model: &Model) -> Vec<(
             continue;
         }
         let site = Site { file, span: node.span() };
-        let func = Call::of(node).map(|call| call.func);
-        match made::made(program, file, node) {
-            Made::Unknown => out.push((func.map_or(name, |f| f.text()).to_owned(), site)),
-            Made::Plain => {
-                if let Some(func) = func
-                    && let Some(Def::External(path)) = &program.resolve_expr(file, func.id())
-                    && !is_known(&canonical(path))
-                {
-                    out.push((func.text().to_owned(), site));
-                }
-            }
-            Made::Field(_) | Made::Manager(_) => {}
+        if matches!(made::made(program, file, node), Made::Unknown) {
+            let func = Call::of(node).map(|call| call.func);
+            out.push((func.map_or(name, Node::text).to_owned(), site));
         }
     }
     for ancestor in &program.class(model.class).mro {

@@ -81,12 +81,7 @@ fn source<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> Option<Node<'a>
 }
 
 /// `[row for ... for ...]`: rows of a relation come once for each of their owners, which come once themselves.
-fn comprehension<'a>(
-    cx: &Context<'a>,
-    node: Node<'a>,
-    element: Node<'a>,
-    depth: usize,
-) -> Option<Node<'a>> {
+fn comprehension<'a>(cx: &Context<'a>, node: Node<'a>, element: Node<'a>, depth: usize) -> Option<Node<'a>> {
     let loops = generators(node);
     let last = loops.last()?;
     if !matches!((Expr::of(element), Expr::of(last.target)), (Expr::Name(a), Expr::Name(b)) if a == b) {
@@ -114,9 +109,10 @@ fn nested<'a>(
     }
     for pair in loops.windows(2) {
         let [(target, _), (_, iter)] = pair else { continue };
-        let is_owned = cx.type_of(*iter).queryset().is_some_and(|qs| {
-            !may_repeat(cx, qs) && root_name(*iter) == target.text() && belongs(cx, qs)
-        });
+        let is_owned = cx
+            .type_of(*iter)
+            .queryset()
+            .is_some_and(|qs| !may_repeat(cx, qs) && root_name(*iter) == target.text() && belongs(cx, qs));
         if !is_owned {
             return Some(place);
         }
@@ -177,8 +173,12 @@ fn named<'a>(cx: &Context<'a>, node: Node<'a>, name: &str, depth: usize) -> Opti
             continue;
         };
         let Expr::Attribute { attr, .. } = Expr::of(attribute) else { continue };
-        let Some(call) = attribute.with_parens().parent().filter(|p| p.kind() == Kind::Call) else { continue };
-        if !matches!(attr, "append" | "extend" | "insert" | "add") || matches!(cx.type_of(mention), Type::Set(_)) {
+        let Some(call) = attribute.with_parens().parent().filter(|p| p.kind() == Kind::Call) else {
+            continue;
+        };
+        if !matches!(attr, "append" | "extend" | "insert" | "add")
+            || matches!(cx.type_of(mention), Type::Set(_))
+        {
             continue;
         }
         if added.replace(call).is_some() || fills_again(cx, scope, call, name, depth) {
