@@ -119,7 +119,7 @@ pub(super) fn instance<'a>(
             program.resolve_expr(file, call.func.id()),
             Some(Def::Class(_) | Def::Function(_) | Def::External(_))
         );
-        (!is_resolved && name.ends_with("Manager")).then(|| ManagerClass::unknown())
+        (!is_resolved && name.ends_with("Manager")).then(ManagerClass::unknown)
     };
     class_of(program, file, call.func, depth + 1).or_else(unknown)
 }
@@ -144,7 +144,7 @@ fn class_of<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
         Def::External(path) if MANAGERS.contains(&path.as_str()) => Some(ManagerClass::default()),
         Def::External(path) => {
             let name = path.rsplit('.').next().unwrap_or("");
-            (name.ends_with("Manager") && name != "TaggableManager").then(|| ManagerClass::unknown())
+            (name.ends_with("Manager") && name != "TaggableManager").then(ManagerClass::unknown)
         }
         Def::Class(class) => {
             if !is_manager_class(program, class) {
