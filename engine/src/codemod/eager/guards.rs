@@ -42,8 +42,7 @@ pub fn stale_copies<'e>(
                     (Some(model), _) => !tables(project, *model).is_disjoint(&related),
                 };
                 if harmful {
-                    let kind =
-                        if event.is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
+                    let kind = if event.is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
                     out.push(Hazard::at(kind, format!("{name}()"), event.site));
                 }
             }
@@ -270,7 +269,8 @@ fn keeps_to_itself(
         _ => false,
     };
     let makes = |func: Node<'_>, list: Node<'_>| {
-        let is_simple = arguments(list).iter().all(|a| matches!(Expr::of(a.value), Expr::Name(_) | Expr::None));
+        let is_simple =
+            arguments(list).iter().all(|a| matches!(Expr::of(a.value), Expr::Name(_) | Expr::None));
         let class = match program.resolve_expr(info.file, func.peel().id()) {
             Some(Def::Class(class)) => class,
             Some(Def::External(path)) => {
@@ -280,7 +280,8 @@ fn keeps_to_itself(
             _ => return false,
         };
         let class_info = program.class(class);
-        let is_known = !class_info.has_unknown_base && class_info.external_bases.iter().all(|b| b == "builtins.object");
+        let is_known =
+            !class_info.has_unknown_base && class_info.external_bases.iter().all(|b| b == "builtins.object");
         is_simple
             && is_known
             && project.model_of_class(class).is_none()

@@ -1,15 +1,17 @@
 //! What the value of an attribute in a class body is made by: a field class, a manager, something without a part in
 //! saving rows, or code that is not followed and may have made any of them.
 
+mod frame;
+
 use super::fields::{FieldClass, field_class};
 use super::managers::{self, ManagerClass};
 use super::signals::is_known;
 use super::values::{self, Call};
 use crate::python::{
-    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, Program, Stmt, canonical,
-    parameters, string_value,
+    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, Program, Stmt, canonical, string_value,
 };
 use crate::text::FileId;
+use frame::{Frame, Local};
 
 /// Names, functions and dicts are followed this far.
 const MAX_HOPS: usize = 8;
@@ -59,17 +61,6 @@ impl<'a> Arguments<'a> {
             None => self.keywords.push((name.to_owned(), value)),
         }
     }
-}
-
-/// The function whose body is read, and what its parameters are bound to.
-#[derive(Clone)]
-struct Frame<'a> {
-    def: Node<'a>,
-    bound: Vec<(&'a str, Given<'a>)>,
-    /// `**kwargs`, and what it holds.
-    rest: Option<(&'a str, Vec<(String, Given<'a>)>)>,
-    /// It was called with arguments that are not known.
-    is_open: bool,
 }
 
 /// What the value `node` at the top of `file`, or in the body of a class there, is made by.
@@ -353,7 +344,7 @@ impl<'a> Maker<'a> {
             // A function that does nothing but return.
             [only] if frame.is_one_statement() => self.value(info.file, *only, Some(&frame), depth + 1),
             _ => {
-                let frame = Frame { bound: Vec::new(), rest: None, is_open: true, ..frame };
+                let frame = frame.opened();
                 let is_plain = |value: &Node<'a>| self.is_plain(info.file, *value, Some(&frame), depth + 1);
                 if returns.iter().all(is_plain) { Made::Plain } else { Made::Unknown }
             }
@@ -450,93 +441,5 @@ impl<'a> Maker<'a> {
             }
             _ => None,
         }
-    }
-}
-
-/// What a name is inside of a function.
-enum Local<'a> {
-    /// A parameter, and what it is bound to.
-    Bound(Given<'a>),
-    /// A parameter without a known argument, or a name bound by something else than an assignment.
-    Open,
-    /// A function or class that is defined there.
-    Def,
-    /// Assigned there.
-    Assigned(Vec<Node<'a>>),
-}
-
-impl<'a> Frame<'a> {
-    fn new(file: FileId, def: Node<'a>, given: Arguments<'a>) -> Frame<'a> {
-        let mut positional = given.positional.iter();
-        let mut keywords = given.keywords;
-        let mut frame = Frame { def, bound: Vec::new(), rest: None, is_open: given.is_open };
-        for parameter in parameters(def) {
-            let by_position =
-                matches!(parameter.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword);
-            match parameter.kind {
-                ParameterKind::VarKeyword => frame.rest = Some((parameter.name, Vec::new())),
-                ParameterKind::VarPositional => {}
-                _ => {
-                    let first = if by_position { positional.next().copied() } else { None };
-                    let by_name = keywords.iter().position(|(n, _)| n == parameter.name);
-                    let value = first.or_else(|| by_name.map(|i| keywords.remove(i).1)).or_else(|| {
-                        let node = parameter.default?;
-                        (!frame.is_open).then_some(Given { file, node, is_local: false })
-                    });
-                    if let Some(value) = value {
-                        frame.bound.push((parameter.name, value));
-                    }
-                }
-            }
-        }
-        if let Some((_, held)) = &mut frame.rest {
-            *held = keywords;
-        }
-        frame
-    }
-
-    /// Whether the body is one `return`, below its docstring.
-    fn is_one_statement(&self) -> bool {
-        let Some(body) = self.def.child(Field::Body) else { return false };
-        let is_docstring = |n: &Node<'a>| {
-            n.kind() == Kind::ExprStatement
-                && n.children().next().is_some_and(|c| string_value(c).is_some() && c.kind() != Kind::Assign)
-        };
-        let mut statements = body.children().filter(|n| n.kind() != Kind::Comment && !is_docstring(n));
-        statements.next().is_some_and(|n| n.kind() == Kind::Return) && statements.next().is_none()
-    }
-
-    /// What a name is, where the function binds it.
-    fn local(&self, name: &str) -> Option<Local<'a>> {
-        if let Some((_, given)) = self.bound.iter().find(|(n, _)| *n == name) {
-            return Some(Local::Bound(*given));
-        }
-        if parameters(self.def).iter().any(|p| p.name == name) {
-            return Some(Local::Open);
-        }
-        let mut values = Vec::new();
-        let mut bindings = self
-            .def
-            .descendants()
-            .filter(|n| n.kind() == Kind::Name && n.text() == name && n.id() != self.def.id())
-            .peekable();
-        bindings.peek()?;
-        for binding in bindings {
-            let Some(parent) = binding.parent() else { continue };
-            if matches!(parent.kind(), Kind::FunctionDef | Kind::ClassDef)
-                && binding.field() == Field::Name
-                && parent != self.def
-            {
-                return Some(Local::Def);
-            }
-            if !binding.is_binding() || binding.enclosing_scope() != Some(self.def) {
-                continue;
-            }
-            match (parent.kind(), parent.child(Field::Right)) {
-                (Kind::Assign, Some(value)) if binding.field() == Field::Left => values.push(value),
-                _ => return Some(Local::Open),
-            }
-        }
-        (!values.is_empty()).then_some(Local::Assigned(values))
     }
 }
