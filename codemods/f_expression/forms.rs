@@ -110,10 +110,11 @@ fn is_plain_model(cx: &Context<'_>, model: ModelId) -> bool {
                 .all(|signal| cx.project.receivers(model, *signal).is_empty()))
         && cx.model(info.concrete).table_parents.is_empty()
         && !info.has_unknown_base
-        && info
-            .fields
-            .iter()
-            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
+        && info.fields.iter().all(|f| {
+            (f.class.starts_with("django.") || f.is_auto)
+                && !f.class.ends_with(".ImageField")
+                && !f.may_auto_now
+        })
         && is_one_database(cx)
 }
 

@@ -3,7 +3,7 @@
 use super::find::{Change, Form, Unit};
 use super::hazards::{Judged, unsaved};
 use ormend_engine::codemod::guards::instance::{Mention, MentionKind};
-use ormend_engine::codemod::guards::{flow, writes};
+use ormend_engine::codemod::guards::{flow, transaction, writes};
 use ormend_engine::codemod::{Context, HazardKind, Site};
 use ormend_engine::django::{Field, FieldKind, Signal};
 use ormend_engine::infer::Type;
@@ -62,6 +62,10 @@ pub fn life<'a>(cx: &Context<'a>, unit: &Unit<'a>, out: &mut Judged<'a>) {
             MentionKind::Harmless => out.can_narrow &= !until_save || !may_change(cx, unit, node),
             MentionKind::Calls => out.can_narrow &= !until_save,
             MentionKind::Reads if after => seen.push(at()),
+            MentionKind::Reads if before && decides(unit, node).is_some() && is_open(cx, unit) => {
+                let test = decides(unit, node).map_or("", Node::text);
+                out.hazards.push(cx.hazard(HazardKind::DecidedBefore, writes::one_line(test), node));
+            }
             MentionKind::Reads => out.can_narrow &= !until_save || columns_read(node, &columns),
             MentionKind::Escapes if before || after => {
                 seen.push(at());
@@ -191,6 +195,28 @@ fn may_change<'a>(cx: &Context<'a>, unit: &Unit<'a>, node: Node<'a>) -> bool {
 
 fn columns_read(node: Node<'_>, columns: &[&str]) -> bool {
     node.kind() == Kind::Attribute && columns.iter().any(|c| node.text().ends_with(c))
+}
+
+/// The test around `node` that a change depends on: it stands below it, or behind a branch of it that leaves.
+fn decides<'a>(unit: &Unit<'a>, node: Node<'a>) -> Option<Node<'a>> {
+    let statement = node.ancestors().find(|n| matches!(n.kind(), Kind::If | Kind::While))?;
+    let test = match Stmt::of(statement) {
+        Stmt::If { branches, .. } => {
+            branches.iter().map(|(test, _)| *test).find(|t| t.contains(node.id()))?
+        }
+        Stmt::While { test, .. } if test.contains(node.id()) => test,
+        _ => return None,
+    };
+    let is_decided = |change: &Change<'a>| {
+        statement.contains(change.statement.id())
+            || change.statement.id() > statement.id() && statement.descendants().any(flow::leaves)
+    };
+    unit.changes.iter().any(is_decided).then_some(test)
+}
+
+/// Whether the number is read and saved in one transaction, in which a lock would keep what was decided true.
+fn is_open<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
+    !unit.is_update && transaction::open_around(cx, unit.save.statement).is_some()
 }
 
 /// Whether `node` is where the change assigns or reads its column.

@@ -55,6 +55,7 @@ impl Codemod for FExpression {
                 HazardKind::UnsavedInstance,
                 HazardKind::ValidationSkipped,
                 HazardKind::StaleValue,
+                HazardKind::DecidedBefore,
                 HazardKind::SaveSeesExpression,
                 HazardKind::SameRow,
                 HazardKind::CustomInstance,

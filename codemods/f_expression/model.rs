@@ -149,10 +149,11 @@ pub fn is_narrow_model(cx: &Context<'_>, unit: &Unit<'_>) -> bool {
                 .all(|s| cx.project.receivers(unit.model, *s).is_empty()))
         && cx.model(model.concrete).table_parents.is_empty()
         && !model.has_unknown_base
-        && model
-            .fields
-            .iter()
-            .all(|f| (f.class.starts_with("django.") || f.is_auto) && !f.class.ends_with(".ImageField"))
+        && model.fields.iter().all(|f| {
+            (f.class.starts_with("django.") || f.is_auto)
+                && !f.class.ends_with(".ImageField")
+                && !f.may_auto_now
+        })
 }
 
 /// What `save()` overrides and receivers do with the instance.

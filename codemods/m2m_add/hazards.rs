@@ -127,7 +127,7 @@ fn order(cx: &Context<'_>, link: &Link<'_>, out: &mut Vec<Hazard>) {
         return;
     }
     if let Some(through) = link.through.map(|t| cx.model(t)) {
-        let has_times = through.fields.iter().any(|f| f.auto_now_add || f.auto_now);
+        let has_times = through.fields.iter().any(|f| f.auto_now_add || f.auto_now || f.may_auto_now);
         if has_times || !through.ordering.is_empty() || through.has_unknown_ordering {
             out.push(Hazard::at(HazardKind::LinkOrder, through.name.clone(), through.site));
         }

@@ -33,7 +33,10 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) 
                     .take_while(|e| e.site != event.site)
                     .any(|e| matches!(e.kind, EventKind::Write { .. }));
                 let explicit = writes::node_of(cx, event).is_some_and(|n| n.kind() == Kind::Raise);
-                if before && explicit {
+                // What is passed to it was written before it runs.
+                let follows =
+                    |w: &Node<'a>| *w != at && (at.contains(w.id()) || flow::may_follow(*w, at, |_| false));
+                if explicit && (before || found.writes.iter().any(follows)) {
                     let subject = writes::callee_subject(cx, event);
                     out.push(Hazard::at(HazardKind::RaisesAfterWrite, subject, event.site));
                 }

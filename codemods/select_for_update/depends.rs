@@ -122,7 +122,9 @@ impl<'s, 'a> Life<'s, 'a> {
                     || self.chosen.iter().any(|c| *c == field.name || *c == field.attname)
                 {
                     depends = true;
-                    counts_only &= is_count;
+                    // An expression counts better than a lock, but not where the number read decides.
+                    let decides = |test: Node<'a>| self.reads_column(test, column);
+                    counts_only &= is_count && !self.is_decided_by(statement, decides);
                 }
             }
             if depends && !counts_only {
@@ -161,6 +163,10 @@ impl<'s, 'a> Life<'s, 'a> {
 
     /// Whether a statement runs because of what was read: under a test of it, or behind one that leaves.
     fn is_decided(&self, statement: Node<'a>) -> bool {
+        self.is_decided_by(statement, |test| self.reads(test))
+    }
+
+    fn is_decided_by(&self, statement: Node<'a>, reads: impl Fn(Node<'a>) -> bool) -> bool {
         let mut current = statement;
         while current != self.block {
             let Some(parent) = current.parent() else { return false };
@@ -169,18 +175,18 @@ impl<'s, 'a> Life<'s, 'a> {
                 for earlier in parent.children().take_while(|s| s.id() < current.id()) {
                     if let Stmt::If { branches, .. } = Stmt::of(earlier)
                         && earlier.descendants().any(flow::leaves)
-                        && branches.iter().any(|(test, _)| self.reads(*test))
+                        && branches.iter().any(|(test, _)| reads(*test))
                     {
                         return true;
                     }
                 }
             }
             match Stmt::of(parent) {
-                Stmt::If { branches, .. } if branches.iter().any(|(test, _)| self.reads(*test)) => {
+                Stmt::If { branches, .. } if branches.iter().any(|(test, _)| reads(*test)) => {
                     return true;
                 }
-                Stmt::While { test, .. } if self.reads(test) => return true,
-                Stmt::Match { subject, .. } if self.reads(subject) => return true,
+                Stmt::While { test, .. } if reads(test) => return true,
+                Stmt::Match { subject, .. } if reads(subject) => return true,
                 _ => {}
             }
             current = parent;
@@ -195,6 +201,16 @@ impl<'s, 'a> Life<'s, 'a> {
         }) || node
             .descendants()
             .any(|n| n.kind() == Kind::Name && self.tainted.contains(&n.text()) && !is_label(n))
+    }
+
+    /// Whether an expression looks at this column of the row.
+    fn reads_column(&self, node: Node<'a>, column: &str) -> bool {
+        self.mentions.iter().any(|m| {
+            m.kind == MentionKind::Reads
+                && node.contains(m.node.id())
+                && self.is_after_load(m.node)
+                && matches!(Expr::of(m.node), Expr::Attribute { attr, .. } if attr == column)
+        })
     }
 
     fn is_inside(&self, node: Node<'a>) -> bool {

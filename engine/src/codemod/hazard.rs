@@ -97,6 +97,8 @@ hazards! {
 
     /// Something may change the row between its load and its save.
     StaleValue, Blocking, "`{}` may change the row between its load and its save";
+    /// A test of the number as it was read decides whether it changes.
+    DecidedBefore, OptIn, "`{}` decides by the number that was read; a lock (select_for_update) keeps it true, an expression does not";
     /// `save()` is still called, and what runs during it would see an expression.
     SaveSeesExpression, OptIn, "`{}` runs during save() and would see an expression instead of a number";
     /// Two variables may hold one row.

@@ -65,19 +65,36 @@ pub(super) struct ManagerClass {
     pub is_unknown: bool,
 }
 
-/// The manager that the value of a class attribute makes, if it makes one.
-pub(super) fn manager<'a>(program: &'a Program, file: FileId, name: &str, node: Node<'a>) -> Option<Manager> {
-    let found = instance(program, file, node, 0)?;
-    Some(Manager {
-        name: name.to_owned(),
-        class: found.class,
-        queryset: found.queryset,
-        is_unknown: found.is_unknown,
-        site: Some(Site { file, span: node.span() }),
-    })
+impl ManagerClass {
+    /// A manager of which nothing is known.
+    pub fn unknown() -> ManagerClass {
+        ManagerClass { is_unknown: true, ..ManagerClass::default() }
+    }
+
+    /// The manager that an attribute `name` of this class is.
+    pub fn named(self, name: &str, site: Site) -> Manager {
+        Manager {
+            name: name.to_owned(),
+            class: self.class,
+            queryset: self.queryset,
+            is_unknown: self.is_unknown,
+            site: Some(site),
+        }
+    }
 }
 
-fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize) -> Option<ManagerClass> {
+/// Whether an attribute of this name is what code asks for rows.
+pub(super) fn is_manager_name(name: &str) -> bool {
+    name.ends_with("objects") || name.ends_with("manager")
+}
+
+/// The manager that an expression makes, if it makes one.
+pub(super) fn instance<'a>(
+    program: &'a Program,
+    file: FileId,
+    node: Node<'a>,
+    depth: usize,
+) -> Option<ManagerClass> {
     if depth > 6 {
         return None;
     }
@@ -91,7 +108,7 @@ fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
         let queryset = match program.resolve_expr(file, value.id()) {
             Some(Def::Class(class)) => Some(class),
             Some(Def::External(path)) if path == "django.db.models.QuerySet" => None,
-            _ => return Some(ManagerClass { is_unknown: true, ..ManagerClass::default() }),
+            _ => return Some(ManagerClass::unknown()),
         };
         return Some(ManagerClass { class: None, queryset, is_unknown: false });
     }
@@ -102,8 +119,7 @@ fn instance<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
             program.resolve_expr(file, call.func.id()),
             Some(Def::Class(_) | Def::Function(_) | Def::External(_))
         );
-        (!is_resolved && name.ends_with("Manager"))
-            .then(|| ManagerClass { is_unknown: true, ..ManagerClass::default() })
+        (!is_resolved && name.ends_with("Manager")).then(ManagerClass::unknown)
     };
     class_of(program, file, call.func, depth + 1).or_else(unknown)
 }
@@ -128,8 +144,7 @@ fn class_of<'a>(program: &'a Program, file: FileId, node: Node<'a>, depth: usize
         Def::External(path) if MANAGERS.contains(&path.as_str()) => Some(ManagerClass::default()),
         Def::External(path) => {
             let name = path.rsplit('.').next().unwrap_or("");
-            (name.ends_with("Manager") && name != "TaggableManager")
-                .then(|| ManagerClass { is_unknown: true, ..ManagerClass::default() })
+            (name.ends_with("Manager") && name != "TaggableManager").then(ManagerClass::unknown)
         }
         Def::Class(class) => {
             if !is_manager_class(program, class) {

@@ -6,6 +6,7 @@ mod builder;
 mod fields;
 mod historical;
 pub(crate) mod lists;
+mod made;
 mod managers;
 mod model;
 mod patches;

@@ -1,7 +1,7 @@
 //! Models as data: what Django's model metaclass and `_meta` would say of them.
 
-use crate::python::ClassId;
-use crate::text::Site;
+use crate::python::{ClassId, NodeId};
+use crate::text::{FileId, Site};
 use serde::Serialize;
 
 /// Index of a model in the [`Project`](super::Project).
@@ -79,6 +79,8 @@ pub struct Field {
     pub primary_key: bool,
     /// `auto_now`
     pub auto_now: bool,
+    /// `auto_now` is given as something that could not be read, or among arguments that could not be.
+    pub may_auto_now: bool,
     /// `auto_now_add`
     pub auto_now_add: bool,
     /// A `default=` or `db_default=` is given.
@@ -90,6 +92,8 @@ pub struct Field {
     /// The field class is the project's own or a package's and defines `pre_save`, `from_db_value`,
     /// `contribute_to_class`, a descriptor or anything that makes it more than a stored value.
     pub has_hooks: bool,
+    /// The expressions given as `default` and `upload_to`.
+    pub functions: Vec<(&'static str, FileId, NodeId)>,
     /// Where it is declared (in the base's file when inherited).
     pub site: Site,
 }

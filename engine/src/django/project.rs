@@ -1,12 +1,13 @@
 //! The index of a whole project.
 
-use super::patches::{self, Patch, Patched};
+use super::patches::{self, Part, Patch, Patched};
 use super::templates::{Found, Template, Templates};
+use super::values::Values;
 use super::{
     Admin, Field, Manager, Model, ModelId, Receiver, Settings, Signal, admin, builder, historical, managers,
     settings, signals, stubs,
 };
-use crate::python::{ClassId, FunctionId, KNOWN_ROOT, Member, Parsed, Program};
+use crate::python::{ClassId, FunctionId, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -24,6 +25,8 @@ pub struct Project {
     by_signal: FxHashMap<Signal, Vec<usize>>,
     patches: Vec<Patch>,
     admin: Admin,
+    /// What [`Project::unknown_parts`] says of each model.
+    unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
     historical: Option<(usize, Vec<bool>)>,
 }
@@ -58,9 +61,10 @@ impl Project {
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
             admin: Admin::default(),
+            unknown_parts: Vec::new(),
             historical: None,
         };
-        project.patches = patches::patches(&project.program);
+        project.patches = patches::patches(Values { program: &project.program, settings: &project.settings });
         project.receivers = signals::receivers(
             &project.program,
             &project.settings,
@@ -87,6 +91,7 @@ impl Project {
             project.historical = Some((project.models.len(), followed));
             project.models.extend(models);
         }
+        project.unknown_parts = project.models.par_iter().map(|model| project.parts_of(model)).collect();
         project
     }
 
@@ -145,7 +150,7 @@ impl Project {
 
     /// Whether a file was brought along by the engine: it is not the user's, nothing in it is reported.
     pub fn is_known_file(&self, file: FileId) -> bool {
-        self.program.file(file).source.path().starts_with(KNOWN_ROOT)
+        self.program.is_known_file(file)
     }
 
     /// The model that `class` is, if it is one.
@@ -266,9 +271,29 @@ impl Project {
     }
 
     /// Decorators of the model's class and objects in its body that come from packages that are not known: what they
-    /// listen to or change is not known either.
-    pub fn unknown_parts(&self, model: ModelId) -> Vec<(String, Site)> {
-        signals::unknown_parts(&self.program, self.model(model))
+    /// listen to or change is not known either. So are fields and managers that may be added from outside of the class.
+    pub fn unknown_parts(&self, model: ModelId) -> &[(String, Site)] {
+        self.unknown_parts.get(model.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn parts_of(&self, this: &Model) -> Vec<(String, Site)> {
+        let mut out = signals::unknown_parts(&self.program, this);
+        let added = self.patches.iter().filter(|patch| match patch.part {
+            Part::Attribute => false,
+            Part::Field => true,
+            // Another manager is only asked by its name.
+            Part::Manager => patch.name.as_deref().is_none_or(|name| this.manager(name).is_some()),
+        });
+        for patch in added.filter(|patch| self.concerns(patch, this)) {
+            out.push((patch.name.clone().unwrap_or_else(|| "add_to_class()".to_owned()), patch.site));
+        }
+        out
+    }
+
+    /// Whether a patch may change `model`. What tests patch concerns the tests' own models only.
+    fn concerns(&self, patch: &Patch, model: &Model) -> bool {
+        let in_tests = self.is_test_file(model.site.file);
+        patch.is_of(&self.program, model) && (in_tests || !self.is_test_file(patch.site.file))
     }
 
     /// Whether a file holds tests, by its name or a directory's: what it does is done to the tests' own objects.
@@ -285,19 +310,11 @@ impl Project {
     /// Where code outside of the classes puts an attribute `name` into `model`, one of its bases, or Django's
     /// `Model`. What tests patch concerns the tests' own models only.
     pub fn patch_of(&self, model: ModelId, name: &str) -> Option<Site> {
-        let class = self.program.class(self.model(model).class);
-        let in_tests = self.is_test_file(class.file);
+        let this = self.model(model);
         let patch = self.patches.iter().find(|patch| {
-            let is_of = match &patch.class {
-                Patched::Class(id) => class.mro.contains(id),
-                Patched::External(path) => {
-                    path == "django.db.models.Model" || class.external_bases.contains(path)
-                }
-                Patched::Unknown => true,
-            };
-            is_of
+            patch.part == Part::Attribute
                 && patch.name.as_deref().is_none_or(|n| n == name)
-                && (in_tests || !self.is_test_file(patch.site.file))
+                && self.concerns(patch, this)
         })?;
         Some(patch.site)
     }
@@ -312,7 +329,7 @@ impl Project {
                     matches!(path.rsplit('.').next(), Some("Manager" | "BaseManager" | "QuerySet"))
                         && path.starts_with("django.db.models.")
                 }
-                Patched::Unknown => false,
+                Patched::Named(_) | Patched::Unknown => false,
             };
             is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
         })?;

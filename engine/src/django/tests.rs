@@ -315,7 +315,7 @@ fn packages_are_known_by_their_paths() {
         let id = model(&p, "shop.A").id;
         let mut names: Vec<String> =
             p.receivers(id, Signal::PostSave).iter().map(|r| r.name.clone()).collect();
-        names.extend(p.unknown_parts(id).into_iter().map(|(name, _)| format!("?{name}")));
+        names.extend(p.unknown_parts(id).iter().map(|(name, _)| format!("?{name}")));
         names.join(" ")
     };
     let history = "from simple_history.models import HistoricalRecords as H";

@@ -227,6 +227,11 @@ impl Program {
         &self.files[id.0 as usize]
     }
 
+    /// Whether a file was brought along by the engine: it is not the user's.
+    pub fn is_known_file(&self, id: FileId) -> bool {
+        self.file(id).source.path().starts_with(super::modules::KNOWN_ROOT)
+    }
+
     /// Every class, by [`ClassId`].
     pub fn classes(&self) -> &[Class] {
         &self.classes

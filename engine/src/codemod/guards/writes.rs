@@ -276,7 +276,7 @@ fn is_saved_specially(project: &Project, field: &crate::django::Field) -> bool {
 pub fn unknown_bases(cx: &Context<'_>, model: ModelId, out: &mut Vec<Hazard>) {
     let info = cx.model(model);
     for (subject, site) in cx.project.unknown_parts(model) {
-        out.push(Hazard::at(HazardKind::UnknownType, subject, site));
+        out.push(Hazard::at(HazardKind::UnknownType, subject.clone(), *site));
     }
     if !info.has_unknown_base {
         return;
@@ -331,34 +331,26 @@ pub fn storing_functions(project: &Project, model: ModelId) -> Vec<FunctionId> {
 fn field_functions(project: &Project, model: ModelId, name: &str) -> Vec<FunctionId> {
     let program = project.program();
     let mut out = Vec::new();
-    for field in &project.model(model).fields {
-        let file = program.file(field.site.file);
-        let Some(call) =
-            file.root().descendants().find(|n| n.kind() == Kind::Call && field.site.span.contains(n.span()))
-        else {
-            continue;
-        };
-        let Expr::Call { arguments, .. } = Expr::of(call) else { continue };
-        for argument in crate::python::arguments(arguments).iter().filter(|a| a.name == Some(name)) {
-            let resolve = |node: Node<'_>| program.resolve_expr(field.site.file, node.peel().id());
-            let mut value = argument.value;
-            let mut is_made = false;
-            if let Expr::Call { func, arguments } = Expr::of(value) {
-                is_made = true;
-                value = match crate::python::arguments(arguments).first() {
-                    Some(first) if func.text().ends_with("partial") => first.value,
-                    _ => func,
-                };
-            }
-            match resolve(value) {
-                Some(Def::Function(function)) => out.push(function),
-                Some(Def::Class(class)) if is_made => {
-                    if let Some((_, Member::Function(function, _))) = program.member(class, "__call__") {
-                        out.push(*function);
-                    }
+    let given = project.model(model).fields.iter().flat_map(|f| &f.functions);
+    for (_, file, node) in given.filter(|(key, ..)| *key == name) {
+        let resolve = |node: Node<'_>| program.resolve_expr(*file, node.peel().id());
+        let mut value = program.file(*file).node(*node);
+        let mut is_made = false;
+        if let Expr::Call { func, arguments } = Expr::of(value) {
+            is_made = true;
+            value = match crate::python::arguments(arguments).first() {
+                Some(first) if func.text().ends_with("partial") => first.value,
+                _ => func,
+            };
+        }
+        match resolve(value) {
+            Some(Def::Function(function)) => out.push(function),
+            Some(Def::Class(class)) if is_made => {
+                if let Some((_, Member::Function(function, _))) = program.member(class, "__call__") {
+                    out.push(*function);
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
     out

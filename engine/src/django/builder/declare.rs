@@ -1,8 +1,8 @@
 //! What a class body declares: fields as they are written, and managers.
 
 use super::{Builder, Declared, Field, Manager, RelationKind, Target, Text, lookup, relation};
-use crate::django::fields::{self, FieldClass, field_call};
-use crate::django::values::Call;
+use crate::django::fields::{self, FieldClass};
+use crate::django::made::{self, FieldCall, Given, Made};
 use crate::django::{FieldKind, managers};
 use crate::python::{ClassId, Def, Expr, Member, Node};
 use crate::text::{FileId, Site};
@@ -16,35 +16,42 @@ impl<'a> Builder<'a> {
         for name in &class.order {
             let Some(Member::Value(value)) = class.members.get(name) else { continue };
             let node = self.values.node(class.file, *value);
-            if let Some((call, field)) = field_call(self.program, class.file, node) {
-                fields.push(self.declared(class_id, name, node, &call, &field));
-            } else if let Some(manager) = managers::manager(self.program, class.file, name, node) {
-                managers.push(manager);
+            let site = Site { file: class.file, span: node.span() };
+            match made::made(self.program, class.file, node) {
+                Made::Field(call) => fields.push(self.declared(name, site, &call)),
+                Made::Manager(made) => managers.push(made.named(name, site)),
+                // What stands where a manager is looked for is taken for one.
+                Made::Unknown if managers::is_manager_name(name) => {
+                    managers.push(managers::ManagerClass::unknown().named(name, site));
+                }
+                Made::Unknown | Made::Plain => {}
             }
         }
         (fields, managers)
     }
 
-    fn declared(
-        &self,
-        owner: ClassId,
-        name: &str,
-        node: Node<'a>,
-        call: &Call<'a>,
-        class: &FieldClass,
-    ) -> Declared {
-        let file = self.program.class(owner).file;
+    fn declared(&self, name: &str, site: Site, made: &FieldCall<'a>) -> Declared {
+        let FieldCall { class, given: arguments } = made;
         let defaults = class.class.map_or_else(Vec::new, |c| fields::defaults(self.program, c));
-        let given = |key: &str, position: Option<usize>| -> Option<(FileId, Node<'a>)> {
-            let preset = defaults.iter().find(|(k, ..)| k == key);
-            if let Some((_, f, node, true)) = preset {
-                return Some((*f, self.values.node(*f, *node)));
+        let given = |key: &str, position: Option<usize>| -> Option<Given<'a>> {
+            let preset = defaults.iter().find(|(k, ..)| k == key).map(|(_, file, node, wins)| {
+                (Given { file: *file, node: self.values.node(*file, *node), is_local: false }, *wins)
+            });
+            if let Some((preset, true)) = preset {
+                return Some(preset);
             }
-            let here = call.keyword(key).or_else(|| position.and_then(|p| call.positional.get(p).copied()));
-            here.map(|node| (file, node))
-                .or_else(|| preset.map(|(_, f, node, _)| (*f, self.values.node(*f, *node))))
+            let here = arguments
+                .keyword(key)
+                .or_else(|| position.and_then(|p| arguments.positional.get(p).copied()));
+            here.or_else(|| preset.map(|(given, _)| given))
         };
-        let flag = |key: &str| given(key, None).and_then(|(f, n)| self.values.flag(f, n));
+        let flag = |key: &str| given(key, None).and_then(|g| self.flag(g));
+        let string = |g: Given<'a>| if g.is_local { None } else { self.values.string(g.file, g.node) };
+        let is_none = |g: &Given<'a>| !g.is_local && matches!(Expr::of(g.node), Expr::None);
+        let may_be_set = |key: &str| match given(key, None) {
+            Some(given) => self.flag(given).is_none(),
+            None => arguments.is_open,
+        };
         let is_relation = matches!(
             class.kind,
             FieldKind::ForeignKey
@@ -71,14 +78,19 @@ impl<'a> Builder<'a> {
                 unique: flag("unique") == Some(true) || primary_key || class.is_one_to_one,
                 primary_key,
                 auto_now: flag("auto_now") == Some(true),
+                may_auto_now: has_time(class.kind) && may_be_set("auto_now"),
                 auto_now_add: flag("auto_now_add") == Some(true),
                 has_default: given("default", None).is_some() || given("db_default", None).is_some(),
                 is_auto: false,
                 relation: None,
                 has_hooks: class.has_hooks,
-                site: Site { file, span: node.span() },
+                functions: ["default", "upload_to"]
+                    .into_iter()
+                    .filter_map(|key| given(key, None).map(|g| (key, g.file, g.node.id())))
+                    .collect(),
+                site,
             },
-            file,
+            file: site.file,
             target: None,
             related_name: None,
             related_query_name: None,
@@ -101,7 +113,7 @@ impl<'a> Builder<'a> {
         let mut relation = relation(kind, flag("parent_link") == Some(true));
         if kind != RelationKind::GenericForeignKey {
             let position = if is_taggable { None } else { Some(0) };
-            out.target = given("to", position).map(|(f, n)| self.target_of(f, n));
+            out.target = given("to", position).map(|g| self.target_given(g));
             let is_known_taggable = is_taggable && class.class.is_some();
             if is_known_taggable && out.target.is_none() {
                 out.target = Some(Target::Label("taggit.Tag".into()));
@@ -112,16 +124,13 @@ impl<'a> Builder<'a> {
                 _ => None,
             };
             out.related_name = given("related_name", name_position)
-                .filter(|(_, n)| !matches!(Expr::of(*n), Expr::None))
-                .map(|(f, n)| self.values.string(f, n).map_or(Text::Unknown, Text::Known));
-            out.related_query_name =
-                given("related_query_name", None).and_then(|(f, n)| self.values.string(f, n));
+                .filter(|g| !is_none(g))
+                .map(|g| string(g).map_or(Text::Unknown, Text::Known));
+            out.related_query_name = given("related_query_name", None).and_then(string);
             relation.db_constraint = flag("db_constraint") != Some(false);
-            relation.to_field = given("to_field", None).and_then(|(f, n)| self.values.string(f, n));
+            relation.to_field = given("to_field", None).and_then(string);
             if is_many {
-                out.through = given("through", None)
-                    .filter(|(_, n)| !matches!(Expr::of(*n), Expr::None))
-                    .map(|(f, n)| self.target_of(f, n));
+                out.through = given("through", None).filter(|g| !is_none(g)).map(|g| self.target_given(g));
                 if is_known_taggable && out.through.is_none() {
                     out.through = Some(Target::Label("taggit.TaggedItem".into()));
                 }
@@ -131,6 +140,10 @@ impl<'a> Builder<'a> {
         }
         out.field.relation = Some(relation);
         out
+    }
+
+    fn flag(&self, given: Given<'a>) -> Option<bool> {
+        if given.is_local { None } else { self.values.flag(given.file, given.node) }
     }
 
     fn is_one_to_one(&self, class: &FieldClass) -> bool {
@@ -143,6 +156,13 @@ impl<'a> Builder<'a> {
                     .iter()
                     .any(|a| self.program.class_path(*a) == "django.db.models.OneToOneField")
         })
+    }
+
+    fn target_given(&self, given: Given<'a>) -> Target {
+        if given.is_local {
+            return Target::Unknown(given.node.text().to_owned());
+        }
+        self.target_of(given.file, given.node)
     }
 
     fn target_of(&self, file: FileId, node: Node<'a>) -> Target {
@@ -165,4 +185,9 @@ impl<'a> Builder<'a> {
             _ => Target::Unknown(node.text().to_owned()),
         }
     }
+}
+
+/// Whether a column of this kind may be set to the time of each `save()`.
+fn has_time(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::Date | FieldKind::DateTime | FieldKind::Time | FieldKind::Other)
 }

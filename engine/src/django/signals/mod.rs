@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use scan::Scan;
 
-pub(super) use packages::unknown_parts;
+pub(super) use packages::{is_known, unknown_parts};
 
 /// The model signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

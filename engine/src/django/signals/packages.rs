@@ -6,11 +6,11 @@
 //! django-opensearch-dsl 0.8 (signals.py), easy-thumbnails 2.10 (models.py), django-imagekit 6.1 (specs/sourcegroups.py),
 //! django-cacheops 7.2 (query.py), django-watson 1.6 (search.py), algoliasearch-django 4.0 (registration.py).
 
-use super::super::fields::field_class;
+use super::super::made::{self, Made};
 use super::super::values::{Call, Values};
 use super::super::{FieldKind, Model, ModelId};
 use super::{Receiver, Signal};
-use crate::python::{ClassId, Def, Expr, KNOWN_ROOT, Kind, Member, Node, Program, Stmt, canonical};
+use crate::python::{ClassId, Def, Kind, Member, Node, Program, Stmt, canonical};
 use crate::text::{FileId, Site};
 
 const ALL: &[Signal] = &[Signal::PreSave, Signal::PostSave, Signal::PostDelete, Signal::M2mChanged];
@@ -194,7 +194,7 @@ pub(super) fn known_path(program: &Program, def: &Def) -> Option<String> {
         Def::Function(function) => program.function(*function).file,
         Def::Module(_) | Def::Variable { .. } => return None,
     };
-    program.file(file).source.path().starts_with(KNOWN_ROOT).then(|| program.dotted_of(def)).flatten()
+    program.is_known_file(file).then(|| program.dotted_of(def)).flatten()
 }
 
 /// The dotted paths of the classes whose instance an expression makes: the class outside the program, those that one
@@ -306,20 +306,22 @@ pub(super) fn watching(values: Values<'_>, models: &[Model], out: &mut Vec<Recei
     }
 }
 
+/// Whether what is outside the program and called by this path neither listens to signals nor changes what saving does, or
+/// is known to do so.
+pub(in super::super) fn is_known(path: &str) -> bool {
+    let top = path.split('.').next().unwrap_or(path);
+    HARMLESS.contains(&top) || registry(path).is_some() || ATTRIBUTES.iter().any(|(known, ..)| *known == path)
+}
+
 /// Class decorators, and objects in a model's body, of packages that are not known: they may listen to its signals or
-/// change its methods. Fields and managers are looked at elsewhere.
+/// change its methods. So may attributes whose value is made by code that is not followed: fields or managers perhaps.
+/// Those that are known to be fields and managers are looked at elsewhere.
 pub(in super::super) fn unknown_parts(program: &Program, model: &Model) -> Vec<(String, Site)> {
     let mut out = Vec::new();
-    let is_known = |path: &str| {
-        let top = path.split('.').next().unwrap_or(path);
-        HARMLESS.contains(&top)
-            || registry(path).is_some()
-            || ATTRIBUTES.iter().any(|(known, ..)| *known == path)
-    };
     for ancestor in &program.class(model.class).mro {
         let class = program.class(*ancestor);
         let file = program.file(class.file);
-        if file.source.path().starts_with(KNOWN_ROOT) {
+        if program.is_known_file(class.file) {
             continue;
         }
         let decorated = file.node(class.node).parent().filter(|p| p.kind() == Kind::DecoratedDef);
@@ -337,15 +339,28 @@ pub(in super::super) fn unknown_parts(program: &Program, model: &Model) -> Vec<(
         }
     }
     for (name, file, node) in values_of(program, model.class) {
-        if program.file(file).source.path().starts_with(KNOWN_ROOT) || model.manager(name).is_some() {
+        if program.is_known_file(file) || model.manager(name).is_some() {
             continue;
         }
-        let Expr::Call { func, .. } = Expr::of(node) else { continue };
-        if let Some(def @ Def::External(path)) = &program.resolve_expr(file, func.id())
-            && field_class(program, def).is_none()
-            && !is_known(&canonical(path))
-        {
-            out.push((func.text().to_owned(), Site { file, span: node.span() }));
+        let site = Site { file, span: node.span() };
+        if matches!(made::made(program, file, node), Made::Unknown) {
+            let func = Call::of(node).map(|call| call.func);
+            out.push((func.map_or(name, Node::text).to_owned(), site));
+        }
+    }
+    for ancestor in &program.class(model.class).mro {
+        let class = program.class(*ancestor);
+        if program.is_known_file(class.file) {
+            continue;
+        }
+        let node = program.file(class.file).node(class.node);
+        let others = class.order.iter().filter(|name| class.members.get(*name) == Some(&Member::Other));
+        for name in others.filter(|name| made::may_bind_part(program, class.file, node, name)) {
+            out.push((name.clone(), Site { file: class.file, span: node.span() }));
+        }
+        // `locals()["name"] = ...`
+        if let Some(call) = made::writes_namespace(node) {
+            out.push((call.text().to_owned(), Site { file: class.file, span: call.span() }));
         }
     }
     out

@@ -1,7 +1,7 @@
 //! Loops around the loop that saves its rows: behind which of them one statement can write the rows of all turns.
 
 use super::super::writes::shares_table;
-use super::bulk::may_repeat;
+use super::repeated::may_repeat;
 use super::{SavedRows, Written};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::RelationKind;

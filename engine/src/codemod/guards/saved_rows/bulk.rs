@@ -1,10 +1,11 @@
 //! What only `bulk_update()` changes.
 
 use super::super::writes::{self, one_line};
+use super::repeated::repeated;
 use super::{SavedRows, Written};
 use crate::codemod::{Context, Hazard, HazardKind, naming};
 use crate::django::FieldKind;
-use crate::infer::{QuerySet, QuerySetClass, Trait, Type};
+use crate::infer::{QuerySetClass, Type};
 use crate::python::{Expr, Node, Stmt, arguments};
 
 /// What is in the way of writing through the manager that is named, `Book.objects`.
@@ -49,10 +50,8 @@ pub(super) fn of_bulk_update<'a>(
     out: &mut Vec<Hazard>,
 ) {
     manager(cx, rows, out);
-    if let Some(queryset) = rows.queryset
-        && may_repeat(cx, queryset)
-    {
-        out.push(cx.hazard(HazardKind::RepeatedRow, one_line(rows.iter.text()), rows.iter));
+    if let Some(place) = repeated(cx, rows.iter, rows.queryset) {
+        out.push(cx.hazard(HazardKind::RepeatedRow, one_line(place.text()), place));
     }
     for field in &written.columns {
         // None becomes the JSON null, where save() stores NULL (django/db/models/query.py, bulk_update).
@@ -81,14 +80,4 @@ fn is_expression<'a>(cx: &Context<'a>, value: Node<'a>) -> bool {
     value.descendants().any(|n| {
         matches!(cx.type_of(n), Type::External(path) if path.starts_with("django.db.models") && !path.contains("options"))
     })
-}
-
-/// Whether the queryset may give one row more than once.
-pub(super) fn may_repeat(cx: &Context<'_>, queryset: &QuerySet) -> bool {
-    let through = queryset.related.as_ref().is_some_and(|related| {
-        // A link model of the project's own may link the same two rows again.
-        let field = cx.project.relation_field(related.owner.model, &related.accessor);
-        field.and_then(|f| f.relation.as_ref()).is_none_or(|r| r.through.is_some())
-    });
-    through || queryset.is(Trait::ToMany) && !queryset.is(Trait::Distinct)
 }

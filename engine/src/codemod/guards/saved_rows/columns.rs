@@ -25,7 +25,8 @@ pub(super) fn columns<'a>(
         if has_no_column {
             out.push(Hazard::at(HazardKind::NotAColumn, field.name.clone(), field.site));
         }
-        if field.kind == FieldKind::File || field.has_hooks && !written.is_full {
+        let is_special = field.has_hooks || field.may_auto_now;
+        if field.kind == FieldKind::File || is_special && !written.is_full {
             out.push(Hazard::at(HazardKind::FieldHook, field.name.clone(), field.site));
         }
         if !field.primary_key

@@ -5,6 +5,7 @@ mod around;
 mod bulk;
 mod columns;
 mod obstacles;
+mod repeated;
 mod uniform;
 
 pub use obstacles::hazards;

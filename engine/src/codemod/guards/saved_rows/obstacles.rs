@@ -8,9 +8,9 @@ use super::super::writes::{self, Effect, effect, one_line};
 use super::columns::columns;
 use super::{SavedRows, Update, Written, is_mutable};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::{FieldKind, Signal};
+use crate::django::{FieldKind, ModelId, Signal};
 use crate::infer::{Escape, Event, EventKind, Origin, QuerySetClass, Trait, Type};
-use crate::python::{Expr, Kind, Member, Node, Stmt, arguments, string_value};
+use crate::python::{Expr, Kind, Member, Node, Stmt, arguments, parameters, string_value};
 use crate::text::Site;
 
 /// Everything that one statement for all rows would leave out or do otherwise, whatever that statement is.
@@ -84,6 +84,12 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
         h.subject != "_order" && (written.is_full || written.all().any(|f| f.name == h.subject))
     }));
     let model = cx.model(rows.model);
+    // What is assigned may set other columns, or another value.
+    if let Some((what, site)) = overridden(cx, rows.model, "__setattr__")
+        && !sets_plainly(cx, rows.model)
+    {
+        out.push(Hazard::at(HazardKind::CustomInstance, what, site));
+    }
     if !written.is_full {
         return;
     }
@@ -91,7 +97,7 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
     for field in &model.fields {
         let converts = field.has_hooks && field.kind != FieldKind::File && !field.primary_key;
         let is_json = field.kind == FieldKind::Json && field.null;
-        if converts || is_json {
+        if converts || is_json || field.may_auto_now {
             out.push(Hazard::at(HazardKind::FieldHook, field.name.clone(), field.site));
         }
     }
@@ -121,6 +127,60 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
             out.push(Hazard::at(HazardKind::CustomInstance, receiver.name.clone(), receiver.site));
         }
     }
+}
+
+/// Whether every `__setattr__` of the program hands on name and value as they came, and sets nothing else.
+fn sets_plainly(cx: &Context<'_>, model: ModelId) -> bool {
+    let program = cx.project.program();
+    program.class(cx.model(model).class).mro.iter().all(|owner| {
+        let function = match program.class(*owner).members.get("__setattr__") {
+            None => return true,
+            Some(Member::Function(function, _)) => program.function(*function),
+            Some(_) => return false,
+        };
+        let def = program.file(function.file).node(function.node);
+        let names: Vec<&str> = parameters(def).iter().map(|p| p.name).collect();
+        let [instance, given @ ..] = names.as_slice() else { return false };
+        def.descendants().filter(|n| n.kind() == Kind::Name).all(|name| {
+            let Some(parent) = name.parent().filter(|p| p.kind() != Kind::Parameters) else { return true };
+            if name.is_binding() {
+                return !names.contains(&name.text());
+            }
+            match name.text() {
+                "super" => {
+                    let Some(Expr::Call { arguments: list, .. }) = parent
+                        .parent()
+                        .filter(|p| p.text().ends_with("__setattr__"))
+                        .and_then(Node::parent)
+                        .map(Expr::of)
+                    else {
+                        return false;
+                    };
+                    let passed: Vec<&str> = arguments(list).iter().map(|a| a.value.text()).collect();
+                    passed == given
+                }
+                text if text == *instance => match Expr::of(parent) {
+                    // `self.__dict__.get(name)`, `self.pk`
+                    Expr::Attribute { attr: "__dict__", .. } => parent
+                        .parent()
+                        .is_some_and(|p| matches!(Expr::of(p), Expr::Attribute { attr: "get", .. })),
+                    Expr::Attribute { .. } => {
+                        parent.field() != crate::python::Field::Left
+                            && parent.parent().is_none_or(|p| p.kind() != Kind::Call)
+                    }
+                    _ => {
+                        parent.kind() == Kind::Arguments
+                            && parent.parent().is_some_and(|call| {
+                                ["getattr(", "hasattr(", "isinstance("]
+                                    .iter()
+                                    .any(|f| call.text().starts_with(f))
+                            })
+                    }
+                },
+                _ => true,
+            }
+        })
+    })
 }
 
 /// Where the rows come from.
