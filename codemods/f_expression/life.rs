@@ -216,7 +216,7 @@ fn decides<'a>(unit: &Unit<'a>, node: Node<'a>) -> Option<Node<'a>> {
 
 /// Whether the number is read and saved in one transaction, in which a lock would keep what was decided true.
 fn is_open<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> bool {
-    !unit.is_update && transaction::open_around(cx, unit.save.statement).is_some()
+    !unit.is_update && transaction::around(cx, unit.save.statement).is_some()
 }
 
 /// Whether `node` is where the change assigns or reads its column.
