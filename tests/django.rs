@@ -54,6 +54,15 @@ fn postgresql() {
     cases_hold("5.2", "postgresql");
 }
 
+/// What is taken to be read by serializers is what Django REST framework reads.
+#[test]
+fn rest_framework() {
+    let script = root().join("tests/django/rest.py");
+    let output = Command::new(python::django("5.2")).arg(script).output().expect("Python runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The runner itself can fail: each page of `tests/django/wrong/` holds one mistake that it must find.
 #[test]
 fn the_runner_finds_mistakes() {

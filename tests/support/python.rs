@@ -21,12 +21,15 @@ pub fn target(name: &str) -> PathBuf {
     folder
 }
 
-/// The Python of an environment with this version of Django and the driver of PostgreSQL, made on first use.
+/// The Python of an environment with this version of Django, Django REST framework and the driver of PostgreSQL, made on
+/// first use.
 pub fn django(version: &str) -> PathBuf {
     // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
     let wanted = format!("django~={version}.0");
     let driver = "psycopg[binary]~=3.2";
-    environment(version, driver, "Django", &["--ignore-requires-python", &wanted, driver])
+    let rest = "djangorestframework>=3.16,<4";
+    let state = format!("{driver} {rest}");
+    environment(version, &state, "Django", &["--ignore-requires-python", &wanted, driver, rest])
 }
 
 /// The Python of an environment that holds exactly what a file of requirements names, made on first use and whenever

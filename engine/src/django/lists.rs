@@ -7,13 +7,12 @@ use crate::text::FileId;
 /// Names are followed this far.
 const MAX_DEPTH: usize = 8;
 
+/// A list that is written out: its file and place, and the places of its elements.
+pub type Listed = (FileId, NodeId, Vec<(FileId, NodeId)>);
+
 /// The elements of the list that `class` has as its attribute `name`, names and sums followed; the attribute's own
 /// place comes first. Nothing where some of it is not known.
-pub fn listed(
-    program: &Program,
-    class: ClassId,
-    name: &str,
-) -> Option<(FileId, NodeId, Vec<(FileId, NodeId)>)> {
+pub fn listed(program: &Program, class: ClassId, name: &str) -> Option<Listed> {
     let (owner, Member::Value(value)) = program.member(class, name)? else { return None };
     let file = program.class(owner).file;
     let elements = elements(program, file, *value, Some(owner))?;

@@ -276,13 +276,13 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 }
             }
             Use::Method(name)
-                if group.load == Load::Join && &**name == "extra"
-                    || group.load == Load::Join
-                        && cx.facts.derived(*value).any(|d| {
+                if group.load == Load::Join
+                    && (&**name == "extra"
+                        || cx.facts.derived(*value).any(|d| {
                             cx.value(d)
                                 .and_then(|d| d.queryset.as_deref())
                                 .is_some_and(|q| q.is(Trait::RawSql))
-                        }) =>
+                        })) =>
             {
                 let hazard = Hazard::at(HazardKind::RawSql, "", event.site);
                 if !out.contains(&hazard) {

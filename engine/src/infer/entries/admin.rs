@@ -337,7 +337,7 @@ impl<'a> Frame<'a, '_> {
             Some(Def::Variable { file, value: Some(value) }) if class.is_none() => {
                 let value = program.file(file).node(value);
                 if value.kind() == Kind::Lambda {
-                    return self.lambda(file, value, &[row.clone()], node);
+                    return self.lambda(file, value, std::slice::from_ref(row), node);
                 }
                 None
             }
