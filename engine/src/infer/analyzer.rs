@@ -37,7 +37,7 @@ pub struct Analyzer<'p> {
     routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
     callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
-    pub(super) entries: OnceLock<Vec<super::entries::Entry>>,
+    pub(super) entries: OnceLock<super::entries::Entries>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
 

@@ -22,6 +22,8 @@ pub struct ClassPlace {
     pub node: NodeId,
     /// The rows.
     pub queryset: Arc<QuerySet>,
+    /// What the framework joins by itself only as long as nobody asks for a join.
+    pub joined: Vec<String>,
 }
 
 /// The groups of classes whose model the module of `cx` names.
@@ -31,7 +33,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     }
     let program = cx.project.program();
     let mut out: Vec<Group> = Vec::new();
-    for entry in cx.analyzer.entries() {
+    for entry in cx.analyzer.entries_from(cx.file) {
         let Source::Model(file, node) = entry.source else { continue };
         if file != cx.file {
             continue;
@@ -46,7 +48,11 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let known = out.iter().position(|g| g.class_place.as_ref().is_some_and(|p| p.node == node));
         let index = known.unwrap_or_else(|| {
             let mut group = Group::new(load, Vec::new());
-            group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset });
+            let joined = match load {
+                Load::Join => entry.joined_by_framework().iter().map(|n| n.to_string()).collect(),
+                Load::Prefetch => Vec::new(),
+            };
+            group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset, joined });
             out.push(group);
             out.len() - 1
         });
@@ -90,8 +96,13 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
         out.push(blocked("the class is not the project's", class_site));
         return;
     }
-    if place.kind == EntryKind::Changelist {
-        let name = if load == Load::Join { "list_select_related" } else { "get_queryset" };
+    if matches!(place.kind, EntryKind::Choices | EntryKind::Feed | EntryKind::Sitemap) {
+        out.push(blocked("the class only names the model", class_site));
+        return;
+    }
+    if matches!(place.kind, EntryKind::Changelist | EntryKind::Inline) {
+        let is_column = load == Load::Join && place.kind == EntryKind::Changelist;
+        let name = if is_column { "list_select_related" } else { "get_queryset" };
         if let Some((owner, member)) = program.member(place.class, name)
             && (owner != place.class || names_in(cx, place.class, member).is_none())
         {
@@ -140,7 +151,8 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
         Hazard::at(HazardKind::NoPlaceToEdit, "the class has no body to add to", site)
     };
     let quote = quote_of(file);
-    let names: Vec<String> = group.lookups().iter().map(|l| string_literal(l, quote)).collect();
+    let names: Vec<String> =
+        with_joined(group.lookups(), &place.joined).iter().map(|l| string_literal(l, quote)).collect();
     let body = class.child(Field::Body).ok_or_else(nowhere)?;
     let first = body.children().next().ok_or_else(nowhere)?;
     let indent = indentation(file, first).to_owned();
@@ -163,10 +175,11 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
                 }
             }
         }
-        (EntryKind::Changelist, Load::Prefetch) => {
+        (EntryKind::Changelist | EntryKind::Inline, _) => {
             let last = body.children().last().ok_or_else(nowhere)?;
             let unit = file.source.indent_unit();
-            let call = format!("return super().get_queryset(request).prefetch_related({})", names.join(", "));
+            let method = group.load.method();
+            let call = format!("return super().get_queryset(request).{method}({})", names.join(", "));
             let text = format!(
                 "{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}"
             );
@@ -181,6 +194,16 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
+}
+
+/// The lookups and what was joined without them: sorted, without those that a longer one holds.
+fn with_joined(mut lookups: Vec<String>, joined: &[String]) -> Vec<String> {
+    lookups.extend(joined.iter().cloned());
+    lookups.sort();
+    lookups.dedup();
+    let all = lookups.clone();
+    lookups.retain(|l| !all.iter().any(|o| o.starts_with(&format!("{l}__"))));
+    lookups
 }
 
 /// `names` added to a list or tuple display.

@@ -13,7 +13,7 @@ use crate::text::Site;
 pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
     let program = cx.project.program();
     let own = program.function_at(cx.file, cx.facts.scope);
-    for entry in cx.analyzer.entries() {
+    for entry in cx.analyzer.entries_from(cx.file) {
         let ty = match entry.source {
             Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
             // An expression belongs to the frame that has evaluated it.

@@ -36,11 +36,10 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
     // Most nodes are no queryset.
     let may_be = match cx.type_of(node) {
         Type::QuerySet(_) | Type::Manager(_) => true,
-        Type::ModelClass(_) => cx.facts.scope == cx.root().id(),
         Type::Union(types) => types.iter().any(|t| matches!(t, Type::QuerySet(_))),
         _ => false,
     };
-    if !may_be {
+    if !may_be && !cx.analyzer.names_model_of_entry(cx.file, node.id()) {
         return None;
     }
     reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()))

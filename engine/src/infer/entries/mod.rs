@@ -22,6 +22,7 @@ use super::memo::Stack;
 use super::types::{Name, Type, ValueId};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
 use crate::text::{FileId, Site};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// Where the queryset of an entry is built.
@@ -90,9 +91,33 @@ impl Entry {
     }
 }
 
+/// The entries of a program, and which files build their querysets.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    all: Vec<Entry>,
+    by_file: FxHashMap<FileId, Vec<usize>>,
+    named: FxHashSet<(FileId, NodeId)>,
+}
+
 impl Analyzer<'_> {
     /// Every entry of the program, in order of files and positions.
     pub fn entries(&self) -> &[Entry] {
+        &self.all_entries().all
+    }
+
+    /// The entries whose queryset `file` builds, or whose model it names.
+    pub fn entries_from(&self, file: FileId) -> impl Iterator<Item = &Entry> {
+        let entries = self.all_entries();
+        let indexes = entries.by_file.get(&file).map_or(&[][..], Vec::as_slice);
+        indexes.iter().filter_map(|i| entries.all.get(*i))
+    }
+
+    /// Whether the expression names the model of an entry.
+    pub fn names_model_of_entry(&self, file: FileId, node: NodeId) -> bool {
+        self.all_entries().named.contains(&(file, node))
+    }
+
+    fn all_entries(&self) -> &Entries {
         self.entries.get_or_init(|| {
             let mut out = Vec::new();
             rest::collect(self, &mut out);
@@ -100,7 +125,19 @@ impl Analyzer<'_> {
             views::collect(self, &mut out);
             choices::collect(self, &mut out);
             items::collect(self, &mut out);
-            out
+            let mut entries = Entries { all: out, ..Entries::default() };
+            for (i, entry) in entries.all.iter().enumerate() {
+                let file = match entry.source {
+                    Source::Function(function) => self.project.program().function(function).file,
+                    Source::Expression(file, _) => file,
+                    Source::Model(file, node) => {
+                        entries.named.insert((file, node));
+                        file
+                    }
+                };
+                entries.by_file.entry(file).or_default().push(i);
+            }
+            entries
         })
     }
 
