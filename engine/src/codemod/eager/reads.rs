@@ -139,7 +139,7 @@ impl Group {
             || self.reads.iter().any(|r| cx.facts.events.get(r.event).is_some_and(wants_rows))
     }
 
-    fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
         self.reads.iter().map(|r| &r.steps).chain(self.remote.iter().map(|r| &r.steps))
     }
 }
@@ -176,7 +176,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
             continue;
         }
-        let Some(targets) = targets(cx, &[value]) else { continue };
+        let Some(targets) = targets(cx, &[value], load) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.insert(value);
         let is_certain = round.is_some_and(|r| r.is_certain);
@@ -194,7 +194,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if values.is_empty() || values.iter().any(is_out) {
             continue;
         }
-        let Some(targets) = targets(cx, &values) else { continue };
+        let Some(targets) = targets(cx, &values, load) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.extend(values);
         remote::add(group, read);
@@ -525,7 +525,7 @@ fn repeats_in_callee(cx: &Context<'_>, call: Node<'_>, site: Site) -> bool {
 
 /// The values to edit so that the rows of `value` carry the join: the last ones that build it, or those further up that
 /// others of them are derived from.
-fn targets(cx: &Context<'_>, values: &[ValueId]) -> Option<Vec<ValueId>> {
+fn targets(cx: &Context<'_>, values: &[ValueId], load: Load) -> Option<Vec<ValueId>> {
     let mut out = BTreeSet::new();
     for value in values {
         leaves(cx, *value, 0, &mut out)?;
@@ -535,7 +535,7 @@ fn targets(cx: &Context<'_>, values: &[ValueId]) -> Option<Vec<ValueId>> {
         let derived =
             out.iter().copied().find(|t| out.iter().any(|other| other != t && is_derived(cx, *t, *other, 0)));
         let Some(derived) = derived else { return Some(out.into_iter().collect()) };
-        if cx.value(derived).is_some_and(|v| clears(cx, v.origin)) {
+        if cx.value(derived).is_some_and(|v| clears(cx, v.origin, load)) {
             return None;
         }
         let parent = cx.value(derived)?.parent?;
@@ -575,10 +575,10 @@ pub(super) fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth:
     info.parent.iter().chain(&info.alternatives).any(|up| *up == from || is_derived(cx, *up, from, depth + 1))
 }
 
-/// `select_related(None)` forgets every join before it.
-fn clears(cx: &Context<'_>, origin: Origin) -> bool {
+/// `select_related(None)` forgets every join before it, `prefetch_related(None)` every prefetch.
+fn clears(cx: &Context<'_>, origin: Origin, load: Load) -> bool {
     let Origin::Expr(node) = origin else { return false };
     let Expr::Call { func, arguments: list } = Expr::of(cx.node(node)) else { return false };
-    matches!(Expr::of(func), Expr::Attribute { attr: "select_related", .. })
+    matches!(Expr::of(func), Expr::Attribute { attr, .. } if attr == load.method())
         && arguments(list).iter().any(|a| matches!(Expr::of(a.value), Expr::None))
 }

@@ -6,7 +6,7 @@ use super::{class_place, place};
 use crate::codemod::{Context, Fix, Hazard};
 use crate::infer::ValueId;
 use crate::python::emit::{append_call, quote_of, string_literal};
-use crate::python::{Expr, Kind, Node, arguments};
+use crate::python::{Expr, Kind, Node, arguments, string_value};
 use crate::text::{Edit, Span};
 
 /// Ask for the lookups of the group where its queryset is built.
@@ -61,15 +61,39 @@ fn extend(cx: &Context<'_>, node: Node<'_>, load: Load, lookups: &[String]) -> V
         start.text().chars().last()
     });
     let quote = beside.unwrap_or_else(|| quote_of(file));
-    let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
     if let Some(call) = existing {
-        return add_arguments(cx, call, &names);
+        return extend_arguments(cx, call, lookups, quote);
     }
+    let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
     if let Some((method, list)) = place::all_of_manager(cx, node) {
         let span = Span::new(method.span().start, list.span().end);
         return vec![Edit::replace(span, format!("{}({})", load.method(), names.join(", ")))];
     }
     append_call(file, node, load.method(), &names, cx.options.line_length)
+}
+
+/// A name that a longer one begins with gives way to it; the others are added.
+fn extend_arguments(cx: &Context<'_>, call: Node<'_>, lookups: &[String], quote: char) -> Vec<Edit> {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return Vec::new() };
+    let args = arguments(list);
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut added: Vec<String> = Vec::new();
+    for lookup in lookups {
+        let name = string_literal(lookup, quote);
+        let shorter = args.iter().filter(|a| a.name.is_none() && a.stars == 0).find(|a| {
+            let is_shorter =
+                string_value(a.value).is_some_and(|s| lookup.strip_prefix(&s).is_some_and(|r| r.starts_with("__")));
+            is_shorter && a.value.kind() == Kind::Str && edits.iter().all(|e| e.span != a.value.span())
+        });
+        match shorter {
+            Some(argument) => edits.push(Edit::replace(argument.value.span(), name)),
+            None => added.push(name),
+        }
+    }
+    if !added.is_empty() {
+        edits.extend(add_arguments(cx, call, &added));
+    }
+    edits
 }
 
 /// Names added after the last argument, on a line of their own where that one stands so.
