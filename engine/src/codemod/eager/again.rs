@@ -52,7 +52,7 @@ pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) 
                 let Some(call) = guards::node_at(cx.project, event.site) else { continue };
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
-                if value.peel().kind() == Kind::Subscript {
+                if is_slice(cx, value, event.site) {
                     sliced(value, event.site, out);
                 }
             }
@@ -66,6 +66,19 @@ pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) 
             _ => {}
         }
     }
+}
+
+/// Whether the expression is a slice of rows, in whatever function it stands.
+fn is_slice(cx: &Context<'_>, node: Node<'_>, site: Site) -> bool {
+    if node.peel().kind() == Kind::Subscript {
+        return true;
+    }
+    let def = node.ancestors().find(|n| n.kind() == Kind::FunctionDef);
+    let function = def.and_then(|def| cx.project.program().function_at(site.file, def.id()));
+    function.is_some_and(|function| match cx.analyzer.function(function).type_of(node) {
+        Type::QuerySet(qs) => qs.is(Trait::Sliced),
+        _ => false,
+    })
 }
 
 fn sliced(slice: Node<'_>, site: Site, out: &mut Vec<Hazard>) {
@@ -85,9 +98,6 @@ fn slice_of_relation<'a>(cx: &Context<'a>, rows: &Rows<'_>, value: ValueId) -> O
     let queryset = info.queryset.as_deref().filter(|qs| qs.is(Trait::Sliced) && qs.related.is_some())?;
     let Origin::Expr(node) = info.origin else { return None };
     let node = cx.node(node);
-    if node.kind() != Kind::Subscript {
-        return None;
-    }
     let related = queryset.related.as_ref()?;
     let mut path = related.owner.path.clone();
     path.push(related.accessor.clone());
@@ -150,7 +160,10 @@ fn is_repeated(cx: &Context<'_>, rows: &Rows<'_>, at: Node<'_>) -> bool {
         .filter_map(|v| super::place::origin(cx, v))
         .collect();
     let around = at.ancestors().take_while(|n| n.id() != scope);
-    let repeating = around.filter(|n| matches!(n.kind(), Kind::For | Kind::While));
+    let repeating = around.filter(|n| {
+        n.kind() == Kind::While
+            || n.kind() == Kind::For && n.child(Field::Body).is_some_and(|b| b.contains(at.id()))
+    });
     // The outermost loops over something else: the rows are built before them.
     repeating
         .filter(|n| !built.iter().any(|b| n.contains(*b)))
@@ -159,15 +172,19 @@ fn is_repeated(cx: &Context<'_>, rows: &Rows<'_>, at: Node<'_>) -> bool {
 
 fn goes_over_rows(cx: &Context<'_>, rows: &Rows<'_>, node: Node<'_>) -> bool {
     let Some(iterated) = node.child(Field::Right) else { return false };
-    match cx.type_of(cx.node(iterated.id())) {
+    holds_rows(cx, rows, cx.type_of(cx.node(iterated.id())))
+}
+
+/// Whether there are rows of ours, or rows of their relations, in a value of this type.
+fn holds_rows(cx: &Context<'_>, rows: &Rows<'_>, ty: &Type) -> bool {
+    match ty {
         Type::QuerySet(qs) => qs.related.is_some() || qs.values.iter().any(rows.is_ours),
-        Type::List(element) | Type::Iterator(element) | Type::Set(element) => match &**element {
-            Type::Instance(i) => match climbed(cx.facts, i.root, &i.path) {
-                Some((value, _)) => (rows.is_ours)(&value),
-                None => false,
-            },
-            _ => false,
-        },
+        Type::Instance(i) => {
+            climbed(cx.facts, i.root, &i.path).is_some_and(|(value, _)| (rows.is_ours)(&value))
+        }
+        Type::List(t) | Type::Iterator(t) | Type::Set(t) => holds_rows(cx, rows, t),
+        Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| holds_rows(cx, rows, t)),
+        Type::Dict(kv) => holds_rows(cx, rows, &kv.0) || holds_rows(cx, rows, &kv.1),
         _ => false,
     }
 }

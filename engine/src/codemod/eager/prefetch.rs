@@ -7,7 +7,7 @@ use super::shape;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, arguments};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters};
 use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
@@ -195,24 +195,44 @@ fn depends_on_context(cx: &Context<'_>, function: FunctionId) -> bool {
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
     let facts = cx.analyzer.function(function);
-    def.descendants().filter(|n| n.kind() == Kind::Call).any(|call| {
-        let Expr::Call { func, .. } = Expr::of(call) else { return true };
-        match facts.type_of(func) {
+    let given: Vec<&str> = parameters(def).iter().map(|p| p.name).collect();
+    let bound = |name: &str| {
+        given.contains(&name)
+            || def.descendants().any(|n| {
+                n.kind() == Kind::Name && n.field() == Field::Left && n.text() == name
+            })
+    };
+    let Some(body) = def.child(Field::Body) else { return true };
+    body.descendants().any(|n| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => match facts.type_of(func) {
             Type::Def(Def::External(path)) => {
                 !STEADY.iter().any(|m| path.strip_prefix(m).is_some_and(|rest| rest.starts_with('.')))
             }
-            Type::Def(Def::Class(_)) => false,
-            Type::Def(Def::Function(inner)) => {
-                *inner == function || depends_on_context(cx, *inner)
-            }
-            Type::Bound(owner, _) => !matches!(
-                **owner,
-                Type::Manager(_) | Type::QuerySet(_) | Type::Super(..) | Type::External(_)
-            ),
-            Type::External(path) => !path.starts_with("django.db"),
-            _ => !matches!(Expr::of(func), Expr::Name("super")),
+            Type::Def(Def::Function(inner)) => *inner == function || depends_on_context(cx, *inner),
+            _ => false,
+        },
+        // A variable of the module.
+        Expr::Name(name) if n.kind() == Kind::Name => {
+            !matches!(n.field(), Field::Attribute | Field::Name | Field::Left)
+                && name != "super"
+                && !bound(name)
+                && !is_constant(cx, name)
+                && !matches!(facts.type_of(n), Type::Def(_) | Type::ModelClass(_))
         }
+        _ => false,
     })
+}
+
+/// Whether a variable of a module is written like a constant, and nobody assigns it from outside.
+fn is_constant(cx: &Context<'_>, name: &str) -> bool {
+    let is_upper = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let program = cx.project.program();
+    let assigned = [format!(".{name} ="), format!("global {name}")];
+    is_upper
+        && !program.file_ids().any(|file| {
+            let text = program.file(file).source.text();
+            assigned.iter().any(|a| text.contains(a.as_str()))
+        })
 }
 
 /// Whether something around the reads of the group may change the context that managers look at: a `with`, a call of
@@ -236,14 +256,24 @@ fn may_change_context(cx: &Context<'_>, group: &Group) -> bool {
         )
     });
     happens
-        || cx.scope().descendants().any(|n| {
-            let is_statement = n.parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
-            n.kind() == Kind::Call && is_statement && !is_plain_call(cx, n)
-        })
+        || cx.scope().descendants().any(|n| sets_something(cx, n))
 }
 
-/// Whether a call that is a statement of its own changes nothing but what it is called on.
-fn is_plain_call(cx: &Context<'_>, call: Node<'_>) -> bool {
-    let Expr::Call { func, .. } = Expr::of(call) else { return false };
-    !matches!(cx.type_of(cx.node(func.id())), Type::Def(_) | Type::Unknown | Type::External(_))
+/// Whether a statement calls something for its effect, other than a method of what the frame handles, or assigns an
+/// attribute of something that is no instance.
+fn sets_something(cx: &Context<'_>, node: Node<'_>) -> bool {
+    match Expr::of(node) {
+        Expr::Call { func, .. } if node.kind() == Kind::Call => {
+            let is_statement = node.parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
+            match cx.type_of(cx.node(func.id())) {
+                Type::Def(Def::Function(_)) => true,
+                Type::Def(_) | Type::External(_) => is_statement,
+                _ => false,
+            }
+        }
+        Expr::Attribute { value, .. } if node.kind() == Kind::Attribute => {
+            node.field() == Field::Left && cx.type_of(cx.node(value.id())).instance().is_none()
+        }
+        _ => node.kind() == Kind::Global,
+    }
 }

@@ -133,6 +133,19 @@ impl Group {
         self.paths().filter_map(|steps| steps.first()).collect()
     }
 
+    /// Beside relations that every row reads, those that few may read are left for a finding of their own.
+    fn leave_out_rare(&mut self) {
+        let local = self.reads.iter().filter(|r| r.is_certain).map(|r| r.steps.clone());
+        let remote = self.remote.iter().filter(|r| r.is_certain).map(|r| r.steps.clone());
+        let certain: Vec<Vec<Step>> = local.chain(remote).collect();
+        if certain.is_empty() {
+            return;
+        }
+        let is_on_the_way = |steps: &[Step]| certain.iter().any(|c| c.starts_with(steps));
+        self.reads.retain(|r| is_on_the_way(&r.steps));
+        self.remote.retain(|r| is_on_the_way(&r.steps));
+    }
+
     /// Whether some read wants the rows of a relation, not only their number.
     fn reads_rows(&self, cx: &Context<'_>) -> bool {
         self.remote.iter().any(|r| r.wants_rows)
@@ -198,6 +211,9 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.extend(values);
         remote::add(group, read);
+    }
+    if load == Load::Prefetch {
+        out.values_mut().for_each(Group::leave_out_rare);
     }
     // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
