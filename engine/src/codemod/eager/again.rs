@@ -7,7 +7,7 @@ use super::guards;
 use super::reads::{climbed, is_derived};
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{EventKind, Origin, Path, Root, Trait, Type, Use, ValueId};
+use crate::infer::{EventKind, Path, Root, Trait, Type, Use, ValueId};
 use crate::python::{Expr, Field, Kind, Node};
 use crate::text::Site;
 
@@ -53,14 +53,13 @@ pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) 
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
                 if is_slice(cx, value, event.site) {
-                    sliced(value, event.site, out);
+                    sliced(event.site, out);
                 }
             }
             EventKind::Use { value, how } => {
                 let needs_queryset = matches!(how, Use::Method(_) | Use::Other | Use::Escape(_));
-                let slice = slice_of_relation(cx, rows, *value).filter(|_| needs_queryset);
-                if let Some(slice) = slice {
-                    sliced(slice, event.site, out);
+                if needs_queryset && is_slice_of_relation(cx, rows, *value) {
+                    sliced(event.site, out);
                 }
             }
             _ => {}
@@ -81,8 +80,8 @@ fn is_slice(cx: &Context<'_>, node: Node<'_>, site: Site) -> bool {
     })
 }
 
-fn sliced(slice: Node<'_>, site: Site, out: &mut Vec<Hazard>) {
-    let hazard = Hazard::at(HazardKind::QuerySetShape, first_line(slice), site);
+fn sliced(site: Site, out: &mut Vec<Hazard>) {
+    let hazard = Hazard::at(HazardKind::QuerySetShape, "[:]", site);
     if !out.contains(&hazard) {
         out.push(hazard);
     }
@@ -92,16 +91,15 @@ fn first_line(node: Node<'_>) -> &str {
     node.text().lines().next().unwrap_or("...")
 }
 
-/// The slice that makes `value` out of the rows of a relation that is prefetched.
-fn slice_of_relation<'a>(cx: &Context<'a>, rows: &Rows<'_>, value: ValueId) -> Option<Node<'a>> {
-    let info = cx.value(value)?;
-    let queryset = info.queryset.as_deref().filter(|qs| qs.is(Trait::Sliced) && qs.related.is_some())?;
-    let Origin::Expr(node) = info.origin else { return None };
-    let node = cx.node(node);
-    let related = queryset.related.as_ref()?;
+/// Whether `value` is a slice of the rows of a relation that is prefetched.
+fn is_slice_of_relation(cx: &Context<'_>, rows: &Rows<'_>, value: ValueId) -> bool {
+    let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
+    let Some(related) = queryset.filter(|qs| qs.is(Trait::Sliced)).and_then(|qs| qs.related.as_ref()) else {
+        return false;
+    };
     let mut path = related.owner.path.clone();
     path.push(related.accessor.clone());
-    rows.steps(cx, related.owner.root, &path).map(|_| node)
+    rows.steps(cx, related.owner.root, &path).is_some()
 }
 
 /// Whether each row has instances of its own at the end of the steps: those that point to the row and to no other one.
@@ -146,9 +144,7 @@ fn reads(cx: &Context<'_>, rows: &Rows<'_>, steps: &[Step]) -> usize {
 }
 
 fn comes_from(cx: &Context<'_>, rows: &Rows<'_>, value: ValueId) -> bool {
-    (0..cx.facts.values.len() as u32)
-        .map(ValueId)
-        .any(|v| (rows.is_ours)(&v) && is_derived(cx, v, value, 0))
+    (0..cx.facts.values.len() as u32).map(ValueId).any(|v| (rows.is_ours)(&v) && is_derived(cx, v, value, 0))
 }
 
 /// Whether a loop that is not over rows repeats the read, with rows that were loaded once.

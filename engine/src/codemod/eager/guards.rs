@@ -70,8 +70,7 @@ pub fn stale_copies<'e>(
 
 /// Whether the call at `site` writes links of one of the relations from its other end: `tag.books.add(book)`.
 fn links_from_there(project: &Project, steps: &[Step], model: ModelId, site: Site) -> bool {
-    const LINKING: &[&str] =
-        &["add", "remove", "set", "clear", "aadd", "aremove", "aset", "aclear"];
+    const LINKING: &[&str] = &["add", "remove", "set", "clear", "aadd", "aremove", "aset", "aclear"];
     if !LINKING.contains(&called_name(project, site).as_str()) {
         return false;
     }
@@ -120,7 +119,7 @@ pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
 }
 
 /// Whether a base class stands in a package that nobody has read.
-fn has_foreign_base(project: &Project, model: ModelId) -> bool {
+pub(super) fn has_foreign_base(project: &Project, model: ModelId) -> bool {
     const HARMLESS: &[&str] = &["django", "builtins", "abc", "typing", "typing_extensions"];
     let program = project.program();
     program.class(project.model(model).class).mro.iter().any(|class| {

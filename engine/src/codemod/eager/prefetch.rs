@@ -132,6 +132,10 @@ fn managed(cx: &Context<'_>, group: &Group, step: &Step, out: &mut Vec<Hazard>) 
     let model = cx.model(step.to);
     let Some(manager) = model.manager(&model.default_manager) else { return };
     if manager.is_unknown {
+        // Said of the model already.
+        if model.has_unknown_base || super::guards::has_foreign_base(cx.project, step.to) {
+            return;
+        }
         let subject = format!("{}.{}", model.name, manager.name);
         out.push(Hazard::at(HazardKind::UnknownBase, subject, manager.site.unwrap_or(model.site)));
         return;
@@ -189,8 +193,14 @@ fn has_effects(cx: &Context<'_>, function: FunctionId) -> bool {
 /// a variable of the module.
 fn depends_on_context(cx: &Context<'_>, function: FunctionId) -> bool {
     /// Modules whose functions give the same for the same arguments; the clock runs on in either case.
-    const STEADY: &[&str] =
-        &["builtins", "django.db", "django.conf", "django.utils.timezone", "datetime", "django.contrib.postgres"];
+    const STEADY: &[&str] = &[
+        "builtins",
+        "django.db",
+        "django.conf",
+        "django.utils.timezone",
+        "datetime",
+        "django.contrib.postgres",
+    ];
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
@@ -198,25 +208,27 @@ fn depends_on_context(cx: &Context<'_>, function: FunctionId) -> bool {
     let given: Vec<&str> = parameters(def).iter().map(|p| p.name).collect();
     let bound = |name: &str| {
         given.contains(&name)
-            || def.descendants().any(|n| {
-                n.kind() == Kind::Name && n.field() == Field::Left && n.text() == name
-            })
+            || def
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.field() == Field::Left && n.text() == name)
     };
     let Some(body) = def.child(Field::Body) else { return true };
     body.descendants().any(|n| match Expr::of(n) {
-        Expr::Call { func, .. } if n.kind() == Kind::Call => match facts.type_of(func) {
-            Type::Def(Def::External(path)) => {
-                !STEADY.iter().any(|m| path.strip_prefix(m).is_some_and(|rest| rest.starts_with('.')))
+        Expr::Call { func, .. } if n.kind() == Kind::Call => {
+            match program.resolve_expr(info.file, func.peel().id()) {
+                Some(Def::External(path)) => {
+                    !STEADY.iter().any(|m| path.strip_prefix(m).is_some_and(|rest| rest.starts_with('.')))
+                }
+                Some(Def::Function(inner)) => inner == function || depends_on_context(cx, inner),
+                _ => false,
             }
-            Type::Def(Def::Function(inner)) => *inner == function || depends_on_context(cx, *inner),
-            _ => false,
-        },
+        }
         // A variable of the module.
         Expr::Name(name) if n.kind() == Kind::Name => {
             !matches!(n.field(), Field::Attribute | Field::Name | Field::Left)
                 && name != "super"
                 && !bound(name)
-                && !is_constant(cx, name)
+                && !is_constant(cx, name, facts.type_of(n))
                 && !matches!(facts.type_of(n), Type::Def(_) | Type::ModelClass(_))
         }
         _ => false,
@@ -224,11 +236,12 @@ fn depends_on_context(cx: &Context<'_>, function: FunctionId) -> bool {
 }
 
 /// Whether a variable of a module is written like a constant, and nobody assigns it from outside.
-fn is_constant(cx: &Context<'_>, name: &str) -> bool {
+fn is_constant(cx: &Context<'_>, name: &str, ty: &Type) -> bool {
     let is_upper = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     let program = cx.project.program();
     let assigned = [format!(".{name} ="), format!("global {name}")];
     is_upper
+        && matches!(ty, Type::Str | Type::Int | Type::Float | Type::Bool)
         && !program.file_ids().any(|file| {
             let text = program.file(file).source.text();
             assigned.iter().any(|a| text.contains(a.as_str()))
@@ -255,8 +268,7 @@ fn may_change_context(cx: &Context<'_>, group: &Group) -> bool {
                 | EventKind::Suspend
         )
     });
-    happens
-        || cx.scope().descendants().any(|n| sets_something(cx, n))
+    happens || cx.scope().descendants().any(|n| sets_something(cx, n))
 }
 
 /// Whether a statement calls something for its effect, other than a method of what the frame handles, or assigns an
@@ -265,10 +277,10 @@ fn sets_something(cx: &Context<'_>, node: Node<'_>) -> bool {
     match Expr::of(node) {
         Expr::Call { func, .. } if node.kind() == Kind::Call => {
             let is_statement = node.parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
-            match cx.type_of(cx.node(func.id())) {
-                Type::Def(Def::Function(_)) => true,
-                Type::Def(_) | Type::External(_) => is_statement,
-                _ => false,
+            match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+                Some(Def::Function(_)) => true,
+                Some(_) => is_statement,
+                None => matches!(cx.type_of(cx.node(func.id())), Type::External(_)) && is_statement,
             }
         }
         Expr::Attribute { value, .. } if node.kind() == Kind::Attribute => {

@@ -184,7 +184,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
                 let is_inside = event.site.file == cx.file && own.contains(event.site.span);
                 round.is_some_and(|_| !is_inside) || is_repeated(cx, value, event.at, event.site)
             }
-            Load::Prefetch => round.is_some(),
+            Load::Prefetch => round.is_some() && !leaves_rounds(cx, value, event.at),
         };
         if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
             continue;
@@ -477,6 +477,32 @@ fn leaves_after(block: Node<'_>, from: Node<'_>) -> bool {
         .children()
         .skip_while(|s| s.id() != from.id())
         .any(|s| matches!(s.kind(), Kind::Return | Kind::Raise | Kind::Break))
+}
+
+/// Whether what stands behind the read leaves the loop over the rows, so that the read is made once at most.
+fn leaves_rounds(cx: &Context<'_>, value: ValueId, at: NodeId) -> bool {
+    let scope = cx.scope();
+    let mut child = cx.node(at);
+    let (mut leaves, mut breaks) = (false, false);
+    for node in child.ancestors().take_while(|n| n.id() != scope.id()) {
+        match node.kind() {
+            Kind::Block => {
+                let later = || node.children().skip_while(|s| s.id() != child.id());
+                leaves |= later().any(|s| matches!(s.kind(), Kind::Return | Kind::Raise));
+                breaks |= later().any(|s| s.kind() == Kind::Break);
+            }
+            Kind::For | Kind::While => {
+                let iterated = node.child(Field::Right);
+                if iterated.is_some_and(|iter| gives_rows(cx, cx.type_of(iter), value)) {
+                    return leaves || breaks;
+                }
+                breaks = false;
+            }
+            _ => {}
+        }
+        child = node;
+    }
+    false
 }
 
 fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool {

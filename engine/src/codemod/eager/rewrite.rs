@@ -104,8 +104,8 @@ fn extend_arguments(cx: &Context<'_>, call: Node<'_>, lookups: &[String], quote:
     for lookup in lookups {
         let name = string_literal(lookup, quote);
         let shorter = args.iter().filter(|a| a.name.is_none() && a.stars == 0).find(|a| {
-            let is_shorter =
-                string_value(a.value).is_some_and(|s| lookup.strip_prefix(&s).is_some_and(|r| r.starts_with("__")));
+            let is_shorter = string_value(a.value)
+                .is_some_and(|s| lookup.strip_prefix(&s).is_some_and(|r| r.starts_with("__")));
             is_shorter && a.value.kind() == Kind::Str && edits.iter().all(|e| e.span != a.value.span())
         });
         match shorter {

@@ -43,9 +43,10 @@ fn gives_objects(call: Node<'_>, group: &Group) -> bool {
         }
         let lookup = match Expr::of(argument.value) {
             Expr::Str(_) | Expr::None => return false,
-            Expr::Call { func, arguments: inner } if func.text().ends_with("Prefetch") => {
-                arguments(inner).first().filter(|a| a.name.is_none_or(|n| n == "lookup")).and_then(|a| string_value(a.value))
-            }
+            Expr::Call { func, arguments: inner } if func.text().ends_with("Prefetch") => arguments(inner)
+                .first()
+                .filter(|a| a.name.is_none_or(|n| n == "lookup"))
+                .and_then(|a| string_value(a.value)),
             _ => None,
         };
         lookup.is_none_or(|lookup| {
@@ -213,13 +214,7 @@ pub(super) fn fetching(cx: &Context<'_>, class: ClassId, out: &mut Vec<Hazard>) 
     overridden(cx, class, FETCHING, HazardKind::CustomQuerySet, out);
 }
 
-fn overridden(
-    cx: &Context<'_>,
-    class: ClassId,
-    names: &[&str],
-    kind: HazardKind,
-    out: &mut Vec<Hazard>,
-) {
+fn overridden(cx: &Context<'_>, class: ClassId, names: &[&str], kind: HazardKind, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     for name in names {
         let Some((owner, member)) = program.member(class, name) else { continue };
