@@ -25,12 +25,12 @@ impl Codemod for PrefetchRelated {
                 HazardKind::QuerySetShape,
                 HazardKind::ResultCacheUsed,
                 HazardKind::WatchedInit,
-                HazardKind::UnknownCall,
+                HazardKind::UnknownWrite,
                 HazardKind::CustomManagerMethod,
                 HazardKind::CustomQuerySet,
                 HazardKind::NoPlaceToEdit,
                 HazardKind::OtherDatabase,
-                HazardKind::UnknownType,
+                HazardKind::UnknownBase,
             ],
         }
     }
