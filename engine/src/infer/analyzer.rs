@@ -170,7 +170,12 @@ impl<'p> Analyzer<'p> {
                 continue;
             };
             for effect in self.effects_of_name(name, *positional, stack).iter() {
-                out.push(Event { site: effect.site, kind: effect.kind.clone(), is_guess: true, ..event.clone() });
+                out.push(Event {
+                    site: effect.site,
+                    kind: effect.kind.clone(),
+                    is_guess: true,
+                    ..event.clone()
+                });
             }
         }
         facts.events = out;
@@ -196,7 +201,14 @@ impl<'p> Analyzer<'p> {
                 let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
                 let kind = unknown(name.clone());
                 if seen_kinds.insert(kind.clone()) {
-                    events.push(Event { at: NodeId(0), site, kind, rounds: Rounds::new(), is_certain: true, is_guess: true });
+                    events.push(Event {
+                        at: NodeId(0),
+                        site,
+                        kind,
+                        rounds: Rounds::new(),
+                        is_certain: true,
+                        is_guess: true,
+                    });
                 }
                 continue;
             }

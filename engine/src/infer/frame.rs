@@ -234,7 +234,14 @@ impl<'a, 's> Frame<'a, 's> {
             let several = self.facts.value(*value).map(|v| v.alternatives.clone()).unwrap_or_default();
             for value in several {
                 let kind = EventKind::Use { value, how: how.clone() };
-                self.facts.events.push(Event { at, site, kind, rounds: all.clone(), is_certain, is_guess: false });
+                self.facts.events.push(Event {
+                    at,
+                    site,
+                    kind,
+                    rounds: all.clone(),
+                    is_certain,
+                    is_guess: false,
+                });
             }
         }
         self.facts.events.push(Event { at, site, kind, rounds: all, is_certain, is_guess: false });
