@@ -1,5 +1,5 @@
 //! Fetch the rows of to-many relations with one query for all rows instead of a query a row.
-//!
+
 use ormend_engine::codemod::eager::{self, Group, Load};
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group as Family, Hazard, HazardKind, Meta};
 use ormend_engine::python::{Kind, Node};
@@ -16,7 +16,22 @@ impl Codemod for PrefetchRelated {
             group: Family::EagerLoading,
             summary: "Fetch the rows of to-many relations with one query for all rows instead of a query a row.",
             docs: include_str!("README.md"),
-            hazards: &[HazardKind::StaleCopy, HazardKind::RarelyRead],
+            hazards: &[
+                HazardKind::StaleCopy,
+                HazardKind::SharedInstance,
+                HazardKind::RarelyRead,
+                HazardKind::LoadedWithout,
+                HazardKind::NoConstraint,
+                HazardKind::QuerySetShape,
+                HazardKind::ResultCacheUsed,
+                HazardKind::WatchedInit,
+                HazardKind::UnknownWrite,
+                HazardKind::CustomManagerMethod,
+                HazardKind::CustomQuerySet,
+                HazardKind::NoPlaceToEdit,
+                HazardKind::OtherDatabase,
+                HazardKind::UnknownBase,
+            ],
         }
     }
 

@@ -197,6 +197,8 @@ hazards! {
     // Eager loading.
     /// Something in the loop may write the related table, so that an eager copy is stale.
     StaleCopy, Blocking, "`{}` may change the related rows while the loop runs";
+    /// An instance is changed that a prefetch hands out again, for another read or another row.
+    SharedInstance, Blocking, "`{}` changes an instance that the prefetch would hand out again";
     /// The related model's base manager filters or annotates.
     RelatedBaseManager, Blocking, "`{}` sets base_manager_name, which a join does not use";
     /// The foreign key has no constraint, so a join may drop rows.

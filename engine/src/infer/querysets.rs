@@ -125,7 +125,23 @@ impl<'a> Frame<'a, '_> {
             if optional { ty.optional() } else { ty }
         };
         match name {
-            "all" => self.derive(qs, node, |_| {}),
+            "all" => {
+                // Of a manager it gives what was prefetched, of a queryset it makes one that asks anew.
+                let is_copy = match Expr::of(node) {
+                    Expr::Call { func, .. } => match Expr::of(func) {
+                        Expr::Attribute { value, .. } => {
+                            matches!(self.facts.type_of(value), Type::QuerySet(_))
+                        }
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                self.derive(qs, node, |q| {
+                    if is_copy {
+                        q.related = None;
+                    }
+                })
+            }
             "filter" | "exclude" | "complex_filter" => {
                 let raw = args.iter().any(is_raw);
                 self.derive(qs, node, |q| {

@@ -128,13 +128,23 @@ impl<'a> Frame<'a, '_> {
                 );
             }
             Stmt::Try { body, handlers, orelse, finally } => {
+                // What stands behind the first statement is not reached where that one raises.
+                let swallows = u32::from(handlers.iter().any(|h| !ends_in_raise(h.body)));
                 self.tries.push(self.env.clone());
-                self.block(body);
+                let mut statements = body.children().filter(|s| s.kind() != Kind::Comment);
+                if let Some(first) = statements.next() {
+                    self.statement(first);
+                }
+                self.conditional += swallows;
+                for statement in statements {
+                    self.statement(statement);
+                }
                 let before = self.tries.pop().flatten();
                 let after_body = self.env.clone();
                 if let Some(orelse) = orelse {
                     self.block(orelse);
                 }
+                self.conditional -= swallows;
                 let mut out = self.env.take();
                 let outer = self.conditional;
                 let mut may_leave = false;

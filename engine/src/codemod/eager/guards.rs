@@ -22,6 +22,9 @@ pub fn stale_copies<'e>(
     let of = |s: &Step| tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>();
     let related: BTreeSet<ModelId> = steps.iter().flat_map(of).collect();
     let may_appear: BTreeSet<ModelId> = steps.iter().filter(|s| !s.is_forward).flat_map(of).collect();
+    // Rows that go take their links along.
+    let linked: BTreeSet<ModelId> =
+        steps.iter().filter(|s| s.is_linked).flat_map(|s| tables(project, s.from)).collect();
     let events: Vec<&Event> = events.into_iter().collect();
     for event in &events {
         match &event.kind {
@@ -34,12 +37,18 @@ pub fn stale_copies<'e>(
                             && matches!(other.kind, EventKind::Write { model: Some(_), write: Write::Delete })
                     }),
                     (None, _) => true,
-                    (Some(model), Write::Delete) => !cascade(project, *model).is_disjoint(&related),
+                    (Some(model), Write::Delete) => {
+                        let gone = cascade(project, *model);
+                        !gone.is_disjoint(&related) || !gone.is_disjoint(&linked)
+                    }
                     // A new row is nobody's related object yet, except on the other side of a one-to-one.
                     (Some(model), Write::Insert) if only_inserts(project, event.site, &name) => {
                         !tables(project, *model).is_disjoint(&may_appear)
                     }
-                    (Some(model), _) => !tables(project, *model).is_disjoint(&related),
+                    (Some(model), _) => {
+                        !tables(project, *model).is_disjoint(&related)
+                            || links_from_there(project, steps, *model, event.site)
+                    }
                 };
                 if harmful {
                     let kind = if event.is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
@@ -57,6 +66,28 @@ pub fn stale_copies<'e>(
             _ => {}
         }
     }
+}
+
+/// Whether the call at `site` writes links of one of the relations from its other end: `tag.books.add(book)`.
+fn links_from_there(project: &Project, steps: &[Step], model: ModelId, site: Site) -> bool {
+    const LINKING: &[&str] = &["add", "remove", "set", "clear", "aadd", "aremove", "aset", "aclear"];
+    if !LINKING.contains(&called_name(project, site).as_str()) {
+        return false;
+    }
+    let accessor = node_at(project, site).and_then(|call| {
+        let Expr::Call { func, .. } = Expr::of(call) else { return None };
+        let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
+        match Expr::of(value) {
+            Expr::Attribute { attr, .. } => Some(attr),
+            _ => None,
+        }
+    });
+    let written = tables(project, model);
+    steps.iter().any(|step| {
+        step.is_linked
+            && !tables(project, step.from).is_disjoint(&written)
+            && step.back.as_deref().is_some_and(|back| accessor.is_none_or(|a| a == back))
+    })
 }
 
 /// Making an instance of a related model must do nothing that anybody can see.
@@ -88,7 +119,7 @@ pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
 }
 
 /// Whether a base class stands in a package that nobody has read.
-fn has_foreign_base(project: &Project, model: ModelId) -> bool {
+pub(super) fn has_foreign_base(project: &Project, model: ModelId) -> bool {
     const HARMLESS: &[&str] = &["django", "builtins", "abc", "typing", "typing_extensions"];
     let program = project.program();
     program.class(project.model(model).class).mro.iter().any(|class| {
@@ -208,15 +239,20 @@ fn cascade(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
         for other in project.models().iter().filter(|m| !m.is_abstract && !m.is_proxy) {
             let points = other.fields.iter().filter_map(|f| f.relation.as_ref()).any(|r| {
                 r.target.is_some_and(|t| out.contains(&project.model(t).concrete))
-                    && matches!(
-                        r.kind,
-                        RelationKind::ForeignKey | RelationKind::OneToOne | RelationKind::GenericRelation
-                    )
+                    && matches!(r.kind, RelationKind::ForeignKey | RelationKind::OneToOne)
             });
             if points && !out.contains(&other.id) {
                 out.extend(tables(project, other.id));
             }
         }
+        // Rows behind a generic relation go with the row that has it.
+        let generic = |m: &ModelId| {
+            let relations = project.model(*m).fields.iter().filter_map(|f| f.relation.as_ref());
+            let targets = relations.filter(|r| r.kind == RelationKind::GenericRelation);
+            targets.filter_map(|r| r.target).flat_map(|t| tables(project, t)).collect::<Vec<_>>()
+        };
+        let behind: Vec<ModelId> = out.iter().flat_map(generic).collect();
+        out.extend(behind);
         if out.len() == before {
             return out;
         }

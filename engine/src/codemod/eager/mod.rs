@@ -5,6 +5,7 @@
 //! queryset is built and can be edited ([`place`]). Everything else is the same for all readers and for both ways to load,
 //! [`Load::Join`] and [`Load::Prefetch`].
 
+mod again;
 mod callers;
 mod class_place;
 mod entries;

@@ -1,11 +1,13 @@
 //! What a prefetch does besides a join: it is a query of its own each time that rows are loaded, and the rows of the
 //! relation are those of the moment when the first of them was wanted.
 
+use super::again::{self, Rows};
 use super::reads::{Group, is_derived};
+use super::shape;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, EventKind, Name, Root, Use, ValueId};
-use crate::python::{Expr, Kind, Member, Node, arguments};
+use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters};
 use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
@@ -33,8 +35,12 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     loaded_elsewhere(cx, group, out);
     streamed(cx, group, out);
     cloned(cx, group, out);
+    let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
+    let is_ours = |v: &ValueId| group.rows.contains(v);
+    let are_shared = !group.remote.is_empty();
+    again::hazards(cx, &Rows { is_ours: &is_ours, paths: &paths, are_shared }, out);
     for step in group.steps().iter().filter(|s| s.is_many) {
-        managed(cx, step, out);
+        managed(cx, group, step, out);
     }
 }
 
@@ -122,13 +128,20 @@ fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// The manager that gives the rows of a relation is asked once, on behalf of the first row.
-fn managed(cx: &Context<'_>, step: &Step, out: &mut Vec<Hazard>) {
+fn managed(cx: &Context<'_>, group: &Group, step: &Step, out: &mut Vec<Hazard>) {
     let model = cx.model(step.to);
     let Some(manager) = model.manager(&model.default_manager) else { return };
     if manager.is_unknown {
+        // Said of the model already.
+        if model.has_unknown_base || super::guards::has_foreign_base(cx.project, step.to) {
+            return;
+        }
         let subject = format!("{}.{}", model.name, manager.name);
         out.push(Hazard::at(HazardKind::UnknownBase, subject, manager.site.unwrap_or(model.site)));
         return;
+    }
+    for class in manager.class.into_iter().chain(manager.queryset) {
+        shape::fetching(cx, class, out);
     }
     let Some(class) = manager.class else { return };
     let program = cx.project.program();
@@ -137,7 +150,11 @@ fn managed(cx: &Context<'_>, step: &Step, out: &mut Vec<Hazard>) {
         let info = program.function(*function);
         let def = program.file(info.file).node(info.node);
         let depends = match name {
-            "get_queryset" => looks_at_owner(def) || has_effects(cx, *function),
+            "get_queryset" => {
+                looks_at_owner(def)
+                    || has_effects(cx, *function)
+                    || (depends_on_context(cx, *function) && may_change_context(cx, group))
+            }
             _ => !cx.project.is_known_file(info.file),
         };
         if depends {
@@ -157,7 +174,7 @@ fn looks_at_owner(def: Node<'_>) -> bool {
 }
 
 /// Whether asking twice is more than asking once.
-fn has_effects(cx: &Context<'_>, function: crate::python::FunctionId) -> bool {
+fn has_effects(cx: &Context<'_>, function: FunctionId) -> bool {
     let facts = cx.analyzer.function(function);
     facts.events.iter().any(|e| {
         matches!(
@@ -170,4 +187,105 @@ fn has_effects(cx: &Context<'_>, function: crate::python::FunctionId) -> bool {
                 | EventKind::Suspend
         )
     })
+}
+
+/// Whether what the function gives depends on more than its arguments and the rows of tables: the language, the tenant,
+/// a variable of the module.
+fn depends_on_context(cx: &Context<'_>, function: FunctionId) -> bool {
+    /// Modules whose functions give the same for the same arguments; the clock runs on in either case.
+    const STEADY: &[&str] = &[
+        "builtins",
+        "django.db",
+        "django.conf",
+        "django.utils.timezone",
+        "datetime",
+        "django.contrib.postgres",
+    ];
+    let program = cx.project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    let facts = cx.analyzer.function(function);
+    let given: Vec<&str> = parameters(def).iter().map(|p| p.name).collect();
+    let bound = |name: &str| {
+        given.contains(&name)
+            || def
+                .descendants()
+                .any(|n| n.kind() == Kind::Name && n.field() == Field::Left && n.text() == name)
+    };
+    let Some(body) = def.child(Field::Body) else { return true };
+    body.descendants().any(|n| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => {
+            match program.resolve_expr(info.file, func.peel().id()) {
+                Some(Def::External(path)) => {
+                    !STEADY.iter().any(|m| path.strip_prefix(m).is_some_and(|rest| rest.starts_with('.')))
+                }
+                Some(Def::Function(inner)) => inner == function || depends_on_context(cx, inner),
+                _ => false,
+            }
+        }
+        // A variable of the module.
+        Expr::Name(name) if n.kind() == Kind::Name => {
+            !matches!(n.field(), Field::Attribute | Field::Name | Field::Left)
+                && name != "super"
+                && !bound(name)
+                && !is_constant(cx, name, facts.type_of(n))
+                && !matches!(facts.type_of(n), Type::Def(_) | Type::ModelClass(_))
+        }
+        _ => false,
+    })
+}
+
+/// Whether a variable of a module is written like a constant, and nobody assigns it from outside.
+fn is_constant(cx: &Context<'_>, name: &str, ty: &Type) -> bool {
+    let is_upper = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let program = cx.project.program();
+    let assigned = [format!(".{name} ="), format!("global {name}")];
+    is_upper
+        && matches!(ty, Type::Str | Type::Int | Type::Float | Type::Bool)
+        && !program.file_ids().any(|file| {
+            let text = program.file(file).source.text();
+            assigned.iter().any(|a| text.contains(a.as_str()))
+        })
+}
+
+/// Whether something around the reads of the group may change the context that managers look at: a `with`, a call of
+/// code outside the program for its effect, others that run between two rows.
+fn may_change_context(cx: &Context<'_>, group: &Group) -> bool {
+    let is_inside = |site: Site| {
+        super::guards::node_at(cx.project, site)
+            .is_some_and(|n| n.ancestors().any(|a| a.kind() == Kind::With))
+    };
+    let local = group.reads.iter().any(|r| is_inside(r.site) || is_inside(cx.site(cx.node(r.at))));
+    if local || group.remote.iter().any(|r| is_inside(r.site)) {
+        return true;
+    }
+    let happens = cx.facts.events.iter().any(|e| {
+        matches!(
+            e.kind,
+            EventKind::Outside { .. }
+                | EventKind::UnknownCall { .. }
+                | EventKind::CallNamed { .. }
+                | EventKind::Suspend
+        )
+    });
+    happens || cx.scope().descendants().any(|n| sets_something(cx, n))
+}
+
+/// Whether a statement calls something for its effect, other than a method of what the frame handles, or assigns an
+/// attribute of something that is no instance.
+fn sets_something(cx: &Context<'_>, node: Node<'_>) -> bool {
+    match Expr::of(node) {
+        Expr::Call { func, .. } if node.kind() == Kind::Call => {
+            let is_statement = node.parent().is_some_and(|p| p.kind() == Kind::ExprStatement);
+            match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+                Some(Def::Function(_)) => true,
+                Some(_) => is_statement,
+                None => matches!(cx.type_of(cx.node(func.id())), Type::External(_)) && is_statement,
+            }
+        }
+        Expr::Attribute { value, .. } if node.kind() == Kind::Attribute => {
+            node.field() == Field::Left && cx.type_of(cx.node(value.id())).instance().is_none()
+        }
+        _ => node.kind() == Kind::Global,
+    }
 }

@@ -133,13 +133,26 @@ impl Group {
         self.paths().filter_map(|steps| steps.first()).collect()
     }
 
+    /// Beside relations that every row reads, those that few may read are left for a finding of their own.
+    fn leave_out_rare(&mut self) {
+        let local = self.reads.iter().filter(|r| r.is_certain).map(|r| r.steps.clone());
+        let remote = self.remote.iter().filter(|r| r.is_certain).map(|r| r.steps.clone());
+        let certain: Vec<Vec<Step>> = local.chain(remote).collect();
+        if certain.is_empty() {
+            return;
+        }
+        let is_on_the_way = |steps: &[Step]| certain.iter().any(|c| c.starts_with(steps));
+        self.reads.retain(|r| is_on_the_way(&r.steps));
+        self.remote.retain(|r| is_on_the_way(&r.steps));
+    }
+
     /// Whether some read wants the rows of a relation, not only their number.
     fn reads_rows(&self, cx: &Context<'_>) -> bool {
         self.remote.iter().any(|r| r.wants_rows)
             || self.reads.iter().any(|r| cx.facts.events.get(r.event).is_some_and(wants_rows))
     }
 
-    fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
         self.reads.iter().map(|r| &r.steps).chain(self.remote.iter().map(|r| &r.steps))
     }
 }
@@ -171,12 +184,12 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
                 let is_inside = event.site.file == cx.file && own.contains(event.site.span);
                 round.is_some_and(|_| !is_inside) || is_repeated(cx, value, event.at, event.site)
             }
-            Load::Prefetch => round.is_some(),
+            Load::Prefetch => round.is_some() && !leaves_rounds(cx, value, event.at),
         };
         if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
             continue;
         }
-        let Some(targets) = targets(cx, &[value]) else { continue };
+        let Some(targets) = targets(cx, &[value], load) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.insert(value);
         let is_certain = round.is_some_and(|r| r.is_certain);
@@ -194,10 +207,13 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if values.is_empty() || values.iter().any(is_out) {
             continue;
         }
-        let Some(targets) = targets(cx, &values) else { continue };
+        let Some(targets) = targets(cx, &values, load) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.extend(values);
         remote::add(group, read);
+    }
+    if load == Load::Prefetch {
+        out.values_mut().for_each(Group::leave_out_rare);
     }
     // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
@@ -463,6 +479,32 @@ fn leaves_after(block: Node<'_>, from: Node<'_>) -> bool {
         .any(|s| matches!(s.kind(), Kind::Return | Kind::Raise | Kind::Break))
 }
 
+/// Whether what stands behind the read leaves the loop over the rows, so that the read is made once at most.
+fn leaves_rounds(cx: &Context<'_>, value: ValueId, at: NodeId) -> bool {
+    let scope = cx.scope();
+    let mut child = cx.node(at);
+    let (mut leaves, mut breaks) = (false, false);
+    for node in child.ancestors().take_while(|n| n.id() != scope.id()) {
+        match node.kind() {
+            Kind::Block => {
+                let later = || node.children().skip_while(|s| s.id() != child.id());
+                leaves |= later().any(|s| matches!(s.kind(), Kind::Return | Kind::Raise));
+                breaks |= later().any(|s| s.kind() == Kind::Break);
+            }
+            Kind::For | Kind::While => {
+                let iterated = node.child(Field::Right);
+                if iterated.is_some_and(|iter| gives_rows(cx, cx.type_of(iter), value)) {
+                    return leaves || breaks;
+                }
+                breaks = false;
+            }
+            _ => {}
+        }
+        child = node;
+    }
+    false
+}
+
 fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool {
     let own = cx.node(at);
     let is_inside = site.file == cx.file && own.span().contains(site.span);
@@ -525,7 +567,7 @@ fn repeats_in_callee(cx: &Context<'_>, call: Node<'_>, site: Site) -> bool {
 
 /// The values to edit so that the rows of `value` carry the join: the last ones that build it, or those further up that
 /// others of them are derived from.
-fn targets(cx: &Context<'_>, values: &[ValueId]) -> Option<Vec<ValueId>> {
+fn targets(cx: &Context<'_>, values: &[ValueId], load: Load) -> Option<Vec<ValueId>> {
     let mut out = BTreeSet::new();
     for value in values {
         leaves(cx, *value, 0, &mut out)?;
@@ -535,7 +577,7 @@ fn targets(cx: &Context<'_>, values: &[ValueId]) -> Option<Vec<ValueId>> {
         let derived =
             out.iter().copied().find(|t| out.iter().any(|other| other != t && is_derived(cx, *t, *other, 0)));
         let Some(derived) = derived else { return Some(out.into_iter().collect()) };
-        if cx.value(derived).is_some_and(|v| clears(cx, v.origin)) {
+        if cx.value(derived).is_some_and(|v| clears(cx, v.origin, load)) {
             return None;
         }
         let parent = cx.value(derived)?.parent?;
@@ -575,10 +617,10 @@ pub(super) fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth:
     info.parent.iter().chain(&info.alternatives).any(|up| *up == from || is_derived(cx, *up, from, depth + 1))
 }
 
-/// `select_related(None)` forgets every join before it.
-fn clears(cx: &Context<'_>, origin: Origin) -> bool {
+/// `select_related(None)` forgets every join before it, `prefetch_related(None)` every prefetch.
+fn clears(cx: &Context<'_>, origin: Origin, load: Load) -> bool {
     let Origin::Expr(node) = origin else { return false };
     let Expr::Call { func, arguments: list } = Expr::of(cx.node(node)) else { return false };
-    matches!(Expr::of(func), Expr::Attribute { attr: "select_related", .. })
+    matches!(Expr::of(func), Expr::Attribute { attr, .. } if attr == load.method())
         && arguments(list).iter().any(|a| matches!(Expr::of(a.value), Expr::None))
 }

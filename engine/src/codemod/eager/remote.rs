@@ -4,6 +4,7 @@
 //! The rows must be loaded for one reader: nobody keeps the list, and nothing but the loop that reads evaluates the
 //! queryset.
 
+use super::again::{self, Rows};
 use super::callers::callers;
 use super::entries;
 use super::guards;
@@ -260,6 +261,7 @@ fn found(
         return;
     }
     let Some(model) = builder.value(value).and_then(|v| Some(v.queryset.as_deref()?.model)) else { return };
+    let first = out.len();
     for (index, event) in cx.facts.events.iter().enumerate() {
         let read = match (&event.kind, load) {
             (EventKind::ReadRelation { root: Root::Row(v), path, .. }, Load::Join) => {
@@ -293,6 +295,14 @@ fn found(
         let shown_by = None;
         let remote = Remote { site: event.site, looped, steps, hazards, is_certain, wants_rows, shown_by };
         out.push((vec![value], path, remote));
+    }
+    if load == Load::Prefetch {
+        let paths: Vec<Vec<Step>> = out.iter().skip(first).map(|(_, _, r)| r.steps.clone()).collect();
+        let mut again = Vec::new();
+        again::hazards(cx, &Rows { is_ours, paths: &paths, are_shared: true }, &mut again);
+        if let Some((_, _, read)) = out.get_mut(first) {
+            read.hazards.extend(again);
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 use super::reads::{Group, Load};
 use super::{class_place, place};
 use crate::codemod::{Context, Fix, Hazard};
-use crate::infer::ValueId;
+use crate::infer::{Type, ValueId};
 use crate::python::emit::{append_call, quote_of, string_literal};
-use crate::python::{Expr, Kind, Node, arguments};
+use crate::python::{Expr, Kind, Node, arguments, string_value};
 use crate::text::{Edit, Span};
 
 /// Ask for the lookups of the group where its queryset is built.
@@ -61,15 +61,62 @@ fn extend(cx: &Context<'_>, node: Node<'_>, load: Load, lookups: &[String]) -> V
         start.text().chars().last()
     });
     let quote = beside.unwrap_or_else(|| quote_of(file));
-    let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
     if let Some(call) = existing {
-        return add_arguments(cx, call, &names);
+        return extend_arguments(cx, call, lookups, quote);
     }
+    let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
     if let Some((method, list)) = place::all_of_manager(cx, node) {
         let span = Span::new(method.span().start, list.span().end);
         return vec![Edit::replace(span, format!("{}({})", load.method(), names.join(", ")))];
     }
-    append_call(file, node, load.method(), &names, cx.options.line_length)
+    let before = if load == Load::Join { before_prefetch(cx, node, &names) } else { None };
+    before.unwrap_or_else(|| append_call(file, node, load.method(), &names, cx.options.line_length))
+}
+
+/// A join stands before the prefetch that ends the chain, where there is room for it.
+fn before_prefetch(cx: &Context<'_>, node: Node<'_>, names: &[String]) -> Option<Vec<Edit>> {
+    let file = cx.project.program().file(cx.file);
+    let Expr::Call { func, .. } = Expr::of(node) else { return None };
+    let Expr::Attribute { value, attr: "prefetch_related", attr_node } = Expr::of(func) else { return None };
+    if !matches!(cx.type_of(value), Type::QuerySet(_)) || value.with_parens().span() != value.span() {
+        return None;
+    }
+    // The dot, and what stands before it.
+    let dot = file.source.slice(Span::new(value.span().end, attr_node.span().start));
+    if dot.trim() != "." {
+        return None;
+    }
+    let call = format!("{dot}{}({})", Load::Join.method(), names.join(", "));
+    let line = file.source.line_text(file.source.line_index(value.span().end));
+    let is_own_line = dot.contains('\n');
+    if !is_own_line && line.trim_end().chars().count() + call.chars().count() > cx.options.line_length {
+        return None;
+    }
+    Some(vec![Edit::insert(value.span().end, call)])
+}
+
+/// A name that a longer one begins with gives way to it; the others are added.
+fn extend_arguments(cx: &Context<'_>, call: Node<'_>, lookups: &[String], quote: char) -> Vec<Edit> {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return Vec::new() };
+    let args = arguments(list);
+    let mut edits: Vec<Edit> = Vec::new();
+    let mut added: Vec<String> = Vec::new();
+    for lookup in lookups {
+        let name = string_literal(lookup, quote);
+        let shorter = args.iter().filter(|a| a.name.is_none() && a.stars == 0).find(|a| {
+            let is_shorter = string_value(a.value)
+                .is_some_and(|s| lookup.strip_prefix(&s).is_some_and(|r| r.starts_with("__")));
+            is_shorter && a.value.kind() == Kind::Str && edits.iter().all(|e| e.span != a.value.span())
+        });
+        match shorter {
+            Some(argument) => edits.push(Edit::replace(argument.value.span(), name)),
+            None => added.push(name),
+        }
+    }
+    if !added.is_empty() {
+        edits.extend(add_arguments(cx, call, &added));
+    }
+    edits
 }
 
 /// Names added after the last argument, on a line of their own where that one stands so.

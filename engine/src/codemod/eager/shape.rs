@@ -18,9 +18,42 @@ use std::collections::BTreeSet;
 const FETCHING: &[&str] =
     &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
 const COMBINING: &[&str] = &["union", "intersection", "difference"];
+const PREFETCH: &str = "prefetch_related";
 const DEFERRING: &[&str] = &["only", "defer"];
 /// Methods that lock the rows of the queryset, those of a nullable join included.
 const LOCKING: &[&str] = &["select_for_update", "update_or_create", "aupdate_or_create"];
+
+/// Methods that eager loading does not go with.
+fn minded(load: Load) -> impl Iterator<Item = &'static str> {
+    let own: [&[&str]; 3] = match load {
+        Load::Join => [DEFERRING, LOCKING, &["extra"]],
+        Load::Prefetch => [&[PREFETCH], &[], &[]],
+    };
+    COMBINING.iter().copied().chain(own.into_iter().flatten().copied())
+}
+
+/// Whether the call of `prefetch_related()` may give a queryset for a relation of the group, which Django refuses where
+/// the relation was named before.
+fn gives_objects(call: Node<'_>, group: &Group) -> bool {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return true };
+    let ours = group.lookups();
+    arguments(list).iter().any(|argument| {
+        if argument.stars > 0 {
+            return true;
+        }
+        let lookup = match Expr::of(argument.value) {
+            Expr::Str(_) | Expr::None => return false,
+            Expr::Call { func, arguments: inner } if func.text().ends_with("Prefetch") => arguments(inner)
+                .first()
+                .filter(|a| a.name.is_none_or(|n| n == "lookup"))
+                .and_then(|a| string_value(a.value)),
+            _ => None,
+        };
+        lookup.is_none_or(|lookup| {
+            ours.iter().any(|our| *our == lookup || our.starts_with(&format!("{lookup}__")))
+        })
+    })
+}
 
 /// Hazards of the state and of the class of the queryset.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
@@ -32,15 +65,16 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             let name = guards::called_name(cx.project, site);
             out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site));
         }
+        custom(cx, &queryset, group.load, out);
+        served_by_prefetch(cx, &queryset, out);
+        // A prefetch is a query of its own: it minds neither raw SQL nor columns that are loaded later.
+        if group.load == Load::Prefetch {
+            continue;
+        }
         if queryset.is(Trait::Raw) {
             out.push(Hazard::at(HazardKind::QuerySetShape, "raw()", at(&["raw"])));
         }
         deferred(cx, group, *row, &queryset, out);
-        custom(cx, &queryset, group.load, out);
-        served_by_prefetch(cx, &queryset, out);
-        if group.load == Load::Prefetch {
-            continue;
-        }
         if queryset.is(Trait::FilteredRelation) {
             out.push(Hazard::at(HazardKind::QuerySetShape, "FilteredRelation()", at(&["annotate", "alias"])));
         }
@@ -171,9 +205,18 @@ fn overrides(cx: &Context<'_>, class: ClassId, load: Load, out: &mut Vec<Hazard>
         let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
         out.push(Hazard::at(HazardKind::UnknownBase, info.name.clone(), site));
     }
-    let checks = std::iter::once((load.method(), HazardKind::CustomManagerMethod))
-        .chain(FETCHING.iter().map(|name| (*name, HazardKind::CustomQuerySet)));
-    for (name, kind) in checks {
+    overridden(cx, class, &[load.method()], HazardKind::CustomManagerMethod, out);
+    fetching(cx, class, out);
+}
+
+/// Overrides of how rows are read.
+pub(super) fn fetching(cx: &Context<'_>, class: ClassId, out: &mut Vec<Hazard>) {
+    overridden(cx, class, FETCHING, HazardKind::CustomQuerySet, out);
+}
+
+fn overridden(cx: &Context<'_>, class: ClassId, names: &[&str], kind: HazardKind, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    for name in names {
         let Some((owner, member)) = program.member(class, name) else { continue };
         let info = program.class(owner);
         let node = match member {
@@ -265,7 +308,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             continue;
         }
         match how {
-            Use::Method(name) if DEFERRING.contains(&&**name) => {
+            Use::Method(name) if group.load == Load::Join && DEFERRING.contains(&&**name) => {
                 let derived = cx.facts.derived(*value).filter_map(|d| cx.value(d)?.queryset.clone());
                 let has_only = &**name == "only";
                 let bad = derived
@@ -291,6 +334,12 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             }
             Use::Method(name) if COMBINING.contains(&&**name) => {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
+            }
+            Use::Method(name) if group.load == Load::Prefetch && **name == *PREFETCH => {
+                let call = guards::node_at(cx.project, event.site);
+                if call.is_none_or(|call| gives_objects(call, group)) {
+                    out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
+                }
             }
             Use::Method(name) if group.load == Load::Join && LOCKING.contains(&&**name) => {
                 let of = guards::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
@@ -323,9 +372,7 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
     let own = program.function(function);
     let def = program.file(own.file).node(own.node).span();
-    let joined: &[&str] = if group.load == Load::Join { &["extra"] } else { &[] };
-    let locking = if group.load == Load::Join { LOCKING } else { &[] };
-    let names: Vec<&str> = DEFERRING.iter().chain(COMBINING).chain(locking).chain(joined).copied().collect();
+    let names: Vec<&str> = minded(group.load).collect();
     for Caller { file, scope, facts, .. } in callers(cx, function) {
         let source = program.file(file);
         if !names.iter().any(|n| source.source.text().contains(&format!(".{n}("))) {
@@ -358,7 +405,10 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 }
                 continue;
             }
-            if COMBINING.contains(&attr) {
+            if attr == PREFETCH && !gives_objects(call, group) {
+                continue;
+            }
+            if COMBINING.contains(&attr) || attr == PREFETCH {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
                 continue;
             }
@@ -385,25 +435,26 @@ fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: crate::text::Spa
 fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let attributes = region::stored_names(cx);
     let program = cx.project.program();
-    let joined: &[&str] = if group.load == Load::Join { &["extra"] } else { &[] };
-    let locking = if group.load == Load::Join { LOCKING } else { &[] };
     for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
         let source = program.file(file);
         let text = source.source.text();
         if !attributes.iter().any(|a| text.contains(a)) {
             continue;
         }
-        for name in DEFERRING.iter().chain(COMBINING).chain(locking).chain(joined) {
+        for name in minded(group.load) {
             for call in region::calls_of(source.root(), name) {
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
                 if !matches!(Expr::of(value), Expr::Attribute { attr, .. } if attributes.contains(&attr)) {
                     continue;
                 }
-                let kind = match *name {
+                if name == PREFETCH && !gives_objects(call, group) {
+                    continue;
+                }
+                let kind = match name {
                     "extra" => HazardKind::RawSql,
                     name if LOCKING.contains(&name) => HazardKind::LockedRows,
-                    name if COMBINING.contains(&name) => HazardKind::QuerySetShape,
+                    name if COMBINING.contains(&name) || name == PREFETCH => HazardKind::QuerySetShape,
                     _ => HazardKind::DeferredColumns,
                 };
                 let subject = match kind {
@@ -415,16 +466,19 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             }
         }
     }
-    for name in DEFERRING.iter().chain(COMBINING).chain(locking) {
+    for name in minded(group.load).filter(|n| *n != "extra") {
         for call in region::calls_of(cx.root(), name) {
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
             if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_))
                 && !cx.scope().contains(call.id())
+                && (name != PREFETCH || gives_objects(call, group))
             {
                 let (kind, subject) = match name {
-                    name if LOCKING.contains(name) => (HazardKind::LockedRows, group.lookups().join("`, `")),
-                    name if COMBINING.contains(name) => (HazardKind::QuerySetShape, format!("{name}()")),
+                    name if LOCKING.contains(&name) => (HazardKind::LockedRows, group.lookups().join("`, `")),
+                    name if COMBINING.contains(&name) || name == PREFETCH => {
+                        (HazardKind::QuerySetShape, format!("{name}()"))
+                    }
                     name => (HazardKind::DeferredColumns, format!("{name}()")),
                 };
                 out.push(cx.hazard(kind, subject, call));

@@ -23,6 +23,10 @@ pub struct Step {
     pub is_many: bool,
     /// The model of the rows that link, where a many-to-many has one of the program.
     pub through: Option<ModelId>,
+    /// Whether rows of their own link the two ends.
+    pub is_linked: bool,
+    /// Where they do, the attribute of `to` that goes over the same links, unless it is hidden.
+    pub back: Option<String>,
 }
 
 /// The steps of the attribute path `path` from `model`; `None` where one of them is a generic foreign key or is not
@@ -51,6 +55,8 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
                 attname: field.attname.clone(),
                 is_many,
                 through: relation.through,
+                is_linked: relation.kind == RelationKind::ManyToMany,
+                back: relation.target.and_then(|target| other_end(project, from, name, target)),
             }
         } else {
             let reverse = info.reverse(name)?;
@@ -65,6 +71,8 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
                 attname: String::new(),
                 is_many: !reverse.is_single(),
                 through: field.and_then(|f| f.relation.as_ref()?.through),
+                is_linked: reverse.kind == RelationKind::ManyToMany,
+                back: (reverse.kind == RelationKind::ManyToMany).then(|| reverse.field.clone()),
             }
         };
         // Django gives both ends of a one-to-one to each other when it loads either.
@@ -76,6 +84,15 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
         out.push(step);
     }
     Some(out)
+}
+
+/// The attribute of `target` that goes over the links of the many-to-many field `name` of `from`.
+fn other_end(project: &Project, from: ModelId, name: &str, target: ModelId) -> Option<String> {
+    let all = || {
+        let ends = project.model(target).reverse.iter();
+        ends.filter(|r| r.kind == RelationKind::ManyToMany && r.field == name)
+    };
+    all().find(|r| r.source == from).or_else(|| all().next()).map(|r| r.accessor.clone())
 }
 
 /// Whether `next` goes back over the one-to-one by which `last` has come, or over the foreign key of the rows that `last`
