@@ -269,15 +269,18 @@ impl<'a> Frame<'a, '_> {
         match self.az.project.program().member(class, name) {
             Some((_, Member::Function(function, binding))) => {
                 let (function, binding) = (*function, *binding);
-                let own =
-                    self.call_bound(function, binding, Type::Def(Def::Class(class)), receiver, args, node);
                 // The object may be of any class below.
                 let overrides = self.overrides_below(class, name);
+                let outer = self.conditional;
+                self.conditional += u32::from(!overrides.is_empty());
+                let own =
+                    self.call_bound(function, binding, Type::Def(Def::Class(class)), receiver, args, node);
                 if overrides.len() > MAX_OVERRIDES {
+                    self.conditional = outer;
                     self.event(node, EventKind::UnknownCall { name: Name::from(name) });
                     return Type::Unknown;
                 }
-                overrides.into_iter().fold(own, |ty, (below, function, binding)| {
+                let joined = overrides.into_iter().fold(own, |ty, (below, function, binding)| {
                     let receiver = match receiver {
                         Type::Object(_) => &self.az.object_of_class(below),
                         other => other,
@@ -290,7 +293,9 @@ impl<'a> Frame<'a, '_> {
                         args,
                         node,
                     ))
-                })
+                });
+                self.conditional = outer;
+                joined
             }
             Some((_, Member::Class(inner))) => {
                 let inner = *inner;

@@ -245,6 +245,8 @@ impl<'a> Frame<'a, '_> {
                     None => Type::None,
                 };
                 self.event(node, EventKind::Suspend);
+                // Nobody needs to ask for more.
+                self.conditional += 1;
                 self.returned(Type::iterator(ty));
                 Type::Unknown
             }
@@ -470,6 +472,27 @@ impl<'a> Frame<'a, '_> {
         ty
     }
 
+    /// Whether what is gone over may leave out rows of what it is given: `islice(books, n)`, `zip(books, names)`.
+    pub(super) fn may_skip(&self, iter: Node<'a>) -> bool {
+        const SKIPPING: &[&str] = &[
+            "builtins.filter",
+            "builtins.zip",
+            "itertools.compress",
+            "itertools.dropwhile",
+            "itertools.filterfalse",
+            "itertools.islice",
+            "itertools.takewhile",
+        ];
+        let program = self.az.project.program();
+        iter.descendants().any(|n| match Expr::of(n) {
+            Expr::Call { func, .. } if n.kind() == Kind::Call => {
+                matches!(program.resolve_expr(self.file, func.peel().id()),
+                    Some(Def::External(path)) if SKIPPING.contains(&path.as_str()))
+            }
+            _ => false,
+        })
+    }
+
     /// The rest of the clauses of a comprehension, and its element.
     fn generated(&mut self, node: Node<'a>, element: Node<'a>, rest: &[Generator<'a>]) -> Type {
         let Some((generator, rest)) = rest.split_first() else { return self.comprised(node, element) };
@@ -478,7 +501,9 @@ impl<'a> Frame<'a, '_> {
         }
         let iterated = self.expr(generator.iter);
         let item = self.iterate(&iterated, generator.iter);
+        let may_skip = self.may_skip(generator.iter);
         self.each(&iterated, |frame| {
+            frame.conditional += u32::from(may_skip);
             frame.assign(generator.target, item, None);
             for condition in &generator.conditions {
                 frame.test(*condition);

@@ -129,6 +129,10 @@ impl<'a> Frame<'a, '_> {
             && matches!(name, "add" | "remove" | "set" | "clear" | "aadd" | "aremove" | "aset" | "aclear")
         {
             for arg in args {
+                // `set()` goes over what it is given.
+                if matches!(arg.ty, Type::QuerySet(_)) {
+                    self.iterate(&arg.ty.clone(), arg.node);
+                }
                 self.escape(&arg.ty.clone(), arg.node, Escape::Store);
             }
             // A reverse foreign key updates the rows; a many-to-many writes its link table.

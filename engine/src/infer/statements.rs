@@ -111,7 +111,11 @@ impl<'a> Frame<'a, '_> {
                 }
                 let iterated = self.expr(iter);
                 let element = self.iterate(&iterated, iter);
-                let enter = |frame: &mut Self| frame.assign(target, element.clone(), None);
+                let may_skip = self.may_skip(iter);
+                let enter = |frame: &mut Self| {
+                    frame.conditional += u32::from(may_skip);
+                    frame.assign(target, element.clone(), None);
+                };
                 self.looped(body, orelse, &iterated, enter, |_| {}, true);
             }
             Stmt::While { test, body, orelse } => {
@@ -356,8 +360,10 @@ impl<'a> Frame<'a, '_> {
         if self.loop_depth <= MAX_LOOPS {
             self.dry += 1;
             self.loops.push(LoopExits::default());
+            let outer = self.conditional;
             enter(self);
             self.block(body);
+            self.conditional = outer;
             let exits = self.loops.pop().unwrap_or_default();
             let mut end = self.env.take();
             for env in exits.continues {

@@ -7,7 +7,9 @@ use super::shape;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters};
+use crate::python::{
+    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
+};
 use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
@@ -33,6 +35,7 @@ const LOADING: &[&str] = &[
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     rarely_read(group, out);
     loaded_elsewhere(cx, group, out);
+    loaded_before(cx, group, out);
     streamed(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
@@ -84,6 +87,96 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             let subject = node.map_or("...", |n| n.text().lines().next().unwrap_or("..."));
             out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
         }
+    }
+}
+
+/// Where the rows are loaded and no loop that reads the relation follows on every path, the prefetch was for nothing.
+fn loaded_before(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let events = &cx.facts.events;
+    for row in &group.rows {
+        let loads: Vec<usize> = events
+            .iter()
+            .enumerate()
+            .filter(
+                |(_, e)| matches!(&e.kind, EventKind::Use { value, how } if value == row && evaluates(how)),
+            )
+            .map(|(i, _)| i)
+            .collect();
+        // The loads of the loops that certainly read something.
+        let certain = group.reads.iter().filter(|r| r.is_certain);
+        let loops: Vec<usize> =
+            certain.filter_map(|r| loads.iter().copied().filter(|l| *l < r.event).next_back()).collect();
+        if loops.is_empty() {
+            continue;
+        }
+        for load in loads.iter().filter(|l| !loops.contains(l)) {
+            let Some(event) = events.get(*load) else { continue };
+            let is_read = loops.iter().filter_map(|l| events.get(*l).map(|e| (*l, e))).any(|(l, reading)| {
+                if l < *load {
+                    stands_before(cx, reading.at, event.at) || reading.at == event.at
+                } else {
+                    reading.at == event.at
+                        || (reading.is_certain || stands_before(cx, reading.at, event.at))
+                            && leaves_between(cx, event.at, reading.at).is_none()
+                }
+            });
+            if !is_read && !is_asked_for_none(cx, event.at, &events_of(cx, &loops)) {
+                let subject = cx.node(event.at).text().lines().next().unwrap_or("...").to_owned();
+                out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
+            }
+        }
+    }
+}
+
+fn evaluates(how: &Use) -> bool {
+    matches!(how, Use::Iterate | Use::Len | Use::Truth | Use::Contains)
+}
+
+fn events_of(cx: &Context<'_>, indexes: &[usize]) -> Vec<NodeId> {
+    indexes.iter().filter_map(|i| cx.facts.events.get(*i).map(|e| e.at)).collect()
+}
+
+/// Whether the statement around `a` stands in a block that holds `b`, too: both run, or neither.
+fn stands_before(cx: &Context<'_>, a: NodeId, b: NodeId) -> bool {
+    let block = cx.node(a).ancestors().find(|n| matches!(n.kind(), Kind::Block | Kind::Module));
+    block.is_some_and(|block| block.contains(b))
+}
+
+/// A statement between two nodes that may leave, so that the second is not reached.
+fn leaves_between<'a>(cx: &Context<'a>, from: NodeId, to: NodeId) -> Option<Node<'a>> {
+    let leaves = |n: &Node<'a>| matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Break | Kind::Continue);
+    if let Some(around) = cx.node(from).ancestors().find(|n| leaves(n) && !n.contains(to)) {
+        return Some(around);
+    }
+    let end = cx.node(to).ancestors().find(|n| n.parent().is_some_and(|p| p.kind() == Kind::Block));
+    let end = end.map_or(to, |n| n.id());
+    cx.scope().descendants().find(|n| n.id() > from && n.id() < end && leaves(n))
+}
+
+/// `if not rows: return`, or `if rows:` around the loop: what goes another way has no rows.
+fn is_asked_for_none(cx: &Context<'_>, at: NodeId, loops: &[NodeId]) -> bool {
+    let node = cx.node(at);
+    let Some(parent) = node.with_parens().parent() else { return false };
+    let is_truth = cx
+        .facts
+        .events
+        .iter()
+        .any(|e| e.at == at && matches!(&e.kind, EventKind::Use { how: Use::Truth, .. }));
+    if !is_truth {
+        return false;
+    }
+    match parent.kind() {
+        Kind::Not => true,
+        Kind::If => parent.children().any(|c| {
+            c.kind() == Kind::Block
+                && loops.iter().any(|l| {
+                    cx.node(*l)
+                        .ancestors()
+                        .find(|n| n.kind() == Kind::Block)
+                        .is_some_and(|b| b.id() == c.id())
+                })
+        }),
+        _ => false,
     }
 }
 
@@ -165,11 +258,14 @@ fn managed(cx: &Context<'_>, group: &Group, step: &Step, out: &mut Vec<Hazard>) 
     }
 }
 
-/// `self.instance` is the row that the manager belongs to.
+/// `self.instance` is the row that the manager belongs to, however it is asked for.
 fn looks_at_owner(def: Node<'_>) -> bool {
-    def.descendants().any(|n| {
-        n.kind() == Kind::Attribute
-            && matches!(Expr::of(n), Expr::Attribute { attr: "instance" | "core_filters", .. })
+    const OF_OWNER: &[&str] = &["instance", "core_filters", "_hints"];
+    def.descendants().any(|n| match n.kind() {
+        Kind::Attribute => matches!(Expr::of(n), Expr::Attribute { attr, .. } if OF_OWNER.contains(&attr)),
+        Kind::Str => string_value(n).is_some_and(|text| OF_OWNER.contains(&text.as_str())),
+        Kind::Call => matches!(Expr::of(n), Expr::Call { func, .. } if func.text() == "vars"),
+        _ => false,
     })
 }
 
