@@ -109,6 +109,29 @@ fn loaded_before(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         if loops.is_empty() {
             continue;
         }
+        // Rows that are loaded here and gone over further down.
+        for (read, load) in group.reads.iter().filter(|r| r.is_certain).zip(&loops) {
+            let Some(event) = events.get(*load) else { continue };
+            let around = cx.node(read.at).ancestors().take_while(|n| n.id() != cx.facts.scope);
+            let is_loop = |n: &Node<'_>| {
+                matches!(
+                    n.kind(),
+                    Kind::For | Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp
+                )
+            };
+            let loops_around: Vec<Node<'_>> = around.filter(is_loop).collect();
+            if loops_around.iter().any(|n| n.contains(event.at)) {
+                continue;
+            }
+            let Some(looped) = loops_around.last() else { continue };
+            let is_reached = looped.id() < event.at
+                || stands_before(cx, looped.id(), event.at)
+                    && leaves_between(cx, event.at, looped.id()).is_none();
+            if !is_reached {
+                let subject = cx.node(event.at).text().lines().next().unwrap_or("...").to_owned();
+                out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
+            }
+        }
         for load in loads.iter().filter(|l| !loops.contains(l)) {
             let Some(event) = events.get(*load) else { continue };
             let is_read = loops.iter().filter_map(|l| events.get(*l).map(|e| (*l, e))).any(|(l, reading)| {
