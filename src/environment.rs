@@ -1,6 +1,7 @@
 //! The packages installed in the project's environment: the source files of those modules that the project
 //! builds on, for the index. They are read, never executed.
 
+use ormend_engine::python::is_framework;
 use ormend_engine::rewrite::{InputFile, Role};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -68,12 +69,13 @@ fn site_packages(python: &Path) -> Option<PathBuf> {
 
 impl Environment {
     /// The installed modules that `files` build on: those that they import, those of INSTALLED_APPS that may
-    /// hold models or receivers, and what these import in turn. Django itself is known without being read.
+    /// hold models or receivers, and what these import in turn. Django and Django REST framework are known without being
+    /// read.
     pub fn read_needed(&self, files: &[InputFile]) -> Vec<InputFile> {
         let own = top_packages(files);
         let is_foreign = |name: &String| {
             let top = name.split('.').next().unwrap_or_default();
-            !own.contains(top) && top != "django"
+            !own.contains(top) && !is_known(name)
         };
         let (names, apps): (Vec<Vec<String>>, Vec<Vec<String>>) = files
             .par_iter()
@@ -184,7 +186,7 @@ impl<'a> Reader<'a> {
             }
             let names = imports(&String::from_utf8_lossy(&file.bytes), &package_of(&file.path));
             for name in names {
-                if name.split('.').next() != Some("django") {
+                if !is_known(&name) {
                     self.want(&name);
                 }
             }
@@ -196,6 +198,11 @@ impl<'a> Reader<'a> {
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         self.files
     }
+}
+
+/// Whether the engine knows a module by the names that it documents.
+fn is_known(name: &str) -> bool {
+    name.split('.').next() == Some("django") || is_framework(name)
 }
 
 fn matters(file: &InputFile) -> bool {
@@ -338,6 +345,11 @@ mod tests {
             ("audit/models/__init__.py", ""),
             ("audit/models/log.py", "from django.db import models"),
             ("django/db/models.py", "django"),
+            ("rest_framework/__init__.py", ""),
+            ("rest_framework/generics.py", "import django"),
+            ("rest_framework/authtoken/__init__.py", ""),
+            ("rest_framework/authtoken/models.py", "from django.db import models\nfrom rest_framework import views"),
+            ("rest_framework/views.py", "import django"),
             ("shop/models.py", "django"),
         ]);
         let file = |path: &str, text: &str| InputFile {
@@ -348,9 +360,10 @@ mod tests {
         let files = [
             file("shop/__init__.py", ""),
             file("shop/models.py", "from django.db import models\nfrom tree import Node\nimport shop.models"),
+            file("shop/api.py", "from rest_framework import generics\nfrom rest_framework.generics import ListAPIView"),
             file(
                 "config/settings.py",
-                "INSTALLED_APPS = [\n    'audit.apps.AuditConfig', \"django.contrib.auth\",\n]",
+                "INSTALLED_APPS = [\n    'audit.apps.AuditConfig', \"django.contrib.auth\",\n'rest_framework', 'rest_framework.authtoken']",
             ),
         ];
         let read = environment.read_needed(&files);
@@ -360,6 +373,9 @@ mod tests {
                 "audit/__init__.py",
                 "audit/models/__init__.py",
                 "audit/models/log.py",
+                "rest_framework/__init__.py",
+                "rest_framework/authtoken/__init__.py",
+                "rest_framework/authtoken/models.py",
                 "tree/__init__.py",
                 "tree/base.py",
                 "tree/managers.py"

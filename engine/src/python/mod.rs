@@ -19,7 +19,7 @@ pub use emit::insert_imports;
 pub use kind::{Field, Kind};
 pub use known::{canonical, is_models_export};
 pub use link::Rebase;
-pub use modules::KNOWN_ROOT;
+pub use modules::{KNOWN_ROOT, is_framework};
 pub use parse::parse;
 pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
 pub use view::{

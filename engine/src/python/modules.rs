@@ -245,6 +245,16 @@ pub(super) struct Named {
     pub is_package: bool,
 }
 
+/// Whether a dotted name is one of Django or of Django REST framework, which are known by the names that they document
+/// and not by their sources. What they bring along as apps of a project is not.
+pub fn is_framework(dotted: &str) -> bool {
+    let is_within = |package: &str| {
+        dotted.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    (is_within("django") && !is_within("django.contrib"))
+        || (is_within("rest_framework") && !is_within("rest_framework.authtoken"))
+}
+
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
@@ -346,7 +356,7 @@ impl Modules {
     /// The module called `dotted` as `importer` would see it.
     pub fn lookup(&self, dotted: &str, importer: Option<FileId>) -> Option<FileId> {
         // Django itself is known by names, not by sources: see `known`.
-        if dotted == "django" || (dotted.starts_with("django.") && !dotted.starts_with("django.contrib")) {
+        if is_framework(dotted) {
             return None;
         }
         let candidates = self.by_name.get(dotted)?;

@@ -54,14 +54,49 @@ fn fence<'a>(section: &'a str, label: &str) -> Option<&'a str> {
     rest.get(..rest.find("```")?)
 }
 
+/// Sources of the framework, cut short, as an environment holds them.
+const FRAMEWORK: [(&str, &str); 4] = [
+    ("rest_framework/__init__.py", ""),
+    ("rest_framework/fields.py", "class Field: ...\nclass SerializerMethodField(Field): ...\n"),
+    (
+        "rest_framework/serializers.py",
+        "from rest_framework.fields import Field, SerializerMethodField
+class BaseSerializer(Field):
+    def to_representation(self, instance):
+        raise NotImplementedError
+class Serializer(BaseSerializer):
+    def to_representation(self, instance):
+        return {name: field.get_attribute(instance) for name, field in self.fields.items()}
+class ModelSerializer(Serializer): ...
+",
+    ),
+    (
+        "rest_framework/generics.py",
+        "class GenericAPIView:
+    queryset = None
+    serializer_class = None
+    def get_queryset(self):
+        return self.queryset.all()
+    def filter_queryset(self, queryset):
+        return queryset
+class ListAPIView(GenericAPIView):
+    def get(self, request):
+        return self.get_queryset()
+",
+    ),
+];
+
 fn reads(code: &str, certainly: bool) -> BTreeSet<String> {
+    reads_with(&[], code, certainly)
+}
+
+fn reads_with(packages: &[(&str, &str)], code: &str, certainly: bool) -> BTreeSet<String> {
     let is_ordinary = code.contains("def books(");
     let view = if code.contains("class Books(") || is_ordinary { "" } else { VIEW };
     let text = format!("{IMPORTS}{code}{view}");
-    let sources =
-        [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)]
-            .map(|(path, text)| Source::new(path, text.as_bytes().to_vec()));
-    let project = Project::build(sources.into());
+    let own = [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)];
+    let sources = own.iter().chain(packages).map(|(path, text)| Source::new(*path, text.as_bytes().to_vec()));
+    let project = Project::build(sources.collect());
     let analyzer = Analyzer::new(&project);
     if is_ordinary {
         let program = project.program();
@@ -94,4 +129,23 @@ fn every_section() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_framework_among_the_sources() {
+    let code = "
+class BookSerializer(serializers.ModelSerializer):
+    author = serializers.StringRelatedField()
+    shown = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Book
+        fields = ['author', 'shown']
+
+    def get_shown(self, book):
+        return book.author.name
+";
+    let alone = reads(code, true);
+    assert!(alone.contains("author"), "{alone:?}");
+    assert_eq!(reads_with(&FRAMEWORK, code, true), alone);
 }
