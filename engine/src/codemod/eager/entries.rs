@@ -1,9 +1,10 @@
 //! Rows that a framework reads of the queryset that this frame builds for it.
 
-use super::guards;
-use super::reads::{Load, climbed, is_loaded, is_served, wants_rows};
+use super::again::{self, Rows};
+use super::reads::{Load, climbed, is_derived, is_loaded, is_served, wants_rows};
 use super::remote::Remote;
 use super::step::{self, Step};
+use super::{guards, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, ValueId};
 use crate::python::{Field, Program};
@@ -30,6 +31,9 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
         }
         let values = built(&ty);
         for read in shown(cx, entry, load) {
+            if is_asked_above(cx, entry, &values, &read.steps, load) {
+                continue;
+            }
             let path = read.path.clone();
             let mut remote = [remote(cx, entry, read, at)];
             others(cx, entry.source, load, &mut remote);
@@ -37,6 +41,31 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
             out.push((values.clone(), path, remote));
         }
     }
+}
+
+/// Whether the rows come from the place of another entry that reads the same of them: what is loaded there is loaded
+/// here.
+fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[Step], load: Load) -> bool {
+    let program = cx.project.program();
+    let comes_from = |place: Site| {
+        (0..cx.facts.values.len() as u32).map(ValueId).any(|v| {
+            let is_there = cx.value(v).is_some_and(|info| info.site == Some(place));
+            is_there && values.iter().any(|own| *own == v || is_derived(cx, *own, v, 0))
+        })
+    };
+    cx.analyzer.entries().iter().any(|above| {
+        let (file, node) = match above.source {
+            Source::Function(function) => {
+                (program.function(function).file, program.function(function).node)
+            }
+            Source::Expression(file, node) => (file, node),
+            Source::Model(..) => return false,
+        };
+        above.source != entry.source
+            && program.class(entry.class).mro.contains(&above.class)
+            && comes_from(Site { file, span: program.file(file).node(node).span() })
+            && shown(cx, above, load).iter().any(|read| read.steps == steps)
+    })
 }
 
 /// The name of the class that shows the rows.
@@ -58,6 +87,13 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     {
         let subject = cx.project.program().class(entry.class).name.clone();
         hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));
+    }
+    if steps.iter().any(|s| s.is_many) {
+        own_code::loads(cx, entry, &steps, &mut hazards);
+        let inner = Context { facts: &entry.facts, file: cx.project.program().class(entry.class).file, ..*cx };
+        let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
+        let rows = Rows { is_ours: &is_ours, paths: std::slice::from_ref(&steps), are_shared: false };
+        again::hazards(&inner, &rows, &mut hazards);
     }
     Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: Some(entry.class) }
 }

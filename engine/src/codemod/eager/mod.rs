@@ -10,6 +10,7 @@ mod callers;
 mod class_place;
 mod entries;
 mod guards;
+mod own_code;
 mod place;
 mod prefetch;
 mod reads;

@@ -14,7 +14,7 @@ use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
 /// find what depends on them (django/db/models/deletion.py, `Collector.collect`).
-const LOADING: &[&str] = &[
+pub(super) const LOADING: &[&str] = &[
     "get",
     "first",
     "last",

@@ -25,7 +25,7 @@ const MAX_READERS: usize = 12;
 const NOBODY: ValueId = ValueId(u32::MAX);
 
 /// Methods of a queryset that leave the rows of the object itself unloaded.
-const QUIET: &[&str] = &[
+pub(super) const QUIET: &[&str] = &[
     "all",
     "filter",
     "exclude",
