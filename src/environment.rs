@@ -348,7 +348,10 @@ mod tests {
             ("rest_framework/__init__.py", ""),
             ("rest_framework/generics.py", "import django"),
             ("rest_framework/authtoken/__init__.py", ""),
-            ("rest_framework/authtoken/models.py", "from django.db import models\nfrom rest_framework import views"),
+            (
+                "rest_framework/authtoken/models.py",
+                "from django.db import models\nfrom rest_framework import views",
+            ),
             ("rest_framework/views.py", "import django"),
             ("shop/models.py", "django"),
         ]);
@@ -360,7 +363,10 @@ mod tests {
         let files = [
             file("shop/__init__.py", ""),
             file("shop/models.py", "from django.db import models\nfrom tree import Node\nimport shop.models"),
-            file("shop/api.py", "from rest_framework import generics\nfrom rest_framework.generics import ListAPIView"),
+            file(
+                "shop/api.py",
+                "from rest_framework import generics\nfrom rest_framework.generics import ListAPIView",
+            ),
             file(
                 "config/settings.py",
                 "INSTALLED_APPS = [\n    'audit.apps.AuditConfig', \"django.contrib.auth\",\n'rest_framework', 'rest_framework.authtoken']",

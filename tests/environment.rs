@@ -59,7 +59,7 @@ class ListAPIView(GenericAPIView):\n    def get(self, request): ...\n",
 #[test]
 fn rest_framework_installed_or_not() {
     let files = [("shop/__init__.py", ""), ("shop/models.py", MODELS), ("shop/api.py", API)];
-    let check = ["check", "--select", "select-related", "--output-format", "json"];
+    let check = ["check", "--select", "select-related", "--output-format", "jsonl"];
     let without = Project::new(&files).run(&check);
     assert_eq!(without.code, 1, "{}{}", without.stdout, without.stderr);
 

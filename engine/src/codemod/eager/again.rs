@@ -19,6 +19,8 @@ pub(super) struct Rows<'a> {
     pub paths: &'a [Vec<Step>],
     /// Whether other frames read the same rows.
     pub are_shared: bool,
+    /// Whether a framework goes over them, once.
+    pub are_shown: bool,
 }
 
 impl Rows<'_> {
@@ -122,12 +124,15 @@ fn reads(cx: &Context<'_>, rows: &Rows<'_>, steps: &[Step]) -> usize {
             EventKind::ReadMany { root, path, method, .. } => {
                 let is_it = rows.steps(cx, *root, path).is_some_and(|(_, s)| s == steps);
                 let gives_rows = matches!(&**method, "all" | "__getitem__" | "first" | "last" | "get");
-                if is_it && gives_rows && !sites.contains(&event.site) {
+                // A framework has one place for all that it calls: each call of a helper is a read.
+                if is_it && gives_rows && (rows.are_shown || !sites.contains(&event.site)) {
                     sites.push(event.site);
                     leaves |= is_repeated(cx, rows, cx.node(event.at));
                 }
             }
-            EventKind::Use { value, how } if (rows.is_ours)(value) || comes_from(cx, rows, *value) => {
+            EventKind::Use { value, how }
+                if !rows.are_shown && ((rows.is_ours)(value) || comes_from(cx, rows, *value)) =>
+            {
                 match how {
                     Use::Iterate if !loops.contains(&event.site) => loops.push(event.site),
                     Use::Escape(_) | Use::Other => leaves = true,

@@ -55,9 +55,7 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
     };
     cx.analyzer.entries().iter().any(|above| {
         let (file, node) = match above.source {
-            Source::Function(function) => {
-                (program.function(function).file, program.function(function).node)
-            }
+            Source::Function(function) => (program.function(function).file, program.function(function).node),
             Source::Expression(file, node) => (file, node),
             Source::Model(..) => return false,
         };
@@ -90,9 +88,15 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     }
     if steps.iter().any(|s| s.is_many) {
         own_code::loads(cx, entry, &steps, &mut hazards);
-        let inner = Context { facts: &entry.facts, file: cx.project.program().class(entry.class).file, ..*cx };
+        let inner =
+            Context { facts: &entry.facts, file: cx.project.program().class(entry.class).file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
-        let rows = Rows { is_ours: &is_ours, paths: std::slice::from_ref(&steps), are_shared: false };
+        let rows = Rows {
+            is_ours: &is_ours,
+            paths: std::slice::from_ref(&steps),
+            are_shared: false,
+            are_shown: true,
+        };
         again::hazards(&inner, &rows, &mut hazards);
     }
     Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: Some(entry.class) }

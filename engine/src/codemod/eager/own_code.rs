@@ -80,8 +80,10 @@ fn in_method(cx: &Context<'_>, function: FunctionId, steps: &[Step], out: &mut V
             Use::Method(name) => LOADING.contains(&&**name),
             Use::Slice | Use::Other | Use::Escape(_) => false,
         };
-        let has_instances =
-            inner.value(*value).and_then(|v| v.queryset.as_deref()).is_some_and(|qs| qs.rows == Rows::Instances);
+        let has_instances = inner
+            .value(*value)
+            .and_then(|v| v.queryset.as_deref())
+            .is_some_and(|qs| qs.rows == Rows::Instances);
         if loads && has_instances && is_ours(*value) && !reads(&inner, *value, steps) {
             sites.push(event.site);
         }
@@ -116,7 +118,8 @@ fn gives_rows(node: Node<'_>) -> bool {
 /// Whether rows of `value` have the relation read in this frame.
 fn reads(cx: &Context<'_>, value: ValueId, steps: &[Step]) -> bool {
     cx.facts.events.iter().any(|event| {
-        let (EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. }) = &event.kind
+        let (EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. }) =
+            &event.kind
         else {
             return false;
         };
@@ -135,13 +138,16 @@ fn is_loaded_by_chain(mut node: Node<'_>) -> bool {
     for _ in 0..30 {
         let whole = node.with_parens();
         let Some(parent) = whole.parent() else { return false };
-        let (Expr::Attribute { attr, .. }, Some(call)) = (Expr::of(parent), parent.with_parens().parent()) else {
+        let (Expr::Attribute { attr, .. }, Some(call)) = (Expr::of(parent), parent.with_parens().parent())
+        else {
             return matches!(parent.kind(), Kind::For | Kind::CompFor) && whole.field() == Field::Right;
         };
         if call.kind() != Kind::Call || LOADING.contains(&attr) {
             return call.kind() == Kind::Call;
         }
-        if !QUIET.contains(&attr) || matches!(attr, "values" | "values_list" | "count" | "exists" | "aggregate") {
+        if !QUIET.contains(&attr)
+            || matches!(attr, "values" | "values_list" | "count" | "exists" | "aggregate")
+        {
             return false;
         }
         node = call;

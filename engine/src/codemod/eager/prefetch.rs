@@ -41,7 +41,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
     let is_ours = |v: &ValueId| group.rows.contains(v);
     let are_shared = !group.remote.is_empty();
-    again::hazards(cx, &Rows { is_ours: &is_ours, paths: &paths, are_shared }, out);
+    again::hazards(cx, &Rows { is_ours: &is_ours, paths: &paths, are_shared, are_shown: false }, out);
     for step in group.steps().iter().filter(|s| s.is_many) {
         managed(cx, group, step, out);
     }

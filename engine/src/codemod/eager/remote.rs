@@ -299,7 +299,7 @@ fn found(
     if load == Load::Prefetch {
         let paths: Vec<Vec<Step>> = out.iter().skip(first).map(|(_, _, r)| r.steps.clone()).collect();
         let mut again = Vec::new();
-        again::hazards(cx, &Rows { is_ours, paths: &paths, are_shared: true }, &mut again);
+        again::hazards(cx, &Rows { is_ours, paths: &paths, are_shared: true, are_shown: false }, &mut again);
         if let Some((_, _, read)) = out.get_mut(first) {
             read.hazards.extend(again);
         }

@@ -94,7 +94,8 @@ fn reads_with(packages: &[(&str, &str)], code: &str, certainly: bool) -> BTreeSe
     let is_ordinary = code.contains("def books(");
     let view = if code.contains("class Books(") || is_ordinary { "" } else { VIEW };
     let text = format!("{IMPORTS}{code}{view}");
-    let own = [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)];
+    let own =
+        [("shop/__init__.py", ""), ("shop/models.py", include_str!("models.py")), ("shop/api.py", &text)];
     let sources = own.iter().chain(packages).map(|(path, text)| Source::new(*path, text.as_bytes().to_vec()));
     let project = Project::build(sources.collect());
     let analyzer = Analyzer::new(&project);
