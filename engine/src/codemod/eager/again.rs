@@ -124,9 +124,9 @@ fn reads(cx: &Context<'_>, rows: &Rows<'_>, steps: &[Step]) -> usize {
             EventKind::ReadMany { root, path, method, .. } => {
                 let is_it = rows.steps(cx, *root, path).is_some_and(|(_, s)| s == steps);
                 let gives_rows = matches!(&**method, "all" | "__getitem__" | "first" | "last" | "get");
-                // A framework has one place for all that it calls: each call of a helper is a read.
-                if is_it && gives_rows && (rows.are_shown || !sites.contains(&event.site)) {
+                if is_it && gives_rows && !sites.contains(&event.site) {
                     sites.push(event.site);
+                    leaves |= rows.are_shown && !runs_once(cx, event.site);
                     leaves |= is_repeated(cx, rows, cx.node(event.at));
                 }
             }
@@ -150,6 +150,18 @@ fn reads(cx: &Context<'_>, rows: &Rows<'_>, steps: &[Step]) -> usize {
 
 fn comes_from(cx: &Context<'_>, rows: &Rows<'_>, value: ValueId) -> bool {
     (0..cx.facts.values.len() as u32).map(ValueId).any(|v| (rows.is_ours)(&v) && is_derived(cx, v, value, 0))
+}
+
+/// Whether a framework alone runs what stands at `site`, for one field: it stands in no function, or in the method of a
+/// field that nothing else names.
+fn runs_once(cx: &Context<'_>, site: Site) -> bool {
+    let Some(node) = guards::node_at(cx.project, site) else { return false };
+    let Some(def) = node.enclosing_function() else { return true };
+    let Some(name) = def.child(Field::Name).map(Node::text) else { return false };
+    let text = cx.project.program().file(site.file).source.text();
+    name.starts_with("get_")
+        && text.matches(name).nth(1).is_none()
+        && cx.analyzer.call_sites().of(name).is_empty()
 }
 
 /// Whether a loop that is not over rows repeats the read, with rows that were loaded once.
