@@ -105,7 +105,7 @@ fn loaded_before(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         // The loads of the loops that certainly read something.
         let certain = group.reads.iter().filter(|r| r.is_certain);
         let loops: Vec<usize> =
-            certain.filter_map(|r| loads.iter().copied().filter(|l| *l < r.event).next_back()).collect();
+            certain.filter_map(|r| loads.iter().copied().rfind(|l| *l < r.event)).collect();
         if loops.is_empty() {
             continue;
         }
