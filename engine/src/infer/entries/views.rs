@@ -150,8 +150,7 @@ fn narrows_only(program: &Program, function: FunctionId) -> bool {
         !class.has_unknown_base && class.external_bases.iter().all(|b| b.starts_with("builtins."))
     });
     let def = program.file(info.file).node(info.node);
-    let Some(body) = def.child(Field::Body).filter(|_| is_mixin && info.decorators.is_empty())
-    else {
+    let Some(body) = def.child(Field::Body).filter(|_| is_mixin && info.decorators.is_empty()) else {
         return false;
     };
     let mut statements = body.children();

@@ -2,8 +2,8 @@
 
 use super::Names;
 use crate::infer::calls::Arg;
-use crate::infer::frame::Frame;
 use crate::infer::facts::Escape;
+use crate::infer::frame::Frame;
 use crate::infer::types::{Dict, Name, Type};
 use crate::python::{ClassId, Expr, Kind, Member, Node, Program, arguments, string_value};
 use std::collections::BTreeMap;
@@ -100,11 +100,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// What `get_context_data()` of Django's own views gives: its keyword arguments are names of the context.
-    pub(in crate::infer) fn given_context(
-        &mut self,
-        class: ClassId,
-        args: &[Arg<'a>],
-    ) -> Option<Type> {
+    pub(in crate::infer) fn given_context(&mut self, class: ClassId, args: &[Arg<'a>]) -> Option<Type> {
         let info = self.az.project.program().class(class);
         let is_view = |base: &String| base.starts_with("django.views.generic");
         if info.has_unknown_base
