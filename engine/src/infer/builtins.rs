@@ -343,12 +343,7 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::None
             }
-            "django.core.paginator.Paginator" => {
-                if let Some(arg) = first {
-                    self.escape(&arg.ty.clone(), arg.node, Escape::External);
-                }
-                Type::External(Name::from(path))
-            }
+            super::pages::PAGINATOR => self.paginator(args, node),
             "django.db.transaction.atomic" | "django.db.transaction.on_commit" => {
                 let name = if path.ends_with("atomic") { "atomic" } else { "on_commit" };
                 self.event(node, EventKind::Transaction { name: Name::from(name) });

@@ -253,6 +253,10 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::Unknown
             }
+            Type::Bound(rows, made) if &**made == super::pages::PAGINATOR => {
+                let rows = rows.clone();
+                self.paginator_method(&rows, name, node)
+            }
             Type::Unknown | Type::Bound(..) => self.call_unknown(name, args, node),
         }
     }
@@ -384,6 +388,11 @@ impl<'a> Frame<'a, '_> {
     ) -> Type {
         if let Some(ty) = self.rest_method(class, name, args, node) {
             return ty;
+        }
+        if name == "get_context_data"
+            && let Some(context) = self.given_context(class, args)
+        {
+            return context;
         }
         self.escape_all(args, node, Escape::External);
         if external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_") {

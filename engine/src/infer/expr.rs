@@ -630,7 +630,8 @@ impl<'a> Frame<'a, '_> {
                 let t = (**t).clone();
                 self.stringify(&t, node);
             }
-            Type::Tuple(types) | Type::Union(types) => {
+            Type::Union(_) => self.each_alternative(ty, |frame, t| frame.stringify(t, node)),
+            Type::Tuple(types) => {
                 for t in types.clone().iter() {
                     self.stringify(t, node);
                 }

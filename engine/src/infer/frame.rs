@@ -258,8 +258,7 @@ impl<'a, 's> Frame<'a, 's> {
 
     /// Evaluate `body`, which runs once for each element of what has the type `iterated`.
     pub fn each<T>(&mut self, iterated: &Type, body: impl FnOnce(&mut Self) -> T) -> T {
-        let mut values = SmallVec::new();
-        rows_within(iterated, &self.facts, &mut values, 0);
+        let values = self.rows_within(iterated);
         let outer = self.conditional;
         // There may be no element; a relation that is empty reads nothing further down either.
         self.conditional += u32::from(!self.are_related(&values));
@@ -268,6 +267,24 @@ impl<'a, 's> Frame<'a, 's> {
         self.rounds.pop();
         self.conditional = outer;
         out
+    }
+
+    /// The values whose rows are among what iterating `ty` gives.
+    pub fn rows_within(&self, ty: &Type) -> SmallVec<[ValueId; 1]> {
+        let mut values = SmallVec::new();
+        rows_within(ty, &self.facts, &mut values, 0);
+        values
+    }
+
+    /// Do to a value what depends on which of its alternatives it is: of several, none is certain.
+    pub fn each_alternative(&mut self, ty: &Type, mut body: impl FnMut(&mut Self, &Type)) {
+        let known = ty.alternatives().iter().filter(|t| **t != Type::None).count();
+        for alternative in ty.alternatives() {
+            match known {
+                0 | 1 => body(self, alternative),
+                _ => self.conditionally(|frame| body(frame, alternative)),
+            }
+        }
     }
 
     fn are_related(&self, values: &[ValueId]) -> bool {
@@ -424,15 +441,14 @@ impl<'a, 's> Frame<'a, 's> {
 
     /// What iterating `ty`, the type of the expression `node`, gives; a queryset is used by it.
     pub fn iterate(&mut self, ty: &Type, node: Node<'a>) -> Type {
-        for alternative in ty.alternatives() {
+        self.each_alternative(ty, |frame, alternative| {
             if let Type::QuerySet(qs) = alternative {
-                let qs = qs.clone();
-                self.use_queryset(&qs, node, Use::Iterate);
-                self.evaluated(&qs, node, "all");
+                frame.use_queryset(qs, node, Use::Iterate);
+                frame.evaluated(qs, node, "all");
             } else {
-                self.object_dunders(alternative, &["__iter__", "__getitem__"], node);
+                frame.object_dunders(alternative, &["__iter__", "__getitem__"], node);
             }
-        }
+        });
         self.object_dunders(ty, &["__iter__", "__next__"], node);
         self.element(ty, node)
     }

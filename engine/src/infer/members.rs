@@ -81,6 +81,8 @@ impl<'a> Frame<'a, '_> {
                     .fold(Type::Never, Type::join)
             }
             Type::Unknown | Type::Never | Type::None => Type::Unknown,
+            // Of a page: the list of its rows.
+            Type::List(_) if name == "object_list" => owner.clone(),
             other => Type::Bound(Arc::new(other.clone()), Name::from(name)),
         }
     }

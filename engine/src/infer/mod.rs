@@ -24,6 +24,7 @@ mod managers;
 mod members;
 mod memo;
 mod modules;
+mod pages;
 mod passed;
 mod prefetch;
 mod querysets;

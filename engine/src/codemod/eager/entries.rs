@@ -158,6 +158,10 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         {
             continue;
         }
+        // Nor is one of the rows of a list: the first, or what one round of the loop reads alone.
+        if entry.kind == EntryKind::ListView && !event.rounds.iter().any(|r| r.value == value) {
+            continue;
+        }
         // What the framework itself has loaded with the rows is left out.
         let Some(steps) = steps.filter(|s| !is_loaded(queryset, &path, s, load)) else { continue };
         let is_certain = match entry.kind {

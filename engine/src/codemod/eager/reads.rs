@@ -587,7 +587,16 @@ fn targets(cx: &Context<'_>, values: &[ValueId], load: Load) -> Option<Vec<Value
     None
 }
 
-/// The expressions that build what `value` may be; a slice is built by what is sliced.
+/// Whether `value` is cut out of its parent by something that is no slice: the page of a paginator.
+fn is_page(cx: &Context<'_>, value: ValueId, parent: ValueId) -> bool {
+    let is_cut = |value: ValueId| {
+        let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
+        queryset.is_some_and(|qs| qs.is(Trait::Sliced))
+    };
+    is_cut(value) && !is_cut(parent)
+}
+
+/// The expressions that build what `value` may be; a slice or a page is built by what is sliced.
 fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<ValueId>) -> Option<()> {
     if depth > 20 {
         return None;
@@ -600,7 +609,7 @@ fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<Val
         return Some(());
     }
     if let (Origin::Expr(node), Some(parent)) = (info.origin, info.parent)
-        && cx.node(node).kind() == Kind::Subscript
+        && (cx.node(node).kind() == Kind::Subscript || is_page(cx, value, parent))
     {
         return leaves(cx, parent, depth + 1, out);
     }

@@ -7,7 +7,7 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
 use crate::infer::types::{Name, QuerySet, QuerySetClass, Type, ValueId};
-use crate::python::{ClassId, Def, Kind, Member, Node, NodeId};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, Program, Stmt};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -123,10 +123,13 @@ fn rows<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     let has = |name: &str| program.member(class, name).is_some();
     if has("get_queryset") || has("queryset") {
         let (source, ty) = frame.class_queryset(class, node)?;
-        return match ty {
-            Type::QuerySet(qs) => Some((source, qs)),
+        let Type::QuerySet(qs) = ty else { return None };
+        // A mixin narrows what the view names.
+        let named = match source {
+            Source::Function(function) if narrows_only(program, function) => named_source(frame, class),
             _ => None,
         };
+        return Some((named.unwrap_or(source), qs));
     }
     let (model, file, value) = model_member(frame, class)?;
     let manager = frame.model_attribute(model, "_default_manager", node);
@@ -137,6 +140,41 @@ fn rows<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     }
     let Type::QuerySet(qs) = frame.made_queryset(qs, node) else { return None };
     Some((Source::Model(file, value), qs))
+}
+
+/// Whether a class of no framework's defines the method, and all it does is `return super().get_queryset().filter(...)`.
+fn narrows_only(program: &Program, function: FunctionId) -> bool {
+    let info = program.function(function);
+    let is_mixin = info.class.is_some_and(|class| {
+        let class = program.class(class);
+        !class.has_unknown_base && class.external_bases.iter().all(|b| b.starts_with("builtins."))
+    });
+    let def = program.file(info.file).node(info.node);
+    let Some(body) = def.child(Field::Body).filter(|_| is_mixin && info.decorators.is_empty()) else {
+        return false;
+    };
+    let mut statements = body.children();
+    let (Some(only), None) = (statements.next(), statements.next()) else { return false };
+    let Stmt::Return(Some(mut value)) = Stmt::of(only) else { return false };
+    while let Expr::Call { func, .. } = Expr::of(value) {
+        let Expr::Attribute { value: owner, attr, .. } = Expr::of(func) else { return false };
+        match attr {
+            "filter" | "exclude" | "order_by" => value = owner,
+            "get_queryset" => return owner.text() == "super()",
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// What the class names that Django's own `get_queryset()` goes by.
+fn named_source(frame: &Frame<'_, '_>, class: ClassId) -> Option<Source> {
+    let program = frame.az.project.program();
+    if let Some((owner, member)) = program.member(class, "queryset") {
+        let Member::Value(value) = member else { return None };
+        return Some(Source::Expression(program.class(owner).file, *value));
+    }
+    model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))
 }
 
 /// `model = Book`: the model, and the expression that names it.

@@ -2,9 +2,12 @@
 
 use super::Names;
 use crate::infer::calls::Arg;
+use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
-use crate::infer::types::Type;
+use crate::infer::types::{Dict, Name, Type};
 use crate::python::{ClassId, Expr, Kind, Member, Node, Program, arguments, string_value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
 fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
@@ -94,5 +97,26 @@ impl<'a> Frame<'a, '_> {
         let Member::Function(function, _) = member else { return None };
         let function = *function;
         Some(self.call_function(function, Some(Type::Object(class)), &[], node))
+    }
+
+    /// What `get_context_data()` of Django's own views gives: its keyword arguments are names of the context.
+    pub(in crate::infer) fn given_context(&mut self, class: ClassId, args: &[Arg<'a>]) -> Option<Type> {
+        let info = self.az.project.program().class(class);
+        let is_view = |base: &String| base.starts_with("django.views.generic");
+        if info.has_unknown_base
+            || !info.external_bases.iter().any(is_view)
+            || !info.external_bases.iter().all(|base| base.starts_with("django."))
+            || args.iter().any(|a| a.stars == 1 || (a.stars == 0 && a.name.is_none()))
+        {
+            return None;
+        }
+        let mut known = BTreeMap::new();
+        for arg in args {
+            self.escape(&arg.ty, arg.node, Escape::Container);
+            if let Some(name) = arg.name {
+                known.insert(Name::from(name), (arg.ty.clone(), self.file, arg.node.id()));
+            }
+        }
+        Some(Type::Dict(Arc::new(Dict(Type::Str, Type::Unknown, known))))
     }
 }

@@ -4,11 +4,13 @@
 //! reads nothing that anybody hears of: rendering adds reads, and never takes one back.
 
 mod calls;
+mod certainty;
 mod expressions;
 mod tags;
 
 pub(super) use calls::class_string;
 
+use self::certainty::{Certainty, Turn, Values, turn};
 use super::facts::Use;
 use super::frame::Frame;
 use super::types::{Dict, Name, Type};
@@ -67,6 +69,7 @@ pub(super) struct Rendering<'a> {
     /// The block that is being rendered, and which of its bodies.
     inside: Vec<(&'a str, usize)>,
     macros: FxHashMap<String, Macro<'a>>,
+    certainty: Certainty,
     nodes: usize,
     depth: usize,
 }
@@ -81,10 +84,12 @@ impl<'a> Frame<'a, '_> {
             blocks: FxHashMap::default(),
             inside: Vec::new(),
             macros: FxHashMap::default(),
+            certainty: Certainty::new(self),
             nodes: 0,
             depth: 0,
         };
         self.render_found(&mut rendering, found.into(), node);
+        self.settle(&rendering.certainty);
         true
     }
 
@@ -127,13 +132,13 @@ impl<'a> Frame<'a, '_> {
             // A template of the program: what extends it renders its own blocks, and those of the root around them.
             match root.template.extends() {
                 None => self.render_body(r, root, &root.template.body, node),
-                // The parent is a package's: each block is taken to have a place there.
+                // The parent is a package's: each block is taken to have a place there, under whatever condition.
                 Some(_) => {
                     let mut names: Vec<&'a str> = r.blocks.keys().copied().collect();
                     names.sort_unstable();
-                    let nested = |name: &str| is_nested(root.template, name);
+                    let nested = |name: &str| chain.iter().any(|c| is_nested(c.template, name));
                     for name in names.into_iter().filter(|n| !nested(n)) {
-                        self.render_block(r, name, 0, node);
+                        self.behind(r, Values::new(), |frame, r| frame.render_block(r, name, 0, node));
                     }
                 }
             }
@@ -189,8 +194,9 @@ impl<'a> Frame<'a, '_> {
             }
             NodeKind::For { target, iter, test, body, empty, .. } => {
                 let iterated = self.value_of(r, of, iter, node);
+                let start = self.facts.events.len();
                 let element = self.at_site(place(of, iter.span), |frame| frame.iterate(&iterated, node));
-                self.each(&iterated, |frame| {
+                self.each_rendered(r, (&iterated, start), |frame, r| {
                     let mut names = Names::default();
                     bind(&mut names, target, element);
                     frame.scoped(r, names, |frame, r| {
@@ -201,7 +207,7 @@ impl<'a> Frame<'a, '_> {
                         frame.render_body(r, of, body, node);
                     });
                 });
-                self.conditionally(|frame| frame.render_body(r, of, empty, node));
+                self.behind(r, Values::new(), |frame, r| frame.render_body(r, of, empty, node));
             }
             NodeKind::If { branches, orelse } => {
                 for (i, (test, body)) in branches.iter().enumerate() {
@@ -209,9 +215,24 @@ impl<'a> Frame<'a, '_> {
                         0 => self.tested(r, of, test, node),
                         _ => self.conditionally(|frame| frame.tested(r, of, test, node)),
                     };
-                    self.conditionally(|frame| frame.render_body(r, of, body, node));
+                    // Another branch may come before those that follow.
+                    let met = match i {
+                        0 => self.tested_rows(r, of, test, (true, node)),
+                        _ => Values::new(),
+                    };
+                    self.in_turn(r, turn(test), |frame, r| {
+                        frame.behind(r, met, |frame, r| frame.render_body(r, of, body, node));
+                    });
                 }
-                self.conditionally(|frame| frame.render_body(r, of, orelse, node));
+                let (turn, met) = match branches.as_slice() {
+                    [(test, _)] => {
+                        (turn(test).and_then(Turn::opposite), self.tested_rows(r, of, test, (false, node)))
+                    }
+                    _ => (None, Values::new()),
+                };
+                self.in_turn(r, turn, |frame, r| {
+                    frame.behind(r, met, |frame, r| frame.render_body(r, of, orelse, node));
+                });
             }
             NodeKind::With { bindings, body, .. } => {
                 let names = self.bound(r, of, bindings, node);
@@ -256,7 +277,7 @@ impl<'a> Frame<'a, '_> {
             }
             NodeKind::CallBlock { call, body, .. } => {
                 self.value_of(r, of, call, node);
-                self.conditionally(|frame| frame.render_body(r, of, body, node));
+                self.behind(r, Values::new(), |frame, r| frame.render_body(r, of, body, node));
             }
             NodeKind::Import { template, target } => self.import_macros(r, of, template, target.name()),
             NodeKind::FromImport { template, names } => self.import_names(r, of, template, names),
@@ -311,20 +332,14 @@ impl<'a> Frame<'a, '_> {
     fn tested(&mut self, r: &mut Rendering<'a>, of: Current<'a>, test: &'a Expr, node: Node<'a>) -> Type {
         let ty = self.value_of(r, of, test, node);
         self.at_site(place(of, test.span), |frame| {
-            for alternative in ty.alternatives() {
-                match alternative {
-                    Type::QuerySet(qs) => {
-                        let qs = qs.clone();
-                        frame.use_queryset(&qs, node, Use::Truth);
-                        frame.evaluated(&qs, node, "all");
-                    }
-                    Type::Instance(i) => {
-                        let i = i.clone();
-                        frame.instance_truth(&i, node);
-                    }
-                    _ => {}
+            frame.each_alternative(&ty, |frame, alternative| match alternative {
+                Type::QuerySet(qs) => {
+                    frame.use_queryset(qs, node, Use::Truth);
+                    frame.evaluated(qs, node, "all");
                 }
-            }
+                Type::Instance(i) => frame.instance_truth(i, node),
+                _ => {}
+            });
         });
         ty
     }

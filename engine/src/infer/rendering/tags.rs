@@ -1,5 +1,6 @@
 //! Tags of the project, and imports of macros.
 
+use super::certainty::Values;
 use super::{Current, Macro, Rendering, absolute, place};
 use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKind, Tag, Target};
 use crate::infer::calls::Arg;
@@ -16,13 +17,16 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) {
         let project = self.az.project;
-        let args = self.tag_arguments(r, of, &tag.args, node);
         let custom = project.templates().libraries().tag(of.template, &tag.name);
+        if custom.is_none() && matches!(tag.name.as_str(), "firstof" | "cycle") {
+            return self.render_choice(r, of, tag, node);
+        }
+        let args = self.tag_arguments(r, of, &tag.args, node);
         let Some(custom) = custom else {
             // Of Django's own, and of packages: the arguments are looked at, and the bodies as far as they run.
             for section in &tag.sections {
                 self.tag_arguments(r, of, &section.args, node);
-                self.conditionally(|frame| frame.render_body(r, of, &section.body, node));
+                self.behind(r, Values::new(), |frame, r| frame.render_body(r, of, &section.body, node));
             }
             if let Some(target) = &tag.as_var {
                 r.assign(target, Type::Unknown);
@@ -61,12 +65,31 @@ impl<'a> Frame<'a, '_> {
             }
             CustomKind::Compiled | CustomKind::Filter | CustomKind::Global => {
                 for section in &tag.sections {
-                    self.conditionally(|frame| frame.render_body(r, of, &section.body, node));
+                    self.behind(r, Values::new(), |frame, r| frame.render_body(r, of, &section.body, node));
                 }
                 if let Some(target) = &tag.as_var {
                     r.assign(target, Type::Unknown);
                 }
             }
+        }
+    }
+
+    /// One of the arguments is shown: `firstof` asks them for their truth in turn, `cycle` shows another each time.
+    fn render_choice(&mut self, r: &mut Rendering<'a>, of: Current<'a>, tag: &'a Tag, node: Node<'a>) {
+        for (i, arg) in tag.args.iter().enumerate() {
+            let mut show = |frame: &mut Self| {
+                let ty = if tag.name == "firstof" {
+                    frame.tested(r, of, &arg.value, node)
+                } else {
+                    frame.value_of(r, of, &arg.value, node)
+                };
+                let site = place(of, arg.value.span);
+                frame.conditionally(|frame| frame.at_site(site, |frame| frame.stringify(&ty, node)));
+            };
+            if i == 0 && tag.name == "firstof" { show(self) } else { self.conditionally(show) }
+        }
+        if let Some(target) = &tag.as_var {
+            r.assign(target, Type::Str);
         }
     }
 
