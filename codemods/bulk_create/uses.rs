@@ -85,6 +85,8 @@ impl<'a> Walk<'_, '_, 'a> {
                 Some(name) => name.text().to_owned(),
                 None => self.model().name.clone(),
             };
+            // Where nothing says which database it is, the place is the row.
+            let site = site.or_else(|| Some(self.cx.site(self.row.call)));
             let hazard = Hazard { kind: HazardKind::PrimaryKeyNeeded, site, subject };
             self.out.hazards.push(hazard);
         }
