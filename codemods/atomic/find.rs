@@ -43,8 +43,13 @@ pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
 
 /// How many calls of the frame write.
 fn writes(cx: &Context<'_>) -> usize {
-    let mut calls: Vec<NodeId> =
-        cx.facts.events.iter().filter(|e| matches!(e.kind, EventKind::Write { .. })).map(|e| e.at).collect();
+    let mut calls: Vec<NodeId> = cx
+        .facts
+        .events
+        .iter()
+        .filter(|e| matches!(e.kind, EventKind::Write { .. }) && !e.is_guess)
+        .map(|e| e.at)
+        .collect();
     calls.sort();
     calls.dedup();
     calls.len()

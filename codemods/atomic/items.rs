@@ -92,7 +92,7 @@ pub struct Item<'a> {
 pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
     let mut calls: BTreeMap<NodeId, Vec<&'a Event>> = BTreeMap::new();
     for event in &cx.facts.events {
-        if matches!(event.kind, EventKind::Write { .. }) {
+        if matches!(event.kind, EventKind::Write { .. }) && !event.is_guess {
             calls.entry(event.at).or_default();
         }
     }
