@@ -177,6 +177,11 @@ impl Analyzer<'_> {
         self.stores.get_or_init(|| stores(self.project))
     }
 
+    /// Whether some code of the program assigns to the attribute of something else than its own `self`.
+    pub(super) fn is_assigned_from_outside(&self, name: &str) -> bool {
+        self.stores().elsewhere.contains_key(name)
+    }
+
     /// Every value of `self.name` in the methods of `class` and of the classes above and below; nothing where somebody
     /// else may assign it, or where it is assigned in another way.
     pub(super) fn assigned(&self, class: ClassId, name: &str) -> Assigned {

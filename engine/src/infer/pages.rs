@@ -23,6 +23,8 @@ impl<'a> Frame<'a, '_> {
         if let Some((_, rows)) = args.iter().enumerate().find(is_rows)
             && let Type::QuerySet(qs) = &rows.ty
             && is_only_asked(node)
+            // Whoever puts other rows into a page shows those.
+            && !self.az.is_assigned_from_outside("object_list")
         {
             return Type::Bound(Arc::new(Type::QuerySet(qs.clone())), Name::from(PAGINATOR));
         }
