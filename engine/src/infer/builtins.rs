@@ -139,7 +139,15 @@ impl<'a> Frame<'a, '_> {
             "map" => {
                 let items: Vec<Type> =
                     args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
-                let ty = first.map_or(Type::Unknown, |f| self.call_with(f, &items));
+                // The shortest of several ends it.
+                let may_skip = items.len() > 1;
+                let elements = Type::list(Type::Tuple(items.clone().into()));
+                let ty = first.map_or(Type::Unknown, |function| {
+                    self.each(&elements, |frame| {
+                        frame.conditional += u32::from(may_skip);
+                        frame.called_with(function, &items)
+                    })
+                });
                 Type::iterator(ty)
             }
             "filter" | "itertools.filterfalse" => {

@@ -131,7 +131,7 @@ impl<'a> Frame<'a, '_> {
         self.each(&elements, |frame| frame.called_with(function, values))
     }
 
-    fn called_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
+    pub(super) fn called_with(&mut self, function: &Arg<'a>, values: &[Type]) -> Type {
         let args: Vec<Arg<'a>> = values
             .iter()
             .map(|ty| Arg { name: None, ty: ty.clone(), node: function.node, stars: 0 })

@@ -475,8 +475,6 @@ impl<'a> Frame<'a, '_> {
     /// Whether what is gone over may leave out rows of what it is given: `islice(books, n)`, `zip(books, names)`.
     pub(super) fn may_skip(&self, iter: Node<'a>) -> bool {
         const SKIPPING: &[&str] = &[
-            "builtins.filter",
-            "builtins.zip",
             "itertools.compress",
             "itertools.dropwhile",
             "itertools.filterfalse",
@@ -485,10 +483,12 @@ impl<'a> Frame<'a, '_> {
         ];
         let program = self.az.project.program();
         iter.descendants().any(|n| match Expr::of(n) {
-            Expr::Call { func, .. } if n.kind() == Kind::Call => {
-                matches!(program.resolve_expr(self.file, func.peel().id()),
-                    Some(Def::External(path)) if SKIPPING.contains(&path.as_str()))
-            }
+            Expr::Call { func, arguments } if n.kind() == Kind::Call => match Expr::of(func) {
+                Expr::Name("zip" | "filter") => true,
+                Expr::Name("map") => crate::python::arguments(arguments).len() > 2,
+                _ => matches!(program.resolve_expr(self.file, func.peel().id()),
+                    Some(Def::External(path)) if SKIPPING.contains(&path.as_str())),
+            },
             _ => false,
         })
     }

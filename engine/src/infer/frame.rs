@@ -109,6 +109,7 @@ impl<'a, 's> Frame<'a, 's> {
     pub fn finish(mut self) -> (Facts, u32) {
         // What nobody in the frame calls may be called by anybody, with anything.
         let returns = self.returns.take();
+        self.conditional += 1;
         while let Some((def, env)) = self.pending.pop() {
             self.env = Some(env);
             self.call_local(def, &[], None);

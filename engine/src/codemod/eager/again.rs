@@ -4,7 +4,8 @@
 //! Read one by one, each read makes instances of its own, and a slice is a queryset.
 
 use super::guards;
-use super::reads::{climbed, is_derived};
+use super::reads::climbed;
+use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{EventKind, Path, Root, Trait, Type, Use, ValueId};

@@ -1,8 +1,9 @@
 //! Rows that a framework reads of the queryset that this frame builds for it.
 
 use super::again::{self, Rows};
-use super::reads::{Load, climbed, is_derived, is_loaded, is_served, wants_rows};
+use super::reads::{Load, climbed, is_loaded, is_served, wants_rows};
 use super::remote::Remote;
+use super::sources::is_derived;
 use super::step::{self, Step};
 use super::{guards, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};

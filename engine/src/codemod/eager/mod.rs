@@ -11,13 +11,16 @@ mod class_place;
 mod entries;
 mod guards;
 mod own_code;
+mod parts;
 mod place;
 mod prefetch;
 mod reads;
 mod region;
 mod remote;
+mod repeats;
 mod rewrite;
 mod shape;
+mod sources;
 mod step;
 
 pub use reads::{Group, Load};
@@ -127,7 +130,7 @@ fn site(cx: &Context<'_>, group: &Group) -> Site {
     let repeating = group
         .reads
         .iter()
-        .find_map(|read| group.rows.iter().find_map(|row| reads::repeating(cx, *row, read.at)));
+        .find_map(|read| group.rows.iter().find_map(|row| repeats::repeating(cx, *row, read.at)));
     let Some(node) = repeating else {
         if let Some(remote) = group.remote.first() {
             return remote.looped;

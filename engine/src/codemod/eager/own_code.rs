@@ -3,8 +3,9 @@
 
 use super::guards;
 use super::prefetch::LOADING;
-use super::reads::{climbed, is_derived};
+use super::reads::climbed;
 use super::remote::QUIET;
+use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EventKind, Rows, Source, Type, Use, ValueId};

@@ -2,8 +2,10 @@
 //! relation are those of the moment when the first of them was wanted.
 
 use super::again::{self, Rows};
-use super::reads::{Group, is_derived};
+use super::parts;
+use super::reads::Group;
 use super::shape;
+use super::sources::is_derived;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
@@ -33,7 +35,7 @@ pub(super) const LOADING: &[&str] = &[
 
 /// Hazards of asking for the rows of a relation beforehand.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    rarely_read(group, out);
+    rarely_read(cx, group, out);
     loaded_elsewhere(cx, group, out);
     loaded_before(cx, group, out);
     streamed(cx, group, out);
@@ -48,10 +50,14 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// A relation that no row reads for certain: rows that all pass the condition by would cost a query more.
-fn rarely_read(group: &Group, out: &mut Vec<Hazard>) {
+fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for lookup in group.lookups() {
         let is_it = |steps: &[Step]| group.lookup(steps) == lookup;
-        let local = group.reads.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
+        let local = group
+            .reads
+            .iter()
+            .filter(|r| is_it(&r.steps))
+            .map(|r| (r.is_certain && parts::goes_over_all(cx, r), r.site));
         let remote = group.remote.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
         let all: Vec<(bool, Site)> = local.chain(remote).collect();
         if all.iter().any(|(is_certain, _)| *is_certain) {

@@ -138,7 +138,7 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let is_ours = |v: &ValueId| {
         group.rows.contains(v)
             || group.targets.contains(v)
-            || group.targets.iter().any(|t| super::reads::is_derived(cx, *v, *t, 0))
+            || group.targets.iter().any(|t| super::sources::is_derived(cx, *v, *t, 0))
     };
     let (mut returned, mut stored) = (false, false);
     for event in &cx.facts.events {

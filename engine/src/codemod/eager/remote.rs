@@ -8,10 +8,10 @@ use super::again::{self, Rows};
 use super::callers::callers;
 use super::entries;
 use super::guards;
-use super::reads::{
-    Group, Load, climbed, is_derived, is_key_only, is_replaced, is_served, repeating, wants_rows,
-};
+use super::reads::{Group, Load, climbed, is_key_only, is_replaced, is_served, wants_rows};
 use super::region;
+use super::repeats::repeating;
+use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard};
 use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId};

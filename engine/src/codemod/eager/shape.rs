@@ -3,8 +3,9 @@
 use super::callers::{Caller, callers};
 use super::guards;
 use super::place;
-use super::reads::{Group, Load, is_derived};
+use super::reads::{Group, Load};
 use super::region;
+use super::sources::is_derived;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
