@@ -21,6 +21,7 @@ impl Codemod for PrefetchRelated {
                 HazardKind::SharedInstance,
                 HazardKind::RarelyRead,
                 HazardKind::LoadedWithout,
+                HazardKind::SharedQuerySet,
                 HazardKind::NoConstraint,
                 HazardKind::QuerySetShape,
                 HazardKind::ResultCacheUsed,
