@@ -341,12 +341,14 @@ impl EventKind {
 }
 
 impl Use {
+    /// Whether it loads the rows, where they are not loaded yet.
+    pub fn evaluates(&self) -> bool {
+        matches!(self, Use::Iterate | Use::Len | Use::Truth | Use::Contains)
+    }
+
     /// Whether it may fill the queryset's result cache, or hands the object to somebody who may.
     pub fn may_load(&self) -> bool {
-        match self {
-            Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Other | Use::Escape(_) => true,
-            Use::Index | Use::Slice | Use::Method(_) => false,
-        }
+        self.evaluates() || matches!(self, Use::Other | Use::Escape(_))
     }
 }
 

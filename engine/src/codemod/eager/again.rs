@@ -44,7 +44,7 @@ pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) 
                 if is_private(cx, value, &steps) && !rows.are_shared && reads(cx, rows, &steps) < 2 {
                     continue;
                 }
-                let subject = guards::node_at(cx.project, event.site).map_or(&**name, first_line);
+                let subject = guards::node_at(cx.project, event.site).map_or(&**name, guards::first_line);
                 out.push(Hazard::at(HazardKind::SharedInstance, subject, event.site));
             }
             // `book.chapters.all()[:3].count()`, wherever it stands.
@@ -88,10 +88,6 @@ fn sliced(site: Site, out: &mut Vec<Hazard>) {
     if !out.contains(&hazard) {
         out.push(hazard);
     }
-}
-
-fn first_line(node: Node<'_>) -> &str {
-    node.text().lines().next().unwrap_or("...")
 }
 
 /// Whether `value` is a slice of the rows of a relation that is prefetched.

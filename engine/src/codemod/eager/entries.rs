@@ -1,13 +1,13 @@
 //! Rows that a framework reads of the queryset that this frame builds for it.
 
 use super::again::{self, Rows};
-use super::reads::{Load, climbed, is_loaded, is_served, wants_rows};
+use super::reads::{Load, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use super::{guards, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, ValueId};
+use crate::infer::{Entry, EntryKind, Facts, Path, Source, Type, ValueId};
 use crate::python::{Field, Program};
 use crate::text::Site;
 
@@ -143,13 +143,7 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
     let facts = &entry.facts;
     let mut out: Vec<ShownRead> = Vec::new();
     for event in &facts.events {
-        let read = match &event.kind {
-            EventKind::ReadRelation { root, path, .. } => climbed(facts, *root, path),
-            EventKind::ReadMany { root, path, method, .. } if load == Load::Prefetch && is_served(method) => {
-                climbed(facts, *root, path)
-            }
-            _ => None,
-        };
+        let read = rows_read(facts, event, load);
         let Some((value, path)) = read.filter(|(v, _)| is_row(facts, *v, entry.rows, 0)) else { continue };
         let Some(queryset) = facts.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
         let steps = step::steps(cx.project, queryset.model, &path).filter(|s| load.is_for(s));

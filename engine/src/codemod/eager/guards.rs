@@ -396,6 +396,11 @@ pub fn called_name(project: &Project, site: Site) -> String {
     match Expr::of(func) {
         Expr::Attribute { attr, .. } => attr.to_owned(),
         Expr::Name(name) => name.to_owned(),
-        _ => func.text().lines().next().unwrap_or("...").to_owned(),
+        _ => first_line(func).to_owned(),
     }
+}
+
+/// The first line of a node's text, to name it by.
+pub fn first_line(node: Node<'_>) -> &str {
+    node.text().lines().next().unwrap_or("...")
 }

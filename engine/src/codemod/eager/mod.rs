@@ -7,11 +7,11 @@
 
 mod again;
 mod callers;
+mod certainty;
 mod class_place;
 mod entries;
 mod guards;
 mod own_code;
-mod parts;
 mod place;
 mod prefetch;
 mod reads;

@@ -77,9 +77,9 @@ fn in_method(cx: &Context<'_>, function: FunctionId, steps: &[Step], out: &mut V
     for event in &facts.events {
         let EventKind::Use { value, how } = &event.kind else { continue };
         let loads = match how {
-            Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Index => true,
+            Use::Index => true,
             Use::Method(name) => LOADING.contains(&&**name),
-            Use::Slice | Use::Other | Use::Escape(_) => false,
+            how => how.evaluates(),
         };
         let has_instances = inner
             .value(*value)
@@ -91,7 +91,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, steps: &[Step], out: &mut V
     }
     for site in sites {
         let node = guards::node_at(cx.project, site);
-        let subject = node.map_or("...", |n| n.text().lines().next().unwrap_or("..."));
+        let subject = node.map_or("...", guards::first_line);
         let hazard = Hazard::at(HazardKind::LoadedWithout, subject, site);
         if !out.contains(&hazard) {
             out.push(hazard);

@@ -148,15 +148,9 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
         Origin::Expr(_) => {}
     }
     let evaluated = facts.uses(value).find(|(_, how)| {
-        matches!(
-            how,
-            Use::Iterate
-                | Use::Len
-                | Use::Truth
-                | Use::Contains
-                | Use::Other
-                | Use::Escape(Escape::Store | Escape::Container | Escape::UnknownCall)
-        )
+        let leaves =
+            matches!(how, Use::Other | Use::Escape(Escape::Store | Escape::Container | Escape::UnknownCall));
+        how.evaluates() || leaves
     });
     if let Some((event, _)) = evaluated {
         return Err(Some(event.site));

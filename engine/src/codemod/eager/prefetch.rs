@@ -2,16 +2,14 @@
 //! relation are those of the moment when the first of them was wanted.
 
 use super::again::{self, Rows};
-use super::parts;
-use super::reads::Group;
-use super::shape;
+use super::certainty::{goes_over_all, loaded_in_vain};
+use super::reads::{Group, Read};
 use super::sources::is_derived;
 use super::step::Step;
+use super::{guards, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
-use crate::python::{
-    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
-};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value};
 use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
@@ -37,7 +35,10 @@ pub(super) const LOADING: &[&str] = &[
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     rarely_read(cx, group, out);
     loaded_elsewhere(cx, group, out);
-    loaded_before(cx, group, out);
+    let certain: Vec<usize> = group.reads.iter().filter(|r| r.is_certain).map(|r| r.event).collect();
+    for row in &group.rows {
+        loaded_in_vain(cx, *row, &certain, out);
+    }
     streamed(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
@@ -53,11 +54,9 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for lookup in group.lookups() {
         let is_it = |steps: &[Step]| group.lookup(steps) == lookup;
-        let local = group
-            .reads
-            .iter()
-            .filter(|r| is_it(&r.steps))
-            .map(|r| (r.is_certain && parts::goes_over_all(cx, r), r.site));
+        let over_all = |r: &Read| cx.facts.events.get(r.event).is_some_and(|e| goes_over_all(cx, e));
+        let local =
+            group.reads.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain && over_all(r), r.site));
         let remote = group.remote.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
         let all: Vec<(bool, Site)> = local.chain(remote).collect();
         if all.iter().any(|(is_certain, _)| *is_certain) {
@@ -89,123 +88,10 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             how => how.may_load() && !is_row(*value),
         };
         if loads {
-            let node = super::guards::node_at(cx.project, event.site);
-            let subject = node.map_or("...", |n| n.text().lines().next().unwrap_or("..."));
+            let node = guards::node_at(cx.project, event.site);
+            let subject = node.map_or("...", guards::first_line);
             out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
         }
-    }
-}
-
-/// Where the rows are loaded and no loop that reads the relation follows on every path, the prefetch was for nothing.
-fn loaded_before(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    let events = &cx.facts.events;
-    for row in &group.rows {
-        let loads: Vec<usize> = events
-            .iter()
-            .enumerate()
-            .filter(
-                |(_, e)| matches!(&e.kind, EventKind::Use { value, how } if value == row && evaluates(how)),
-            )
-            .map(|(i, _)| i)
-            .collect();
-        // The loads of the loops that certainly read something.
-        let certain = group.reads.iter().filter(|r| r.is_certain);
-        let loops: Vec<usize> =
-            certain.filter_map(|r| loads.iter().copied().rfind(|l| *l < r.event)).collect();
-        if loops.is_empty() {
-            continue;
-        }
-        // Rows that are loaded here and gone over further down.
-        for (read, load) in group.reads.iter().filter(|r| r.is_certain).zip(&loops) {
-            let Some(event) = events.get(*load) else { continue };
-            let around = cx.node(read.at).ancestors().take_while(|n| n.id() != cx.facts.scope);
-            let is_loop = |n: &Node<'_>| {
-                matches!(
-                    n.kind(),
-                    Kind::For | Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp
-                )
-            };
-            let loops_around: Vec<Node<'_>> = around.filter(is_loop).collect();
-            if loops_around.iter().any(|n| n.contains(event.at)) {
-                continue;
-            }
-            let Some(looped) = loops_around.last() else { continue };
-            let is_reached = looped.id() < event.at
-                || stands_before(cx, looped.id(), event.at)
-                    && leaves_between(cx, event.at, looped.id()).is_none();
-            if !is_reached {
-                let subject = cx.node(event.at).text().lines().next().unwrap_or("...").to_owned();
-                out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
-            }
-        }
-        for load in loads.iter().filter(|l| !loops.contains(l)) {
-            let Some(event) = events.get(*load) else { continue };
-            let is_read = loops.iter().filter_map(|l| events.get(*l).map(|e| (*l, e))).any(|(l, reading)| {
-                if l < *load {
-                    stands_before(cx, reading.at, event.at) || reading.at == event.at
-                } else {
-                    reading.at == event.at
-                        || (reading.is_certain || stands_before(cx, reading.at, event.at))
-                            && leaves_between(cx, event.at, reading.at).is_none()
-                }
-            });
-            if !is_read && !is_asked_for_none(cx, event.at, &events_of(cx, &loops)) {
-                let subject = cx.node(event.at).text().lines().next().unwrap_or("...").to_owned();
-                out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
-            }
-        }
-    }
-}
-
-fn evaluates(how: &Use) -> bool {
-    matches!(how, Use::Iterate | Use::Len | Use::Truth | Use::Contains)
-}
-
-fn events_of(cx: &Context<'_>, indexes: &[usize]) -> Vec<NodeId> {
-    indexes.iter().filter_map(|i| cx.facts.events.get(*i).map(|e| e.at)).collect()
-}
-
-/// Whether the statement around `a` stands in a block that holds `b`, too: both run, or neither.
-fn stands_before(cx: &Context<'_>, a: NodeId, b: NodeId) -> bool {
-    let block = cx.node(a).ancestors().find(|n| matches!(n.kind(), Kind::Block | Kind::Module));
-    block.is_some_and(|block| block.contains(b))
-}
-
-/// A statement between two nodes that may leave, so that the second is not reached.
-fn leaves_between<'a>(cx: &Context<'a>, from: NodeId, to: NodeId) -> Option<Node<'a>> {
-    let leaves = |n: &Node<'a>| matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Break | Kind::Continue);
-    if let Some(around) = cx.node(from).ancestors().find(|n| leaves(n) && !n.contains(to)) {
-        return Some(around);
-    }
-    let end = cx.node(to).ancestors().find(|n| n.parent().is_some_and(|p| p.kind() == Kind::Block));
-    let end = end.map_or(to, |n| n.id());
-    cx.scope().descendants().find(|n| n.id() > from && n.id() < end && leaves(n))
-}
-
-/// `if not rows: return`, or `if rows:` around the loop: what goes another way has no rows.
-fn is_asked_for_none(cx: &Context<'_>, at: NodeId, loops: &[NodeId]) -> bool {
-    let node = cx.node(at);
-    let Some(parent) = node.with_parens().parent() else { return false };
-    let is_truth = cx
-        .facts
-        .events
-        .iter()
-        .any(|e| e.at == at && matches!(&e.kind, EventKind::Use { how: Use::Truth, .. }));
-    if !is_truth {
-        return false;
-    }
-    match parent.kind() {
-        Kind::Not => true,
-        Kind::If => parent.children().any(|c| {
-            c.kind() == Kind::Block
-                && loops.iter().any(|l| {
-                    cx.node(*l)
-                        .ancestors()
-                        .find(|n| n.kind() == Kind::Block)
-                        .is_some_and(|b| b.id() == c.id())
-                })
-        }),
-        _ => false,
     }
 }
 
@@ -255,7 +141,7 @@ fn managed(cx: &Context<'_>, group: &Group, step: &Step, out: &mut Vec<Hazard>) 
     let Some(manager) = model.manager(&model.default_manager) else { return };
     if manager.is_unknown {
         // Said of the model already.
-        if model.has_unknown_base || super::guards::has_foreign_base(cx.project, step.to) {
+        if model.has_unknown_base || guards::has_foreign_base(cx.project, step.to) {
             return;
         }
         let subject = format!("{}.{}", model.name, manager.name);
@@ -377,8 +263,7 @@ fn is_constant(cx: &Context<'_>, name: &str, ty: &Type) -> bool {
 /// code outside the program for its effect, others that run between two rows.
 fn may_change_context(cx: &Context<'_>, group: &Group) -> bool {
     let is_inside = |site: Site| {
-        super::guards::node_at(cx.project, site)
-            .is_some_and(|n| n.ancestors().any(|a| a.kind() == Kind::With))
+        guards::node_at(cx.project, site).is_some_and(|n| n.ancestors().any(|a| a.kind() == Kind::With))
     };
     let local = group.reads.iter().any(|r| is_inside(r.site) || is_inside(cx.site(cx.node(r.at))));
     if local || group.remote.iter().any(|r| is_inside(r.site)) {

@@ -161,8 +161,12 @@ impl Group {
 pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
-        let Some((value, path)) = rows_read(cx, event, load) else { continue };
+        let Some((value, path)) = rows_read(cx.facts, event, load) else { continue };
         let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
+        // What a callee makes is joined to where it is made.
+        if load == Load::Join && cx.value(value).is_some_and(|v| v.origin == Origin::Callee) {
+            continue;
+        }
         if !is_joinable(queryset) || reloads(cx, value) {
             continue;
         }
@@ -223,15 +227,14 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
 }
 
 /// The queryset whose rows `event` reads a relation of, and the path from there.
-fn rows_read(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Path)> {
+pub(super) fn rows_read(facts: &Facts, event: &Event, load: Load) -> Option<(ValueId, Path)> {
     match (&event.kind, load) {
         (EventKind::ReadRelation { root: Root::Row(value), path, .. }, Load::Join) => {
-            let is_ours = cx.value(*value).is_some_and(|v| v.origin != Origin::Callee);
-            is_ours.then(|| (*value, path.clone()))
+            Some((*value, path.clone()))
         }
-        (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(cx.facts, *root, path),
-        (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if is_served(method) => {
-            climbed(cx.facts, *root, path)
+        (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(facts, *root, path),
+        (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if SERVED.contains(&&**method) => {
+            climbed(facts, *root, path)
         }
         _ => None,
     }
@@ -240,11 +243,6 @@ fn rows_read(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Pa
 /// Whether a read wants the rows of a relation: not their number alone, nor one of them.
 pub(super) fn wants_rows(event: &Event) -> bool {
     !matches!(&event.kind, EventKind::ReadMany { method, .. } if **method != *"all")
-}
-
-/// Whether the prefetched rows of a relation answer the method.
-pub(super) fn is_served(method: &str) -> bool {
-    SERVED.contains(&method)
 }
 
 /// Up from the rows of a relation to the rows that have the relation, as long as that is known: the outermost queryset,

@@ -253,15 +253,11 @@ fn evaluated_at(cx: &Context<'_>, group: &Group) -> Option<usize> {
     cx.facts.events.iter().position(|event| match &event.kind {
         EventKind::Use { value, how } => {
             values.contains(value)
-                && matches!(
-                    how,
-                    Use::Iterate
-                        | Use::Len
-                        | Use::Truth
-                        | Use::Contains
-                        | Use::Other
-                        | Use::Escape(Escape::External | Escape::UnknownCall | Escape::Yield)
-                )
+                && (how.evaluates()
+                    || matches!(
+                        how,
+                        Use::Other | Use::Escape(Escape::External | Escape::UnknownCall | Escape::Yield)
+                    ))
         }
         _ => false,
     })

@@ -6,17 +6,19 @@
 
 use super::again::{self, Rows};
 use super::callers::callers;
+use super::certainty::{goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
-use super::reads::{Group, Load, climbed, is_key_only, is_replaced, is_served, wants_rows};
+use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
 use super::region;
 use super::repeats::repeating;
 use super::sources::is_derived;
 use super::step::{self, Step};
-use crate::codemod::{Context, Hazard};
+use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId};
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, parameters, string_value};
 use crate::text::{FileId, Site};
+use std::collections::BTreeMap;
 
 /// Frames that read the rows of one function's list and are looked at.
 const MAX_READERS: usize = 12;
@@ -152,13 +154,21 @@ fn of_list(
             };
             region::looked_into(&inner, &of_call, &mut looked);
             region::copied(&inner, &of_call, &mut looked);
+            let known = out.len();
+            let unread =
+                || Hazard::at(HazardKind::LoadedWithout, guards::first_line(*call), inner.site(*call));
             if i >= MAX_READERS {
+                looked.extend((load == Load::Prefetch).then(unread));
                 continue;
             }
             let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
             let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
             let events = caller.facts.events.iter().filter(later).chain(after.iter().copied());
             found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
+            // A caller that reads nothing of the rows would load the prefetch for nothing.
+            if load == Load::Prefetch && out.iter().skip(known).next().is_none() {
+                looked.push(unread());
+            }
         }
     }
     // Whoever looks at what its rows have loaded sees the join that another one asked for.
@@ -262,17 +272,11 @@ fn found(
     }
     let Some(model) = builder.value(value).and_then(|v| Some(v.queryset.as_deref()?.model)) else { return };
     let first = out.len();
+    // Whoever builds the list may leave rows out of it.
+    let is_whole = !is_picked(builder, value);
+    let mut certain: BTreeMap<ValueId, Vec<usize>> = BTreeMap::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
-        let read = match (&event.kind, load) {
-            (EventKind::ReadRelation { root: Root::Row(v), path, .. }, Load::Join) => {
-                Some((*v, path.clone()))
-            }
-            (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(cx.facts, *root, path),
-            (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if is_served(method) => {
-                climbed(cx.facts, *root, path)
-            }
-            _ => None,
-        };
+        let read = rows_read(cx.facts, event, load);
         let Some((v, path)) = read.filter(|(v, _)| is_ours(v)) else { continue };
         let Some(steps) = step::steps(cx.project, model, &path).filter(|s| load.is_for(s)) else { continue };
         if is_key_only(cx, event.site, &steps) || is_replaced(cx, index, v, &path) {
@@ -290,7 +294,10 @@ fn found(
         let mut hazards = Vec::new();
         guards::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
         let looped = cx.site(looped);
-        let is_certain = round.is_some_and(|r| r.is_certain);
+        let is_certain = round.is_some_and(|r| r.is_certain) && is_whole && goes_over_all(cx, event);
+        if is_certain {
+            certain.entry(v).or_default().push(index);
+        }
         let wants_rows = wants_rows(event);
         let shown_by = None;
         let remote = Remote { site: event.site, looped, steps, hazards, is_certain, wants_rows, shown_by };
@@ -300,6 +307,9 @@ fn found(
         let paths: Vec<Vec<Step>> = out.iter().skip(first).map(|(_, _, r)| r.steps.clone()).collect();
         let mut again = Vec::new();
         again::hazards(cx, &Rows { is_ours, paths: &paths, are_shared: true, are_shown: false }, &mut again);
+        for (value, reads) in &certain {
+            loaded_in_vain(cx, *value, reads, &mut again);
+        }
         if let Some((_, _, read)) = out.get_mut(first) {
             read.hazards.extend(again);
         }

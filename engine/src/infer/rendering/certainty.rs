@@ -200,5 +200,5 @@ impl<'a> Frame<'a, '_> {
 }
 
 fn loads(how: &Use) -> bool {
-    matches!(how, Use::Iterate | Use::Len | Use::Truth | Use::Contains | Use::Other)
+    how.evaluates() || *how == Use::Other
 }
