@@ -208,7 +208,7 @@ fn is_conditional(cx: &Context<'_>, node: Node<'_>) -> bool {
         .any(|n| matches!(n.kind(), Kind::If | Kind::Try | Kind::Match | Kind::While))
 }
 
-/// Whether a type is a list or an iterator of the rows themselves.
+/// Whether a type is a list or an iterator of the rows, or of what hangs on each of them.
 fn holds_rows(ty: &Type, value: ValueId) -> bool {
     match ty {
         Type::List(t) | Type::Set(t) | Type::Iterator(t) => is_row(t, value),
@@ -219,7 +219,7 @@ fn holds_rows(ty: &Type, value: ValueId) -> bool {
 
 fn is_row(ty: &Type, value: ValueId) -> bool {
     match ty {
-        Type::Instance(Instance { root: Root::Row(v), path, .. }) => *v == value && path.is_empty(),
+        Type::Instance(Instance { root: Root::Row(v), .. }) => *v == value,
         Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| is_row(t, value)),
         _ => false,
     }
