@@ -20,8 +20,8 @@ use ormend_engine::codemod::Rule;
 
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
-    &select_related::SelectRelated,
-    &prefetch_related::PrefetchRelated,
+    &select_related::SELECT_RELATED,
+    &prefetch_related::PREFETCH_RELATED,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

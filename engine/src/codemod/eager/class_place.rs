@@ -91,7 +91,7 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
     let info = program.class(place.class);
     let node = program.file(info.file).node(info.node);
     let blocked = |text: &str, at: Site| Hazard::at(HazardKind::NoPlaceToEdit, text, at);
-    let class_site = Site { file: info.file, span: node.child(Field::Name).unwrap_or(node).span() };
+    let class_site = program.name_site(info.file, info.node);
     if cx.project.is_known_file(info.file) || node.child(Field::Body).is_none() {
         out.push(blocked("the class is not the project's", class_site));
         return;
@@ -114,8 +114,7 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
     for below in program.descendants(place.class).into_iter().filter(|c| *c != place.class) {
         let info = program.class(below);
         if info.members.contains_key("model") {
-            let node = program.file(info.file).node(info.node);
-            let site = Site { file: info.file, span: node.child(Field::Name).unwrap_or(node).span() };
+            let site = program.name_site(info.file, info.node);
             out.push(blocked("a class below names another model", site));
         }
     }

@@ -8,7 +8,7 @@ use super::step::{self, Step};
 use super::{guards, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Facts, Path, Source, Type, ValueId};
-use crate::python::{Field, Program};
+use crate::python::Program;
 use crate::text::Site;
 
 /// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
@@ -70,8 +70,7 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
 /// The name of the class that shows the rows.
 pub(super) fn looped(program: &Program, entry: &Entry) -> Site {
     let class = program.class(entry.class);
-    let node = program.file(class.file).node(class.node);
-    Site { file: class.file, span: node.child(Field::Name).unwrap_or(node).span() }
+    program.name_site(class.file, class.node)
 }
 
 /// A read of an entry.

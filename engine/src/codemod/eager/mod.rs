@@ -24,20 +24,51 @@ mod sources;
 mod step;
 
 pub use reads::{Group, Load};
-pub use rewrite::rewrite;
 pub use step::Step;
 
-use super::{Context, Description, Hazard, Queries, Related};
+use super::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
 use crate::infer::{Type, Use};
 use crate::python::{Field, Kind, Node, NodeId};
 use crate::text::{Site, Span};
 
-/// The kinds of node at which a group may be found.
-pub const KINDS: &[Kind] =
-    &[Kind::Call, Kind::Attribute, Kind::Name, Kind::Subscript, Kind::IfExp, Kind::BoolOp];
+/// A codemod that loads relations with the rows, in one of the two ways. What differs besides the way is its [`Meta`].
+pub struct EagerLoading {
+    /// The way.
+    pub load: Load,
+    /// What is known of it without running it.
+    pub meta: Meta,
+}
+
+impl Codemod for EagerLoading {
+    type Match<'a> = Group;
+
+    fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Call, Kind::Attribute, Kind::Name, Kind::Subscript, Kind::IfExp, Kind::BoolOp]
+    }
+
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Group> {
+        find(cx, node, self.load)
+    }
+
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Group, out: &mut Vec<Hazard>) {
+        hazards(cx, found, out);
+    }
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Group) -> Description {
+        describe(cx, found)
+    }
+
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Group) -> Result<Fix, Hazard> {
+        rewrite::rewrite(cx, found)
+    }
+}
 
 /// The group that belongs to `node`: every group is found at one node.
-pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
+fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
     // Most nodes are no queryset.
     let may_be = match cx.type_of(node) {
         Type::QuerySet(_) | Type::Manager(_) => true,
@@ -51,7 +82,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
 }
 
 /// What could make the rewrite change behaviour.
-pub fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let steps = group.steps();
     if let Some(place) = &group.class_place {
         class_place::hazards(cx, place, group.load, out);
@@ -69,7 +100,7 @@ pub fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// What to say.
-pub fn describe(cx: &Context<'_>, group: &Group) -> Description {
+fn describe(cx: &Context<'_>, group: &Group) -> Description {
     let names: Vec<String> = group.lookups().iter().map(|l| format!("`{l}`")).collect();
     let listed = match names.as_slice() {
         [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

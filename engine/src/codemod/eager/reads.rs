@@ -13,6 +13,7 @@ use crate::codemod::{Context, Outcome};
 use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, ValueId};
 use crate::python::{Expr, NodeId};
 use crate::text::Site;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One read.
@@ -160,6 +161,7 @@ impl Group {
 /// Every group of the frame, for one of the two ways.
 pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
+    let prefetches = OnceCell::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
         let Some((value, path)) = rows_read(cx.facts, event, load) else { continue };
         let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
@@ -182,15 +184,10 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         }
         let round = event.rounds.iter().find(|r| r.value == value);
         let is_repeated = match load {
-            // A loop of a callee, or of a template, is only known by its round.
-            Load::Join => {
-                let own = cx.node(event.at).span();
-                let is_inside = event.site.file == cx.file && own.contains(event.site.span);
-                round.is_some_and(|_| !is_inside) || is_repeated(cx, value, event.at, event.site)
-            }
+            Load::Join => is_repeated(cx, value, event.at, event.site, round.is_some()),
             Load::Prefetch => round.is_some() && !leaves_rounds(cx, value, event.at),
         };
-        if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset)) {
+        if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset, &prefetches)) {
             continue;
         }
         let Some(targets) = targets(cx, &[value], load) else { continue };
@@ -264,17 +261,17 @@ pub(super) fn climbed(facts: &Facts, root: Root, path: &Path) -> Option<(ValueId
 }
 
 /// Whether rows of a relation are better prefetched with the rows that have it than joined to, each time anew.
-fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet) -> bool {
+/// `prefetches` keeps the safe prefetches of the frame.
+fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet, prefetches: &OnceCell<Vec<Group>>) -> bool {
     let Some(related) = &queryset.related else { return false };
     let Some((outer, _)) = climbed(cx.facts, related.owner.root, &related.owner.path) else { return false };
-    groups(cx, Load::Prefetch).iter().any(|group| {
-        if !group.rows.contains(&outer) {
-            return false;
-        }
+    let is_safe = |group: &Group| {
         let mut hazards = Vec::new();
         super::hazards(cx, group, &mut hazards);
         Outcome::of(&hazards) == Outcome::Safe
-    })
+    };
+    let safe = prefetches.get_or_init(|| groups(cx, Load::Prefetch).into_iter().filter(is_safe).collect());
+    safe.iter().any(|group| group.rows.contains(&outer))
 }
 
 /// Rows are instances, and nothing unknown was done to what is loaded with them.

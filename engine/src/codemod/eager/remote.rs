@@ -166,7 +166,7 @@ fn of_list(
             let events = caller.facts.events.iter().filter(later).chain(after.iter().copied());
             found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
             // A caller that reads nothing of the rows would load the prefetch for nothing.
-            if load == Load::Prefetch && out.iter().skip(known).next().is_none() {
+            if load == Load::Prefetch && out.len() == known {
                 looked.push(unread());
             }
         }

@@ -2,8 +2,8 @@
 
 use super::guards;
 use crate::codemod::Context;
-use crate::infer::{EventKind, Instance, Origin, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
+use crate::infer::{Instance, Origin, Root, Type, Use, ValueId};
+use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
 use crate::text::Site;
 
 /// Whether `ty` holds rows of `value`.
@@ -147,62 +147,39 @@ pub(super) fn leaves_rounds(cx: &Context<'_>, value: ValueId, at: NodeId) -> boo
     false
 }
 
-pub(super) fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site) -> bool {
+/// Whether a read happens once a row. A loop of a callee, or of a template, is only known by its round: `in_round`.
+pub(super) fn is_repeated(cx: &Context<'_>, value: ValueId, at: NodeId, site: Site, in_round: bool) -> bool {
     let own = cx.node(at);
-    let is_inside = site.file == cx.file && own.span().contains(site.span);
-    if !is_inside {
-        // The read stands in a callee: not in what is rare there.
-        let Some(node) = guards::node_at(cx.project, site) else { return false };
-        let mut child = node;
-        for outer in node.ancestors() {
-            match outer.kind() {
-                Kind::Raise | Kind::ExceptHandler => return false,
-                Kind::Assert if outer.children().next().is_some_and(|t| t.id() != child.id()) => {
-                    return false;
-                }
-                Kind::FunctionDef => break,
-                _ => {}
-            }
-            child = outer;
-        }
+    if site.file == cx.file && own.span().contains(site.span) {
+        return repeating(cx, value, at).is_some();
     }
-    if repeating(cx, value, at).is_some() {
+    match guards::node_at(cx.project, site) {
+        // The read stands in a callee: not in what is rare there.
+        Some(node) if is_rare(node) => return false,
+        // It stands in a template.
+        None => return in_round,
+        _ => {}
+    }
+    if in_round || repeating(cx, value, at).is_some() {
         return true;
     }
     // The callee gets all rows and goes over them itself.
     let Expr::Call { arguments: list, .. } = Expr::of(own) else { return false };
     let gets_all = arguments(list).iter().any(|a| gives_rows(cx, cx.type_of(a.value), value));
-    let iterates = cx.facts.uses(value).any(|(e, how)| own.contains(e.at) && *how == Use::Iterate);
-    !is_inside && gets_all && (iterates || repeats_in_callee(cx, own, site))
+    gets_all && cx.facts.uses(value).any(|(e, how)| own.contains(e.at) && *how == Use::Iterate)
 }
 
-/// Whether the function that `call` calls makes the read at `site` for each element of a list that it is given.
-fn repeats_in_callee(cx: &Context<'_>, call: Node<'_>, site: Site) -> bool {
-    let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
-    let program = cx.project.program();
-    let Some(Def::Function(function)) = program.resolve_expr(cx.file, func.peel().id()) else { return false };
-    let info = program.function(function);
-    let params = parameters(program.file(info.file).node(info.node));
-    let args = arguments(list);
-    if args.iter().any(|a| a.stars > 0) {
-        return false;
-    }
-    let mut types = vec![Type::Unknown; params.len()];
-    for (i, arg) in args.iter().enumerate() {
-        let index = match arg.name {
-            Some(name) => params.iter().position(|p| p.name == name),
-            None => Some(i),
-        };
-        if let Some(slot) = index.and_then(|i| types.get_mut(i)) {
-            *slot = cx.type_of(cx.node(arg.value.id())).clone();
+/// Whether a node stands in an error that is raised, in a handler, or in the message of an assertion.
+fn is_rare(node: Node<'_>) -> bool {
+    let mut child = node;
+    for outer in node.ancestors() {
+        match outer.kind() {
+            Kind::Raise | Kind::ExceptHandler => return true,
+            Kind::Assert if outer.children().next().is_some_and(|t| t.id() != child.id()) => return true,
+            Kind::FunctionDef => break,
+            _ => {}
         }
+        child = outer;
     }
-    let facts = cx.analyzer.called(function, &types);
-    let inner = Context { facts: &facts, file: info.file, ..*cx };
-    facts.events.iter().any(|e| match &e.kind {
-        EventKind::ReadRelation { root: Root::Row(v), .. } => {
-            e.site == site && repeating(&inner, *v, e.at).is_some()
-        }
-        _ => false,
-    })
+    false
 }
