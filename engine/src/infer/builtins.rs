@@ -183,16 +183,8 @@ impl<'a> Frame<'a, '_> {
                 for arg in args.iter().filter(|a| a.name.is_some()) {
                     self.escape(&arg.ty.clone(), arg.node, Escape::Container);
                 }
-                let mut known = std::collections::BTreeMap::new();
-                for arg in args.iter().filter(|a| a.stars == 0) {
-                    match (arg.name, &arg.ty) {
-                        (Some(name), ty) => {
-                            known.insert(Name::from(name), (ty.clone(), self.file, arg.node.id()));
-                        }
-                        (None, Type::Dict(more)) => known.extend(more.2.clone()),
-                        _ => {}
-                    }
-                }
+                let mut known = super::types::KnownKeys::new();
+                self.add_keys(args.iter().filter(|a| a.stars == 0), &mut known);
                 let (key, value) = match element.as_ref() {
                     Some(Type::Tuple(kv)) => match kv.as_ref() {
                         [key, value] => (key.clone(), value.clone()),

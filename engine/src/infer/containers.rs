@@ -3,7 +3,7 @@
 use super::calls::Arg;
 use super::facts::Escape;
 use super::frame::Frame;
-use super::types::{Dict, Name, Type};
+use super::types::{Dict, KnownKeys, Name, Type};
 use crate::python::{Expr, Node, arguments};
 use std::sync::Arc;
 
@@ -98,20 +98,29 @@ impl<'a> Frame<'a, '_> {
             (Type::Dict(kv), "update") => {
                 if let Some(receiver) = receiver {
                     let mut known = kv.2.clone();
-                    for arg in args {
-                        match (arg.name, &arg.ty) {
-                            (Some(name), ty) if arg.stars == 0 => {
-                                known.insert(Name::from(name), (ty.clone(), self.file, arg.node.id()));
-                            }
-                            (_, Type::Dict(more)) => known.extend(more.2.clone()),
-                            _ => known.clear(),
-                        }
-                    }
+                    self.add_keys(args, &mut known);
                     self.bind(receiver, Type::Dict(Arc::new(Dict(Type::Unknown, Type::Unknown, known))));
                 }
                 Type::None
             }
             _ => Type::Unknown,
+        }
+    }
+
+    /// What is known of a dict that is given these arguments, as by `update()`: keywords are keys, and what a positional one
+    /// holds is known of a dict alone.
+    pub(super) fn add_keys<'x>(&self, args: impl IntoIterator<Item = &'x Arg<'a>>, known: &mut KnownKeys)
+    where
+        'a: 'x,
+    {
+        for arg in args {
+            match (arg.name, &arg.ty) {
+                (Some(name), ty) if arg.stars == 0 => {
+                    known.insert(Name::from(name), (ty.clone(), self.file, arg.node.id()));
+                }
+                (_, Type::Dict(more)) => known.extend(more.2.clone()),
+                _ => known.clear(),
+            }
         }
     }
 

@@ -61,8 +61,6 @@ pub(super) struct Frame<'a, 's> {
     pub rounds: Vec<(SmallVec<[ValueId; 1]>, u32)>,
     /// The place of what the framework does by itself, which no expression of the file stands for.
     pub foreign: Option<Site>,
-    /// The next function that is called gives what its body gives: a decorator only registers it.
-    pub is_bare: bool,
     /// Values that are made at foreign places.
     pub by_site: FxHashMap<Site, ValueId>,
 }
@@ -101,7 +99,6 @@ impl<'a, 's> Frame<'a, 's> {
             conditional: 0,
             rounds: Vec::new(),
             foreign: None,
-            is_bare: false,
             by_site: FxHashMap::default(),
         }
     }

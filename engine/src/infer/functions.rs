@@ -21,7 +21,25 @@ impl<'a> Frame<'a, '_> {
         args: &[Arg<'a>],
         node: Node<'a>,
     ) -> Type {
-        let is_bare = std::mem::take(&mut self.is_bare);
+        let decorators = &self.az.project.program().function(function).decorators;
+        let is_transparent = decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
+        self.call_decorated(function, receiver, args, node, is_transparent)
+    }
+
+    /// Call a function that its decorators only register: it gives what its body gives.
+    pub(super) fn call_registered(&mut self, function: FunctionId, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        self.call_decorated(function, None, args, node, true)
+    }
+
+    /// `is_transparent`: what is called gives what the body gives.
+    fn call_decorated(
+        &mut self,
+        function: FunctionId,
+        receiver: Option<Type>,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+        is_transparent: bool,
+    ) -> Type {
         let program = self.az.project.program();
         let info = program.function(function);
         let def = program.file(info.file).node(info.node);
@@ -94,9 +112,8 @@ impl<'a> Frame<'a, '_> {
                 self.wrapped_by(*decorator, node);
             }
         }
-        let transparent = is_bare || info.decorators.iter().all(|d| d.as_ref().is_some_and(is_transparent));
         let Some(returns) = &summary.returns else { return Type::Unknown };
-        if !transparent {
+        if !is_transparent {
             return Type::Unknown;
         }
         let site = Site { file: info.file, span: def.span() };
@@ -108,8 +125,7 @@ impl<'a> Frame<'a, '_> {
             known => known,
         };
         if info.decorators.iter().flatten().any(remembers) {
-            let name = def.child(crate::python::Field::Name).unwrap_or(def);
-            self.keep(&result, Site { file: info.file, span: name.span() });
+            self.keep(&result, program.name_site(info.file, info.node));
         }
         result
     }

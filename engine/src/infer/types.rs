@@ -212,7 +212,10 @@ pub enum Type {
 /// What is known of a dict: its keys, its values, and the values of keys that are literal strings, each with the
 /// expression that was put there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Dict(pub Type, pub Type, pub BTreeMap<Name, (Type, FileId, NodeId)>);
+pub struct Dict(pub Type, pub Type, pub KnownKeys);
+
+/// Literal keys: the type of the value, and the expression that was put there.
+pub type KnownKeys = BTreeMap<Name, (Type, FileId, NodeId)>;
 
 impl Type {
     /// A dict of which nothing but the types of keys and values is known.

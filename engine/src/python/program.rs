@@ -5,6 +5,7 @@
 
 use super::ast::{Ast, Node, NodeId};
 use super::imports::Linker;
+use super::kind::Field;
 use super::known::canonical;
 use super::link;
 use super::modules::Modules;
@@ -436,6 +437,12 @@ impl Program {
         let (from, to) = self.range(file, |s| s.1);
         let own = self.functions.get(from as usize..to as usize)?;
         own.binary_search_by_key(&node, |f| f.node).ok().map(|i| FunctionId(from + i as u32))
+    }
+
+    /// The name of the class or function whose statement is `node` in `file`.
+    pub fn name_site(&self, file: FileId, node: NodeId) -> Site {
+        let node = self.file(file).node(node);
+        Site { file, span: node.child(Field::Name).unwrap_or(node).span() }
     }
 
     /// The site of a span in a file.

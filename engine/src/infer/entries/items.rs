@@ -9,7 +9,6 @@ use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Rows, Type};
 use crate::python::{Binding, ClassId, Def, Kind, Member, Node, parameters};
-use crate::text::Site;
 use std::sync::Arc;
 
 const FEED: &str = "django.contrib.syndication.views.Feed";
@@ -152,8 +151,7 @@ impl<'a> Frame<'a, '_> {
         let takes_self = usize::from(binding != Binding::StaticMethod);
         let given = Arg { name: None, ty: row.clone(), node, stars: 0 };
         let args = if parameters(def).len() > takes_self { vec![given] } else { Vec::new() };
-        let site =
-            Site { file: info.file, span: def.child(crate::python::Field::Name).unwrap_or(def).span() };
+        let site = program.name_site(info.file, info.node);
         let object = Type::Object(class);
         let value = self.at_site(site, |frame| {
             frame.call_bound(function, binding, Type::Def(Def::Class(class)), &object, &args, node)

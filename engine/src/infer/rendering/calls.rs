@@ -4,9 +4,8 @@ use super::Names;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
-use crate::infer::types::{Dict, Name, Type};
+use crate::infer::types::{Dict, KnownKeys, Type};
 use crate::python::{ClassId, Expr, Kind, Member, Node, Program, arguments, string_value};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
@@ -110,13 +109,11 @@ impl<'a> Frame<'a, '_> {
         {
             return None;
         }
-        let mut known = BTreeMap::new();
         for arg in args {
             self.escape(&arg.ty, arg.node, Escape::Container);
-            if let Some(name) = arg.name {
-                known.insert(Name::from(name), (arg.ty.clone(), self.file, arg.node.id()));
-            }
         }
+        let mut known = KnownKeys::new();
+        self.add_keys(args.iter().filter(|a| a.stars == 0), &mut known);
         Some(Type::Dict(Arc::new(Dict(Type::Str, Type::Unknown, known))))
     }
 }

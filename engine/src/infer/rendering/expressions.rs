@@ -1,7 +1,7 @@
 //! Expressions of templates.
 
-use super::{Current, Names, Rendering, bind, place};
-use crate::django::templates::{ArgKind, Expr, ExprKind, Language, Operator, Target};
+use super::{Current, Names, Rendering, place};
+use crate::django::templates::{Expr, ExprKind, Language, Operator};
 use crate::infer::calls::Arg;
 use crate::infer::facts::Use;
 use crate::infer::frame::Frame;
@@ -248,18 +248,7 @@ impl<'a> Frame<'a, '_> {
         (func, args): (&'a Expr, &'a [crate::django::templates::Arg]),
         node: Node<'a>,
     ) -> Type {
-        let given: Vec<Arg<'a>> = args
-            .iter()
-            .map(|arg| {
-                let (name, stars) = match &arg.kind {
-                    ArgKind::Positional => (None, 0),
-                    ArgKind::Keyword(name) => (Some(name.as_str()), 0),
-                    ArgKind::Star => (None, 1),
-                    ArgKind::DoubleStar => (None, 2),
-                };
-                Arg { name, ty: self.value_of(r, of, &arg.value, node), node, stars }
-            })
-            .collect();
+        let given = self.arguments_in(r, of, args, node);
         match &func.kind {
             ExprKind::Name(name) if name == "super" => {
                 self.render_super(r, node);
@@ -340,7 +329,7 @@ impl<'a> Frame<'a, '_> {
                 .chain(args)
                 .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })
                 .collect();
-            return self.at_site(place(of, span), |frame| frame.registered(function, &all, node));
+            return self.at_site(place(of, span), |frame| frame.call_registered(function, &all, node));
         }
         let queryset = ty.without_none().queryset().cloned();
         self.at_site(place(of, span), |frame| match (name, queryset) {
@@ -400,14 +389,5 @@ impl<'a> Frame<'a, '_> {
                 Type::Str
             }
         })
-    }
-}
-
-impl<'a> Rendering<'a> {
-    /// Bind a name where the rendering stands.
-    pub(super) fn assign(&mut self, target: &Target, ty: Type) {
-        if let Some(scope) = self.scopes.last_mut() {
-            bind(scope, target, ty);
-        }
     }
 }

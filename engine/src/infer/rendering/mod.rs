@@ -74,6 +74,15 @@ pub(super) struct Rendering<'a> {
     depth: usize,
 }
 
+impl Rendering<'_> {
+    /// Bind a name where the rendering stands.
+    fn assign(&mut self, target: &Target, ty: Type) {
+        if let Some(scope) = self.scopes.last_mut() {
+            bind(scope, target, ty);
+        }
+    }
+}
+
 impl<'a> Frame<'a, '_> {
     /// Render the first of `names` that is a template of the program, with `context`. Whether there is one.
     pub(super) fn render(&mut self, names: &[&str], context: Names, node: Node<'a>) -> bool {
@@ -261,15 +270,15 @@ impl<'a> Frame<'a, '_> {
                 known.insert(Name::from("list"), (Type::list(element), of.file, node.id()));
                 known.insert(Name::from("grouper"), (Type::Unknown, of.file, node.id()));
                 let group = Type::Dict(Arc::new(Dict(Type::Str, Type::Unknown, known)));
-                self.bind_here(r, target, Type::list(group));
+                r.assign(target, Type::list(group));
             }
             NodeKind::Set { target, value } => {
                 let ty = self.value_of(r, of, value, node);
-                self.bind_here(r, target, ty);
+                r.assign(target, ty);
             }
             NodeKind::SetBlock { target, body, .. } => {
                 self.render_body(r, of, body, node);
-                self.bind_here(r, target, Type::Str);
+                r.assign(target, Type::Str);
             }
             NodeKind::Filter { body, .. } => self.render_body(r, of, body, node),
             NodeKind::Macro { name, params, body } => {
@@ -320,12 +329,6 @@ impl<'a> Frame<'a, '_> {
             bind(&mut names, &binding.target, ty);
         }
         names
-    }
-
-    fn bind_here(&mut self, r: &mut Rendering<'a>, target: &Target, ty: Type) {
-        if let Some(scope) = r.scopes.last_mut() {
-            bind(scope, target, ty);
-        }
     }
 
     /// The truth of a value is asked.

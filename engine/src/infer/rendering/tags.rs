@@ -6,7 +6,7 @@ use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKin
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
-use crate::python::{FunctionId, Node};
+use crate::python::Node;
 
 impl<'a> Frame<'a, '_> {
     pub(super) fn render_custom(
@@ -21,11 +21,11 @@ impl<'a> Frame<'a, '_> {
         if custom.is_none() && matches!(tag.name.as_str(), "firstof" | "cycle") {
             return self.render_choice(r, of, tag, node);
         }
-        let args = self.tag_arguments(r, of, &tag.args, node);
+        let args = self.arguments_in(r, of, &tag.args, node);
         let Some(custom) = custom else {
             // Of Django's own, and of packages: the arguments are looked at, and the bodies as far as they run.
             for section in &tag.sections {
-                self.tag_arguments(r, of, &section.args, node);
+                self.arguments_in(r, of, &section.args, node);
                 self.behind(r, Values::new(), |frame, r| frame.render_body(r, of, &section.body, node));
             }
             if let Some(target) = &tag.as_var {
@@ -48,7 +48,7 @@ impl<'a> Frame<'a, '_> {
                     self.render_body(r, of, &section.body, node);
                 }
                 let site = place(of, tag.name_span);
-                let ty = self.at_site(site, |frame| frame.registered(function, &all, node));
+                let ty = self.at_site(site, |frame| frame.call_registered(function, &all, node));
                 match &tag.as_var {
                     Some(target) => r.assign(target, ty),
                     None => self.at_site(site, |frame| frame.stringify(&ty, node)),
@@ -56,7 +56,7 @@ impl<'a> Frame<'a, '_> {
             }
             CustomKind::Inclusion(template) => {
                 let site = place(of, tag.name_span);
-                let given = self.at_site(site, |frame| frame.registered(function, &all, node));
+                let given = self.at_site(site, |frame| frame.call_registered(function, &all, node));
                 let Some(found) = template.as_deref().and_then(|name| project.template(name)) else { return };
                 let names = self.context_of(&given);
                 let outer = std::mem::take(&mut r.scopes);
@@ -93,13 +93,8 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// Call a function that a decorator has registered as a tag or filter.
-    pub(super) fn registered(&mut self, function: FunctionId, args: &[Arg<'a>], node: Node<'a>) -> Type {
-        self.is_bare = true;
-        self.call_function(function, None, args, node)
-    }
-
-    fn tag_arguments(
+    /// The arguments of a tag or a call.
+    pub(super) fn arguments_in(
         &mut self,
         r: &mut Rendering<'a>,
         of: Current<'a>,

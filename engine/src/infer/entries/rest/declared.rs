@@ -129,8 +129,7 @@ pub(super) fn declared(project: &Project, class: ClassId) -> Vec<Declared<'_>> {
             let value = match info.members.get(name) {
                 Some(Member::Value(value)) => program.file(info.file).node(*value),
                 Some(Member::Other) => {
-                    let node = program.file(info.file).node(info.node);
-                    let site = Site { file: info.file, span: node.child(Field::Name).unwrap_or(node).span() };
+                    let site = program.name_site(info.file, info.node);
                     out.push(Declared { name, site, is_own: false, made: None });
                     continue;
                 }
