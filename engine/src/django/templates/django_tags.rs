@@ -107,21 +107,11 @@ fn targets(text: &str, span: Span) -> Target {
 }
 
 fn if_<'a>(parser: &mut Parser<'a>, head: Head<'a>) -> NodeKind {
-    let mut branches = Vec::new();
-    let mut orelse = Vec::new();
-    let mut opened = Some(head);
-    for (body, closer) in parser.known_bodies(head, &["elif", "else", "endif"]) {
-        match opened {
-            Some(tag) if tag.name != "else" => {
-                let test = django_expr::condition(parser.text, tag.rest);
-                parser.check(&test, tag.span);
-                branches.push((test, body));
-            }
-            _ => orelse.extend(body),
-        }
-        opened = closer;
-    }
-    NodeKind::If { branches, orelse }
+    parser.branches(head, |parser, tag| {
+        let test = django_expr::condition(parser.text, tag.rest);
+        parser.check(&test, tag.span);
+        test
+    })
 }
 
 /// `{% blocktranslate with a=b count n=c trimmed context "x" asvar text %}`. Its body holds variables only.

@@ -123,22 +123,12 @@ fn for_<'a>(parser: &mut Parser<'a>, head: Head<'a>, reader: &mut Reader<'a>) ->
 }
 
 fn if_<'a>(parser: &mut Parser<'a>, head: Head<'a>) -> NodeKind {
-    let mut branches = Vec::new();
-    let mut orelse = Vec::new();
-    let mut opened = Some(head);
-    for (body, closer) in parser.known_bodies(head, &["elif", "else", "endif"]) {
-        match opened {
-            Some(tag) if tag.name != "else" => {
-                let mut reader = Reader::new(parser.text, tag.rest);
-                let test = reader.tuple();
-                finish_with(parser, tag, &reader, &test);
-                branches.push((test, body));
-            }
-            _ => orelse.extend(body),
-        }
-        opened = closer;
-    }
-    NodeKind::If { branches, orelse }
+    parser.branches(head, |parser, tag| {
+        let mut reader = Reader::new(parser.text, tag.rest);
+        let test = reader.tuple();
+        finish_with(parser, tag, &reader, &test);
+        test
+    })
 }
 
 /// `a=b, c=d`

@@ -224,6 +224,25 @@ impl<'a> Parser<'a> {
         out
     }
 
+    /// The branches of an `if` tag, whose tests the language reads.
+    pub fn branches(
+        &mut self,
+        head: Head<'a>,
+        mut test: impl FnMut(&mut Self, Head<'a>) -> Expr,
+    ) -> NodeKind {
+        let mut branches = Vec::new();
+        let mut orelse = Vec::new();
+        let mut opened = Some(head);
+        for (body, closer) in self.known_bodies(head, &["elif", "else", "endif"]) {
+            match opened {
+                Some(tag) if tag.name != "else" => branches.push((test(self, tag), body)),
+                _ => orelse.extend(body),
+            }
+            opened = closer;
+        }
+        NodeKind::If { branches, orelse }
+    }
+
     /// The bodies of a known block tag, with the tag that ends each.
     pub fn known_bodies(
         &mut self,
