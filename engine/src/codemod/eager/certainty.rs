@@ -69,6 +69,23 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
     }
 }
 
+/// Where the frame that builds `value` loads its rows and then leaves without giving them to its caller.
+pub(super) fn lost(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
+    let Some(load) = loads(cx, value).first().copied() else { return };
+    let gives = |statement: Node<'_>| {
+        let given = statement.children().next();
+        given.is_some_and(|g| holds_rows(cx.type_of(cx.node(g.id())), value))
+    };
+    let leaves = cx.scope().descendants().filter(|n| n.id() > load.at).any(|n| match n.kind() {
+        Kind::Return => !gives(n),
+        Kind::Raise => true,
+        _ => false,
+    });
+    if leaves {
+        out.push(in_vain(cx, load));
+    }
+}
+
 /// The places that load the rows of `value`, in order. A list that a callee gives has been loaded by the call.
 fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
     let of_queryset = cx.facts.events.iter().enumerate().filter_map(|(i, e)| match &e.kind {

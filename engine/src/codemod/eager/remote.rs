@@ -6,7 +6,7 @@
 
 use super::again::{self, Rows};
 use super::callers::callers;
-use super::certainty::{goes_over_all, is_picked, loaded_in_vain};
+use super::certainty::{goes_over_all, is_picked, loaded_in_vain, lost};
 use super::entries;
 use super::guards;
 use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
@@ -146,6 +146,9 @@ fn of_list(
     let after: Vec<&Event> = cx.facts.events.iter().skip(evaluated.unwrap_or(0)).collect();
     let first = out.len();
     let mut looked = Vec::new();
+    if load == Load::Prefetch {
+        lost(cx, value, &mut looked);
+    }
     for (i, caller) in callers(cx, function).iter().enumerate() {
         let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
         for call in &caller.calls {
