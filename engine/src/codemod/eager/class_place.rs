@@ -169,8 +169,11 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
                         (false, [only]) => format!("list_select_related = ({only},)"),
                         (false, _) => format!("list_select_related = ({})", names.join(", ")),
                     };
-                    let after = columns.map_or_else(|| last_attribute(body).unwrap_or(first), |(s, _)| s);
-                    Edit::insert(after.span().end, format!("{newline}{indent}{text}"))
+                    match columns.map(|(statement, _)| statement).or_else(|| last_attribute(body)) {
+                        Some(after) => Edit::insert(after.span().end, format!("{newline}{indent}{text}")),
+                        // Before the methods, where there is nothing else.
+                        None => Edit::insert(first.span().start, format!("{text}{newline}{newline}{indent}")),
+                    }
                 }
             }
         }
