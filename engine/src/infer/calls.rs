@@ -196,7 +196,7 @@ impl<'a> Frame<'a, '_> {
                 self.event(node, EventKind::Outside { name: Name::from(format!("task.{name}")) });
                 Type::Unknown
             }
-            Type::Def(_) | Type::Local(_) => {
+            Type::Def(_) => {
                 let callee = self.attribute(owner, name, func);
                 self.call_value(&callee, args, node, func)
             }
@@ -257,7 +257,8 @@ impl<'a> Frame<'a, '_> {
                 let rows = rows.clone();
                 self.paginator_method(&rows, name, node)
             }
-            Type::Unknown | Type::Bound(..) => self.call_unknown(name, args, node),
+            // Of a local function: what somebody gave it.
+            Type::Unknown | Type::Bound(..) | Type::Local(_) => self.call_unknown(name, args, node),
         }
     }
 

@@ -177,3 +177,22 @@ fn types_flow() {
             .starts_with("QuerySet")
     );
 }
+
+/// What a function carries is not known, and asking for it comes to an end.
+#[test]
+fn attributes_of_functions_are_unknown() {
+    let called = [
+        "    def inner():\n        return 1\n    x = inner.side_effect()\n    return x\n",
+        "    x = (lambda: 1).side_effect()\n    return x\n",
+        "    x = f.cache_clear()\n    return x\n",
+        "    x = f.__wrapped__.cache_clear()\n    return x\n",
+        "    def inner():\n        return 1\n    x = inner.first.second.third()\n    return x\n",
+    ];
+    for body in called {
+        with_f(&format!("{IMPORT}def f():\n{body}"), |project, facts| {
+            let file = project.program().file(FileId(2));
+            let x = file.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == "x").last();
+            assert_eq!(x.map(|x| format!("{:?}", facts.type_of(x))), Some(String::from("Unknown")), "{body}");
+        });
+    }
+}
