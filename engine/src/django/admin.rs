@@ -3,6 +3,7 @@
 //! Models and classes are those that names resolve to. A class that options of a registration change, or that a base
 //! from elsewhere changes, is known for what it hands to its methods, and is not [plain](Registration::is_plain).
 
+use super::bases::unknown_base;
 use super::lists::{class_around, elements, listed, named};
 use super::values::{Call, resolve_here};
 use super::{Model, ModelId, Settings};
@@ -22,17 +23,6 @@ const INLINES: &[&str] = &[
     "django.contrib.contenttypes.admin.GenericTabularInline",
     "django.contrib.contenttypes.admin.GenericStackedInline",
     "django.contrib.contenttypes.admin.GenericInlineModelAdmin",
-];
-
-/// Classes of packages that leave alone which rows a ModelAdmin shows and how: by prefix.
-const HARMLESS: &[&str] = &[
-    "django.",
-    "builtins.",
-    "abc.",
-    "typing.",
-    "import_export.admin.",
-    "simple_history.admin.SimpleHistoryAdmin",
-    "reversion.admin.VersionAdmin",
 ];
 
 /// Names are followed this far.
@@ -104,6 +94,11 @@ impl Admin {
         }
     }
 
+    /// Whether a class, or one below it, is registered for a model, or is one of inlines.
+    pub fn is_registered(&self, class: ClassId) -> bool {
+        self.models.contains_key(&class)
+    }
+
     /// What the admin calls a function for: one that a class lists by name or as it is, or that is decorated to say so;
     /// and the class and model that it does that for, where there is only one model.
     pub fn role(&self, function: FunctionId) -> Option<(Role, ClassId, ModelId)> {
@@ -131,9 +126,7 @@ pub fn is_inline(program: &Program, class: ClassId) -> bool {
 
 /// Whether nothing but the class and Django says what it shows.
 pub fn is_followed(program: &Program, class: ClassId) -> bool {
-    let info = program.class(class);
-    let is_known = |base: &String| HARMLESS.iter().any(|known| base.starts_with(known));
-    !info.has_unknown_base && info.external_bases.iter().all(is_known)
+    unknown_base(program, class).is_none()
 }
 
 /// Reads the registrations of a project.
@@ -275,7 +268,7 @@ impl<'a> Index<'a> {
             let Some(call) = Call::of(*decorator) else { continue };
             let is_register = matches!(resolve_here(self.program, file, call.func),
                 Some(Def::External(path)) if canonical(&path) == "django.contrib.admin.register");
-            if !is_register || !is_model_admin(self.program, class) {
+            if !is_register || !self.may_be_model_admin(class) {
                 continue;
             }
             for node in &call.positional {
@@ -298,13 +291,15 @@ impl<'a> Index<'a> {
             call.keywords.iter().filter(|(n, _)| !matches!(*n, "model_or_iterable" | "admin_class"));
         let is_plain = options.count() == 0 && !call.is_open;
         for (models, given) in self.rounds(models, given) {
+            let is_site = || self.is_site(file, site);
             let class = match given.map(|g| resolve_here(self.program, file, g)) {
                 Some(Some(Def::Class(class))) if is_model_admin(self.program, class) => Some(class),
+                Some(Some(Def::Class(class))) if self.may_be_model_admin(class) && is_site() => Some(class),
                 Some(Some(Def::External(path))) if canonical(&path) == MODEL_ADMIN => None,
                 None => None,
                 Some(_) => continue,
             };
-            if class.is_none() && !self.is_site(file, site) {
+            if class.is_none() && !is_site() {
                 continue;
             }
             let models = match Expr::of(models) {
@@ -366,6 +361,15 @@ impl<'a> Index<'a> {
     }
 
     /// Whether an expression is a site of the admin: Django's, or one that the program makes.
+    /// Whether a class that is registered as one can be a ModelAdmin: its base comes from a package.
+    fn may_be_model_admin(&self, class: ClassId) -> bool {
+        let info = self.program.class(class);
+        let is_plain = |base: &String| base.starts_with("builtins.");
+        is_model_admin(self.program, class)
+            || info.has_unknown_base
+            || !info.external_bases.iter().all(is_plain)
+    }
+
     fn is_site(&self, file: FileId, node: Node<'a>) -> bool {
         match resolve_here(self.program, file, node) {
             Some(Def::External(path)) => canonical(&path) == "django.contrib.admin.site",

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 mod apps;
+mod bases;
 mod builder;
 mod fields;
 mod historical;
@@ -21,6 +22,7 @@ mod urls;
 mod values;
 
 pub use admin::{Admin, Inline, Registration, Role};
+pub use bases::unknown_base;
 pub use model::{Field, FieldKind, Manager, Model, ModelId, Relation, RelationKind, ReverseRelation};
 pub use project::Project;
 pub use settings::Settings;

@@ -70,7 +70,9 @@ fn given(project: &Project, function: FunctionId, index: usize) -> Option<Given>
             _ => None,
         };
     }
-    let class = info.class.filter(|class| is_model_admin(program, *class))?;
+    let class = info
+        .class
+        .filter(|class| is_model_admin(program, *class) || project.admin().is_registered(*class))?;
     let model = || project.admin().model(class);
     let takes = |methods: &[(&str, usize)]| methods.contains(&(info.name.as_str(), index));
     if takes(OBJECTS) {
@@ -162,7 +164,11 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn admin_queryset(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
         let project = self.az.project;
         let program = project.program();
-        if !is_followed(program, class) || !(is_model_admin(program, class) || is_inline(program, class)) {
+        if !is_followed(program, class)
+            || !(is_model_admin(program, class)
+                || project.admin().is_registered(class)
+                || is_inline(program, class))
+        {
             return None;
         }
         self.default_rows(project.admin().model(class)?, node)

@@ -187,7 +187,8 @@ impl<'a> Frame<'a, '_> {
         let model = match name {
             // What the admin puts there is the class.
             "model" => {
-                let is_of_admin = is_model_admin(project.program(), class);
+                let is_of_admin =
+                    is_model_admin(project.program(), class) || project.admin().is_registered(class);
                 return project.admin().model(class).filter(|_| is_of_admin).map(Type::ModelClass);
             }
             "instance" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,

@@ -78,6 +78,9 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
     let mut hazards = Vec::new();
     guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
+    if let Some(base) = &entry.unknown_base {
+        hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));
+    }
     // A change form asks for one object of the same queryset.
     let is_changelist = entry.kind == EntryKind::Changelist;
     if let Some(at) = entry.single_objects.or(is_changelist.then_some(looped))

@@ -8,8 +8,8 @@
 pub(super) mod tests;
 
 use super::{Entry, EntryKind, Source};
-use crate::django::admin::is_followed;
 use crate::django::lists::{class_around, listed, named};
+use crate::django::unknown_base;
 use crate::django::{Inline, ModelId, Registration};
 use crate::infer::admin::{Joins, columns};
 use crate::infer::analyzer::Analyzer;
@@ -48,7 +48,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
 /// Whether nothing but what is followed here says how the rows of a class are shown.
 fn is_shown(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
     let program = analyzer.project.program();
-    is_followed(program, class) && !STEPS.iter().any(|name| program.member(class, name).is_some())
+    !STEPS.iter().any(|name| program.member(class, name).is_some())
 }
 
 fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registration) -> Option<Entry> {
@@ -94,6 +94,7 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
         rows,
         facts: Arc::new(facts),
         single_objects: None,
+        unknown_base: unknown_base(program, class),
     })
 }
 
@@ -150,7 +151,15 @@ fn rows_of_inline(analyzer: &Analyzer<'_>, inline: &Inline) -> Option<Entry> {
         });
         Some((source, rows))
     })?;
-    Some(Entry { kind: EntryKind::Inline, class, source, rows, facts: Arc::new(facts), single_objects: None })
+    Some(Entry {
+        kind: EntryKind::Inline,
+        class,
+        source,
+        rows,
+        facts: Arc::new(facts),
+        single_objects: None,
+        unknown_base: unknown_base(program, class),
+    })
 }
 
 /// Whether the form of a class shows a field that cannot be edited: `fields` or `fieldsets` name it, or there are none.

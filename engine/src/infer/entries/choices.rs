@@ -5,6 +5,7 @@
 mod tests;
 
 use super::{Entry, EntryKind, Source};
+use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::types::{Rows, Type};
@@ -123,6 +124,7 @@ fn field(analyzer: &Analyzer<'_>, class: ClassId, name: &str, made: (FileId, Nod
         rows,
         facts: Arc::new(facts),
         single_objects: Some(place),
+        unknown_base: unknown_base(program, class),
     })
 }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use super::{Entry, EntryKind, Source};
+use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
@@ -59,9 +60,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         } else {
             continue;
         };
-        let is_followed = !info.has_unknown_base
-            && info.external_bases.iter().all(|b| b.starts_with("django.") || b.starts_with("builtins."))
-            && !STEPS.iter().any(|name| program.member(class, name).is_some())
+        let is_followed = !STEPS.iter().any(|name| program.member(class, name).is_some())
             && !analyzer.project.is_known_file(info.file);
         if is_followed {
             out.extend(items(analyzer, class, kind));
@@ -102,6 +101,7 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
         rows,
         facts: Arc::new(facts),
         single_objects: None,
+        unknown_base: unknown_base(program, class),
     })
 }
 

@@ -74,6 +74,8 @@ pub struct Entry {
     /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
     /// a prefetch costs a query there: the name of the class that has such an action.
     pub single_objects: Option<Site>,
+    /// A base of the class that is not known, and may show other rows or in another way: where it comes from.
+    pub unknown_base: Option<String>,
 }
 
 impl Entry {

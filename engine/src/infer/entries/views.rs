@@ -3,6 +3,7 @@
 
 use super::{Entry, EntryKind, Source};
 use crate::django::ModelId;
+use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
@@ -43,7 +44,8 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         let Some((shown, facts)) = found else { continue };
         let facts = Arc::new(facts);
         for Shown { kind, source, rows } in shown {
-            out.push(Entry { kind, class, source, rows, facts: facts.clone(), single_objects: None });
+            let (facts, unknown_base) = (facts.clone(), unknown_base(program, class));
+            out.push(Entry { kind, class, source, rows, facts, single_objects: None, unknown_base });
         }
     }
 }

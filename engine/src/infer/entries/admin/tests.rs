@@ -217,3 +217,41 @@ fn inlines_name_their_rows() {
     );
     assert_eq!(inline("template = 'x.html'"), ["A: "]);
 }
+
+/// What is registered is a ModelAdmin, wherever its bases come from; those that are not known are said.
+#[test]
+fn bases_from_packages() {
+    let code = "
+from fancy.admin import FancyAdmin
+from reversion.admin import VersionAdmin
+
+class Titled(VersionAdmin):
+    list_display = ['byline']
+    actions = None
+
+class Listed(FancyAdmin):
+    list_display = ['byline']
+    actions = None
+
+class Other:
+    list_display = ['byline']
+
+admin.site.register(Book, Titled)
+admin.site.register(Cover, Other)
+menu.register(Author, Listed)
+
+@admin.register(Author)
+class Framed(FancyAdmin):
+    list_display = ['agent']
+    actions = None
+";
+    assert_eq!(entries(code), ["Titled: author", "Framed: agent agent__publisher"]);
+    let sources = [("shop/__init__.py", ""), ("shop/models.py", MODELS)].map(|(p, t)| (p, t.to_owned()));
+    let code =
+        format!("from django.contrib import admin\nfrom shop.models import Author, Book, Cover\n{code}");
+    let sources = sources.into_iter().chain([("shop/admin.py", code)]);
+    let project = Project::build(sources.map(|(p, t)| Text::new(p, t.into_bytes())).collect());
+    let analyzer = Analyzer::new(&project);
+    let unknown: Vec<_> = analyzer.entries().iter().map(|e| e.unknown_base.as_deref()).collect();
+    assert_eq!(unknown, [None, Some("fancy.admin.FancyAdmin")]);
+}

@@ -15,6 +15,7 @@ mod tests;
 mod values;
 
 use super::{Entry, EntryKind};
+use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Use;
@@ -52,18 +53,6 @@ const WRITING: &[&str] = &[
     "ModelViewSet",
     "UpdateModelMixin",
     "DestroyModelMixin",
-];
-
-/// Packages whose bases of a view leave alone how it lists rows.
-const PLAIN: &[&str] = &[
-    "rest_framework.",
-    "django.",
-    "builtins.",
-    "typing.",
-    "abc.",
-    "drf_spectacular.",
-    "drf_yasg.",
-    "django_filters.",
 ];
 
 /// The entries of views and viewsets.
@@ -115,17 +104,15 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
         let single = frame.single_objects(class).then(|| Site { file: frame.file, span: node.span() });
         Some((source, rows, single))
     })?;
-    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts: Arc::new(facts), single_objects })
+    let unknown_base = unknown_base(analyzer.project().program(), class);
+    let facts = Arc::new(facts);
+    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts, single_objects, unknown_base })
 }
 
 /// Whether a view lists its rows as the framework does, whatever it does besides.
 fn lists(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
     let program = analyzer.project().program();
     let info = program.class(class);
-    let is_plain = |base: &String| PLAIN.iter().any(|p| base.starts_with(p));
-    if info.has_unknown_base || !info.external_bases.iter().all(is_plain) {
-        return false;
-    }
     // A class that only gives itself to others has no view above it.
     let is_view = |base: &String| {
         let name = declared::framework_name(base);
