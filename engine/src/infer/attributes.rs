@@ -3,8 +3,8 @@
 
 use super::analyzer::Analyzer;
 use super::frame::Frame;
-use super::types::{Name, Type};
-use crate::django::Project;
+use super::types::{Name, QuerySet, QuerySetClass, Trait, Type, ValueId};
+use crate::django::{Project, unknown_base};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, parameters};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -13,6 +13,10 @@ use std::sync::{Arc, PoisonError};
 /// Attributes that generic views assign by themselves.
 const OF_VIEWS: &[&str] =
     &["object", "object_list", "queryset", "model", "request", "args", "kwargs", "form"];
+
+/// What may happen to a queryset whose rows stay what they are.
+const NARROWING: &[Trait] =
+    &[Trait::Distinct, Trait::Annotated, Trait::Ordered, Trait::Unordered, Trait::ToMany, Trait::Empty];
 
 /// The expressions that are assigned to an attribute.
 pub(super) type Assigned = Option<Arc<[(FileId, NodeId)]>>;
@@ -32,6 +36,75 @@ impl<'a> Frame<'a, '_> {
         matches!(ty, Type::QuerySet(_) | Type::Manager(_)).then_some(ty)
     }
 
+    /// What `self.name` may hold, where the class body says `ty` and methods assign to it: for a queryset, as long as
+    /// each of them only narrows what is there (`self.queryset = self.queryset.filter(...)`). Which rows are left is not
+    /// known then; what they are, and what is loaded with them, is.
+    pub(super) fn narrowed_on_self(&mut self, class: ClassId, name: &str, ty: Type) -> Type {
+        if !self.is_assigned_on_self(class, name) {
+            return ty;
+        }
+        let given = match &ty {
+            Type::QuerySet(given) => given,
+            Type::Manager(manager) => {
+                let rows = QuerySet::new(manager.model, QuerySetClass::Unknown, ValueId(0));
+                return self.with_assigned(class, name, &Arc::new(rows)).map_or(Type::Unknown, |_| ty);
+            }
+            _ => return Type::Unknown,
+        };
+        let Some(out) = self.with_assigned(class, name, given).map(Arc::new) else { return Type::Unknown };
+        for value in &out.values {
+            self.set_queryset(*value, &out);
+        }
+        Type::QuerySet(out)
+    }
+
+    fn with_assigned(&mut self, class: ClassId, name: &str, given: &Arc<QuerySet>) -> Option<QuerySet> {
+        let program = self.az.project.program();
+        let mut out = (**given).clone();
+        for above in &program.class(class).mro {
+            let info = program.class(*above);
+            let body = program.file(info.file).node(info.node);
+            let targets = body.descendants().filter(|n| {
+                n.kind() == Kind::Attribute
+                    && n.is_binding()
+                    && matches!(Expr::of(*n), Expr::Attribute { attr, .. } if attr == name)
+            });
+            for target in targets {
+                let value = body.at(on_self(target)?);
+                let mut methods = Vec::new();
+                let mut owner = value;
+                while let Expr::Call { func, .. } = Expr::of(owner) {
+                    let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
+                    methods.push(attr);
+                    owner = value.peel();
+                }
+                if methods.is_empty() || owner.text() != target.text() {
+                    return None;
+                }
+                let mut frame = Frame::new(self.az, self.stack, info.file, value, Some(*above));
+                let Type::QuerySet(own) = frame.made_queryset((**given).clone(), value) else { return None };
+                let mut made = Type::QuerySet(own);
+                for method in methods.into_iter().rev() {
+                    made = frame.method_call(&made, method, &[], value, value);
+                }
+                let Type::QuerySet(made) = made else { return None };
+                let is_same = made.model == given.model
+                    && made.rows == given.rows
+                    && made.selected == given.selected
+                    && made.prefetched == given.prefetched
+                    && made.deferred == given.deferred
+                    && made.traits.difference(&given.traits).all(|t| NARROWING.contains(t));
+                if !is_same {
+                    return None;
+                }
+                out.traits.extend(made.traits.iter().copied());
+                out.annotations.extend(made.annotations.iter().cloned());
+                out.joined.extend(made.joined.iter().copied());
+            }
+        }
+        Some(out)
+    }
+
     /// What Django's own `get_queryset()` gives in a view of the program: `queryset`, or all of `model`.
     pub(super) fn view_queryset(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
         let program = self.az.project.program();
@@ -41,18 +114,13 @@ impl<'a> Frame<'a, '_> {
                 .iter()
                 .any(|module| base.starts_with(module))
         };
-        let is_known =
-            |base: &String| ["django.", "builtins.", "rest_framework."].iter().any(|p| base.starts_with(p));
-        if info.has_unknown_base
-            || !info.external_bases.iter().any(is_view)
-            || !info.external_bases.iter().all(is_known)
-        {
+        if unknown_base(program, class).is_some() || !info.external_bases.iter().any(is_view) {
             return None;
         }
         let names = ["queryset", "model", "get_queryset", "ordering", "get_ordering"];
         let below = program.descendants(class).into_iter().filter(|c| *c != class);
         if below.into_iter().any(|c| names.iter().any(|n| program.class(c).members.contains_key(*n)))
-            || ["queryset", "model"].iter().any(|n| self.is_assigned_on_self(class, n))
+            || self.is_assigned_on_self(class, "model")
             || names.iter().skip(3).any(|n| program.member(class, n).is_some())
         {
             return None;
@@ -79,7 +147,10 @@ impl<'a> Frame<'a, '_> {
             Some((owner, Member::Value(value))) => {
                 match program.file(program.class(owner).file).node(*value).kind() {
                     Kind::None => None,
-                    _ => Some(frame.class_value(owner, *value, node)),
+                    _ => Some(frame.own_attribute(name).unwrap_or_else(|| {
+                        let ty = frame.class_value(owner, *value, node);
+                        frame.narrowed_on_self(class, name, ty)
+                    })),
                 }
             }
             _ => None,
@@ -97,6 +168,12 @@ impl<'a> Frame<'a, '_> {
                 _ => None,
             },
         }
+    }
+
+    /// What the method has assigned to `self.name` by now.
+    fn own_attribute(&self, name: &str) -> Option<Type> {
+        let first = parameters(self.scope).first().map(|p| p.name)?;
+        self.env.as_ref()?.get(&*format!("{first}.{name}")).cloned()
     }
 
     /// The value of an assignment to an attribute of `self` stands in a method: its names are the method's.

@@ -195,7 +195,7 @@ impl<'a> Frame<'a, '_> {
                     return self.method_of_class(descriptor, "__get__", &ty, &[], node);
                 }
                 // An instance may have its own.
-                if self.is_assigned_on_self(class, name) { Type::Unknown } else { ty }
+                self.narrowed_on_self(class, name, ty)
             }
             Some((definer, Member::Annotation(annotation))) => {
                 let file = self.az.project.program().class(definer).file;

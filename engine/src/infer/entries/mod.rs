@@ -175,11 +175,11 @@ impl<'a> Frame<'a, '_> {
         let (owner, Member::Value(value)) = program.member(class, "queryset")? else { return None };
         let (owner, value) = (owner, *value);
         let file = program.class(owner).file;
-        if program.file(file).node(value).kind() == Kind::None || self.is_assigned_on_self(class, "queryset")
-        {
+        if program.file(file).node(value).kind() == Kind::None {
             return None;
         }
         let ty = self.class_value(owner, value, node);
+        let ty = self.narrowed_on_self(class, "queryset", ty);
         Some((Source::Expression(file, value), ty))
     }
 }
