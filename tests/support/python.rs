@@ -21,15 +21,18 @@ pub fn target(name: &str) -> PathBuf {
     folder
 }
 
-/// The Python of an environment with this version of Django, Django REST framework and the driver of PostgreSQL, made on
-/// first use.
+/// The Python of an environment with this version of Django, the packages that are known by name (Django REST
+/// framework, django-tables2, django-filter) and the driver of PostgreSQL, made on first use.
 pub fn django(version: &str) -> PathBuf {
     // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
     let wanted = format!("django~={version}.0");
     let driver = "psycopg[binary]~=3.2";
     let rest = "djangorestframework>=3.16,<4";
-    let state = format!("{driver} {rest}");
-    environment(version, &state, "Django", &["--ignore-requires-python", &wanted, driver, rest])
+    let tables = "django-tables2>=2.7,<4";
+    let filter = "django-filter>=24,<27";
+    let state = format!("{driver} {rest} {tables} {filter}");
+    let packages = ["--ignore-requires-python", &wanted, driver, rest, tables, filter];
+    environment(version, &state, "Django", &packages)
 }
 
 /// The Python of an environment that holds exactly what a file of requirements names, made on first use and whenever

@@ -13,6 +13,7 @@ const HARMLESS: &[&str] = &[
     "drf_spectacular.",
     "drf_yasg.",
     "django_filters.",
+    "django_tables2.",
     "guardian.admin.GuardedModelAdmin",
     "import_export.admin.",
     "reversion.admin.VersionAdmin",

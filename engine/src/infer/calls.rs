@@ -104,7 +104,8 @@ impl<'a> Frame<'a, '_> {
                     object = self.made_queryset((**qs).clone(), node);
                 }
                 // What a serializer is made of is followed by what it reads.
-                let is_followed = self.made_serializer(class, args, node);
+                let is_followed =
+                    self.made_serializer(class, args, node) || self.made_table(class, args, node);
                 if let Some((_, Member::Function(init, _))) =
                     self.az.project.program().member(class, "__init__")
                 {

@@ -31,6 +31,7 @@ mod querysets;
 mod rendering;
 mod statements;
 mod summary;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod types;

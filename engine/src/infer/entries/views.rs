@@ -12,7 +12,20 @@ use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, N
 use crate::text::FileId;
 use std::sync::Arc;
 
-const LIST_VIEWS: &[&str] = &["django.views.generic.ListView", "django.views.generic.list.ListView"];
+const LIST_VIEWS: &[&str] = &[
+    "django.views.generic.ListView",
+    "django.views.generic.list.ListView",
+    "django_tables2.SingleTableView",
+    "django_tables2.views.SingleTableView",
+    "django_filters.views.FilterView",
+];
+/// Views that make a table of their rows.
+const TABLE_VIEWS: &[&str] = &[
+    "django_tables2.SingleTableMixin",
+    "django_tables2.views.SingleTableMixin",
+    "django_tables2.SingleTableView",
+    "django_tables2.views.SingleTableView",
+];
 const DETAIL_VIEWS: &[&str] = &["django.views.generic.DetailView", "django.views.generic.detail.DetailView"];
 const OTHER_VIEWS: &[&str] = &[
     "django.views.generic.TemplateView",
@@ -51,7 +64,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
 }
 
 fn is_view(base: &str) -> bool {
-    base.starts_with("django.views.generic")
+    base.starts_with("django.views.generic") || LIST_VIEWS.contains(&base)
 }
 
 fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option<Vec<Shown>> {
@@ -62,6 +75,7 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
         return None;
     }
     let mut shown = Vec::new();
+    let mut has_table = false;
     let mut context = Names::default();
     let mut names: Vec<String> = class_string(program, class, "template_name").into_iter().collect();
     let is_list = inherits(LIST_VIEWS);
@@ -70,6 +84,9 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
         if let Some((source, qs)) = rows(frame, class, node) {
             let value = frame.single(&qs, node);
             shown.push(Shown { kind, source, rows: value });
+            if is_list && inherits(TABLE_VIEWS) {
+                has_table = frame.table_of_view(class, &qs, value, node);
+            }
             let model = frame.az.project.model(qs.model);
             let name = class_string(program, class, "context_object_name");
             let lower = model.name.to_lowercase();
@@ -106,7 +123,24 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     }
     context.insert(Name::from("view"), Type::Object(class));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    frame.render(&names, context, node).then_some(shown)
+    (frame.render(&names, context, node) || has_table).then_some(shown)
+}
+
+impl<'a> Frame<'a, '_> {
+    /// `table_class` of a view may show its rows. Whether it is known.
+    fn table_of_view(&mut self, class: ClassId, qs: &QuerySet, value: ValueId, node: Node<'a>) -> bool {
+        let program = self.az.project.program();
+        let own = ["get_table", "get_table_class", "get_table_data"];
+        let Some((owner, Member::Value(table))) = program.member(class, "table_class") else { return false };
+        let file = program.class(owner).file;
+        let Some(Def::Class(table)) = program.resolve_expr(file, *table) else { return false };
+        if own.iter().any(|name| program.member(class, name).is_some()) {
+            return false;
+        }
+        let mut rows = qs.clone();
+        rows.values = smallvec::SmallVec::from_slice(&[value]);
+        self.show_rows(table, &Type::QuerySet(Arc::new(rows)), node)
+    }
 }
 
 /// Whether a class of the program defines the method and does not hand on to the framework's.
