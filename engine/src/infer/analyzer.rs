@@ -132,6 +132,17 @@ impl<'p> Analyzer<'p> {
         self.run(function, &arguments, &mut stack).0
     }
 
+    /// The facts of a method of an object of `class`, which is below the class that defines it.
+    pub(super) fn method_below(&self, method: FunctionId, class: ClassId) -> Facts {
+        let mut stack = Stack::of(method);
+        let mut arguments = self.default_arguments(method, &mut stack);
+        if let Some(receiver) = arguments.first_mut() {
+            *receiver = Type::Object(class);
+        }
+        let facts = self.run(method, &arguments, &mut stack).0;
+        self.expanded(facts, &mut Stack::default())
+    }
+
     /// The methods that a call of `.name()` on an unknown object may reach.
     pub(super) fn candidates<'n>(
         &self,

@@ -3,6 +3,8 @@
 
 use super::analyzer::Analyzer;
 use super::frame::Frame;
+use super::memo::Task;
+use super::summary::Summary;
 use super::types::{Name, QuerySet, QuerySetClass, Trait, Type, ValueId};
 use crate::django::{Project, unknown_base};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, parameters};
@@ -58,51 +60,68 @@ impl<'a> Frame<'a, '_> {
         Type::QuerySet(out)
     }
 
+    /// The queryset `given` with what the methods of `class` do to it before they assign it to `self.name` again.
     fn with_assigned(&mut self, class: ClassId, name: &str, given: &Arc<QuerySet>) -> Option<QuerySet> {
-        let program = self.az.project.program();
-        let mut out = (**given).clone();
-        for above in &program.class(class).mro {
-            let info = program.class(*above);
-            let body = program.file(info.file).node(info.node);
-            let targets = body.descendants().filter(|n| {
-                n.kind() == Kind::Attribute
-                    && n.is_binding()
-                    && matches!(Expr::of(*n), Expr::Attribute { attr, .. } if attr == name)
-            });
-            for target in targets {
-                let value = body.at(on_self(target)?);
-                let mut methods = Vec::new();
-                let mut owner = value;
-                while let Expr::Call { func, .. } = Expr::of(owner) {
-                    let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
-                    methods.push(attr);
-                    owner = value.peel();
+        let task = Task::Assigned(class, Name::from(name));
+        let az = self.az;
+        let found = az.memo.evaluate(task, self.stack, |_, stack| {
+            let mut out = Some((**given).clone());
+            let program = az.project.program();
+            for above in &program.class(class).mro {
+                let info = program.class(*above);
+                let body = program.file(info.file).node(info.node);
+                let targets = body.descendants().filter(|n| {
+                    n.kind() == Kind::Attribute
+                        && n.is_binding()
+                        && matches!(Expr::of(*n), Expr::Attribute { attr, .. } if attr == name)
+                });
+                for target in targets {
+                    out = out.take().and_then(|out| {
+                        let def = target.enclosing_function()?;
+                        let mut frame = Frame::new(az, stack, info.file, def, Some(*above));
+                        let made = frame.assigned_from(class, name, body.at(on_self(target)?), given)?;
+                        narrowed(out, given, &made)
+                    });
                 }
-                if methods.is_empty() || owner.text() != target.text() {
-                    return None;
-                }
-                let mut frame = Frame::new(self.az, self.stack, info.file, value, Some(*above));
-                let Type::QuerySet(own) = frame.made_queryset((**given).clone(), value) else { return None };
-                let mut made = Type::QuerySet(own);
-                for method in methods.into_iter().rev() {
-                    made = frame.method_call(&made, method, &[], value, value);
-                }
-                let Type::QuerySet(made) = made else { return None };
-                let is_same = made.model == given.model
-                    && made.rows == given.rows
-                    && made.selected == given.selected
-                    && made.prefetched == given.prefetched
-                    && made.deferred == given.deferred
-                    && made.traits.difference(&given.traits).all(|t| NARROWING.contains(t));
-                if !is_same {
-                    return None;
-                }
-                out.traits.extend(made.traits.iter().copied());
-                out.annotations.extend(made.annotations.iter().cloned());
-                out.joined.extend(made.joined.iter().copied());
             }
+            Summary { returns: out.map(|qs| Type::QuerySet(Arc::new(qs))), ..Summary::default() }
+        });
+        // What is being asked is whether it stays what it is: as long as nothing else turns up, it does.
+        let Ok(summary) = found else { return Some((**given).clone()) };
+        let Some(Type::QuerySet(made)) = &summary.returns else { return None };
+        narrowed((**given).clone(), given, made)
+    }
+
+    /// The value of an assignment to `self.name` in an object of `class`, as long as `self.name` is `given` before: a
+    /// queryset that is made from that one.
+    fn assigned_from(
+        &mut self,
+        class: ClassId,
+        name: &str,
+        value: Node<'a>,
+        given: &QuerySet,
+    ) -> Option<Arc<QuerySet>> {
+        self.collect_locals(self.scope);
+        let first = parameters(self.scope).first().map(|p| p.name)?;
+        self.bind(first, Type::Object(class));
+        let own = self.made_queryset(given.clone(), self.scope);
+        let before = *own.queryset()?.values.first()?;
+        self.env.as_mut()?.insert(Name::from(format!("{first}.{name}")), own);
+        self.has_overrides = true;
+        match self.expr(value) {
+            Type::QuerySet(made) if made.values.iter().all(|v| self.comes_from(*v, before, 0)) => Some(made),
+            _ => None,
         }
-        Some(out)
+    }
+
+    /// Whether a queryset is made from another one.
+    fn comes_from(&self, value: ValueId, before: ValueId, depth: usize) -> bool {
+        if value == before {
+            return true;
+        }
+        let Some(info) = self.facts.value(value).filter(|_| depth < 20) else { return false };
+        let mut up = info.parent.iter().chain(&info.alternatives).peekable();
+        up.peek().is_some() && up.all(|v| self.comes_from(*v, before, depth + 1))
     }
 
     /// What Django's own `get_queryset()` gives in a view of the program: `queryset`, or all of `model`.
@@ -209,6 +228,21 @@ impl<'a> Frame<'a, '_> {
 
 fn reads_own(value: Node<'_>, attr: &str) -> bool {
     value.descendants().any(|n| matches!(Expr::of(n), Expr::Attribute { attr: name, .. } if name == attr))
+}
+
+/// `out` with what makes `made` another queryset than `given`; nothing where its rows are others, or other relations are
+/// loaded with them.
+fn narrowed(mut out: QuerySet, given: &QuerySet, made: &QuerySet) -> Option<QuerySet> {
+    let is_same = made.model == given.model
+        && made.rows == given.rows
+        && made.selected == given.selected
+        && made.prefetched == given.prefetched
+        && made.deferred == given.deferred
+        && made.traits.difference(&given.traits).all(|t| NARROWING.contains(t));
+    out.traits.extend(made.traits.iter().copied());
+    out.annotations.extend(made.annotations.iter().cloned());
+    out.joined.extend(made.joined.iter().copied());
+    is_same.then_some(out)
 }
 
 /// Where the program assigns to attributes, the modules that ormend brings along left out.

@@ -6,7 +6,7 @@
 //! something further out, is remembered until that is done, and what uses it is partial, too.
 
 use super::summary::Summary;
-use super::types::Type;
+use super::types::{Name, Type};
 use crate::django::ModelId;
 use crate::python::{ClassId, FunctionId, NodeId};
 use crate::text::FileId;
@@ -32,16 +32,19 @@ pub(super) enum Task {
     Value(FileId, NodeId),
     /// The fields of a serializer, for an instance of the model.
     Fields(ClassId, ModelId),
+    /// What methods of a class assign to an attribute of `self`.
+    Assigned(ClassId, Name),
 }
 
 /// A function, whatever it is called with, an outside expression or a serializer: recursion is between these.
 type Unit = u32;
 
 /// What is a unit besides functions.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Outer {
     Value(FileId, NodeId),
     Fields(ClassId),
+    Assigned(ClassId, Name),
 }
 
 /// The summaries of a project, for all threads.
@@ -100,6 +103,7 @@ impl Memo {
             Task::Call(function, _) => return function.0,
             Task::Value(file, node) => Outer::Value(*file, *node),
             Task::Fields(class, _) => Outer::Fields(*class),
+            Task::Assigned(class, name) => Outer::Assigned(*class, name.clone()),
         };
         let mut outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.functions.saturating_add(u32::try_from(outer.len()).unwrap_or(u32::MAX));

@@ -91,8 +91,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     }
     if steps.iter().any(|s| s.is_many) {
         own_code::loads(cx, entry, &steps, &mut hazards);
-        let inner =
-            Context { facts: &entry.facts, file: cx.project.program().class(entry.class).file, ..*cx };
+        let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
         let rows = Rows {
             is_ours: &is_ours,
@@ -156,7 +155,8 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
             continue;
         }
         // Nor is one of the rows of a list: the first, or what one round of the loop reads alone.
-        if entry.kind == EntryKind::ListView && !event.rounds.iter().any(|r| r.value == value) {
+        let by_rounds = matches!(entry.kind, EntryKind::ListView | EntryKind::Handler);
+        if by_rounds && !event.rounds.iter().any(|r| r.value == value) {
             continue;
         }
         // What the framework itself has loaded with the rows is left out.

@@ -11,6 +11,7 @@
 
 mod admin;
 mod choices;
+mod handlers;
 mod items;
 mod rest;
 mod views;
@@ -45,6 +46,8 @@ pub enum EntryKind {
     Changelist,
     /// The template of a generic view of Django's, for the rows of a list view or of a queryset in the context.
     ListView,
+    /// The handler of a view of the project, which stands in a class above the view.
+    Handler,
     /// The template of a generic view of one object: only what it reads of rows that hang on the object is shown row by
     /// row.
     DetailView,
@@ -125,6 +128,7 @@ impl Analyzer<'_> {
             rest::collect(self, &mut out);
             admin::collect(self, &mut out);
             views::collect(self, &mut out);
+            handlers::collect(self, &mut out);
             choices::collect(self, &mut out);
             items::collect(self, &mut out);
             let mut entries = Entries { all: out, ..Entries::default() };
