@@ -458,7 +458,7 @@ impl<'a> Frame<'a, '_> {
         // A set or dict as often as a related manager.
         let is_plain = matches!(name, "add" | "remove" | "set" | "clear") && self.is_container(node);
         if external::writing_method(name).is_some() && !is_plain {
-            self.event(node, EventKind::Write { model: None, write: Write::Other });
+            self.event(node, EventKind::Write { model: None, write: Write::Unknown });
         } else if matches!(
             name,
             "filter" | "exclude" | "all" | "first" | "last" | "exists" | "aggregate" | "count"

@@ -102,8 +102,10 @@ pub enum Write {
     Insert,
     Update,
     Delete,
-    /// M2M links, raw SQL, or unknown.
+    /// M2M links, raw SQL, or whatever a framework's method writes.
     Other,
+    /// A method of an object of unknown type has the name of one that writes.
+    Unknown,
 }
 
 /// What happens.

@@ -51,7 +51,8 @@ pub fn stale_copies<'e>(
                     }
                 };
                 if harmful {
-                    let kind = if event.is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
+                    let is_guess = event.is_guess || *write == Write::Unknown;
+                    let kind = if is_guess { HazardKind::UnknownWrite } else { HazardKind::StaleCopy };
                     out.push(Hazard::at(kind, format!("{name}()"), event.site));
                 }
             }

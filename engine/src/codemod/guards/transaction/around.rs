@@ -278,7 +278,9 @@ fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<
 /// The handler between an insert or update of a row with foreign keys and `outer` that makes something else of a database
 /// error: foreign keys are checked when the transaction ends, where it does not stand any more.
 fn checked_late(cx: &Context<'_>, event: &Event, outer: Option<Node<'_>>) -> Option<Site> {
-    let EventKind::Write { model, write: Write::Insert | Write::Update | Write::Other } = &event.kind else {
+    let EventKind::Write { model, write: Write::Insert | Write::Update | Write::Other | Write::Unknown } =
+        &event.kind
+    else {
         return None;
     };
     let points = |field: &Field| field.kind == FieldKind::ForeignKey;
