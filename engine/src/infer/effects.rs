@@ -7,6 +7,9 @@ use super::frame::Frame;
 use super::types::{Name, Type};
 use crate::python::{Def, Expr, Node};
 
+/// What `connection.cursor()` gives.
+const CURSOR: &str = "django.db.backends.cursor";
+
 impl<'a> Frame<'a, '_> {
     /// Handlers and filters of the program see every record.
     pub(super) fn logged(&mut self, node: Node<'a>) {
@@ -70,7 +73,15 @@ impl<'a> Frame<'a, '_> {
                     return;
                 }
                 self.event(node, EventKind::Outside { name: Name::from(path) });
-                Some(EventKind::Write { model: None, write: Write::Other })
+                let reads = match path.strip_prefix(CURSOR) {
+                    Some(".execute") => args.first().is_some_and(|sql| is_select(sql.node)),
+                    Some(name) => matches!(name, ".fetchone" | ".fetchmany" | ".fetchall"),
+                    None => false,
+                };
+                Some(match reads {
+                    true => EventKind::Query { model: None },
+                    false => EventKind::Write { model: None, write: Write::Other },
+                })
             }
             Effect::Transaction => {
                 Some(EventKind::Transaction { name: Name::from(path.rsplit('.').next().unwrap_or(path)) })
@@ -96,4 +107,15 @@ impl<'a> Frame<'a, '_> {
 /// Whether an external thing was reached through a model's `_meta`.
 pub(super) fn within_options(path: &str) -> bool {
     path.starts_with("django.db.models.options.Options.")
+}
+
+/// Whether SQL that is written out, but for what an f-string puts into it, reads rows of tables and writes none.
+fn is_select(sql: Node<'_>) -> bool {
+    if !matches!(Expr::of(sql), Expr::Str(_) | Expr::JoinedStr(_)) {
+        return false;
+    }
+    let text = sql.text().to_ascii_lowercase();
+    let text = text.trim_start_matches(|c: char| "rbuf\"'".contains(c));
+    let has = |word: &str| text.split_whitespace().any(|w| w == word);
+    text.trim_start().starts_with("select") && has("from") && !has("into") && !text.contains(';')
 }
