@@ -14,6 +14,7 @@ mod queryset_update;
 mod savepoint;
 mod select_for_update;
 mod select_related;
+mod select_related_many;
 mod values_list;
 
 use ormend_engine::codemod::Rule;
@@ -22,6 +23,7 @@ use ormend_engine::codemod::Rule;
 pub const ALL: &[&dyn Rule] = &[
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
+    &select_related_many::SelectRelatedMany,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

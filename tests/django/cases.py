@@ -32,6 +32,9 @@ in-memory database: tables, setup(), then run() under observation. Compared with
   `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
   raises it is enough that there are no more.
 
+In the codemods of REPAIRS `before` may raise a FieldError, which is what the rewrite is for: it must raise nothing then.
+How many queries it takes is for the check itself to say.
+
 `after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
 the `naive` one is the proof of an opt-in hazard and must differ, too.
 
@@ -102,6 +105,9 @@ SAME_COUNT = {
     "values_list",
 }
 
+
+# Folders whose rewrites make work what Django refuses with a FieldError.
+REPAIRS = {"select_related_many", "unresolved_path"}
 
 # Folders whose rewrites change nothing but what is left when a statement fails.
 FAULTS = {"atomic", "savepoint"}
@@ -665,6 +671,8 @@ def judge(case, role, before, now):
         if changed or has > had:
             return None
         return f"it behaves as `before` does ({had} queries, now {has}), so it proves nothing"
+    if case.codemod in REPAIRS and is_field_error(before["exception"]):
+        return "it raises " + ": ".join(now["exception"]) if now["exception"] else None
     if changed:
         return "behaviour differs in " + ", ".join(changed) + "\n" + explain(before, now, changed)
     if has > had:
@@ -678,6 +686,10 @@ def judge(case, role, before, now):
     if is_same and case.codemod not in FAULTS and not case.race:
         return f"the same {had} queries\n{listed(now)}"
     return None
+
+
+def is_field_error(exception):
+    return bool(exception) and exception[0] == "django.core.exceptions.FieldError"
 
 
 def judge_race(now):

@@ -214,6 +214,8 @@ hazards! {
     RarelyRead, OptIn, "`{}` is only read under a condition: where no row meets it, the prefetch is one query more";
     /// Rows of the queryset are loaded for something that reads none of it.
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
+    /// A path goes on behind a generic foreign key.
+    GenericTarget, Blocking, "what `{}` leads to may be of any model, which need not have the rest of the path";
     /// Another reader of the same queryset reads nothing of it.
     SharedQuerySet, OptIn, "`{}` uses the same queryset and does not read the relation";
 

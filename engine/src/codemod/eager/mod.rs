@@ -11,6 +11,7 @@ mod certainty;
 mod class_place;
 mod entries;
 mod guards;
+mod named;
 mod own_code;
 mod place;
 mod prefetch;
@@ -23,8 +24,13 @@ mod shape;
 mod sources;
 mod step;
 
+pub use named::{Named, follow, named};
+pub use class_place::{get_queryset_with, names_in};
+pub use place::existing;
 pub use reads::{Group, Load};
-pub use step::Step;
+pub use rewrite::extend_arguments;
+pub use shape::{custom, gives_objects};
+pub use step::{Step, step};
 
 use super::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
 use crate::infer::{Type, Use};

@@ -62,7 +62,7 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
         _ => named,
     };
     match def {
-        Some(def) => of_def(cx, &def).is_some(),
+        Some(def) => of_def(cx, &def, &DATA_ERRORS).is_some(),
         None => func.text().contains("suppress"),
     }
 }
@@ -70,13 +70,19 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
 /// A decorator of the frame's function that ends exceptions. Inside of an `atomic` decorator nothing is left of what
 /// failed.
 pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
+    decorator_that_takes(cx, &DATA_ERRORS)
+}
+
+fn decorator_that_takes(cx: &Context<'_>, errors: &Errors) -> Option<Site> {
     let program = cx.project.program();
     let function = program.function_at(cx.file, cx.scope().id())?;
     for decorator in program.function(function).decorators.iter().rev().flatten() {
-        if matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic") {
+        if errors.end_at_atomic
+            && matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic")
+        {
             return None;
         }
-        if let Some(site) = of_def(cx, decorator) {
+        if let Some(site) = of_def(cx, decorator, errors) {
             return Some(site);
         }
     }
@@ -85,23 +91,60 @@ pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
 
 /// A caller of the frame's function, or one of its callers, that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    caller_above(cx, MOST_CALLERS)
+    caller_above(cx, MOST_CALLERS, &DATA_ERRORS)
 }
+
+/// The statement around `node`, in the function of the frame, that takes a `FieldError` away.
+pub fn taking_field_errors(cx: &Context<'_>, node: Node<'_>) -> Option<Site> {
+    statement_that_takes(cx, cx.file, node, &FIELD_ERRORS)
+}
+
+/// A decorator of the frame's function, or a caller, that takes a `FieldError` away.
+pub fn taking_field_errors_outside(cx: &Context<'_>) -> Option<Site> {
+    decorator_that_takes(cx, &FIELD_ERRORS).or_else(|| caller_above(cx, MOST_CALLERS, &FIELD_ERRORS))
+}
+
+/// Exceptions that are asked for.
+struct Errors {
+    /// Whether a handler with this text for its class takes them.
+    takes: fn(&str) -> bool,
+    /// Nothing is left of what failed outside of a transaction around it.
+    end_at_atomic: bool,
+}
+
+/// Errors of the database, of values, and of many kinds.
+const DATA_ERRORS: Errors =
+    Errors { takes: |class| class.contains("Error") || class.contains("Exception"), end_at_atomic: true };
+
+/// What Django raises for a name that is no field. A name in lower or in upper case is a variable that may hold it.
+const FIELD_ERRORS: Errors = Errors {
+    takes: |class| {
+        let parts = class.split(',').map(|c| c.trim().trim_matches(['(', ')']));
+        let names = parts.map(|c| c.rsplit('.').next().unwrap_or(c)).filter(|n| !n.is_empty());
+        names.into_iter().any(|n| {
+            matches!(n, "FieldError" | "Exception" | "BaseException")
+                || n.to_lowercase() == n
+                || n.to_uppercase() == n
+        })
+    },
+    end_at_atomic: false,
+};
 
 /// Callers that are asked for the callers of theirs.
 const MOST_CALLERS: usize = 3;
 /// Calls whose own callers are looked at.
 const MOST_SITES: usize = 12;
 
-fn caller_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
+fn caller_above(cx: &Context<'_>, depth: usize, errors: &Errors) -> Option<Site> {
+    let around = |site: &CallSite<'_>| statement_that_takes(cx, site.file, site.call, errors);
     let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
     let sure = |site: &&CallSite<'_>| certainty(cx, site) == Certainty::Sure;
-    let found = sites.iter().filter(|site| around(site).is_some()).filter(sure).find_map(around);
+    let found = sites.iter().filter(|site| around(site).is_some()).filter(sure).find_map(&around);
     let depth = depth.checked_sub(1)?;
     if found.is_some() || sites.len() > MOST_SITES {
         return found;
     }
-    sites.iter().filter(|site| !is_held(site)).filter(sure).find_map(|site| {
+    sites.iter().filter(|site| !errors.end_at_atomic || !is_held(site)).filter(sure).find_map(|site| {
         site.caller?;
         let facts = site.facts(cx);
         let caller = Context { file: site.file, facts: &facts, ..*cx };
@@ -109,7 +152,7 @@ fn caller_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
         if site.call.enclosing_scope() != Some(caller.scope()) || caller.scope() == cx.scope() {
             return None;
         }
-        swallowing_decorator(&caller).or_else(|| caller_above(&caller, depth))
+        decorator_that_takes(&caller, errors).or_else(|| caller_above(&caller, depth, errors))
     })
 }
 
@@ -121,16 +164,29 @@ fn is_held(site: &CallSite<'_>) -> bool {
     })
 }
 
-fn around(site: &CallSite<'_>) -> Option<Site> {
-    for ancestor in site.call.ancestors() {
+/// The statement around `node`, in its function, that ends the exceptions.
+fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: &Errors) -> Option<Site> {
+    for ancestor in node.ancestors() {
         match Stmt::of(ancestor) {
             Stmt::FunctionDef { .. } => return None,
-            Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("atomic")) => {
+            Stmt::With { items, .. }
+                if errors.end_at_atomic && items.iter().any(|(c, _)| c.text().contains("atomic")) =>
+            {
                 return None;
             }
-            Stmt::Try { body, handlers, .. } if body.contains(site.call.id()) => {
-                if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body)) {
-                    return Some(Site { file: site.file, span: found.node.span() });
+            Stmt::With { items, body, .. } if !errors.end_at_atomic && body.contains(node.id()) => {
+                let expects = |c: &Node<'_>| {
+                    let text = c.text().split('(').next().unwrap_or_default();
+                    text.contains("assertRaises") || text.ends_with("raises")
+                };
+                let found = items.iter().any(|(c, _)| expects(c) || file == cx.file && swallows(cx, *c, body));
+                if found {
+                    return Some(Site { file, span: ancestor.span() });
+                }
+            }
+            Stmt::Try { body, handlers, .. } if body.contains(node.id()) => {
+                if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body, errors)) {
+                    return Some(Site { file, span: found.node.span() });
                 }
             }
             _ => {}
@@ -140,10 +196,10 @@ fn around(site: &CallSite<'_>) -> Option<Site> {
 }
 
 /// What a decorator or context manager of the program ends.
-fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
+fn of_def(cx: &Context<'_>, def: &Def, errors: &Errors) -> Option<Site> {
     let program = cx.project.program();
     match def {
-        Def::Function(function) => of_function(cx, *function),
+        Def::Function(function) => of_function(cx, *function, errors),
         Def::Class(class) => match program.member(*class, "__exit__") {
             Some((_, Member::Function(function, _))) => {
                 let info = program.function(*function);
@@ -157,7 +213,7 @@ fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
                     .map(|n| Site { file: info.file, span: n.span() })
             }
             _ => match program.member(*class, "__call__") {
-                Some((_, Member::Function(function, _))) => of_function(cx, *function),
+                Some((_, Member::Function(function, _))) => of_function(cx, *function, errors),
                 _ => None,
             },
         },
@@ -165,14 +221,14 @@ fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
     }
 }
 
-fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
+fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors) -> Option<Site> {
     let program = cx.project.program();
     let info = program.function(function);
     let file: FileId = info.file;
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
-            let found = handlers.iter().find(|h| ends(h.class, h.body) && !is_own(cx, file, node, h.class));
+            let found = handlers.iter().find(|h| ends(h.class, h.body, errors) && !is_own(cx, file, node, h.class));
             found.map(|h| Site { file, span: h.node.span() })
         }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
@@ -182,10 +238,9 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
     })
 }
 
-/// Whether a handler takes errors of many kinds, or of the database or of values, and does not raise again.
-fn ends(class: Option<Node<'_>>, body: Node<'_>) -> bool {
-    let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
-    is_wide && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+/// Whether a handler takes the errors and does not raise again.
+fn ends(class: Option<Node<'_>>, body: Node<'_>, errors: &Errors) -> bool {
+    class.is_none_or(|c| (errors.takes)(c.text())) && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
 }
 
 /// Whether a handler takes nothing but exceptions of a class of the program that only `function` raises.

@@ -1,0 +1,192 @@
+//! Code that works although a name is refused: somebody catches the error, or takes the name away again before the rows are
+//! loaded.
+
+use super::find::{Found, Place};
+use ormend_engine::codemod::eager::{Load, custom, existing, gives_objects};
+use ormend_engine::codemod::guards::handlers::{taking_field_errors, taking_field_errors_outside};
+use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
+use ormend_engine::infer::{EventKind, Facts, QuerySet, Rows, Type, Use, ValueId};
+use ormend_engine::python::{Expr, FunctionId, Kind, Node, arguments, string_value};
+
+/// What stands in the way.
+pub fn hazards<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
+    for moved in &found.moved {
+        if let Some(step) = &moved.named.generic {
+            out.push(cx.hazard(HazardKind::GenericTarget, step.clone(), moved.node));
+        }
+    }
+    match &found.place {
+        Place::Call { queryset, .. } => {
+            for load in [Load::Join, Load::Prefetch] {
+                custom(cx, queryset, load, out);
+            }
+            handled(cx, found, out);
+            if leaves(cx, found) {
+                undone(cx, found, out);
+            } else {
+                undone_here(cx, found, out);
+            }
+        }
+        Place::Admin { class } => {
+            let program = cx.project.program();
+            let info = program.class(*class);
+            let site = program.name_site(info.file, info.node);
+            // The form of one object has the same queryset, and joins nothing.
+            out.push(Hazard::at(HazardKind::LoadedWithout, info.name.clone(), site));
+            if program.member(*class, "get_queryset").is_some() {
+                let text = "`get_queryset` is set in another way";
+                out.push(Hazard::at(HazardKind::NoPlaceToEdit, text, site));
+            }
+        }
+    }
+}
+
+/// The queryset that the call makes.
+fn made<'a>(cx: &Context<'a>, found: &Found<'a>) -> Option<ValueId> {
+    match cx.type_of(found.node) {
+        Type::QuerySet(qs) => qs.values.first().copied(),
+        _ => None,
+    }
+}
+
+/// Whether `value` is `from`, or made from it.
+fn is_from(facts: &Facts, value: ValueId, is: &dyn Fn(ValueId) -> bool, depth: usize) -> bool {
+    depth < 30
+        && (is(value)
+            || facts.value(value).is_some_and(|v| {
+                v.parent.iter().chain(&v.alternatives).any(|up| is_from(facts, *up, is, depth + 1))
+            }))
+}
+
+/// Somebody around the place that loads the rows takes the error.
+fn handled<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
+    let own = made(cx, found);
+    let is_own = |v: ValueId| Some(v) == own;
+    used(cx, cx.facts, &is_own, out);
+    // What is returned is loaded by callers.
+    let program = cx.project.program();
+    let mut functions: Vec<FunctionId> = program.function_at(cx.file, cx.facts.scope).into_iter().collect();
+    let mut looked = 0;
+    while let Some(function) = functions.get(looked).copied().filter(|_| looked < MOST_FUNCTIONS) {
+        looked += 1;
+        let info = program.function(function);
+        let def = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
+        for site in cx.analyzer.call_sites().of(&info.name) {
+            let facts = cx.analyzer.caller(site.file, site.function);
+            let inner = Context { facts: &facts, file: site.file, ..*cx };
+            let is_made = |v: ValueId| facts.value(v).is_some_and(|v| v.site == Some(def));
+            if used(&inner, &facts, &is_made, out)
+                && let Some(caller) = site.function.filter(|f| !functions.contains(f))
+            {
+                functions.push(caller);
+            }
+        }
+    }
+}
+
+/// Functions that pass the queryset on and are followed.
+const MOST_FUNCTIONS: usize = 20;
+
+/// Handlers around what a frame does with the queryset; whether it hands it on.
+fn used(cx: &Context<'_>, facts: &Facts, is: &dyn Fn(ValueId) -> bool, out: &mut Vec<Hazard>) -> bool {
+    let (mut returned, mut is_used) = (false, false);
+    for event in &facts.events {
+        let EventKind::Use { value, how } = &event.kind else { continue };
+        if !is_from(facts, *value, is, 0) {
+            continue;
+        }
+        returned |= matches!(how, Use::Escape(_));
+        is_used = true;
+        if let Some(site) = taking_field_errors(cx, cx.node(event.at)) {
+            out.push(Hazard::at(HazardKind::HandlerAround, "", site));
+        }
+    }
+    if is_used && let Some(site) = taking_field_errors_outside(cx) {
+        out.push(Hazard::at(HazardKind::HandlerAround, "", site));
+    }
+    returned
+}
+
+/// Whether others get the queryset than the frame that makes it.
+fn leaves<'a>(cx: &Context<'a>, found: &Found<'a>) -> bool {
+    let own = made(cx, found);
+    let is_own = |v: ValueId| Some(v) == own;
+    own.is_none()
+        || cx.facts.scope == cx.root().id()
+        || cx.facts.events.iter().any(|event| match &event.kind {
+            EventKind::Use { value, how: Use::Escape(_) | Use::Other } => {
+                is_from(cx.facts, *value, &is_own, 0)
+            }
+            _ => false,
+        })
+}
+
+/// Methods that take the names away again, or mind what is prefetched.
+const UNDOING: &[&str] =
+    &["select_related", "prefetch_related", "delete", "adelete", "iterator", "aiterator"];
+
+/// Everywhere in the program, on querysets that carry one of the names.
+fn undone<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
+    let mut seen = Vec::new();
+    for name in UNDOING {
+        for site in cx.analyzer.call_sites().of(name) {
+            if seen.contains(&(site.file, site.function)) {
+                continue;
+            }
+            seen.push((site.file, site.function));
+            let facts = cx.analyzer.caller(site.file, site.function);
+            let inner = Context { facts: &facts, file: site.file, ..*cx };
+            undone_here(&inner, found, out);
+        }
+    }
+}
+
+/// In one frame.
+fn undone_here(cx: &Context<'_>, found: &Found<'_>, out: &mut Vec<Hazard>) {
+    for call in cx.scope().descendants().filter(|n| n.kind() == Kind::Call) {
+        let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
+        if !UNDOING.contains(&attr) {
+            continue;
+        }
+        let Type::QuerySet(queryset) = cx.facts.type_of(value) else { continue };
+        if !carries(found, queryset) {
+            continue;
+        }
+        let args = arguments(list);
+        let kind = match attr {
+            "delete" | "adelete" => HazardKind::LoadedWithout,
+            "select_related" if args.iter().all(|a| matches!(Expr::of(a.value), Expr::None)) => {
+                HazardKind::QuerySetShape
+            }
+            "iterator" | "aiterator" if args.is_empty() && queryset.rows != Rows::Instances => {
+                HazardKind::QuerySetShape
+            }
+            "prefetch_related" if is_refused(cx, found, call) => HazardKind::QuerySetShape,
+            _ => continue,
+        };
+        let subject = match kind {
+            HazardKind::LoadedWithout => call.text().lines().next().unwrap_or_default().to_owned(),
+            _ => format!("{attr}()"),
+        };
+        out.push(cx.hazard(kind, subject, call));
+    }
+}
+
+/// Whether a queryset carries one of the names that move.
+fn carries(found: &Found<'_>, queryset: &QuerySet) -> bool {
+    let named = |moved: &super::find::Moved<'_>| string_value(moved.node);
+    queryset.model == found.model
+        && found.moved.iter().filter_map(named).any(|name| queryset.selected.iter().any(|s| **s == *name))
+}
+
+/// Whether a call of `prefetch_related()` gives an object for a relation that a path of ours has named before.
+fn is_refused(cx: &Context<'_>, found: &Found<'_>, call: Node<'_>) -> bool {
+    // The call that gets our paths, behind what it has.
+    let extended = existing(cx, found.chain, Load::Prefetch);
+    if found.file == cx.file && extended.is_some_and(|e| e.contains(call.id())) {
+        return false;
+    }
+    let ours: Vec<String> = found.moved.iter().map(|m| m.named.lookup.clone()).collect();
+    gives_objects(call, &ours)
+}
