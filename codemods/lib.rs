@@ -3,6 +3,7 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod atomic;
+mod bare_select_related;
 mod bulk_create;
 mod bulk_update;
 mod exists;
@@ -24,6 +25,7 @@ pub const ALL: &[&dyn Rule] = &[
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
     &select_related_many::SelectRelatedMany,
+    &bare_select_related::BareSelectRelated,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

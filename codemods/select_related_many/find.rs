@@ -2,7 +2,7 @@
 
 use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::codemod::eager::{Named, named, names_in};
-use ormend_engine::codemod::guards::queryset::queryset_of;
+use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
 use ormend_engine::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, string_value};
@@ -77,20 +77,8 @@ fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     let literals = args.iter().filter(|a| a.stars == 0).map(|a| a.value);
     let moved = moved(cx, queryset.model, literals.filter(|n| string_value(*n).is_some_and(|s| !is_own(&s))));
     let place = Place::Call { receiver, queryset };
-    (!moved.is_empty()).then_some(Found { file: cx.file, node, chain: chain(cx, node), list, place, model: queryset.model, moved })
-}
-
-/// The last call of the chain that goes on from the call `node`.
-fn chain<'a>(cx: &Context<'a>, node: Node<'a>) -> Node<'a> {
-    let mut last = node;
-    while let Some(attribute) = last.with_parens().parent().filter(|p| p.kind() == Kind::Attribute)
-        && let Some(call) = attribute.with_parens().parent().filter(|p| p.kind() == Kind::Call)
-        && matches!(Expr::of(call), Expr::Call { func, .. } if func.peel() == attribute)
-        && matches!(cx.type_of(call), Type::QuerySet(_))
-    {
-        last = call;
-    }
-    last
+    let chain = calls_after(cx, node).last().copied().unwrap_or(node);
+    (!moved.is_empty()).then_some(Found { file: cx.file, node, chain, list, place, model: queryset.model, moved })
 }
 
 fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = Node<'a>>) -> Vec<Moved<'a>> {

@@ -219,6 +219,9 @@ hazards! {
     /// Another reader of the same queryset reads nothing of it.
     SharedQuerySet, OptIn, "`{}` uses the same queryset and does not read the relation";
 
+    /// Rows go where it is not known which of their relations are read.
+    UnseenReader, OptIn, "`{}` gets the rows, and may read relations that would no longer be loaded with them";
+
     // Projection.
     /// The attribute is not the plain value of a column.
     NotAColumn, Blocking, "`{}` is not the plain value of a column";

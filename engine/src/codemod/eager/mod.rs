@@ -15,6 +15,7 @@ mod named;
 mod own_code;
 mod place;
 mod prefetch;
+mod readers;
 mod reads;
 mod region;
 mod remote;
@@ -24,12 +25,15 @@ mod shape;
 mod sources;
 mod step;
 
+pub use guards::joined_differs;
 pub use named::{Named, follow, named};
 pub use class_place::{get_queryset_with, names_in};
 pub use place::existing;
+pub use readers::{Readers, readers};
 pub use reads::{Group, Load};
 pub use rewrite::extend_arguments;
 pub use shape::{custom, gives_objects};
+pub use sources::is_derived;
 pub use step::{Step, step};
 
 use super::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
