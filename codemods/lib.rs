@@ -16,6 +16,7 @@ mod savepoint;
 mod select_for_update;
 mod select_related;
 mod select_related_many;
+mod unresolved_path;
 mod values_list;
 
 use ormend_engine::codemod::Rule;
@@ -26,6 +27,7 @@ pub const ALL: &[&dyn Rule] = &[
     &prefetch_related::PREFETCH_RELATED,
     &select_related_many::SelectRelatedMany,
     &bare_select_related::BareSelectRelated,
+    &unresolved_path::UnresolvedPath,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

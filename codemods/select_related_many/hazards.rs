@@ -2,11 +2,10 @@
 //! loaded.
 
 use super::find::{Found, Place};
-use ormend_engine::codemod::eager::{Load, custom, existing, gives_objects};
-use ormend_engine::codemod::guards::handlers::{taking_field_errors, taking_field_errors_outside};
-use ormend_engine::codemod::{Context, Hazard, HazardKind, Site};
-use ormend_engine::infer::{EventKind, Facts, QuerySet, Rows, Type, Use, ValueId};
-use ormend_engine::python::{Expr, FunctionId, Kind, Node, arguments, string_value};
+use ormend_engine::codemod::eager::{Load, custom, existing, gives_objects, is_derived, relied_on};
+use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::infer::{EventKind, QuerySet, Rows, Type, Use, ValueId};
+use ormend_engine::python::{Expr, Kind, Node, arguments, string_value};
 
 /// What stands in the way.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
@@ -20,7 +19,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
             for load in [Load::Join, Load::Prefetch] {
                 custom(cx, queryset, load, out);
             }
-            handled(cx, found, out);
+            relied_on(cx, made(cx, found), &["FieldError"], out);
             if leaves(cx, found) {
                 undone(cx, found, out);
             } else {
@@ -49,73 +48,13 @@ fn made<'a>(cx: &Context<'a>, found: &Found<'a>) -> Option<ValueId> {
     }
 }
 
-/// Whether `value` is `from`, or made from it.
-fn is_from(facts: &Facts, value: ValueId, is: &dyn Fn(ValueId) -> bool, depth: usize) -> bool {
-    depth < 30
-        && (is(value)
-            || facts.value(value).is_some_and(|v| {
-                v.parent.iter().chain(&v.alternatives).any(|up| is_from(facts, *up, is, depth + 1))
-            }))
-}
-
-/// Somebody around the place that loads the rows takes the error.
-fn handled<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
-    let own = made(cx, found);
-    let is_own = |v: ValueId| Some(v) == own;
-    used(cx, cx.facts, &is_own, out);
-    // What is returned is loaded by callers.
-    let program = cx.project.program();
-    let mut functions: Vec<FunctionId> = program.function_at(cx.file, cx.facts.scope).into_iter().collect();
-    let mut looked = 0;
-    while let Some(function) = functions.get(looked).copied().filter(|_| looked < MOST_FUNCTIONS) {
-        looked += 1;
-        let info = program.function(function);
-        let def = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
-        for site in cx.analyzer.call_sites().of(&info.name) {
-            let facts = cx.analyzer.caller(site.file, site.function);
-            let inner = Context { facts: &facts, file: site.file, ..*cx };
-            let is_made = |v: ValueId| facts.value(v).is_some_and(|v| v.site == Some(def));
-            if used(&inner, &facts, &is_made, out)
-                && let Some(caller) = site.function.filter(|f| !functions.contains(f))
-            {
-                functions.push(caller);
-            }
-        }
-    }
-}
-
-/// Functions that pass the queryset on and are followed.
-const MOST_FUNCTIONS: usize = 20;
-
-/// Handlers around what a frame does with the queryset; whether it hands it on.
-fn used(cx: &Context<'_>, facts: &Facts, is: &dyn Fn(ValueId) -> bool, out: &mut Vec<Hazard>) -> bool {
-    let (mut returned, mut is_used) = (false, false);
-    for event in &facts.events {
-        let EventKind::Use { value, how } = &event.kind else { continue };
-        if !is_from(facts, *value, is, 0) {
-            continue;
-        }
-        returned |= matches!(how, Use::Escape(_));
-        is_used = true;
-        if let Some(site) = taking_field_errors(cx, cx.node(event.at)) {
-            out.push(Hazard::at(HazardKind::HandlerAround, "", site));
-        }
-    }
-    if is_used && let Some(site) = taking_field_errors_outside(cx) {
-        out.push(Hazard::at(HazardKind::HandlerAround, "", site));
-    }
-    returned
-}
-
 /// Whether others get the queryset than the frame that makes it.
 fn leaves<'a>(cx: &Context<'a>, found: &Found<'a>) -> bool {
-    let own = made(cx, found);
-    let is_own = |v: ValueId| Some(v) == own;
-    own.is_none()
-        || cx.facts.scope == cx.root().id()
+    let Some(own) = made(cx, found) else { return true };
+    cx.facts.scope == cx.root().id()
         || cx.facts.events.iter().any(|event| match &event.kind {
             EventKind::Use { value, how: Use::Escape(_) | Use::Other } => {
-                is_from(cx.facts, *value, &is_own, 0)
+                *value == own || is_derived(cx, *value, own, 0)
             }
             _ => false,
         })

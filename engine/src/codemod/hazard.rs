@@ -222,6 +222,12 @@ hazards! {
     /// Rows go where it is not known which of their relations are read.
     UnseenReader, OptIn, "`{}` gets the rows, and may read relations that would no longer be loaded with them";
 
+    // Names in paths.
+    /// It is not certain which name was meant.
+    NameUnclear, Blocking, "what was meant is not certain: {}";
+    /// The only name that is nearly the same, which is still a guess.
+    GuessedName, OptIn, "`{}` is the only name like it, and still a guess";
+
     // Projection.
     /// The attribute is not the plain value of a column.
     NotAColumn, Blocking, "`{}` is not the plain value of a column";

@@ -62,7 +62,7 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
         _ => named,
     };
     match def {
-        Some(def) => of_def(cx, &def, &DATA_ERRORS).is_some(),
+        Some(def) => of_def(cx, &def, &Errors::Data).is_some(),
         None => func.text().contains("suppress"),
     }
 }
@@ -70,14 +70,14 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
 /// A decorator of the frame's function that ends exceptions. Inside of an `atomic` decorator nothing is left of what
 /// failed.
 pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
-    decorator_that_takes(cx, &DATA_ERRORS)
+    decorator_that_takes(cx, &Errors::Data)
 }
 
-fn decorator_that_takes(cx: &Context<'_>, errors: &Errors) -> Option<Site> {
+fn decorator_that_takes(cx: &Context<'_>, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     let function = program.function_at(cx.file, cx.scope().id())?;
     for decorator in program.function(function).decorators.iter().rev().flatten() {
-        if errors.end_at_atomic
+        if errors.end_at_atomic()
             && matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic")
         {
             return None;
@@ -91,51 +91,54 @@ fn decorator_that_takes(cx: &Context<'_>, errors: &Errors) -> Option<Site> {
 
 /// A caller of the frame's function, or one of its callers, that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    caller_above(cx, MOST_CALLERS, &DATA_ERRORS)
+    caller_above(cx, MOST_CALLERS, &Errors::Data)
 }
 
-/// The statement around `node`, in the function of the frame, that takes a `FieldError` away.
-pub fn taking_field_errors(cx: &Context<'_>, node: Node<'_>) -> Option<Site> {
-    statement_that_takes(cx, cx.file, node, &FIELD_ERRORS)
+/// The statement around `node`, in the function of the frame, that takes one of the exceptions `named` away.
+pub fn taking(cx: &Context<'_>, node: Node<'_>, named: &[&str]) -> Option<Site> {
+    statement_that_takes(cx, cx.file, node, &Errors::Named(named))
 }
 
-/// A decorator of the frame's function, or a caller, that takes a `FieldError` away.
-pub fn taking_field_errors_outside(cx: &Context<'_>) -> Option<Site> {
-    decorator_that_takes(cx, &FIELD_ERRORS).or_else(|| caller_above(cx, MOST_CALLERS, &FIELD_ERRORS))
+/// A decorator of the frame's function, or a caller, that takes one of the exceptions `named` away.
+pub fn taking_outside(cx: &Context<'_>, named: &[&str]) -> Option<Site> {
+    let errors = Errors::Named(named);
+    decorator_that_takes(cx, &errors).or_else(|| caller_above(cx, MOST_CALLERS, &errors))
 }
 
 /// Exceptions that are asked for.
-struct Errors {
-    /// Whether a handler with this text for its class takes them.
-    takes: fn(&str) -> bool,
-    /// Nothing is left of what failed outside of a transaction around it.
-    end_at_atomic: bool,
+enum Errors<'n> {
+    /// Errors of the database, of values, and of many kinds. Nothing is left of what failed outside of a transaction
+    /// around it.
+    Data,
+    /// These, which may be raised before anything is sent.
+    Named(&'n [&'n str]),
 }
 
-/// Errors of the database, of values, and of many kinds.
-const DATA_ERRORS: Errors =
-    Errors { takes: |class| class.contains("Error") || class.contains("Exception"), end_at_atomic: true };
+impl Errors<'_> {
+    fn end_at_atomic(&self) -> bool {
+        matches!(self, Errors::Data)
+    }
 
-/// What Django raises for a name that is no field. A name in lower or in upper case is a variable that may hold it.
-const FIELD_ERRORS: Errors = Errors {
-    takes: |class| {
+    /// Whether a handler with this text for its class takes them. A name in lower or in upper case is a variable that may
+    /// hold one.
+    fn are_taken_by(&self, class: &str) -> bool {
+        let Errors::Named(named) = self else { return class.contains("Error") || class.contains("Exception") };
         let parts = class.split(',').map(|c| c.trim().trim_matches(['(', ')']));
-        let names = parts.map(|c| c.rsplit('.').next().unwrap_or(c)).filter(|n| !n.is_empty());
-        names.into_iter().any(|n| {
-            matches!(n, "FieldError" | "Exception" | "BaseException")
+        parts.map(|c| c.rsplit('.').next().unwrap_or(c)).filter(|n| !n.is_empty()).any(|n| {
+            named.contains(&n)
+                || matches!(n, "Exception" | "BaseException")
                 || n.to_lowercase() == n
                 || n.to_uppercase() == n
         })
-    },
-    end_at_atomic: false,
-};
+    }
+}
 
 /// Callers that are asked for the callers of theirs.
 const MOST_CALLERS: usize = 3;
 /// Calls whose own callers are looked at.
 const MOST_SITES: usize = 12;
 
-fn caller_above(cx: &Context<'_>, depth: usize, errors: &Errors) -> Option<Site> {
+fn caller_above(cx: &Context<'_>, depth: usize, errors: &Errors<'_>) -> Option<Site> {
     let around = |site: &CallSite<'_>| statement_that_takes(cx, site.file, site.call, errors);
     let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
     let sure = |site: &&CallSite<'_>| certainty(cx, site) == Certainty::Sure;
@@ -144,7 +147,7 @@ fn caller_above(cx: &Context<'_>, depth: usize, errors: &Errors) -> Option<Site>
     if found.is_some() || sites.len() > MOST_SITES {
         return found;
     }
-    sites.iter().filter(|site| !errors.end_at_atomic || !is_held(site)).filter(sure).find_map(|site| {
+    sites.iter().filter(|site| !errors.end_at_atomic() || !is_held(site)).filter(sure).find_map(|site| {
         site.caller?;
         let facts = site.facts(cx);
         let caller = Context { file: site.file, facts: &facts, ..*cx };
@@ -165,16 +168,16 @@ fn is_held(site: &CallSite<'_>) -> bool {
 }
 
 /// The statement around `node`, in its function, that ends the exceptions.
-fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: &Errors) -> Option<Site> {
+fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: &Errors<'_>) -> Option<Site> {
     for ancestor in node.ancestors() {
         match Stmt::of(ancestor) {
             Stmt::FunctionDef { .. } => return None,
             Stmt::With { items, .. }
-                if errors.end_at_atomic && items.iter().any(|(c, _)| c.text().contains("atomic")) =>
+                if errors.end_at_atomic() && items.iter().any(|(c, _)| c.text().contains("atomic")) =>
             {
                 return None;
             }
-            Stmt::With { items, body, .. } if !errors.end_at_atomic && body.contains(node.id()) => {
+            Stmt::With { items, body, .. } if !errors.end_at_atomic() && body.contains(node.id()) => {
                 let expects = |c: &Node<'_>| {
                     let text = c.text().split('(').next().unwrap_or_default();
                     text.contains("assertRaises") || text.ends_with("raises")
@@ -196,7 +199,7 @@ fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: 
 }
 
 /// What a decorator or context manager of the program ends.
-fn of_def(cx: &Context<'_>, def: &Def, errors: &Errors) -> Option<Site> {
+fn of_def(cx: &Context<'_>, def: &Def, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     match def {
         Def::Function(function) => of_function(cx, *function, errors),
@@ -221,7 +224,7 @@ fn of_def(cx: &Context<'_>, def: &Def, errors: &Errors) -> Option<Site> {
     }
 }
 
-fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors) -> Option<Site> {
+fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     let info = program.function(function);
     let file: FileId = info.file;
@@ -239,8 +242,8 @@ fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors) -> Optio
 }
 
 /// Whether a handler takes the errors and does not raise again.
-fn ends(class: Option<Node<'_>>, body: Node<'_>, errors: &Errors) -> bool {
-    class.is_none_or(|c| (errors.takes)(c.text())) && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+fn ends(class: Option<Node<'_>>, body: Node<'_>, errors: &Errors<'_>) -> bool {
+    class.is_none_or(|c| errors.are_taken_by(c.text())) && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
 }
 
 /// Whether a handler takes nothing but exceptions of a class of the program that only `function` raises.
