@@ -39,7 +39,13 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         edits.extend(kept.edits(cx, found, quote)?);
         if target.is_none() && !lookups.is_empty() {
             let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
-            edits.extend(append_call(file, found.node, Load::Prefetch.method(), &names, cx.options.line_length));
+            match one_a_line(cx, found, &names) {
+                Some(edit) => edits.push(edit),
+                None => {
+                    let method = Load::Prefetch.method();
+                    edits.extend(append_call(file, found.node, method, &names, cx.options.line_length));
+                }
+            }
         }
         return Ok(edits);
     }
@@ -61,6 +67,27 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         }
     }
     Ok(edits)
+}
+
+/// The call with one name a line, where the names stood so and do not fit on one.
+fn one_a_line(cx: &Context<'_>, found: &Found<'_>, names: &[String]) -> Option<Edit> {
+    let source = cx.source();
+    let end = found.list.span().end;
+    let first = found.list.children().find(|n| n.kind() != Kind::Comment)?;
+    let lead = |offset: u32| {
+        let text = source.line_text(source.line_index(offset));
+        text.get(..text.len() - text.trim_start().len()).unwrap_or("")
+    };
+    let is_last_line = source.line_text(source.line_index(end)).trim_start().starts_with(')');
+    let flat = format!(".{}({})", Load::Prefetch.method(), names.join(", "));
+    let line = source.line_text(source.line_index(end)).trim_end().chars().count();
+    if !is_last_line || line + flat.chars().count() <= cx.options.line_length {
+        return None;
+    }
+    let newline = source.newline().as_str();
+    let (inner, outer) = (lead(first.span().start), lead(end));
+    let items: String = names.iter().map(|n| format!("{newline}{inner}{n},")).collect();
+    Some(Edit::insert(end, format!(".{}({items}{newline}{outer})", Load::Prefetch.method())))
 }
 
 /// The span of a call that goes, with the line break behind it where the chain would begin with a name alone.
@@ -154,16 +181,21 @@ impl<'a> Kept<'a> {
             };
             return Ok(vec![Edit::replace(found.list.span(), format!("({text},)"))]);
         }
+        let mut gone: Vec<Span> = Vec::new();
         for (item, before) in &self.items {
             match before {
                 Some(before) => edits.push(Edit::replace(item.span(), string_literal(before, quote))),
                 None => {
                     let span = without(cx, found.list, *item);
                     comments(cx, span)?;
-                    edits.push(Edit::delete(span));
+                    match gone.last_mut().filter(|last| span.start <= last.end) {
+                        Some(last) => *last = Span::new(last.start, span.end),
+                        None => gone.push(span),
+                    }
                 }
             }
         }
+        edits.extend(gone.into_iter().map(|span| Edit::delete(with_empty_line(cx, span))));
         Ok(edits)
     }
 }
@@ -201,6 +233,21 @@ fn without<'a>(cx: &Context<'a>, list: Node<'a>, item: Node<'a>) -> Span {
         Some(kept) => Span::new(list.span().start + kept.len() as u32, span.end),
         None => Span::new(span.start, span.end),
     }
+}
+
+/// What goes, with the line that nothing else is left on.
+fn with_empty_line(cx: &Context<'_>, span: Span) -> Span {
+    let source = cx.source();
+    let (first, last) = (source.line_index(span.start), source.line_index(span.end));
+    let start = source.line_start(first);
+    let text = source.line_text(last);
+    let end = source.line_start(last) + text.len() as u32;
+    let is_empty = |from, to| source.slice(Span::new(from, to)).trim().is_empty();
+    if span.end > start && span.start != start && is_empty(start, span.start) && is_empty(span.end, end) {
+        let newline = source.text().get(end as usize..).map_or(0, |rest| rest.len() - rest.trim_start_matches(['\r', '\n']).len());
+        return Span::new(start, end + newline.min(source.newline().as_str().len()) as u32);
+    }
+    span
 }
 
 /// No comment may go with what is taken out.
