@@ -2,10 +2,10 @@
 //! loaded.
 
 use super::find::{Found, Place};
-use ormend_engine::codemod::eager::{Load, custom, existing, gives_objects, is_derived, relied_on};
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
+use ormend_engine::codemod::eager::{Load, custom, existing, gives_objects, is_derived, node_at, relied_on};
+use ormend_engine::codemod::{Context, FileId, Hazard, HazardKind, Site};
 use ormend_engine::infer::{EventKind, QuerySet, Rows, Type, Use, ValueId};
-use ormend_engine::python::{Expr, Kind, Node, arguments, string_value};
+use ormend_engine::python::{Expr, Field, Kind, Node, arguments, string_value};
 
 /// What stands in the way.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
@@ -80,36 +80,98 @@ fn undone<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
     }
 }
 
-/// In one frame.
+/// In one frame, and in functions that get the queryset from it.
 fn undone_here(cx: &Context<'_>, found: &Found<'_>, out: &mut Vec<Hazard>) {
-    for call in cx.scope().descendants().filter(|n| n.kind() == Kind::Call) {
-        let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-        let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
-        if !UNDOING.contains(&attr) {
-            continue;
-        }
-        let Type::QuerySet(queryset) = cx.facts.type_of(value) else { continue };
-        if !carries(found, queryset) {
-            continue;
-        }
-        let args = arguments(list);
-        let kind = match attr {
-            "delete" | "adelete" => HazardKind::LoadedWithout,
-            "select_related" if args.iter().all(|a| matches!(Expr::of(a.value), Expr::None)) => {
-                HazardKind::QuerySetShape
+    for node in cx.scope().descendants() {
+        match Expr::of(node) {
+            Expr::Call { func, .. } if node.kind() == Kind::Call => {
+                let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
+                let Type::QuerySet(queryset) = cx.type_of(value) else { continue };
+                undone_by(cx, found, queryset, (cx.file, node), out);
             }
-            "iterator" | "aiterator" if args.is_empty() && queryset.rows != Rows::Instances => {
-                HazardKind::QuerySetShape
+            // `books.query` shows the names, and may be changed.
+            Expr::Attribute { value, attr, .. } if node.kind() == Kind::Attribute => {
+                let is_called = node.field() == Field::Function;
+                let is_ours = || cx.type_of(value).queryset().is_some_and(|qs| carries(found, qs));
+                // The text of the query raises as the rows do.
+                let call = node.with_parens().parent().and_then(|list| list.parent());
+                let is_text = call.is_some_and(
+                    |c| matches!(Expr::of(c), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("str"))),
+                );
+                let shows = attr.starts_with('_') || attr == "query" && !is_text;
+                if !is_called && shows && is_ours() {
+                    out.push(cx.hazard(HazardKind::QuerySetShape, attr, node));
+                }
             }
-            "prefetch_related" if is_refused(cx, found, call) => HazardKind::QuerySetShape,
-            _ => continue,
-        };
-        let subject = match kind {
-            HazardKind::LoadedWithout => call.text().lines().next().unwrap_or_default().to_owned(),
-            _ => format!("{attr}()"),
-        };
-        out.push(cx.hazard(kind, subject, call));
+            _ => {}
+        }
     }
+    for event in &cx.facts.events {
+        let EventKind::Use { value, how: Use::Method(_) } = &event.kind else { continue };
+        let queryset = cx.value(*value).and_then(|v| v.queryset.as_deref());
+        let call = node_at(cx.project, event.site).filter(|n| n.kind() == Kind::Call);
+        if let (Some(queryset), Some(call)) = (queryset, call)
+            && event.site != cx.site(cx.node(event.at))
+        {
+            undone_by(cx, found, queryset, (event.site.file, call), out);
+            streamed(event.site.file, call, out);
+        }
+    }
+}
+
+/// `books.values("title")` in a function that gets the queryset and calls `iterator()` of something.
+fn streamed(file: FileId, call: Node<'_>, out: &mut Vec<Hazard>) {
+    let name = |call: Node<'_>| match Expr::of(call) {
+        Expr::Call { func, arguments: list } => match Expr::of(func) {
+            Expr::Attribute { attr, .. } => Some((attr.to_owned(), arguments(list).is_empty())),
+            _ => None,
+        },
+        _ => None,
+    };
+    if !name(call).is_some_and(|(n, _)| matches!(n.as_str(), "values" | "values_list" | "dates" | "datetimes")) {
+        return;
+    }
+    let Some(scope) = call.enclosing_function() else { return };
+    for other in scope.descendants().filter(|n| n.kind() == Kind::Call) {
+        if let Some((method, true)) = name(other)
+            && matches!(method.as_str(), "iterator" | "aiterator")
+        {
+            let site = Site { file, span: other.span() };
+            out.push(Hazard::at(HazardKind::QuerySetShape, format!("{method}()"), site));
+        }
+    }
+}
+
+/// What a call on a queryset that may be ours does to it.
+fn undone_by(
+    cx: &Context<'_>,
+    found: &Found<'_>,
+    queryset: &QuerySet,
+    (file, call): (FileId, Node<'_>),
+    out: &mut Vec<Hazard>,
+) {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return };
+    let Expr::Attribute { attr, .. } = Expr::of(func) else { return };
+    if !UNDOING.contains(&attr) || !carries(found, queryset) {
+        return;
+    }
+    let args = arguments(list);
+    let kind = match attr {
+        "delete" | "adelete" => HazardKind::LoadedWithout,
+        "select_related" if args.iter().all(|a| matches!(Expr::of(a.value), Expr::None)) => {
+            HazardKind::QuerySetShape
+        }
+        "iterator" | "aiterator" if args.is_empty() && queryset.rows != Rows::Instances => {
+            HazardKind::QuerySetShape
+        }
+        "prefetch_related" if is_refused(cx, found, file, call) => HazardKind::QuerySetShape,
+        _ => return,
+    };
+    let subject = match kind {
+        HazardKind::LoadedWithout => call.text().lines().next().unwrap_or_default().to_owned(),
+        _ => format!("{attr}()"),
+    };
+    out.push(Hazard::at(kind, subject, Site { file, span: call.span() }));
 }
 
 /// Whether a queryset carries one of the names that move.
@@ -120,10 +182,10 @@ fn carries(found: &Found<'_>, queryset: &QuerySet) -> bool {
 }
 
 /// Whether a call of `prefetch_related()` gives an object for a relation that a path of ours has named before.
-fn is_refused(cx: &Context<'_>, found: &Found<'_>, call: Node<'_>) -> bool {
+fn is_refused(cx: &Context<'_>, found: &Found<'_>, file: FileId, call: Node<'_>) -> bool {
     // The call that gets our paths, behind what it has.
-    let extended = existing(cx, found.chain, Load::Prefetch);
-    if found.file == cx.file && extended.is_some_and(|e| e.contains(call.id())) {
+    let is_own = found.file == file && file == cx.file && cx.scope().contains(found.node.id());
+    if is_own && existing(cx, found.chain, Load::Prefetch).is_some_and(|e| e.contains(call.id())) {
         return false;
     }
     let ours: Vec<String> = found.moved.iter().map(|m| m.named.lookup.clone()).collect();

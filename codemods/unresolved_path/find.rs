@@ -109,6 +109,6 @@ fn around_conditions<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Node<'a>> {
 /// Handlers around a call that gives no queryset.
 pub fn handled_here<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
     let errors = found.how.errors();
-    let site = taking(cx, found.call, errors).or_else(|| taking_outside(cx, errors));
+    let site = taking(cx, cx.file, found.call, errors).or_else(|| taking_outside(cx, errors));
     out.extend(site.map(|site| Hazard::at(HazardKind::HandlerAround, "", site)));
 }

@@ -26,7 +26,7 @@ mod shape;
 mod sources;
 mod step;
 
-pub use guards::{has_foreign_base, joined_differs};
+pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
 pub use class_place::{get_queryset_with, names_in};
 pub use place::existing;

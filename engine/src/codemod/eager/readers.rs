@@ -130,6 +130,12 @@ fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Reade
                 Use::Method(name) if !is_known(name) => out.unseen.push(gets(cx, event.at, event.site)),
                 _ => {}
             },
+            // Whoever looks at what an instance has loaded sees the joins.
+            EventKind::ReadAttribute { root, name, .. }
+                if matches!(&**name, "_state" | "__dict__") && is_row(cx, *root, is_ours) =>
+            {
+                out.unseen.push(gets(cx, event.at, event.site));
+            }
             EventKind::InstanceEscapes { root, .. } if is_row(cx, *root, is_ours) => {
                 out.unseen.push(gets(cx, event.at, event.site));
             }
@@ -141,18 +147,9 @@ fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Reade
             out.traits.extend(queryset.traits.iter().copied());
         }
     }
-    for node in cx.scope().descendants() {
-        match Expr::of(node) {
-            Expr::Attribute { attr, .. } if node.kind() == Kind::Attribute => {
-                out.attributes.insert(attr.to_owned());
-            }
-            Expr::Str(_) if node.kind() == Kind::Str => {
-                let text = string_value(node).unwrap_or_default();
-                out.attributes.extend(text.split('.').flat_map(|p| p.split("__")).map(str::to_owned));
-            }
-            _ => {}
-        }
-    }
+    // Every word of the frame: attributes, names in patterns, parts of strings.
+    let words = cx.scope().text().split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    out.attributes.extend(words.flat_map(|w| w.split("__")).filter(|w| !w.is_empty()).map(str::to_owned));
     returned
 }
 

@@ -1,6 +1,7 @@
 //! Code that lives by an error which a queryset raises when its rows are loaded.
 
-use crate::codemod::guards::handlers::{taking, taking_outside};
+use super::guards;
+use crate::codemod::guards::handlers::{taking, taking_inside, taking_outside};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Facts, Use, ValueId};
 use crate::python::FunctionId;
@@ -23,6 +24,14 @@ pub fn relied_on(cx: &Context<'_>, value: Option<ValueId>, errors: &[&str], out:
         let info = program.function(function);
         let def = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
         for site in cx.analyzer.call_sites().of(&info.name) {
+            // A generator runs wherever its next item is asked for.
+            if info.is_generator
+                && let Some(caller) = site.function
+            {
+                let scope = program.file(site.file).node(program.function(caller).node);
+                let handler = taking_inside(cx, site.file, scope, errors);
+                out.extend(handler.map(|at| Hazard::at(HazardKind::HandlerAround, "", at)));
+            }
             let facts = cx.analyzer.caller(site.file, site.function);
             let inner = Context { facts: &facts, file: site.file, ..*cx };
             let is_made = |v: ValueId| facts.value(v).is_some_and(|v| v.site == Some(def));
@@ -45,7 +54,9 @@ fn used(cx: &Context<'_>, is: &dyn Fn(ValueId) -> bool, errors: &[&str], out: &m
         }
         returned |= matches!(how, Use::Escape(Escape::Return | Escape::Yield | Escape::Container));
         is_used = true;
-        if let Some(site) = taking(cx, cx.node(event.at), errors) {
+        let here = taking(cx, cx.file, cx.node(event.at), errors);
+        let there = || taking(cx, event.site.file, guards::node_at(cx.project, event.site)?, errors);
+        if let Some(site) = here.or_else(there) {
             out.push(Hazard::at(HazardKind::HandlerAround, "", site));
         }
     }

@@ -94,9 +94,21 @@ pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
     caller_above(cx, MOST_CALLERS, &Errors::Data)
 }
 
-/// The statement around `node`, in the function of the frame, that takes one of the exceptions `named` away.
-pub fn taking(cx: &Context<'_>, node: Node<'_>, named: &[&str]) -> Option<Site> {
-    statement_that_takes(cx, cx.file, node, &Errors::Named(named))
+/// The statement around `node` of `file`, in its function, that takes one of the exceptions `named` away.
+pub fn taking(cx: &Context<'_>, file: FileId, node: Node<'_>, named: &[&str]) -> Option<Site> {
+    statement_that_takes(cx, file, node, &Errors::Named(named))
+}
+
+/// A handler anywhere in the function `scope` of `file` that takes one of the exceptions `named` away.
+pub fn taking_inside(cx: &Context<'_>, file: FileId, scope: Node<'_>, named: &[&str]) -> Option<Site> {
+    let errors = Errors::Named(named);
+    scope.descendants().find_map(|n| match Stmt::of(n) {
+        Stmt::Try { handlers, .. } if n.kind() == Kind::Try => {
+            let found = handlers.iter().find(|h| errors.are_ended_by(cx, file, h.class, h.body));
+            found.map(|h| Site { file, span: h.node.span() })
+        }
+        _ => None,
+    })
 }
 
 /// A decorator of the frame's function, or a caller, that takes one of the exceptions `named` away.
@@ -119,17 +131,17 @@ impl Errors<'_> {
         matches!(self, Errors::Data)
     }
 
-    /// Whether a handler with this text for its class takes them. A name in lower or in upper case is a variable that may
-    /// hold one.
-    fn are_taken_by(&self, class: &str) -> bool {
-        let Errors::Named(named) = self else { return class.contains("Error") || class.contains("Exception") };
-        let parts = class.split(',').map(|c| c.trim().trim_matches(['(', ')']));
-        parts.map(|c| c.rsplit('.').next().unwrap_or(c)).filter(|n| !n.is_empty()).any(|n| {
-            named.contains(&n)
-                || matches!(n, "Exception" | "BaseException")
-                || n.to_lowercase() == n
-                || n.to_uppercase() == n
-        })
+    /// Whether a handler takes them and does not raise them again. A variable may hold any class.
+    fn are_ended_by(&self, cx: &Context<'_>, file: FileId, class: Option<Node<'_>>, body: Node<'_>) -> bool {
+        let last = body.children().last();
+        let Errors::Named(named) = self else {
+            let is_wide =
+                class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
+            return is_wide && last.is_none_or(|last| last.kind() != Kind::Raise);
+        };
+        let passes_on =
+            last.is_some_and(|last| last.kind() == Kind::Raise && last.children().next().is_none());
+        !passes_on && class.is_none_or(|c| takes_one_of(cx, file, c, named))
     }
 }
 
@@ -187,9 +199,15 @@ fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: 
                     return Some(Site { file, span: ancestor.span() });
                 }
             }
-            Stmt::Try { body, handlers, .. } if body.contains(node.id()) => {
-                if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body, errors)) {
+            Stmt::Try { body, handlers, finally, .. } if body.contains(node.id()) => {
+                let found = handlers.iter().find(|h| errors.are_ended_by(cx, file, h.class, h.body));
+                if let Some(found) = found {
                     return Some(Site { file, span: found.node.span() });
+                }
+                // To leave by a `return` ends every exception.
+                let leaves = |n: Node<'_>| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Continue);
+                if let Some(block) = finally.filter(|f| f.descendants().any(leaves)) {
+                    return Some(Site { file, span: block.span() });
                 }
             }
             _ => {}
@@ -231,7 +249,9 @@ fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> O
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
-            let found = handlers.iter().find(|h| ends(h.class, h.body, errors) && !is_own(cx, file, node, h.class));
+            let found = handlers.iter().find(|h| {
+                errors.are_ended_by(cx, file, h.class, h.body) && !is_own(cx, file, node, h.class)
+            });
             found.map(|h| Site { file, span: h.node.span() })
         }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
@@ -241,9 +261,27 @@ fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> O
     })
 }
 
-/// Whether a handler takes the errors and does not raise again.
-fn ends(class: Option<Node<'_>>, body: Node<'_>, errors: &Errors<'_>) -> bool {
-    class.is_none_or(|c| errors.are_taken_by(c.text())) && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+/// Whether a handler's class, or one of a tuple, is one of `named`, a base of all exceptions, or not known.
+fn takes_one_of(cx: &Context<'_>, file: FileId, class: Node<'_>, named: &[&str]) -> bool {
+    if let Expr::Tuple(inner) = Expr::of(class) {
+        return inner.children().any(|c| takes_one_of(cx, file, c, named));
+    }
+    match cx.project.program().resolve_expr(file, class.peel().id()) {
+        Some(Def::External(path)) => {
+            let name = path.rsplit('.').next().unwrap_or(&path);
+            named.contains(&name) || matches!(name, "Exception" | "BaseException")
+        }
+        Some(Def::Class(_)) => false,
+        Some(_) => true,
+        // `Book.DoesNotExist`, a builtin, or a local variable.
+        None => {
+            let name = class.text().rsplit('.').next().unwrap_or_default();
+            named.contains(&name)
+                || matches!(name, "Exception" | "BaseException")
+                || name.to_lowercase() == name
+                || name.to_uppercase() == name
+        }
+    }
 }
 
 /// Whether a handler takes nothing but exceptions of a class of the program that only `function` raises.
