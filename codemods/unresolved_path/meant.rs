@@ -61,7 +61,7 @@ pub fn meant(
         .collect();
     near.sort();
     match near.as_slice() {
-        [(1, only)] if part.len() > 4 => match with(only) {
+        [(1, only)] if part.len() > 3 => match with(only) {
             Some(path) => Meant::Perhaps(path),
             None => Meant::Nothing(format!("the nearest name is `{only}`")),
         },

@@ -62,13 +62,23 @@ impl Codemod for UnresolvedPath {
     fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
         let model = cx.model(found.unresolved.model);
         let what = if found.how.wants_relation() { "relation" } else { "field" };
+        let message = match &found.meant {
+            Meant::Several(paths) => {
+                let names: Vec<String> = paths.iter().map(|p| format!("`{p}`")).collect();
+                format!("Separate {}, which are one name here", names.join(" and "))
+            }
+            Meant::Certainly(path) | Meant::Perhaps(path) => {
+                format!("Write `{path}`: `{}` names no {what} of `{}`", found.unresolved.part, model.name)
+            }
+            Meant::Nothing(_) => format!("`{}` names no {what} of `{}`", found.unresolved.part, model.name),
+        };
         let after = match &found.meant {
-            Meant::Nothing(_) => "FieldError".to_owned(),
+            Meant::Nothing(_) => found.how.error().to_owned(),
             _ => "a path that Django knows".to_owned(),
         };
         Description {
             site: cx.site(found.node),
-            message: format!("`{}` names no {what} of `{}`", found.unresolved.part, model.name),
+            message,
             related: vec![Related { site: model.site, message: "the model stands here".to_owned() }],
             queries: Queries { before: found.how.error().to_owned(), after },
         }

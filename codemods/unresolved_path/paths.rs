@@ -113,8 +113,13 @@ pub fn is_known(cx: &Context<'_>, model: ModelId, path: &str, how: How) -> bool 
 }
 
 fn next(cx: &Context<'_>, from: ModelId, part: &str, how: How) -> Option<Next> {
-    // What a descendant has may be asked of it through its base.
-    cx.project.family(from).into_iter().chain([from]).find_map(|model| in_model(cx, model, part, how))
+    // What a descendant has may be asked of it through its base; what points at a proxy points at the model behind it, and at
+    // those that inherit from that one.
+    let info = cx.model(from);
+    let above: Vec<ModelId> = [from].iter().chain(&info.bases).map(|m| cx.model(*m).concrete).collect();
+    let beside = cx.project.contemporaries(from).iter().filter(|m| above.contains(&m.concrete)).map(|m| m.id);
+    let all = [from].into_iter().chain(cx.project.family(from)).chain(beside);
+    all.into_iter().find_map(|model| in_model(cx, model, part, how))
 }
 
 fn in_model(cx: &Context<'_>, model: ModelId, part: &str, how: How) -> Option<Next> {
