@@ -14,7 +14,8 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
         let quote = quote_of(file);
         let names: Vec<String> = found.plan.names.iter().map(|n| string_literal(n, quote)).collect();
         comments(cx, found.list.span())?;
-        return Ok(cx.fix(vec![Edit::replace(found.list.span(), format!("({})", names.join(", ")))]));
+        let text = in_parentheses(cx, found.list, &names.join(", "));
+        return Ok(cx.fix(vec![Edit::replace(found.list.span(), text)]));
     }
     let span = Span::new(found.receiver.with_parens().span().end, found.node.span().end);
     comments(cx, span)?;
@@ -26,6 +27,19 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
     let Expr::Attribute { attr_node, .. } = Expr::of(func) else { return Ok(Fix::default()) };
     let span = Span::new(attr_node.span().start, found.node.span().end);
     Ok(cx.fix(vec![Edit::replace(span, "all()".to_owned())]))
+}
+
+/// The names in parentheses; on a line of their own where the line would be too long and ends within other brackets, which
+/// no splitting of the line looks into.
+fn in_parentheses(cx: &Context<'_>, list: Node<'_>, names: &str) -> String {
+    let file = cx.project.program().file(cx.file);
+    let line = file.source.line_text(file.source.line_index(list.span().start)).trim_end();
+    let is_open = line.ends_with(['(', '[', '{']);
+    if !is_open || line.chars().count() + names.chars().count() <= cx.options.line_length {
+        return format!("({names})");
+    }
+    let indent = line.get(..line.len() - line.trim_start().len()).unwrap_or("");
+    format!("(\n{indent}{}{names}\n{indent})", file.source.indent_unit())
 }
 
 /// Whether what is left is a queryset that nobody else has.

@@ -147,9 +147,20 @@ fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Reade
             out.traits.extend(queryset.traits.iter().copied());
         }
     }
-    // Every word of the frame: attributes, names in patterns, parts of strings.
-    let words = cx.scope().text().split(|c: char| !(c.is_alphanumeric() || c == '_'));
-    out.attributes.extend(words.flat_map(|w| w.split("__")).filter(|w| !w.is_empty()).map(str::to_owned));
+    // Attributes, names in patterns and of keywords, and every word of a string.
+    for node in cx.scope().descendants() {
+        let is_pattern = || {
+            let mut inside = node.ancestors().take_while(|a| !a.kind().is_statement());
+            inside.any(|a| a.kind() == Kind::CasePattern)
+        };
+        let is_named = matches!(node.field(), Field::Attribute | Field::Name);
+        if node.kind() == Kind::Name && (is_named || is_pattern()) {
+            out.attributes.insert(node.text().to_owned());
+        } else if node.kind() == Kind::Str {
+            let words = node.text().split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            out.attributes.extend(words.flat_map(|w| w.split("__")).map(str::to_owned));
+        }
+    }
     returned
 }
 
