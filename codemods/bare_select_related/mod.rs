@@ -54,7 +54,9 @@ impl Codemod for BareSelectRelated {
             [only] => format!("Name {only} in `select_related`, which joins every foreign key without names"),
             [rest @ .., last] => {
                 let listed = rest.join(", ");
-                format!("Name {listed} and {last} in `select_related`, which joins every foreign key without names")
+                format!(
+                    "Name {listed} and {last} in `select_related`, which joins every foreign key without names"
+                )
             }
         };
         let joins = |n: usize| match n {

@@ -72,7 +72,10 @@ pub fn plan<'a>(
         }
         return Some(plan(used, hazards));
     }
-    if unknown.is_empty() && (all.is_empty() || longest(&all).len() <= MOST_NAMES) && !(serves && all.is_empty()) {
+    if unknown.is_empty()
+        && (all.is_empty() || longest(&all).len() <= MOST_NAMES)
+        && !(serves && all.is_empty())
+    {
         if !all.is_empty() {
             deferred(cx, node, &readers, queryset, &mut hazards);
         }
@@ -156,13 +159,7 @@ fn is_read(readers: &Readers, path: &Path) -> bool {
 }
 
 /// What makes it a difference that a relation is not joined any more.
-fn narrowed(
-    cx: &Context<'_>,
-    node: Node<'_>,
-    readers: &Readers,
-    all: &[Path],
-    used: &[Path],
-) -> Vec<Hazard> {
+fn narrowed(cx: &Context<'_>, node: Node<'_>, readers: &Readers, all: &[Path], used: &[Path]) -> Vec<Hazard> {
     let mut out = Vec::new();
     let dropped: Vec<Step> =
         all.iter().filter(|p| !used.contains(p)).filter_map(|p| p.last().cloned()).collect();
@@ -187,13 +184,7 @@ fn narrowed(
 }
 
 /// `only()` and `defer()` leave out what a bare call then does not join, and raise for a name.
-fn deferred(
-    cx: &Context<'_>,
-    node: Node<'_>,
-    readers: &Readers,
-    queryset: &QuerySet,
-    out: &mut Vec<Hazard>,
-) {
+fn deferred(cx: &Context<'_>, node: Node<'_>, readers: &Readers, queryset: &QuerySet, out: &mut Vec<Hazard>) {
     for name in ["only", "defer"] {
         for site in cx.analyzer.call_sites().of(name) {
             let facts = cx.analyzer.caller(site.file, site.function);
@@ -201,15 +192,17 @@ fn deferred(
             let call = inner.node(site.call);
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
-            let is_ours = inner.type_of(value).queryset().is_some_and(|qs| {
-                qs.model == queryset.model && qs.is(Trait::BareSelectRelated)
-            });
+            let is_ours = inner
+                .type_of(value)
+                .queryset()
+                .is_some_and(|qs| qs.model == queryset.model && qs.is(Trait::BareSelectRelated));
             if is_ours {
                 out.push(inner.hazard(HazardKind::DeferredColumns, format!("{name}()"), call));
             }
         }
     }
-    if readers.traits.contains(&Trait::Deferred) && !out.iter().any(|h| h.kind == HazardKind::DeferredColumns) {
+    if readers.traits.contains(&Trait::Deferred) && !out.iter().any(|h| h.kind == HazardKind::DeferredColumns)
+    {
         out.push(cx.hazard(HazardKind::DeferredColumns, "only()", cx.node(node.id())));
     }
 }

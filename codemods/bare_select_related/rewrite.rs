@@ -45,7 +45,9 @@ fn in_parentheses(cx: &Context<'_>, list: Node<'_>, names: &str) -> String {
 /// Whether what is left is a queryset that nobody else has.
 fn can_go<'a>(cx: &Context<'a>, found: &Found<'a>) -> bool {
     match cx.type_of(found.receiver) {
-        Type::Manager(_) => found.after.first().is_some_and(|call| method(*call).is_some_and(is_queryset_method)),
+        Type::Manager(_) => {
+            found.after.first().is_some_and(|call| method(*call).is_some_and(is_queryset_method))
+        }
         _ => {
             let receiver = found.receiver.peel();
             let Expr::Call { func, .. } = Expr::of(receiver) else { return false };

@@ -1,8 +1,8 @@
 //! Names of `select_related()` that lead to several rows: in a call on a queryset, or in `list_select_related`.
 
-use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::codemod::eager::{Named, named, names_in};
 use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
+use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
 use ormend_engine::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, string_value};
@@ -78,7 +78,15 @@ fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     let moved = moved(cx, queryset.model, literals.filter(|n| string_value(*n).is_some_and(|s| !is_own(&s))));
     let place = Place::Call { receiver, queryset };
     let chain = calls_after(cx, node).last().copied().unwrap_or(node);
-    (!moved.is_empty()).then_some(Found { file: cx.file, node, chain, list, place, model: queryset.model, moved })
+    (!moved.is_empty()).then_some(Found {
+        file: cx.file,
+        node,
+        chain,
+        list,
+        place,
+        model: queryset.model,
+        moved,
+    })
 }
 
 fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = Node<'a>>) -> Vec<Moved<'a>> {
@@ -112,8 +120,17 @@ fn in_class<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     models.dedup();
     let [model] = models.as_slice() else { return None };
     // Whoever says it in a method does not look at the list.
-    let is_read = !matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
+    let is_read =
+        !matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
     let moved = moved(cx, *model, list.children());
     let place = Place::Admin { class };
-    (is_read && !moved.is_empty()).then_some(Found { file: cx.file, node, chain: node, list, place, model: *model, moved })
+    (is_read && !moved.is_empty()).then_some(Found {
+        file: cx.file,
+        node,
+        chain: node,
+        list,
+        place,
+        model: *model,
+        moved,
+    })
 }

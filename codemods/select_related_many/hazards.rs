@@ -128,7 +128,9 @@ fn streamed(file: FileId, call: Node<'_>, out: &mut Vec<Hazard>) {
         },
         _ => None,
     };
-    if !name(call).is_some_and(|(n, _)| matches!(n.as_str(), "values" | "values_list" | "dates" | "datetimes")) {
+    if !name(call)
+        .is_some_and(|(n, _)| matches!(n.as_str(), "values" | "values_list" | "dates" | "datetimes"))
+    {
         return;
     }
     let Some(scope) = call.enclosing_function() else { return };

@@ -54,7 +54,9 @@ impl Codemod for SelectRelatedMany {
         };
         Description {
             site: cx.site(found.node),
-            message: format!("Fetch {listed} with `prefetch_related`: `select_related` cannot join what leads to several rows"),
+            message: format!(
+                "Fetch {listed} with `prefetch_related`: `select_related` cannot join what leads to several rows"
+            ),
             related: Vec::new(),
             queries: Queries { before: "FieldError".to_owned(), after: format!("{} more", queries(found)) },
         }

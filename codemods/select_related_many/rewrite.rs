@@ -15,8 +15,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
         Place::Admin { class } => in_class(cx, found, *class)?,
     };
     let mut fix = cx.fix(edits);
-    fix.prefetches =
-        found.moved.iter().flat_map(|m| m.named.lookup.split("__")).map(str::to_owned).collect();
+    fix.prefetches = found.moved.iter().flat_map(|m| m.named.lookup.split("__")).map(str::to_owned).collect();
     fix.prefetches.sort();
     fix.prefetches.dedup();
     Ok(fix)
@@ -112,7 +111,9 @@ fn missing<'a>(cx: &Context<'a>, found: &Found<'a>) -> Vec<String> {
         _ => Vec::new(),
     };
     let is_loaded = |lookup: &str| {
-        loaded.iter().any(|p| p.strip_suffix("__*").unwrap_or(p) == lookup || p.starts_with(&format!("{lookup}__")))
+        loaded
+            .iter()
+            .any(|p| p.strip_suffix("__*").unwrap_or(p) == lookup || p.starts_with(&format!("{lookup}__")))
     };
     let mut out: Vec<String> = Vec::new();
     for moved in &found.moved {
@@ -206,7 +207,9 @@ fn without<'a>(cx: &Context<'a>, list: Node<'a>, item: Node<'a>) -> Span {
     let span = item.with_parens().span();
     let rest = source.slice(Span::new(span.end, list.span().end));
     let before = source.slice(Span::new(list.span().start, span.start));
-    let comma = rest.find(|c: char| !c.is_whitespace()).filter(|at| rest.get(*at..).is_some_and(|r| r.starts_with(',')));
+    let comma = rest
+        .find(|c: char| !c.is_whitespace())
+        .filter(|at| rest.get(*at..).is_some_and(|r| r.starts_with(',')));
     let lead = before.len() - before.trim_end_matches([' ', '\t']).len();
     let is_own_line = before.trim_end_matches([' ', '\t']).ends_with('\n');
     if let Some(comma) = comma {
@@ -244,7 +247,10 @@ fn with_empty_line(cx: &Context<'_>, span: Span) -> Span {
     let end = source.line_start(last) + text.len() as u32;
     let is_empty = |from, to| source.slice(Span::new(from, to)).trim().is_empty();
     if span.end > start && span.start != start && is_empty(start, span.start) && is_empty(span.end, end) {
-        let newline = source.text().get(end as usize..).map_or(0, |rest| rest.len() - rest.trim_start_matches(['\r', '\n']).len());
+        let newline = source
+            .text()
+            .get(end as usize..)
+            .map_or(0, |rest| rest.len() - rest.trim_start_matches(['\r', '\n']).len());
         return Span::new(start, end + newline.min(source.newline().as_str().len()) as u32);
     }
     span

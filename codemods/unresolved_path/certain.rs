@@ -69,8 +69,8 @@ pub fn is_of_named_model(cx: &Context<'_>, receiver: Node<'_>, queryset: &QueryS
     }
     let root = leftmost(node);
     let Expr::Name(name) = Expr::of(root) else { return false };
-    let is_parameter = cx.scope().kind() == Kind::FunctionDef
-        && parameters(cx.scope()).iter().any(|p| p.name == name);
+    let is_parameter =
+        cx.scope().kind() == Kind::FunctionDef && parameters(cx.scope()).iter().any(|p| p.name == name);
     if !is_parameter && name != "super" {
         return true;
     }
@@ -163,7 +163,8 @@ fn is_decorated(cx: &Context<'_>, info: &Model) -> bool {
 
 /// Packages that add a column for each language.
 fn is_translated(cx: &Context<'_>) -> bool {
-    const TRANSLATING: &[&str] = &["modeltranslation", "parler", "hvad", "linguo", "modeltrans", "multilingual"];
+    const TRANSLATING: &[&str] =
+        &["modeltranslation", "parler", "hvad", "linguo", "modeltrans", "multilingual"];
     let apps = &cx.project.settings().installed_apps;
     apps.iter().any(|app| TRANSLATING.iter().any(|t| app.split('.').any(|part| part == *t)))
 }
@@ -171,7 +172,9 @@ fn is_translated(cx: &Context<'_>) -> bool {
 /// Whether a relation of some model that leads nowhere known, or whose name is not known, may lead here.
 fn has_open_relation(cx: &Context<'_>, info: &Model) -> bool {
     cx.project.models().iter().flat_map(|m| &m.fields).any(|field| {
-        let Some(relation) = field.relation.as_ref().filter(|r| r.target == Some(info.id)) else { return false };
+        let Some(relation) = field.relation.as_ref().filter(|r| r.target == Some(info.id)) else {
+            return false;
+        };
         let text = || {
             let source = &cx.project.program().file(field.site.file).source;
             source.slice(field.site.span)
@@ -202,7 +205,10 @@ fn makes_name(cx: &Context<'_>, file: FileId, node: Node<'_>, part: &str, how: H
             let is_it = node.children().next().is_some_and(|n| n.text() == part);
             is_it
                 && node.parent().and_then(|list| list.parent()).is_some_and(|call| {
-                    matches!(method(call), "annotate" | "alias" | "values" | "values_list" | "aggregate" | "extra" | "dict")
+                    matches!(
+                        method(call),
+                        "annotate" | "alias" | "values" | "values_list" | "aggregate" | "extra" | "dict"
+                    )
                 })
         }
         // A path is one of those that are looked at here; elsewhere a string may be any name.

@@ -80,7 +80,8 @@ fn given<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Node<'a>, String)> {
     let path = string_value(node)?;
     let Expr::Call { func, .. } = Expr::of(call) else { return None };
     // The first argument of a `Prefetch` that is given at once.
-    if external_path(cx, func).is_some_and(|p| p.starts_with("django.db.models") && p.ends_with(".Prefetch")) {
+    if external_path(cx, func).is_some_and(|p| p.starts_with("django.db.models") && p.ends_with(".Prefetch"))
+    {
         let is_first = list.children().find(|n| n.kind() != Kind::Comment).is_some_and(|f| f.peel() == node);
         let outer = call.with_parens().parent().filter(|p| p.kind() == Kind::Arguments && is_first)?;
         return outer.parent().filter(|p| p.kind() == Kind::Call).map(|call| (call, path));

@@ -84,7 +84,8 @@ fn run_together(
     } else {
         path.split(',').map(|p| p.trim().to_owned()).collect()
     };
-    (pieces.len() > 1 && node.kind() != Kind::KeywordArgument && pieces.iter().all(is_right)).then_some(pieces)
+    (pieces.len() > 1 && node.kind() != Kind::KeywordArgument && pieces.iter().all(is_right))
+        .then_some(pieces)
 }
 
 /// The name that the same thing has where it stands: the relation of a key's column, the attribute or the lookup of a

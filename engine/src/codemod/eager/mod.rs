@@ -26,9 +26,9 @@ mod shape;
 mod sources;
 mod step;
 
+pub use class_place::{get_queryset_with, names_in};
 pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
-pub use class_place::{get_queryset_with, names_in};
 pub use place::existing;
 pub use readers::{Readers, readers};
 pub use reads::{Group, Load};

@@ -72,7 +72,6 @@ fn is_generic(project: &Project, model: ModelId, name: &str) -> bool {
 /// Whether the attribute is the other end of a foreign key with `unique=True`.
 fn is_unique_key(project: &Project, model: ModelId, accessor: &str) -> bool {
     project.model(model).reverse(accessor).is_some_and(|r| {
-        r.kind == RelationKind::ForeignKey
-            && project.model(r.source).field(&r.field).is_none_or(|f| f.unique)
+        r.kind == RelationKind::ForeignKey && project.model(r.source).field(&r.field).is_none_or(|f| f.unique)
     })
 }

@@ -4,9 +4,7 @@
 
 use super::sources::is_derived;
 use crate::codemod::Context;
-use crate::infer::{
-    Escape, EventKind, Origin, Root, Trait, Use, ValueId, is_queryset_method,
-};
+use crate::infer::{Escape, EventKind, Origin, Root, Trait, Use, ValueId, is_queryset_method};
 use crate::python::{Expr, Field, FunctionId, Kind, Node, arguments, string_value};
 use crate::text::Site;
 use std::collections::BTreeSet;
@@ -60,7 +58,8 @@ pub fn readers(cx: &Context<'_>, value: ValueId) -> Readers {
             // A call that gives something else than what is known to be given.
             if !made.iter().any(|v| facts.value(*v).is_some_and(|v| v.origin == Origin::Expr(site.call))) {
                 let call = program.file(site.file).node(site.call);
-                out.unseen.push((super::guards::first_line(call).to_owned(), caller.site(caller.node(site.call))));
+                out.unseen
+                    .push((super::guards::first_line(call).to_owned(), caller.site(caller.node(site.call))));
                 continue;
             }
             let is_ours = |v: ValueId| made.iter().any(|m| *m == v || is_derived(&caller, v, *m, 0));
@@ -113,7 +112,9 @@ fn is_called_or_named(node: Node<'_>) -> bool {
     let is_import = |k: Kind| matches!(k, Kind::Import | Kind::ImportFrom | Kind::AliasedImport);
     node.field() == Field::Name
         || node.ancestors().take(4).any(|a| is_import(a.kind()))
-        || inside.take(1).any(|a| matches!(Expr::of(a), Expr::Call { func, .. } if func.peel() == node.peel()))
+        || inside
+            .take(1)
+            .any(|a| matches!(Expr::of(a), Expr::Call { func, .. } if func.peel() == node.peel()))
 }
 
 /// What one frame does with the rows; whether it returns the queryset.

@@ -135,8 +135,7 @@ impl Errors<'_> {
     fn are_ended_by(&self, cx: &Context<'_>, file: FileId, class: Option<Node<'_>>, body: Node<'_>) -> bool {
         let last = body.children().last();
         let Errors::Named(named) = self else {
-            let is_wide =
-                class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
+            let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
             return is_wide && last.is_none_or(|last| last.kind() != Kind::Raise);
         };
         let passes_on =
@@ -194,7 +193,8 @@ fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: 
                     let text = c.text().split('(').next().unwrap_or_default();
                     text.contains("assertRaises") || text.ends_with("raises")
                 };
-                let found = items.iter().any(|(c, _)| expects(c) || file == cx.file && swallows(cx, *c, body));
+                let found =
+                    items.iter().any(|(c, _)| expects(c) || file == cx.file && swallows(cx, *c, body));
                 if found {
                     return Some(Site { file, span: ancestor.span() });
                 }
@@ -249,9 +249,9 @@ fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> O
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
-            let found = handlers.iter().find(|h| {
-                errors.are_ended_by(cx, file, h.class, h.body) && !is_own(cx, file, node, h.class)
-            });
+            let found = handlers
+                .iter()
+                .find(|h| errors.are_ended_by(cx, file, h.class, h.body) && !is_own(cx, file, node, h.class));
             found.map(|h| Site { file, span: h.node.span() })
         }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
