@@ -14,8 +14,6 @@ pub struct Found<'a> {
     pub receiver: Node<'a>,
     /// The list of arguments, which is empty.
     pub list: Node<'a>,
-    /// The calls of the chain that follow.
-    pub after: Vec<Node<'a>>,
     /// What to write.
     pub plan: Plan,
 }
@@ -34,5 +32,5 @@ pub fn found<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     }
     let after = calls_after(cx, node);
     let plan = plan(cx, node, receiver, queryset, &after)?;
-    Some(Found { node, receiver, list, after, plan })
+    Some(Found { node, receiver, list, plan })
 }

@@ -2,6 +2,7 @@
 
 use super::find::{Found, Moved, Place};
 use ormend_engine::codemod::eager::{Load, existing, extend_arguments, get_queryset_with};
+use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::infer::Type;
 use ormend_engine::python::emit::{append_call, string_literal, whole_line};
@@ -49,14 +50,7 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         return Ok(edits);
     }
     if target.is_some() || lookups.is_empty() {
-        // The whole call goes.
-        let span = Span::new(receiver.with_parens().span().end, found.node.span().end);
-        comments(cx, span)?;
-        if target.is_none() {
-            let text = file.source.slice(Span::new(span.start, method.span().start));
-            return Ok(vec![Edit::replace(span, format!("{text}all()"))]);
-        }
-        edits.push(Edit::delete(with_break(cx, found.node, receiver, span)));
+        edits.push(without_call(cx, receiver, found.node)?);
         return Ok(edits);
     }
     edits.push(Edit::replace(method.span(), Load::Prefetch.method().to_owned()));
@@ -87,21 +81,6 @@ fn one_a_line(cx: &Context<'_>, found: &Found<'_>, names: &[String]) -> Option<E
     let (inner, outer) = (lead(first.span().start), lead(end));
     let items: String = names.iter().map(|n| format!("{newline}{inner}{n},")).collect();
     Some(Edit::insert(end, format!(".{}({items}{newline}{outer})", Load::Prefetch.method())))
-}
-
-/// The span of a call that goes, with the line break behind it where the chain would begin with a name alone.
-fn with_break(cx: &Context<'_>, call: Node<'_>, receiver: Node<'_>, span: Span) -> Span {
-    let next = call.parent().filter(|p| p.kind() == Kind::Attribute);
-    let Some(Expr::Attribute { attr_node, .. }) = next.map(Expr::of) else { return span };
-    let rest = cx.source().slice(Span::new(span.end, attr_node.span().start));
-    let own = cx.source().slice(span);
-    if matches!(Expr::of(receiver), Expr::Call { .. }) || own.starts_with(char::is_whitespace) {
-        return span;
-    }
-    match rest.strip_suffix('.') {
-        Some(blanks) if blanks.trim().is_empty() => Span::new(span.start, span.end + blanks.len() as u32),
-        _ => span,
-    }
 }
 
 /// The lookups that the chain does not load by itself.
@@ -174,7 +153,7 @@ impl<'a> Kept<'a> {
         let left = self.stay.len() + self.items.iter().filter(|(_, before)| before.is_some()).count();
         if left == 1 && found.node.kind() == Kind::Assign && matches!(Expr::of(found.list), Expr::Tuple(_)) {
             // One name in a tuple keeps its comma.
-            comments(cx, found.list.span())?;
+            keeps_comments(cx, found.list.span())?;
             let shortened = self.items.iter().find_map(|(_, before)| before.as_ref());
             let text = match (self.stay.first(), shortened) {
                 (Some(name), _) => name.text().to_owned(),
@@ -188,7 +167,7 @@ impl<'a> Kept<'a> {
                 Some(before) => edits.push(Edit::replace(item.span(), string_literal(before, quote))),
                 None => {
                     let span = without(cx, found.list, *item);
-                    comments(cx, span)?;
+                    keeps_comments(cx, span)?;
                     match gone.last_mut().filter(|last| span.start <= last.end) {
                         Some(last) => *last = Span::new(last.start, span.end),
                         None => gone.push(span),
@@ -256,12 +235,6 @@ fn with_empty_line(cx: &Context<'_>, span: Span) -> Span {
     span
 }
 
-/// No comment may go with what is taken out.
-fn comments(cx: &Context<'_>, span: Span) -> Result<(), Hazard> {
-    let lost = cx.root().descendants().find(|n| n.kind() == Kind::Comment && span.contains(n.span()));
-    lost.map_or(Ok(()), |comment| Err(cx.hazard(HazardKind::CommentLost, "", cx.node(comment.id()))))
-}
-
 fn in_class<'a>(cx: &Context<'a>, found: &Found<'a>, class: ClassId) -> Result<Vec<Edit>, Hazard> {
     let program = cx.project.program();
     let info = program.class(class);
@@ -277,7 +250,7 @@ fn in_class<'a>(cx: &Context<'a>, found: &Found<'a>, class: ClassId) -> Result<V
         vec![get_queryset_with(file, file.node(info.node), Load::Prefetch, &names).ok_or_else(nowhere)?];
     if kept.is_empty() {
         let statement = found.node.parent().filter(|p| p.kind() == Kind::ExprStatement).unwrap_or(found.node);
-        comments(cx, statement.span())?;
+        keeps_comments(cx, statement.span())?;
         edits.push(whole_line(file.source.text(), statement.span()));
     } else {
         edits.extend(kept.edits(cx, found, quote)?);
