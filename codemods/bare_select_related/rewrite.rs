@@ -3,8 +3,8 @@
 use super::find::Found;
 use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
 use ormend_engine::codemod::{Context, Fix, Hazard};
-use ormend_engine::python::emit::{quote_of, string_literal};
 use ormend_engine::python::Node;
+use ormend_engine::python::emit::{quote_of, string_literal};
 use ormend_engine::text::Edit;
 
 /// The edit.
