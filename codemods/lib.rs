@@ -3,6 +3,7 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod atomic;
+mod bare_select_related;
 mod bulk_create;
 mod bulk_update;
 mod exists;
@@ -14,6 +15,8 @@ mod queryset_update;
 mod savepoint;
 mod select_for_update;
 mod select_related;
+mod select_related_many;
+mod unresolved_path;
 mod values_list;
 
 use ormend_engine::codemod::Rule;
@@ -22,6 +25,9 @@ use ormend_engine::codemod::Rule;
 pub const ALL: &[&dyn Rule] = &[
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
+    &select_related_many::SelectRelatedMany,
+    &bare_select_related::BareSelectRelated,
+    &unresolved_path::UnresolvedPath,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

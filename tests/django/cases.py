@@ -29,8 +29,11 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 - queries. Statements that only open or close transactions do not count; a row lock, which SQLite knows none of, is
   shown as a comment of its statement, and raises outside of a transaction; asking for one that no statement takes is
   a difference, too. `after` and `unsafe` must take fewer than
-  `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another. Where `before`
-  raises it is enough that there are no more.
+  `before`; in the codemods of SAME_COUNT no more, and then at least one statement must be another, except in those of
+  SAME_STATEMENTS. Where `before` raises it is enough that there are no more.
+
+In the codemods of REPAIRS `before` may raise a FieldError, which is what the rewrite is for: it must raise nothing then.
+How many queries it takes is for the check itself to say.
 
 `after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
 the `naive` one is the proof of an opt-in hazard and must differ, too.
@@ -90,6 +93,7 @@ SAME_COUNT = {
     "aggregate",
     "annotate_count",
     "atomic",
+    "bare_select_related",
     "count",
     "exists",
     "f_expression",
@@ -102,6 +106,12 @@ SAME_COUNT = {
     "values_list",
 }
 
+
+# Folders whose rewrites may send the same statements: they say what Django did without being told.
+SAME_STATEMENTS = {"bare_select_related"}
+
+# Folders whose rewrites make work what Django refuses with a FieldError.
+REPAIRS = {"select_related_many", "unresolved_path"}
 
 # Folders whose rewrites change nothing but what is left when a statement fails.
 FAULTS = {"atomic", "savepoint"}
@@ -665,6 +675,8 @@ def judge(case, role, before, now):
         if changed or has > had:
             return None
         return f"it behaves as `before` does ({had} queries, now {has}), so it proves nothing"
+    if case.codemod in REPAIRS and is_field_error(before["exception"]):
+        return "it raises " + ": ".join(now["exception"]) if now["exception"] else None
     if changed:
         return "behaviour differs in " + ", ".join(changed) + "\n" + explain(before, now, changed)
     if has > had:
@@ -675,9 +687,13 @@ def judge(case, role, before, now):
         return f"no fewer queries: {had}\n{listed(now)}"
     is_same = before["statements"] == now["statements"] and before["locks"] == now["locks"]
     # A race shows what the same statements are good for.
-    if is_same and case.codemod not in FAULTS and not case.race:
+    if is_same and case.codemod not in FAULTS | SAME_STATEMENTS and not case.race:
         return f"the same {had} queries\n{listed(now)}"
     return None
+
+
+def is_field_error(exception):
+    return bool(exception) and exception[0] == "django.core.exceptions.FieldError"
 
 
 def judge_race(now):

@@ -214,8 +214,19 @@ hazards! {
     RarelyRead, OptIn, "`{}` is only read under a condition: where no row meets it, the prefetch is one query more";
     /// Rows of the queryset are loaded for something that reads none of it.
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
+    /// A path goes on behind a generic foreign key.
+    GenericTarget, Blocking, "what `{}` leads to may be of any model, which need not have the rest of the path";
     /// Another reader of the same queryset reads nothing of it.
     SharedQuerySet, OptIn, "`{}` uses the same queryset and does not read the relation";
+
+    /// Rows go where it is not known which of their relations are read.
+    UnseenReader, OptIn, "`{}` gets the rows, and may read relations that would no longer be loaded with them";
+
+    // Names in paths.
+    /// It is not certain which name was meant.
+    NameUnclear, Blocking, "what was meant is not certain: {}";
+    /// The only name that is nearly the same, which is still a guess.
+    GuessedName, OptIn, "`{}` is the only name like it, and still a guess";
 
     // Projection.
     /// The attribute is not the plain value of a column.

@@ -42,6 +42,7 @@ pub use entries::{Entry, EntryKind, Source};
 pub use external::writing_method;
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
 pub use prefetch::Prefetches;
+pub use querysets::is_queryset_method;
 pub use types::{
     Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,
 };

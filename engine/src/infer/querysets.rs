@@ -441,7 +441,7 @@ fn is_chain_method(name: &str) -> bool {
 }
 
 /// Methods that Django's QuerySet has.
-pub(super) fn is_queryset_method(name: &str) -> bool {
+pub fn is_queryset_method(name: &str) -> bool {
     is_chain_method(name)
         || matches!(
             name.strip_prefix('a').filter(|n| *n != "ll" && *n != "lias" && *n != "nnotate").unwrap_or(name),

@@ -7,7 +7,7 @@ use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, QuerySet, Source};
 use crate::python::emit::{indentation, quote_of, string_literal};
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, string_value};
+use crate::python::{ClassId, Expr, Field, File, Kind, Member, Node, NodeId, string_value};
 use crate::text::{Edit, Site};
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
 }
 
 /// The literal list of names that a class attribute is.
-fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option<Node<'a>> {
+pub fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option<Node<'a>> {
     let Member::Value(value) = member else { return None };
     let file = cx.project.program().file(cx.project.program().class(class).file);
     let node = file.node(*value);
@@ -178,14 +178,7 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
             }
         }
         (EntryKind::Changelist | EntryKind::Inline, _) => {
-            let last = body.children().last().ok_or_else(nowhere)?;
-            let unit = file.source.indent_unit();
-            let method = group.load.method();
-            let call = format!("return super().get_queryset(request).{method}({})", names.join(", "));
-            let text = format!(
-                "{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}"
-            );
-            Edit::insert(last.span().end, text)
+            get_queryset_with(file, class, group.load, &names).ok_or_else(nowhere)?
         }
         _ => {
             let statement = assignment(body, "model").map_or(first, |(s, _)| s);
@@ -196,6 +189,18 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
+}
+
+/// A `get_queryset()` at the end of a class of the admin that loads `names`, string literals, with the rows.
+pub fn get_queryset_with(file: &File, class: Node<'_>, load: Load, names: &[String]) -> Option<Edit> {
+    let body = class.child(Field::Body)?;
+    let (first, last) = (body.children().next()?, body.children().last()?);
+    let (newline, unit) = (file.source.newline().as_str(), file.source.indent_unit());
+    let indent = indentation(file, first);
+    let call = format!("return super().get_queryset(request).{}({})", load.method(), names.join(", "));
+    let text =
+        format!("{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}");
+    Some(Edit::insert(last.span().end, text))
 }
 
 /// The lookups and what was joined without them: sorted, without those that a longer one holds.

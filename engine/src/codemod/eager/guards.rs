@@ -120,7 +120,7 @@ pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
 }
 
 /// Whether a base class stands in a package that nobody has read.
-pub(super) fn has_foreign_base(project: &Project, model: ModelId) -> bool {
+pub fn has_foreign_base(project: &Project, model: ModelId) -> bool {
     const HARMLESS: &[&str] = &["django", "builtins", "abc", "typing", "typing_extensions"];
     let program = project.program();
     program.class(project.model(model).class).mro.iter().any(|class| {

@@ -162,7 +162,7 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
 }
 
 /// The existing call of the method in the chain that can be extended: literal names, and objects for a prefetch.
-pub(super) fn existing<'a>(cx: &Context<'a>, chain: Node<'a>, load: Load) -> Option<Node<'a>> {
+pub fn existing<'a>(cx: &Context<'a>, chain: Node<'a>, load: Load) -> Option<Node<'a>> {
     let mut node = chain.peel();
     for _ in 0..100 {
         let Expr::Call { func, arguments } = Expr::of(node) else { return None };

@@ -96,7 +96,7 @@ fn before_prefetch(cx: &Context<'_>, node: Node<'_>, names: &[String]) -> Option
 }
 
 /// A name that a longer one begins with gives way to it; the others are added.
-fn extend_arguments(cx: &Context<'_>, call: Node<'_>, lookups: &[String], quote: char) -> Vec<Edit> {
+pub fn extend_arguments(cx: &Context<'_>, call: Node<'_>, lookups: &[String], quote: char) -> Vec<Edit> {
     let Expr::Call { arguments: list, .. } = Expr::of(call) else { return Vec::new() };
     let args = arguments(list);
     let mut edits: Vec<Edit> = Vec::new();

@@ -33,11 +33,10 @@ fn minded(load: Load) -> impl Iterator<Item = &'static str> {
     COMBINING.iter().copied().chain(own.into_iter().flatten().copied())
 }
 
-/// Whether the call of `prefetch_related()` may give a queryset for a relation of the group, which Django refuses where
-/// the relation was named before.
-fn gives_objects(call: Node<'_>, group: &Group) -> bool {
+/// Whether the call of `prefetch_related()` may give a queryset for a relation on one of the paths `ours`, which Django
+/// refuses where the relation was named before.
+pub fn gives_objects(call: Node<'_>, ours: &[String]) -> bool {
     let Expr::Call { arguments: list, .. } = Expr::of(call) else { return true };
-    let ours = group.lookups();
     arguments(list).iter().any(|argument| {
         if argument.stars > 0 {
             return true;
@@ -179,7 +178,7 @@ fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
 }
 
 /// The queryset's own class must do as Django's.
-pub(super) fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mut Vec<Hazard>) {
+pub fn custom(cx: &Context<'_>, queryset: &QuerySet, load: Load, out: &mut Vec<Hazard>) {
     let model = cx.model(queryset.model);
     let classes: Vec<ClassId> = match queryset.class {
         QuerySetClass::Plain => Vec::new(),
@@ -338,7 +337,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             }
             Use::Method(name) if group.load == Load::Prefetch && **name == *PREFETCH => {
                 let call = guards::node_at(cx.project, event.site);
-                if call.is_none_or(|call| gives_objects(call, group)) {
+                if call.is_none_or(|call| gives_objects(call, &group.lookups())) {
                     out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
                 }
             }
@@ -406,7 +405,7 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 }
                 continue;
             }
-            if attr == PREFETCH && !gives_objects(call, group) {
+            if attr == PREFETCH && !gives_objects(call, &group.lookups()) {
                 continue;
             }
             if COMBINING.contains(&attr) || attr == PREFETCH {
@@ -449,7 +448,7 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 if !matches!(Expr::of(value), Expr::Attribute { attr, .. } if attributes.contains(&attr)) {
                     continue;
                 }
-                if name == PREFETCH && !gives_objects(call, group) {
+                if name == PREFETCH && !gives_objects(call, &group.lookups()) {
                     continue;
                 }
                 let kind = match name {
@@ -473,7 +472,7 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
             if matches!(Expr::of(value), Expr::Attribute { .. } | Expr::Name(_))
                 && !cx.scope().contains(call.id())
-                && (name != PREFETCH || gives_objects(call, group))
+                && (name != PREFETCH || gives_objects(call, &group.lookups()))
             {
                 let (kind, subject) = match name {
                     name if LOCKING.contains(&name) => (HazardKind::LockedRows, group.lookups().join("`, `")),

@@ -59,7 +59,7 @@ fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<Val
 }
 
 /// Whether `value` is made from `from` by methods and slices, on some path.
-pub(super) fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth: usize) -> bool {
+pub fn is_derived(cx: &Context<'_>, value: ValueId, from: ValueId, depth: usize) -> bool {
     if depth > 30 {
         return false;
     }

@@ -36,45 +36,7 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
     let mut from = model;
     let mut out = Vec::new();
     for name in path {
-        let name = name.as_ref();
-        let info = project.model(from);
-        let step = if let Some(field) = info.field(name) {
-            let relation = field.relation.as_ref()?;
-            let is_many = match relation.kind {
-                RelationKind::ForeignKey | RelationKind::OneToOne => false,
-                RelationKind::ManyToMany | RelationKind::GenericRelation => true,
-                RelationKind::GenericForeignKey => return None,
-            };
-            Step {
-                from,
-                to: relation.target?,
-                attribute: name.to_owned(),
-                lookup: name.to_owned(),
-                is_forward: !is_many,
-                may_be_none: field.null,
-                attname: field.attname.clone(),
-                is_many,
-                through: relation.through,
-                is_linked: relation.kind == RelationKind::ManyToMany,
-                back: relation.target.and_then(|target| other_end(project, from, name, target)),
-            }
-        } else {
-            let reverse = info.reverse(name)?;
-            let field = project.model(reverse.source).field(&reverse.field);
-            Step {
-                from,
-                to: reverse.source,
-                attribute: name.to_owned(),
-                lookup: reverse.query_name.clone(),
-                is_forward: false,
-                may_be_none: true,
-                attname: String::new(),
-                is_many: !reverse.is_single(),
-                through: field.and_then(|f| f.relation.as_ref()?.through),
-                is_linked: reverse.kind == RelationKind::ManyToMany,
-                back: (reverse.kind == RelationKind::ManyToMany).then(|| reverse.field.clone()),
-            }
-        };
+        let step = step(project, from, name.as_ref())?;
         // Django gives both ends of a one-to-one to each other when it loads either.
         if out.last().is_some_and(|last| leads_back(project, last, &step)) {
             from = out.pop().map_or(from, |last| last.from);
@@ -84,6 +46,47 @@ pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Op
         out.push(step);
     }
     Some(out)
+}
+
+/// The relation that the attribute `name` of `from` is; `None` for a generic foreign key, and for what is not known.
+pub fn step(project: &Project, from: ModelId, name: &str) -> Option<Step> {
+    let info = project.model(from);
+    let Some(field) = info.field(name) else {
+        let reverse = info.reverse(name)?;
+        let field = project.model(reverse.source).field(&reverse.field);
+        return Some(Step {
+            from,
+            to: reverse.source,
+            attribute: name.to_owned(),
+            lookup: reverse.query_name.clone(),
+            is_forward: false,
+            may_be_none: true,
+            attname: String::new(),
+            is_many: !reverse.is_single(),
+            through: field.and_then(|f| f.relation.as_ref()?.through),
+            is_linked: reverse.kind == RelationKind::ManyToMany,
+            back: (reverse.kind == RelationKind::ManyToMany).then(|| reverse.field.clone()),
+        });
+    };
+    let relation = field.relation.as_ref()?;
+    let is_many = match relation.kind {
+        RelationKind::ForeignKey | RelationKind::OneToOne => false,
+        RelationKind::ManyToMany | RelationKind::GenericRelation => true,
+        RelationKind::GenericForeignKey => return None,
+    };
+    Some(Step {
+        from,
+        to: relation.target?,
+        attribute: name.to_owned(),
+        lookup: name.to_owned(),
+        is_forward: !is_many,
+        may_be_none: field.null,
+        attname: field.attname.clone(),
+        is_many,
+        through: relation.through,
+        is_linked: relation.kind == RelationKind::ManyToMany,
+        back: relation.target.and_then(|target| other_end(project, from, name, target)),
+    })
 }
 
 /// The attribute of `target` that goes over the links of the many-to-many field `name` of `from`.

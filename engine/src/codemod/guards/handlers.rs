@@ -62,7 +62,7 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
         _ => named,
     };
     match def {
-        Some(def) => of_def(cx, &def).is_some(),
+        Some(def) => of_def(cx, &def, &Errors::Data).is_some(),
         None => func.text().contains("suppress"),
     }
 }
@@ -70,13 +70,19 @@ pub fn swallows(cx: &Context<'_>, context: Node<'_>, body: Node<'_>) -> bool {
 /// A decorator of the frame's function that ends exceptions. Inside of an `atomic` decorator nothing is left of what
 /// failed.
 pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
+    decorator_that_takes(cx, &Errors::Data)
+}
+
+fn decorator_that_takes(cx: &Context<'_>, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     let function = program.function_at(cx.file, cx.scope().id())?;
     for decorator in program.function(function).decorators.iter().rev().flatten() {
-        if matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic") {
+        if errors.end_at_atomic()
+            && matches!(decorator, Def::External(path) if path == "django.db.transaction.atomic")
+        {
             return None;
         }
-        if let Some(site) = of_def(cx, decorator) {
+        if let Some(site) = of_def(cx, decorator, errors) {
             return Some(site);
         }
     }
@@ -85,7 +91,57 @@ pub fn swallowing_decorator(cx: &Context<'_>) -> Option<Site> {
 
 /// A caller of the frame's function, or one of its callers, that ends exceptions and goes on.
 pub fn swallowing_caller(cx: &Context<'_>) -> Option<Site> {
-    caller_above(cx, MOST_CALLERS)
+    caller_above(cx, MOST_CALLERS, &Errors::Data)
+}
+
+/// The statement around `node` of `file`, in its function, that takes one of the exceptions `named` away.
+pub fn taking(cx: &Context<'_>, file: FileId, node: Node<'_>, named: &[&str]) -> Option<Site> {
+    statement_that_takes(cx, file, node, &Errors::Named(named))
+}
+
+/// A handler anywhere in the function `scope` of `file` that takes one of the exceptions `named` away.
+pub fn taking_inside(cx: &Context<'_>, file: FileId, scope: Node<'_>, named: &[&str]) -> Option<Site> {
+    let errors = Errors::Named(named);
+    scope.descendants().find_map(|n| match Stmt::of(n) {
+        Stmt::Try { handlers, .. } if n.kind() == Kind::Try => {
+            let found = handlers.iter().find(|h| errors.are_ended_by(cx, file, h.class, h.body));
+            found.map(|h| Site { file, span: h.node.span() })
+        }
+        _ => None,
+    })
+}
+
+/// A decorator of the frame's function, or a caller, that takes one of the exceptions `named` away.
+pub fn taking_outside(cx: &Context<'_>, named: &[&str]) -> Option<Site> {
+    let errors = Errors::Named(named);
+    decorator_that_takes(cx, &errors).or_else(|| caller_above(cx, MOST_CALLERS, &errors))
+}
+
+/// Exceptions that are asked for.
+enum Errors<'n> {
+    /// Errors of the database, of values, and of many kinds. Nothing is left of what failed outside of a transaction
+    /// around it.
+    Data,
+    /// These, which may be raised before anything is sent.
+    Named(&'n [&'n str]),
+}
+
+impl Errors<'_> {
+    fn end_at_atomic(&self) -> bool {
+        matches!(self, Errors::Data)
+    }
+
+    /// Whether a handler takes them and does not raise them again. A variable may hold any class.
+    fn are_ended_by(&self, cx: &Context<'_>, file: FileId, class: Option<Node<'_>>, body: Node<'_>) -> bool {
+        let last = body.children().last();
+        let Errors::Named(named) = self else {
+            let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
+            return is_wide && last.is_none_or(|last| last.kind() != Kind::Raise);
+        };
+        let passes_on =
+            last.is_some_and(|last| last.kind() == Kind::Raise && last.children().next().is_none());
+        !passes_on && class.is_none_or(|c| takes_one_of(cx, file, c, named))
+    }
 }
 
 /// Callers that are asked for the callers of theirs.
@@ -93,15 +149,16 @@ const MOST_CALLERS: usize = 3;
 /// Calls whose own callers are looked at.
 const MOST_SITES: usize = 12;
 
-fn caller_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
+fn caller_above(cx: &Context<'_>, depth: usize, errors: &Errors<'_>) -> Option<Site> {
+    let around = |site: &CallSite<'_>| statement_that_takes(cx, site.file, site.call, errors);
     let sites = call_sites_where(cx, |site| !cx.project.is_test_file(site.file));
     let sure = |site: &&CallSite<'_>| certainty(cx, site) == Certainty::Sure;
-    let found = sites.iter().filter(|site| around(site).is_some()).filter(sure).find_map(around);
+    let found = sites.iter().filter(|site| around(site).is_some()).filter(sure).find_map(&around);
     let depth = depth.checked_sub(1)?;
     if found.is_some() || sites.len() > MOST_SITES {
         return found;
     }
-    sites.iter().filter(|site| !is_held(site)).filter(sure).find_map(|site| {
+    sites.iter().filter(|site| !errors.end_at_atomic() || !is_held(site)).filter(sure).find_map(|site| {
         site.caller?;
         let facts = site.facts(cx);
         let caller = Context { file: site.file, facts: &facts, ..*cx };
@@ -109,7 +166,7 @@ fn caller_above(cx: &Context<'_>, depth: usize) -> Option<Site> {
         if site.call.enclosing_scope() != Some(caller.scope()) || caller.scope() == cx.scope() {
             return None;
         }
-        swallowing_decorator(&caller).or_else(|| caller_above(&caller, depth))
+        decorator_that_takes(&caller, errors).or_else(|| caller_above(&caller, depth, errors))
     })
 }
 
@@ -121,16 +178,36 @@ fn is_held(site: &CallSite<'_>) -> bool {
     })
 }
 
-fn around(site: &CallSite<'_>) -> Option<Site> {
-    for ancestor in site.call.ancestors() {
+/// The statement around `node`, in its function, that ends the exceptions.
+fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: &Errors<'_>) -> Option<Site> {
+    for ancestor in node.ancestors() {
         match Stmt::of(ancestor) {
             Stmt::FunctionDef { .. } => return None,
-            Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("atomic")) => {
+            Stmt::With { items, .. }
+                if errors.end_at_atomic() && items.iter().any(|(c, _)| c.text().contains("atomic")) =>
+            {
                 return None;
             }
-            Stmt::Try { body, handlers, .. } if body.contains(site.call.id()) => {
-                if let Some(found) = handlers.iter().find(|h| ends(h.class, h.body)) {
-                    return Some(Site { file: site.file, span: found.node.span() });
+            Stmt::With { items, body, .. } if !errors.end_at_atomic() && body.contains(node.id()) => {
+                let expects = |c: &Node<'_>| {
+                    let text = c.text().split('(').next().unwrap_or_default();
+                    text.contains("assertRaises") || text.ends_with("raises")
+                };
+                let found =
+                    items.iter().any(|(c, _)| expects(c) || file == cx.file && swallows(cx, *c, body));
+                if found {
+                    return Some(Site { file, span: ancestor.span() });
+                }
+            }
+            Stmt::Try { body, handlers, finally, .. } if body.contains(node.id()) => {
+                let found = handlers.iter().find(|h| errors.are_ended_by(cx, file, h.class, h.body));
+                if let Some(found) = found {
+                    return Some(Site { file, span: found.node.span() });
+                }
+                // To leave by a `return` ends every exception.
+                let leaves = |n: Node<'_>| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Continue);
+                if let Some(block) = finally.filter(|f| f.descendants().any(leaves)) {
+                    return Some(Site { file, span: block.span() });
                 }
             }
             _ => {}
@@ -140,10 +217,10 @@ fn around(site: &CallSite<'_>) -> Option<Site> {
 }
 
 /// What a decorator or context manager of the program ends.
-fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
+fn of_def(cx: &Context<'_>, def: &Def, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     match def {
-        Def::Function(function) => of_function(cx, *function),
+        Def::Function(function) => of_function(cx, *function, errors),
         Def::Class(class) => match program.member(*class, "__exit__") {
             Some((_, Member::Function(function, _))) => {
                 let info = program.function(*function);
@@ -157,7 +234,7 @@ fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
                     .map(|n| Site { file: info.file, span: n.span() })
             }
             _ => match program.member(*class, "__call__") {
-                Some((_, Member::Function(function, _))) => of_function(cx, *function),
+                Some((_, Member::Function(function, _))) => of_function(cx, *function, errors),
                 _ => None,
             },
         },
@@ -165,14 +242,16 @@ fn of_def(cx: &Context<'_>, def: &Def) -> Option<Site> {
     }
 }
 
-fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
+fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> Option<Site> {
     let program = cx.project.program();
     let info = program.function(function);
     let file: FileId = info.file;
     let node = program.file(file).node(info.node);
     node.descendants().find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
-            let found = handlers.iter().find(|h| ends(h.class, h.body) && !is_own(cx, file, node, h.class));
+            let found = handlers
+                .iter()
+                .find(|h| errors.are_ended_by(cx, file, h.class, h.body) && !is_own(cx, file, node, h.class));
             found.map(|h| Site { file, span: h.node.span() })
         }
         Stmt::With { items, .. } if items.iter().any(|(c, _)| c.text().contains("suppress(")) => {
@@ -182,10 +261,27 @@ fn of_function(cx: &Context<'_>, function: FunctionId) -> Option<Site> {
     })
 }
 
-/// Whether a handler takes errors of many kinds, or of the database or of values, and does not raise again.
-fn ends(class: Option<Node<'_>>, body: Node<'_>) -> bool {
-    let is_wide = class.is_none_or(|c| c.text().contains("Error") || c.text().contains("Exception"));
-    is_wide && body.children().last().is_none_or(|last| last.kind() != Kind::Raise)
+/// Whether a handler's class, or one of a tuple, is one of `named`, a base of all exceptions, or not known.
+fn takes_one_of(cx: &Context<'_>, file: FileId, class: Node<'_>, named: &[&str]) -> bool {
+    if let Expr::Tuple(inner) = Expr::of(class) {
+        return inner.children().any(|c| takes_one_of(cx, file, c, named));
+    }
+    match cx.project.program().resolve_expr(file, class.peel().id()) {
+        Some(Def::External(path)) => {
+            let name = path.rsplit('.').next().unwrap_or(&path);
+            named.contains(&name) || matches!(name, "Exception" | "BaseException")
+        }
+        Some(Def::Class(_)) => false,
+        Some(_) => true,
+        // `Book.DoesNotExist`, a builtin, or a local variable.
+        None => {
+            let name = class.text().rsplit('.').next().unwrap_or_default();
+            named.contains(&name)
+                || matches!(name, "Exception" | "BaseException")
+                || name.to_lowercase() == name
+                || name.to_uppercase() == name
+        }
+    }
 }
 
 /// Whether a handler takes nothing but exceptions of a class of the program that only `function` raises.

@@ -15,6 +15,7 @@ pub mod making;
 pub mod projection;
 pub mod queryset;
 pub mod saved_rows;
+pub mod taken_out;
 pub mod transaction;
 pub mod variable;
 pub mod views;

@@ -226,6 +226,21 @@ pub fn queryset_of<'a>(cx: &Context<'a>, receiver: Node<'a>) -> Option<&'a Query
     }
 }
 
+/// The calls of the chain that go on from the call `node`, as long as they give querysets.
+pub fn calls_after<'a>(cx: &Context<'a>, node: Node<'a>) -> Vec<Node<'a>> {
+    let mut out = Vec::new();
+    let mut last = node;
+    while let Some(attribute) = last.with_parens().parent().filter(|p| p.kind() == Kind::Attribute)
+        && let Some(call) = attribute.with_parens().parent().filter(|p| p.kind() == Kind::Call)
+        && matches!(Expr::of(call), Expr::Call { func, .. } if func.peel() == attribute)
+        && matches!(cx.type_of(call), Type::QuerySet(_))
+    {
+        last = call;
+        out.push(call);
+    }
+    out
+}
+
 /// What a queryset's or manager's class does about rows and counting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {

@@ -1,0 +1,34 @@
+//! Names between the parentheses, or the call goes.
+
+use super::find::Found;
+use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
+use ormend_engine::codemod::{Context, Fix, Hazard};
+use ormend_engine::python::Node;
+use ormend_engine::python::emit::{quote_of, string_literal};
+use ormend_engine::text::Edit;
+
+/// The edit.
+pub fn rewrite<'a>(cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
+    let file = cx.project.program().file(cx.file);
+    if !found.plan.names.is_empty() {
+        let quote = quote_of(file);
+        let names: Vec<String> = found.plan.names.iter().map(|n| string_literal(n, quote)).collect();
+        keeps_comments(cx, found.list.span())?;
+        let text = in_parentheses(cx, found.list, &names.join(", "));
+        return Ok(cx.fix(vec![Edit::replace(found.list.span(), text)]));
+    }
+    Ok(cx.fix(vec![without_call(cx, found.receiver, found.node)?]))
+}
+
+/// The names in parentheses; on a line of their own where the line would be too long and ends within other brackets, which
+/// no splitting of the line looks into.
+fn in_parentheses(cx: &Context<'_>, list: Node<'_>, names: &str) -> String {
+    let file = cx.project.program().file(cx.file);
+    let line = file.source.line_text(file.source.line_index(list.span().start)).trim_end();
+    let is_open = line.ends_with(['(', '[', '{']);
+    if !is_open || line.chars().count() + names.chars().count() <= cx.options.line_length {
+        return format!("({names})");
+    }
+    let indent = line.get(..line.len() - line.trim_start().len()).unwrap_or("");
+    format!("(\n{indent}{}{names}\n{indent})", file.source.indent_unit())
+}

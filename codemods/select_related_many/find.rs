@@ -1,0 +1,136 @@
+//! Names of `select_related()` that lead to several rows: in a call on a queryset, or in `list_select_related`.
+
+use ormend_engine::codemod::eager::{Named, named, names_in};
+use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
+use ormend_engine::codemod::{Context, FileId};
+use ormend_engine::django::ModelId;
+use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
+use ormend_engine::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, string_value};
+
+/// Where such names stand.
+pub struct Found<'a> {
+    /// The file.
+    pub file: FileId,
+    /// The call, or the assignment in the class.
+    pub node: Node<'a>,
+    /// The whole chain of calls around the call.
+    pub chain: Node<'a>,
+    /// What holds the names: the list of arguments, or a list or tuple display.
+    pub list: Node<'a>,
+    /// Which of the two.
+    pub place: Place<'a>,
+    /// The model of the rows.
+    pub model: ModelId,
+    /// The names that move.
+    pub moved: Vec<Moved<'a>>,
+}
+
+/// What is told to join.
+pub enum Place<'a> {
+    /// `books.select_related("tags")`
+    Call {
+        /// What the method is called on.
+        receiver: Node<'a>,
+        /// The queryset there.
+        queryset: &'a QuerySet,
+    },
+    /// `list_select_related = ["tags"]`
+    Admin {
+        /// The class.
+        class: ClassId,
+    },
+}
+
+/// One of the names.
+pub struct Moved<'a> {
+    /// The literal.
+    pub node: Node<'a>,
+    /// What it names.
+    pub named: Named,
+}
+
+/// The match at a call or an assignment.
+pub fn found<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
+    if cx.project.is_known_file(cx.file) {
+        return None;
+    }
+    if node.kind() == Kind::Assign { in_class(cx, node) } else { in_call(cx, node) }
+}
+
+fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
+    let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+    let Expr::Attribute { value: receiver, attr: "select_related", .. } = Expr::of(func) else { return None };
+    let queryset = queryset_of(cx, receiver)?;
+    let is_one = matches!(cx.type_of(receiver), Type::QuerySet(_) | Type::Manager(_));
+    if !is_one || queryset.rows != Rows::Instances || queryset.is(Trait::Raw) {
+        return None;
+    }
+    let args = arguments(list);
+    if args.iter().any(|a| a.name.is_some()) {
+        return None;
+    }
+    // A name that annotate() has made stands for a filtered relation.
+    let is_own = |name: &str| {
+        let first = name.split("__").next().unwrap_or(name);
+        queryset.annotations.iter().any(|a| **a == *first)
+    };
+    let literals = args.iter().filter(|a| a.stars == 0).map(|a| a.value);
+    let moved = moved(cx, queryset.model, literals.filter(|n| string_value(*n).is_some_and(|s| !is_own(&s))));
+    let place = Place::Call { receiver, queryset };
+    let chain = calls_after(cx, node).last().copied().unwrap_or(node);
+    (!moved.is_empty()).then_some(Found {
+        file: cx.file,
+        node,
+        chain,
+        list,
+        place,
+        model: queryset.model,
+        moved,
+    })
+}
+
+fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = Node<'a>>) -> Vec<Moved<'a>> {
+    literals
+        .filter_map(|node| {
+            let named = named(cx.project, model, &string_value(node)?)?;
+            Some(Moved { node, named })
+        })
+        .collect()
+}
+
+fn in_class<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
+    if node.child(Field::Left)?.text() != "list_select_related" {
+        return None;
+    }
+    let program = cx.project.program();
+    let def = node.ancestors().find(|n| n.kind() == Kind::ClassDef)?;
+    let class = program.class_at(cx.file, def.id())?;
+    let (owner, member) = program.member(class, "list_select_related")?;
+    let list = names_in(cx, class, member).filter(|list| owner == class && node.contains(list.id()))?;
+    // One class may be registered for several models.
+    let mut models: Vec<ModelId> = cx
+        .project
+        .admin()
+        .registrations()
+        .iter()
+        .filter(|r| r.class.is_some_and(|c| program.class(c).mro.contains(&class)))
+        .map(|r| r.model)
+        .collect();
+    models.sort();
+    models.dedup();
+    let [model] = models.as_slice() else { return None };
+    // Whoever says it in a method does not look at the list.
+    let is_read =
+        !matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
+    let moved = moved(cx, *model, list.children());
+    let place = Place::Admin { class };
+    (is_read && !moved.is_empty()).then_some(Found {
+        file: cx.file,
+        node,
+        chain: node,
+        list,
+        place,
+        model: *model,
+        moved,
+    })
+}
