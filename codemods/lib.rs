@@ -2,6 +2,7 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod annotate_count;
 mod atomic;
 mod bulk_create;
 mod bulk_update;
@@ -20,6 +21,7 @@ use ormend_engine::codemod::Rule;
 
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
+    &annotate_count::ANNOTATE_COUNT,
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
     &bulk_create::BulkCreate,

@@ -50,7 +50,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
             let mut group = Group::new(load, Vec::new());
             let joined = match load {
                 Load::Join => entry.joined_by_framework().iter().map(|n| n.to_string()).collect(),
-                Load::Prefetch => Vec::new(),
+                Load::Prefetch | Load::Count => Vec::new(),
             };
             group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset, joined });
             out.push(group);
@@ -59,7 +59,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let at = looped(program, entry);
         if let Some(group) = out.get_mut(index) {
             for read in reads {
-                group.remote.push(remote(cx, entry, read, at));
+                group.remote.push(remote(cx, entry, read, at, load));
             }
         }
     }
@@ -139,8 +139,13 @@ fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option<Nod
     }
 }
 
-/// The edit.
-pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Result<Fix, Hazard> {
+/// The edit: `calls` are those that the queryset gets.
+pub(super) fn rewrite(
+    cx: &Context<'_>,
+    group: &Group,
+    place: &ClassPlace,
+    calls: &str,
+) -> Result<Fix, Hazard> {
     let program = cx.project.program();
     let info = program.class(place.class);
     let file = program.file(info.file);
@@ -180,8 +185,7 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
         (EntryKind::Changelist | EntryKind::Inline, _) => {
             let last = body.children().last().ok_or_else(nowhere)?;
             let unit = file.source.indent_unit();
-            let method = group.load.method();
-            let call = format!("return super().get_queryset(request).{method}({})", names.join(", "));
+            let call = format!("return super().get_queryset(request){calls}");
             let text = format!(
                 "{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}"
             );
@@ -191,7 +195,7 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
             let statement = assignment(body, "model").map_or(first, |(s, _)| s);
             let model = file.node(place.node).text();
             let manager = manager_name(cx, place.queryset.model);
-            let text = format!("queryset = {model}.{manager}.{}({})", group.load.method(), names.join(", "));
+            let text = format!("queryset = {model}.{manager}{calls}");
             Edit::insert(statement.span().end, format!("{newline}{indent}{text}"))
         }
     };
