@@ -9,6 +9,7 @@ mod bulk_update;
 mod exists;
 mod f_expression;
 mod m2m_add;
+mod prefetch_bypassed;
 mod prefetch_related;
 mod queryset_delete;
 mod queryset_update;
@@ -24,6 +25,7 @@ pub const ALL: &[&dyn Rule] = &[
     &annotate_count::ANNOTATE_COUNT,
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
+    &prefetch_bypassed::PREFETCH_BYPASSED,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

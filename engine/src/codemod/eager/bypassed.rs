@@ -13,7 +13,7 @@ use crate::codemod::{
 };
 use crate::infer::{Entry, Escape, Event, EventKind, Path, Root, Type, Use, ValueId};
 use crate::python::emit::{quote_of, string_literal};
-use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, string_value};
+use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators, string_value};
 use crate::text::{Edit, Site};
 
 /// The codemod.
@@ -80,7 +80,7 @@ impl Codemod for PrefetchBypassed {
                 message: format!("`{path}.{method}()` asks the database again, once a row"),
             })
             .collect();
-        related.push(Related { site: found.prefetch, message: "it is prefetched here, for nothing".to_owned() });
+        related.push(Related { site: found.prefetch, message: "it is prefetched here".to_owned() });
         Description {
             site: site(cx, &found.group),
             message: format!("Read `{path}` from a `Prefetch` with `to_attr`"),
@@ -112,7 +112,28 @@ fn asked<'e>(cx: &Context<'_>, facts: &crate::infer::Facts, event: &'e Event) ->
         let plain = p.strip_suffix("__*").unwrap_or(p);
         plain == name || plain.starts_with(&format!("{name}__"))
     });
-    is_prefetched.then_some((value, path, method))
+    (is_prefetched && !guards::node_at(cx.project, event.site).is_some_and(is_considered))
+        .then_some((value, path, method))
+}
+
+/// Whether a read costs no query of its own: it stands in another query, or code that looks for what is prefetched makes it
+/// where nothing is.
+fn is_considered(node: Node<'_>) -> bool {
+    const TAKING: &[&str] = &["filter", "exclude", "get", "annotate", "update", "Subquery", "Exists", "Q", "When"];
+    let statement = |n: &Node<'_>| !n.kind().is_statement();
+    let is_part = node.ancestors().take_while(statement).any(|outer| match Expr::of(outer) {
+        Expr::Call { func, arguments: list } if outer.kind() == Kind::Call && list.contains(node.id()) => {
+            let name = func.text().rsplit('.').next().unwrap_or_default();
+            TAKING.contains(&name.trim())
+        }
+        _ => false,
+    });
+    let looks = || {
+        node.enclosing_function().is_some_and(|def| {
+            ["_result_cache", "_prefetched_objects_cache"].iter().any(|name| def.text().contains(name))
+        })
+    };
+    is_part || looks()
 }
 
 /// Everything that passes a prefetch by in this frame, or in what a framework does with the rows that it builds.
@@ -204,18 +225,29 @@ fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
         return;
     };
     super::hazards(cx, &found.group, out);
-    // The queries of the prefetch are made as it is.
+    // The queries of the prefetch are made as it is, and the manager is asked when it runs: what is asked of a prefetched
+    // relation goes on from there (`ManyRelatedManager.get_queryset`).
     out.retain(|h| {
-        !matches!(h.kind, HazardKind::LoadedWithout | HazardKind::RarelyRead | HazardKind::SharedQuerySet)
+        !matches!(
+            h.kind,
+            HazardKind::LoadedWithout
+                | HazardKind::RarelyRead
+                | HazardKind::SharedQuerySet
+                | HazardKind::CustomManagerMethod
+        )
     });
     plain_reads(cx, found, out);
     let Some(step) = found.steps.first() else { return };
     let target = cx.model(step.to);
-    if !cx.project.is_plain_manager(step.to, &target.default_manager) {
-        let site = target.manager(&target.default_manager).and_then(|m| m.site).unwrap_or(target.site);
+    let manager = target.manager(&target.default_manager);
+    if manager.is_none_or(|m| !m.is_unknown)
+        && !cx.project.is_plain_manager(step.to, &target.default_manager)
+    {
+        let site = manager.and_then(|m| m.site).unwrap_or(target.site);
         let subject = format!("{}.{}", target.name, target.default_manager);
         out.push(Hazard::at(HazardKind::RelatedManager, subject, site));
     }
+    handed_out_again(cx, reader, out);
     match Asked::of(cx, reader) {
         None => {
             let subject = guards::first_line(reader);
@@ -243,6 +275,41 @@ fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
     }
 }
 
+/// Read in a loop of its own, the list gives the instances of the first round again; the filter made new ones.
+fn handed_out_again(cx: &Context<'_>, reader: Node<'_>, out: &mut Vec<Hazard>) {
+    // The loop over its rows begins with the reader; what is around that is the loop over the rows that have them.
+    let rounds = |n: Node<'_>| match n.kind() {
+        Kind::While => 1,
+        Kind::For => usize::from(n.child(Field::Right).is_none_or(|iter| !iter.contains(reader.id()))),
+        kind if kind.is_comprehension() => {
+            let generators = generators(n);
+            generators.iter().position(|g| g.iter.contains(reader.id())).unwrap_or(generators.len())
+        }
+        _ => 0,
+    };
+    let around = reader.ancestors().take_while(|n| n.id() != cx.facts.scope);
+    if around.map(rounds).sum::<usize>() < 2 {
+        return;
+    }
+    let is_row = |root: &Root| match root {
+        Root::Row(v) => cx.value(*v).is_some_and(
+            |v| matches!(v.origin, crate::infer::Origin::Expr(n) if n == reader.id() || cx.node(n).contains(reader.id())),
+        ),
+        _ => false,
+    };
+    for event in &cx.facts.events {
+        let changes = match &event.kind {
+            EventKind::WriteAttribute { root, .. } | EventKind::InstanceMethod { root, .. } => is_row(root),
+            EventKind::InstanceEscapes { root, .. } => is_row(root),
+            _ => false,
+        };
+        if changes {
+            let subject = guards::node_at(cx.project, event.site).map_or("...", guards::first_line);
+            out.push(Hazard::at(HazardKind::SharedInstance, subject, event.site));
+        }
+    }
+}
+
 /// Others that read what is prefetched, or may.
 fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
     let rows = &found.group.rows;
@@ -266,7 +333,11 @@ fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
             }
             EventKind::Use { value, how: Use::Escape(_) } => {
                 let is_ours = |t: &ValueId| t == value || super::sources::is_derived(cx, *value, *t, 0);
-                if found.group.targets.iter().any(is_ours) {
+                // Inside of what is returned it has been said already.
+                let is_said = out.iter().filter_map(|h| h.site.filter(|_| h.kind == HazardKind::QuerySetEscapes)).any(
+                    |s| s.file == event.site.file && (s.span.contains(event.site.span) || event.site.span.contains(s.span)),
+                );
+                if found.group.targets.iter().any(is_ours) && !is_said {
                     out.push(Hazard::at(HazardKind::QuerySetEscapes, "", event.site));
                 }
             }

@@ -6,7 +6,7 @@ use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, QuerySet, Source};
-use crate::python::emit::{indentation, quote_of, string_literal};
+use crate::python::emit::{indentation, quote_of, statement, string_literal};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, string_value};
 use crate::text::{Edit, Site};
 use std::sync::Arc;
@@ -186,17 +186,17 @@ pub(super) fn rewrite(
             let last = body.children().last().ok_or_else(nowhere)?;
             let unit = file.source.indent_unit();
             let call = format!("return super().get_queryset(request){calls}");
-            let text = format!(
-                "{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}"
-            );
+            let line = statement(file, &call, &format!("{indent}{unit}"), cx.options.line_length);
+            let text = format!("{newline}{newline}{indent}def get_queryset(self, request):{newline}{line}");
             Edit::insert(last.span().end, text)
         }
         _ => {
-            let statement = assignment(body, "model").map_or(first, |(s, _)| s);
+            let after = assignment(body, "model").map_or(first, |(s, _)| s);
             let model = file.node(place.node).text();
             let manager = manager_name(cx, place.queryset.model);
             let text = format!("queryset = {model}.{manager}{calls}");
-            Edit::insert(statement.span().end, format!("{newline}{indent}{text}"))
+            let line = statement(file, &text, &indent, cx.options.line_length);
+            Edit::insert(after.span().end, format!("{newline}{line}"))
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })

@@ -12,4 +12,4 @@ pub use imports::{ImportedName, import_name, insert_imports};
 pub use layout::{append_call, append_calls, call, indentation, on_one_line, reindent};
 pub use lines::{end_of_line, end_of_loop, line_with_break, whole_line};
 pub use names::{Precedence, fresh_name, parenthesized, quote_of, string_literal};
-pub use wrap::fit;
+pub use wrap::{fit, statement};

@@ -6,8 +6,8 @@ use super::reader::What;
 use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Model, ModelId, RelationKind};
-use crate::infer::{Entry, EntryKind, EventKind, QuerySet, Root, Trait, ValueId};
-use crate::python::{Expr, Kind, Node, arguments};
+use crate::infer::{EntryKind, EventKind, QuerySet, Root, Trait, ValueId};
+use crate::python::{Expr, Kind, Member, Node, arguments};
 use crate::text::Site;
 
 /// Hazards of the annotations of `found`.
@@ -241,15 +241,52 @@ pub(super) fn order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet) -> 
     (!is_explicit && !model.ordering.is_empty()).then(|| model.ordering.clone())
 }
 
-/// Whether a class of the admin orders its rows itself.
+/// Whether a class of the admin orders its rows itself. A changelist always does, by what the model says if need be
+/// (django/contrib/admin/views/main.py, `ChangeList.get_ordering`), and an order of the queryset would come between.
 fn is_ordered_by_admin(cx: &Context<'_>, found: &Counting) -> bool {
+    let program = cx.project.program();
     found.group.remote.iter().filter_map(|r| r.shown_by).any(|class| {
-        let program = cx.project.program();
-        let is_admin = |e: &&Entry| matches!(e.kind, EntryKind::Changelist | EntryKind::Inline);
-        cx.analyzer.entries().iter().filter(|e| e.class == class).any(|e| is_admin(&e))
-            && ["ordering", "get_ordering"].iter().any(|name| {
-                program.member(class, name).is_some_and(|(owner, _)| !cx.project.is_known_file(program.class(owner).file))
+        let entries = cx.analyzer.entries().iter().filter(|e| e.class == class);
+        let has_own = || {
+            ["ordering", "get_ordering"].iter().any(|name| {
+                let owner = program.member(class, name).map(|(owner, _)| owner);
+                owner.is_some_and(|owner| !cx.project.is_known_file(program.class(owner).file))
             })
+        };
+        entries.into_iter().any(|e| {
+            e.kind == EntryKind::Changelist || e.kind == EntryKind::Inline && has_own()
+        })
+    })
+}
+
+/// Where a class of the admin gives its rows to something else than the changelist: a field that completes names, or
+/// a method of its own. There nobody orders them.
+fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
+    let program = cx.project.program();
+    let class = found.group.remote.iter().find_map(|r| r.shown_by)?;
+    let has_own_order = ["ordering", "get_ordering"].iter().any(|n| program.member(class, n).is_some());
+    if has_own_order || !is_ordered_by_admin(cx, found) {
+        return None;
+    }
+    let completes = || {
+        program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
+            program.file(file).source.text().contains("autocomplete_fields")
+        })
+    };
+    if let Some((owner, Member::Value(fields))) = program.member(class, "search_fields")
+        && completes()
+    {
+        let file = program.class(owner).file;
+        return Some(Site { file, span: program.file(file).node(*fields).span() });
+    }
+    program.class(class).mro.iter().filter(|c| !cx.project.is_known_file(program.class(**c).file)).find_map(|c| {
+        program.class(*c).members.iter().find_map(|(name, member)| {
+            let Member::Function(function, _) = member else { return None };
+            let info = program.function(*function);
+            let def = program.file(info.file).node(info.node);
+            (name != "get_queryset" && def.text().contains("get_queryset("))
+                .then(|| program.name_site(info.file, info.node))
+        })
     })
 }
 
@@ -258,6 +295,9 @@ fn lost_order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet, reversed:
     let is_ordered =
         !model.ordering.is_empty() || model.has_unknown_ordering || model.order_with_respect_to.is_some();
     let subject = format!("{}.Meta.ordering", model.name);
+    if is_ordered && let Some(site) = unordered_use(cx, found) {
+        return Some(Hazard::at(HazardKind::LostOrder, subject, site));
+    }
     if queryset.is(Trait::Reversed) && is_ordered {
         return Some(Hazard::at(HazardKind::LostOrder, subject, reversed));
     }

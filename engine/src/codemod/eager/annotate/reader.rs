@@ -186,8 +186,9 @@ fn is_unmixed(cx: &Context<'_>, name: &str) -> bool {
 
 /// Rows of other querysets may come there, too.
 fn shared(cx: &Context<'_>, site: Site) -> Hazard {
-    let subject = guards::node_at(cx.project, site).map_or("...", guards::first_line);
-    Hazard::at(HazardKind::SharedReader, subject, site)
+    let node = guards::node_at(cx.project, site);
+    let whole = node.map(|n| spelled(n).map_or(n, |s| s.whole));
+    Hazard::at(HazardKind::SharedReader, whole.map_or("...", guards::first_line), site)
 }
 
 /// A count in another function, taken apart.
@@ -215,7 +216,10 @@ pub(super) fn shown<'a>(
         let def = found.whole.enclosing_function()?;
         let function = program.function_at(file, def.id())?;
         let owner = program.function(function).class?;
-        let own = parameters(def).get(1)?.name;
+        let is_static = cx.project.program().function(function).decorators.iter().any(
+            |d| matches!(d, Some(Def::External(path)) if path == "builtins.staticmethod"),
+        );
+        let own = parameters(def).get(usize::from(!is_static))?.name;
         let is_row = matches!(Expr::of(found.row), Expr::Name(name) if name == own) && !is_rebound(def, own);
         let is_called = !cx.analyzer.call_sites().of(&program.function(function).name).is_empty();
         if !is_row || is_called || group.targets.len() > 1 {
