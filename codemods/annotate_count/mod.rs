@@ -17,6 +17,7 @@ pub const ANNOTATE_COUNT: AnnotateCount = AnnotateCount {
             HazardKind::RepeatedLink,
             HazardKind::LostOrder,
             HazardKind::RarelyCounted,
+            HazardKind::MultipliedRows,
             HazardKind::AttributesSeen,
             HazardKind::RowCondition,
             HazardKind::QuerySetShape,

@@ -17,7 +17,6 @@ pub const PREFETCH_BYPASSED: PrefetchBypassed = PrefetchBypassed {
             HazardKind::RowCondition,
             HazardKind::RelatedManager,
             HazardKind::QuerySetEscapes,
-            HazardKind::QuerySetShape,
             HazardKind::StaleCopy,
             HazardKind::UnknownWrite,
             HazardKind::SharedInstance,

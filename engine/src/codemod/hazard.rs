@@ -228,6 +228,8 @@ hazards! {
     RepeatedLink, Blocking, "`{}` may link two rows twice, which would be counted once";
     /// The order that the model gives is dropped by GROUP BY, and cannot be written out.
     LostOrder, Blocking, "`{}` orders the rows, and a query that groups drops that order";
+    /// Several relations are joined before their rows are counted.
+    MultipliedRows, OptIn, "`{}` are joined together, and the database goes over every combination of their rows";
     /// All attributes of a row are looked at.
     AttributesSeen, Blocking, "`{}` sees every attribute of a row, an annotation among them";
     /// Only some rows are asked.

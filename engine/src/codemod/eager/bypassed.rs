@@ -1,7 +1,7 @@
 //! A relation that is prefetched, and then asked for in a way that asks the database again for each row: the prefetch is
 //! for nothing. Where it is provable, a `Prefetch` brings what is asked for, and the reader gets the list.
 
-use super::annotate::is_attribute;
+use super::annotate::{comes_of_loop, is_attribute};
 use super::certainty::goes_over_all;
 use super::reads::{Group, Load, Read, climbed};
 use super::sources::targets;
@@ -236,6 +236,21 @@ fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
                 | HazardKind::CustomManagerMethod
         )
     });
+    out.retain_mut(|h| {
+        let shape = h.kind == HazardKind::QuerySetShape;
+        match h.subject.as_str() {
+            // A longer path goes through the relation.
+            "prefetch_related()" if shape => h.kind = HazardKind::ReadPlainly,
+            "iterator()" | "aiterator()" if shape => {
+                h.kind = HazardKind::NoPlaceToEdit;
+                h.subject = format!("{} prefetches nothing", h.subject);
+            }
+            // Rows of a union have what the first of its querysets prefetches.
+            "union()" | "intersection()" | "difference()" if shape => return false,
+            _ => {}
+        }
+        true
+    });
     plain_reads(cx, found, out);
     let Some(step) = found.steps.first() else { return };
     let target = cx.model(step.to);
@@ -254,6 +269,9 @@ fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
             out.push(cx.hazard(HazardKind::QueryNeeded, subject, reader));
         }
         Some(asked) => {
+            if !comes_of_loop(cx, asked.row) {
+                out.push(cx.hazard(HazardKind::SharedReader, guards::first_line(reader), reader));
+            }
             for (method, list) in &asked.links {
                 match *method {
                     "order_by" => {
@@ -313,12 +331,15 @@ fn handed_out_again(cx: &Context<'_>, reader: Node<'_>, out: &mut Vec<Hazard>) {
 /// Others that read what is prefetched, or may.
 fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
     let rows = &found.group.rows;
+    let is_built = |v: ValueId| {
+        rows.contains(&v) || found.group.targets.iter().any(|t| *t == v || super::sources::is_derived(cx, v, *t, 0))
+    };
     for event in &cx.facts.events {
         match &event.kind {
             EventKind::ReadMany { root, path, .. } => {
-                let is_other = asked(cx, cx.facts, event).is_none();
+                let is_other = !found.group.reads.iter().any(|r| r.site == event.site);
                 let is_it = climbed(cx.facts, *root, path).is_some_and(|(value, path)| {
-                    rows.contains(&value) && path.join("__").starts_with(&found.lookup)
+                    is_built(value) && path.join("__").starts_with(&found.lookup)
                 });
                 if is_it && is_other {
                     let subject = guards::node_at(cx.project, event.site).map_or("...", guards::first_line);

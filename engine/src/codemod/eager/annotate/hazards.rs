@@ -29,6 +29,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     region::hazards(cx, group, out);
     prefetch::cloned(cx, group, out);
     looked_at(cx, found, out);
+    multiplied(cx, found, out);
     for annotation in &found.annotations {
         related(cx, annotation, out);
         condition(cx, annotation, out);
@@ -42,6 +43,30 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         }
     }
     later::hazards(cx, found, out);
+}
+
+/// Relations that are joined and counted together, at most; the database goes over every combination of their rows.
+const MOST_JOINED: usize = 2;
+
+/// Each relation that is counted is a join more.
+fn multiplied(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
+    let mut joined: Vec<&str> = found
+        .annotations
+        .iter()
+        .filter(|a| a.what == What::Count)
+        .map(|a| a.step.lookup.as_str())
+        .collect();
+    joined.sort();
+    joined.dedup();
+    let there = found.group.targets.iter().filter_map(|t| cx.value(*t)?.queryset.clone());
+    let there = there.map(|q| q.annotations.len()).max().unwrap_or(0);
+    if let Some(last) = found.annotations.last()
+        && found.is_grouped()
+        && joined.len() > 1
+        && joined.len() + there > MOST_JOINED
+    {
+        out.push(Hazard::at(HazardKind::MultipliedRows, joined.join("`, `"), last.site));
+    }
 }
 
 /// Code that looks at all attributes of a row sees the annotation.

@@ -7,6 +7,7 @@ use super::super::sources::is_derived;
 use super::Counting;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, Escape, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
+use crate::django::lists::{class_around, elements, named};
 use crate::django::{ModelId, RelationKind};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
@@ -355,26 +356,59 @@ fn setting(
                 out.push(escapes(value));
             }
         }
-        // Django itself asks in a subquery where a filter of its own goes over a to-many relation.
         "list_filter" => {
-            for item in value.descendants().filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute)) {
-                let Some(Def::Class(class)) = program.resolve_expr(file, item.id()) else { continue };
-                let Some((owner, Member::Function(function, _))) = program.member(class, "queryset") else { continue };
-                if cx.project.is_known_file(program.class(owner).file) {
-                    continue;
+            let class = class_around(program, file, value);
+            match elements(program, file, value.id(), class) {
+                Some(items) => {
+                    for (file, item) in items {
+                        list_filter(cx, file, program.file(file).node(item), class, model, out);
+                    }
                 }
-                let info = program.function(*function);
-                let def = program.file(info.file).node(info.node);
-                if let Some(bad) = narrows(cx, def, model) {
-                    out.push(Hazard::at(
-                        HazardKind::QuerySetShape,
-                        format!("{}()", guards::called_name(cx.project, Site { file: info.file, span: bad.span() })),
-                        Site { file: info.file, span: bad.span() },
-                    ));
-                }
+                None => out.push(escapes(value)),
             }
         }
         _ => {}
+    }
+}
+
+/// One filter of a changelist: the name of a field, a class, or both. Django itself asks in a subquery where a filter of its
+/// own goes over a to-many relation.
+fn list_filter(
+    cx: &Context<'_>,
+    file: FileId,
+    item: Node<'_>,
+    around: Option<ClassId>,
+    model: Option<ModelId>,
+    out: &mut Vec<Hazard>,
+) {
+    let program = cx.project.program();
+    let item = match Expr::of(item) {
+        Expr::Str(_) => return,
+        Expr::Tuple(parts) => match parts.children().nth(1) {
+            Some(class) => class,
+            None => return,
+        },
+        _ => item,
+    };
+    let class = match named(program, file, item, around) {
+        Some(Def::Class(class)) => class,
+        Some(Def::External(path)) if path.starts_with("django.") => return,
+        _ => {
+            let site = Site { file, span: item.span() };
+            out.push(Hazard::at(HazardKind::QuerySetEscapes, "", site));
+            return;
+        }
+    };
+    let Some((owner, Member::Function(function, _))) = program.member(class, "queryset") else { return };
+    if cx.project.is_known_file(program.class(owner).file) {
+        return;
+    }
+    let info = program.function(*function);
+    let def = program.file(info.file).node(info.node);
+    if let Some(bad) = narrows(cx, def, model) {
+        let site = Site { file: info.file, span: bad.span() };
+        let subject = format!("{}()", guards::called_name(cx.project, site));
+        out.push(Hazard::at(HazardKind::QuerySetShape, subject, site));
     }
 }
 

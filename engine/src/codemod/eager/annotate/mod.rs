@@ -12,6 +12,7 @@ mod reader;
 mod rewrite;
 
 pub(super) use names::is_attribute;
+pub(super) use reader::comes_of_loop;
 
 use super::reads::{self, Group, Load};
 use super::{anchor, may_be_source, site};

@@ -111,7 +111,7 @@ pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<
 
 /// Whether the name of a row is bound by a loop or a lambda that gets the queryset itself, or a list of its rows that
 /// nobody can have put others into.
-fn comes_of_loop(cx: &Context<'_>, row: Node<'_>) -> bool {
+pub(in super::super) fn comes_of_loop(cx: &Context<'_>, row: Node<'_>) -> bool {
     let Expr::Name(name) = Expr::of(row) else { return false };
     let binds = |target: Node<'_>| {
         target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
@@ -159,29 +159,43 @@ fn gives_own_rows(cx: &Context<'_>, node: Node<'_>) -> bool {
     }
 }
 
-/// Whether a list is only looked at: nothing is put into it, nor is it handed to code that could.
+/// Whether a list of the function is only looked at: nothing is put into it, it has no other name, nor is it handed to code
+/// that could put something into it.
 fn is_unmixed(cx: &Context<'_>, name: &str) -> bool {
-    const ADDING: &[&str] = &["append", "extend", "insert", "__setitem__", "update", "setdefault"];
-    cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).all(|n| {
-        let Some(parent) = n.with_parens().parent() else { return false };
-        match Expr::of(parent) {
-            Expr::Attribute { attr, value, .. } if value.peel() == n => !ADDING.contains(&attr),
-            Expr::Subscript { value, .. } if value.peel() == n => {
-                !crate::codemod::guards::variable::is_assigned(parent)
+    const ADDING: &[&str] = &["append", "extend", "insert", "__setitem__", "__iadd__", "update", "setdefault"];
+    let scope = cx.scope();
+    let names = || scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let is_local = scope.kind() == Kind::FunctionDef
+        && names().any(|n| n.is_binding())
+        && !scope.descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal));
+    is_local
+        && names().all(|n| {
+            let whole = n.with_parens();
+            let Some(parent) = whole.parent() else { return false };
+            if n.is_binding() {
+                return matches!(parent.kind(), Kind::Assign | Kind::For | Kind::CompFor);
             }
-            _ => match parent.kind() {
-                Kind::AugAssign => n.field() != Field::Left,
-                Kind::Arguments => parent.parent().is_some_and(|call| match Expr::of(call) {
-                    Expr::Call { func, .. } => matches!(
-                        cx.type_of(cx.node(func.peel().id())),
-                        Type::Def(Def::External(_)) | Type::Bound(..)
-                    ),
+            match Expr::of(parent) {
+                Expr::Attribute { attr, value, .. } if value.peel() == n => !ADDING.contains(&attr),
+                Expr::Attribute { .. } => true,
+                Expr::Subscript { value, .. } if value.peel() == n => {
+                    !crate::codemod::guards::variable::is_assigned(parent)
+                }
+                _ => match parent.kind() {
+                    Kind::For | Kind::CompFor => whole.field() == Field::Right,
+                    Kind::If | Kind::While | Kind::Not | Kind::Compare | Kind::Return => true,
+                    Kind::KeywordArgument => whole.field() == Field::Name,
+                    Kind::Arguments => parent.parent().is_some_and(|call| match Expr::of(call) {
+                        Expr::Call { func, .. } => matches!(
+                            cx.type_of(cx.node(func.peel().id())),
+                            Type::Def(Def::External(path)) if path.starts_with("builtins.")
+                        ),
+                        _ => false,
+                    }),
                     _ => false,
-                }),
-                _ => true,
-            },
-        }
-    })
+                },
+            }
+        })
 }
 
 /// Rows of other querysets may come there, too.
