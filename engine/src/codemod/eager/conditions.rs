@@ -8,13 +8,7 @@ use crate::python::{Expr, Kind, Node, arguments, parameters};
 use crate::text::{FileId, Site};
 
 /// Hazards of the arguments `list` of a filter over rows of `model`.
-pub(super) fn hazards(
-    cx: &Context<'_>,
-    model: ModelId,
-    file: FileId,
-    list: Node<'_>,
-    out: &mut Vec<Hazard>,
-) {
+pub(super) fn hazards(cx: &Context<'_>, model: ModelId, file: FileId, list: Node<'_>, out: &mut Vec<Hazard>) {
     for argument in arguments(list) {
         let is_kept = argument.stars == 0
             && argument.name.is_some_and(|name| is_own_column(cx, model, name))
@@ -54,9 +48,7 @@ fn is_steady(cx: &Context<'_>, file: FileId, value: Node<'_>, depth: usize) -> b
         Expr::Str(_) => value.descendants().all(|n| n.kind() != Kind::Interpolation),
         Expr::None | Expr::Int(_) | Expr::True | Expr::False => true,
         Expr::UnaryOp { operand, .. } => matches!(Expr::of(operand), Expr::Int(_)),
-        Expr::List(items) | Expr::Tuple(items) => {
-            items.children().all(|i| is_steady(cx, file, i, depth + 1))
-        }
+        Expr::List(items) | Expr::Tuple(items) => items.children().all(|i| is_steady(cx, file, i, depth + 1)),
         Expr::Name(name) => is_class(cx, file, value, name) || is_parameter(cx, file, value, name),
         Expr::Attribute { value: owner, attr, .. } => {
             let mut root = owner.peel();

@@ -74,13 +74,7 @@ pub(super) fn looped(program: &Program, entry: &Entry) -> Site {
 }
 
 /// A read of an entry.
-pub(super) fn remote(
-    cx: &Context<'_>,
-    entry: &Entry,
-    read: ShownRead,
-    looped: Site,
-    load: Load,
-) -> Remote {
+pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: Site, load: Load) -> Remote {
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
     let mut hazards = Vec::new();
     guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);

@@ -34,7 +34,11 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         related(cx, annotation, out);
         condition(cx, annotation, out);
         if !annotation.is_certain {
-            out.push(Hazard::at(HazardKind::RarelyCounted, annotation.step.attribute.clone(), annotation.site));
+            out.push(Hazard::at(
+                HazardKind::RarelyCounted,
+                annotation.step.attribute.clone(),
+                annotation.site,
+            ));
         }
     }
     for target in &group.targets {
@@ -50,12 +54,8 @@ const MOST_JOINED: usize = 2;
 
 /// Each relation that is counted is a join more.
 fn multiplied(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
-    let mut joined: Vec<&str> = found
-        .annotations
-        .iter()
-        .filter(|a| a.what == What::Count)
-        .map(|a| a.step.lookup.as_str())
-        .collect();
+    let mut joined: Vec<&str> =
+        found.annotations.iter().filter(|a| a.what == What::Count).map(|a| a.step.lookup.as_str()).collect();
     joined.sort();
     joined.dedup();
     let there = found.group.targets.iter().filter_map(|t| cx.value(*t)?.queryset.clone());
@@ -74,9 +74,13 @@ fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
     let ours = |root: &Root| matches!(root, Root::Row(v) if found.group.rows.contains(v));
     for event in &cx.facts.events {
         let is_seen = match &event.kind {
-            EventKind::ReadAttribute { root, path, name } => path.is_empty() && ours(root) && **name == *"__dict__",
+            EventKind::ReadAttribute { root, path, name } => {
+                path.is_empty() && ours(root) && **name == *"__dict__"
+            }
             EventKind::InstanceEscapes { root, path, .. } => {
-                path.is_empty() && ours(root) && guards::node_at(cx.project, event.site).is_some_and(is_opened)
+                path.is_empty()
+                    && ours(root)
+                    && guards::node_at(cx.project, event.site).is_some_and(is_opened)
             }
             _ => false,
         };
@@ -128,7 +132,11 @@ fn managed(cx: &Context<'_>, model: &Model, out: &mut Vec<Hazard>) {
         return;
     }
     let site = model.manager(&model.default_manager).and_then(|m| m.site).unwrap_or(model.site);
-    out.push(Hazard::at(HazardKind::RelatedManager, format!("{}.{}", model.name, model.default_manager), site));
+    out.push(Hazard::at(
+        HazardKind::RelatedManager,
+        format!("{}.{}", model.name, model.default_manager),
+        site,
+    ));
 }
 
 /// Whether a constraint keeps two links between the same rows apart.
@@ -237,10 +245,43 @@ fn annotated(cx: &Context<'_>, target: Option<ValueId>, queryset: &QuerySet, out
 /// different values alone.
 fn keeps_value(value: Node<'_>) -> bool {
     const PLAIN: &[&str] = &[
-        "F", "Q", "Value", "Case", "When", "Exists", "Subquery", "OuterRef", "Coalesce", "Concat", "Lower",
-        "Upper", "Length", "Now", "ExpressionWrapper", "Cast", "Greatest", "Least", "Max", "Min", "TruncDate",
-        "TruncMonth", "TruncYear", "ExtractYear", "ExtractMonth", "NullIf", "Trim", "Left", "Right", "Substr",
-        "BooleanField", "CharField", "IntegerField", "DateField", "DateTimeField", "DecimalField", "FloatField",
+        "F",
+        "Q",
+        "Value",
+        "Case",
+        "When",
+        "Exists",
+        "Subquery",
+        "OuterRef",
+        "Coalesce",
+        "Concat",
+        "Lower",
+        "Upper",
+        "Length",
+        "Now",
+        "ExpressionWrapper",
+        "Cast",
+        "Greatest",
+        "Least",
+        "Max",
+        "Min",
+        "TruncDate",
+        "TruncMonth",
+        "TruncYear",
+        "ExtractYear",
+        "ExtractMonth",
+        "NullIf",
+        "Trim",
+        "Left",
+        "Right",
+        "Substr",
+        "BooleanField",
+        "CharField",
+        "IntegerField",
+        "DateField",
+        "DateTimeField",
+        "DecimalField",
+        "FloatField",
     ];
     value.descendants().filter(|n| n.kind() == Kind::Call).all(|call| {
         let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
@@ -278,9 +319,9 @@ fn is_ordered_by_admin(cx: &Context<'_>, found: &Counting) -> bool {
                 owner.is_some_and(|owner| !cx.project.is_known_file(program.class(owner).file))
             })
         };
-        entries.into_iter().any(|e| {
-            e.kind == EntryKind::Changelist || e.kind == EntryKind::Inline && has_own()
-        })
+        entries
+            .into_iter()
+            .any(|e| e.kind == EntryKind::Changelist || e.kind == EntryKind::Inline && has_own())
     })
 }
 
@@ -294,9 +335,10 @@ fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
         return None;
     }
     let completes = || {
-        program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
-            program.file(file).source.text().contains("autocomplete_fields")
-        })
+        program
+            .file_ids()
+            .filter(|f| !cx.project.is_known_file(*f))
+            .any(|file| program.file(file).source.text().contains("autocomplete_fields"))
     };
     if let Some((owner, Member::Value(fields))) = program.member(class, "search_fields")
         && completes()
@@ -304,15 +346,17 @@ fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
         let file = program.class(owner).file;
         return Some(Site { file, span: program.file(file).node(*fields).span() });
     }
-    program.class(class).mro.iter().filter(|c| !cx.project.is_known_file(program.class(**c).file)).find_map(|c| {
-        program.class(*c).members.iter().find_map(|(name, member)| {
-            let Member::Function(function, _) = member else { return None };
-            let info = program.function(*function);
-            let def = program.file(info.file).node(info.node);
-            (name != "get_queryset" && def.text().contains("get_queryset("))
-                .then(|| program.name_site(info.file, info.node))
-        })
-    })
+    program.class(class).mro.iter().filter(|c| !cx.project.is_known_file(program.class(**c).file)).find_map(
+        |c| {
+            program.class(*c).members.iter().find_map(|(name, member)| {
+                let Member::Function(function, _) = member else { return None };
+                let info = program.function(*function);
+                let def = program.file(info.file).node(info.node);
+                (name != "get_queryset" && def.text().contains("get_queryset("))
+                    .then(|| program.name_site(info.file, info.node))
+            })
+        },
+    )
 }
 
 fn lost_order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet, reversed: Site) -> Option<Hazard> {

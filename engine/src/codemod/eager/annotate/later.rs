@@ -6,9 +6,9 @@ use super::super::guards;
 use super::super::sources::is_derived;
 use super::Counting;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, Escape, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
 use crate::django::lists::{class_around, elements, named};
 use crate::django::{ModelId, RelationKind};
+use crate::infer::{Entry, Escape, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
 };
@@ -16,9 +16,34 @@ use crate::text::{FileId, Site};
 
 /// Methods that mean the same on rows with a number more.
 const FOLLOWED: &[&str] = &[
-    "all", "filter", "exclude", "order_by", "reverse", "distinct", "select_related", "prefetch_related", "only", "defer",
-    "count", "exists", "none", "first", "last", "get", "latest", "earliest", "in_bulk", "iterator", "using",
-    "contains", "acount", "aexists", "afirst", "alast", "aget", "aiterator",
+    "all",
+    "filter",
+    "exclude",
+    "order_by",
+    "reverse",
+    "distinct",
+    "select_related",
+    "prefetch_related",
+    "only",
+    "defer",
+    "count",
+    "exists",
+    "none",
+    "first",
+    "last",
+    "get",
+    "latest",
+    "earliest",
+    "in_bulk",
+    "iterator",
+    "using",
+    "contains",
+    "acount",
+    "aexists",
+    "afirst",
+    "alast",
+    "aget",
+    "aiterator",
 ];
 /// What filters, and is only followed where its lookups are seen.
 const LOOKING: &[&str] = &["filter", "order_by", "distinct", "exclude", "complex_filter"];
@@ -142,7 +167,8 @@ impl Frame<'_, '_> {
         for index in 0..cx.facts.values.len() as u32 {
             let value = ValueId(index);
             let Some(info) = cx.value(value).filter(|_| (self.is_ours)(value)) else { continue };
-            let (Some(queryset), Some(parent), Origin::Expr(node)) = (&info.queryset, info.parent, info.origin)
+            let (Some(queryset), Some(parent), Origin::Expr(node)) =
+                (&info.queryset, info.parent, info.origin)
             else {
                 continue;
             };
@@ -175,13 +201,20 @@ fn is_shown(cx: &Context<'_>, node: Node<'_>) -> bool {
 }
 
 /// The callers of the function that builds the queryset.
-fn returned(cx: &Context<'_>, found: &Counting, function: FunctionId, entries: &[&Entry], out: &mut Vec<Hazard>) {
+fn returned(
+    cx: &Context<'_>,
+    found: &Counting,
+    function: FunctionId,
+    entries: &[&Entry],
+    out: &mut Vec<Hazard>,
+) {
     let program = cx.project.program();
     let own = program.function(function);
     let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
     let family = own.class.map(|class| family(cx, class));
     for caller in callers(cx, function) {
-        let around = program.function_at(caller.file, caller.facts.scope).and_then(|f| program.function(f).class);
+        let around =
+            program.function_at(caller.file, caller.facts.scope).and_then(|f| program.function(f).class);
         let is_related = match (&family, around) {
             (Some(family), Some(class)) => family.contains(&class),
             (Some(_), None) => false,
@@ -216,7 +249,11 @@ fn returned(cx: &Context<'_>, found: &Counting, function: FunctionId, entries: &
         }
     }
     let is_framework = !entries.is_empty() || own.class.is_some();
-    if !is_framework && own.class.is_none() && callers(cx, function).is_empty() && !is_request_handler(cx, function) {
+    if !is_framework
+        && own.class.is_none()
+        && callers(cx, function).is_empty()
+        && !is_request_handler(cx, function)
+    {
         out.push(Hazard::at(HazardKind::QuerySetEscapes, "", def));
     }
 }
@@ -229,7 +266,12 @@ fn is_request_handler(cx: &Context<'_>, function: FunctionId) -> bool {
 }
 
 /// The uses of querysets in another frame that were made at a place: whether there are any.
-fn in_frame(cx: &Context<'_>, found: &Counting, is_place: &dyn Fn(Site) -> bool, out: &mut Vec<Hazard>) -> bool {
+fn in_frame(
+    cx: &Context<'_>,
+    found: &Counting,
+    is_place: &dyn Fn(Site) -> bool,
+    out: &mut Vec<Hazard>,
+) -> bool {
     let is_ours = |v: ValueId| comes_from(cx.facts, v, is_place, 0);
     let is_known = (0..cx.facts.values.len() as u32).any(|v| is_ours(ValueId(v)));
     if is_known {
@@ -311,14 +353,19 @@ fn given(
     let def = program.file(info.file).node(info.node);
     let is_row = |v: ValueId| {
         cx.value(v).is_some_and(|v| {
-            matches!(v.origin, Origin::Parameter(_)) && v.queryset.as_deref().is_some_and(|q| Some(q.model) == model)
+            matches!(v.origin, Origin::Parameter(_))
+                && v.queryset.as_deref().is_some_and(|q| Some(q.model) == model)
         })
     };
     let is_ours = |v: ValueId| {
-        is_row(v) || (0..cx.facts.values.len() as u32).map(ValueId).any(|p| is_row(p) && is_derived(cx, v, p, 0))
+        is_row(v)
+            || (0..cx.facts.values.len() as u32).map(ValueId).any(|p| is_row(p) && is_derived(cx, v, p, 0))
     };
-    let names: Vec<&str> =
-        parameters(def).iter().map(|p| p.name).filter(|n| matches!(*n, "queryset" | "qs" | "query_set")).collect();
+    let names: Vec<&str> = parameters(def)
+        .iter()
+        .map(|p| p.name)
+        .filter(|n| matches!(*n, "queryset" | "qs" | "query_set"))
+        .collect();
     if names.is_empty() {
         return;
     }
@@ -345,7 +392,8 @@ fn setting(
         return;
     }
     let program = cx.project.program();
-    let escapes = |node: Node<'_>| Hazard::at(HazardKind::QuerySetEscapes, "", Site { file, span: node.span() });
+    let escapes =
+        |node: Node<'_>| Hazard::at(HazardKind::QuerySetEscapes, "", Site { file, span: node.span() });
     match name {
         "filterset_class" | "filter_class" => out.push(escapes(value)),
         "filterset_fields" | "filter_fields" => {
@@ -425,7 +473,9 @@ fn narrows<'a>(cx: &Context<'_>, def: Node<'a>, model: Option<ModelId>) -> Optio
         };
         match attr {
             "filter" => !is_plain(),
-            "annotate" | "alias" | "values" | "values_list" | "union" | "order_by" | "extra" | "distinct" => true,
+            "annotate" | "alias" | "values" | "values_list" | "union" | "order_by" | "extra" | "distinct" => {
+                true
+            }
             _ => false,
         }
     })

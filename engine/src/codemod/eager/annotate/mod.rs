@@ -7,9 +7,9 @@
 mod hazards;
 mod later;
 mod names;
-mod set;
 mod reader;
 mod rewrite;
+mod set;
 
 pub(super) use names::is_attribute;
 pub(super) use reader::comes_of_loop;
@@ -92,7 +92,8 @@ impl Codemod for AnnotateCount {
         let last = names.pop().unwrap_or_default();
         let listed = if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) };
         let sites = found.group.reads.iter().map(|r| r.site).chain(found.group.remote.iter().map(|r| r.site));
-        let related = sites.map(|site| Related { site, message: "the rows are counted here, once a row".to_owned() });
+        let related =
+            sites.map(|site| Related { site, message: "the rows are counted here, once a row".to_owned() });
         let (before, after) = ("1 + N queries".to_owned(), "1 query".to_owned());
         Description {
             site: site(cx, &found.group),
@@ -161,10 +162,8 @@ impl Counting {
             // Two conditions are two annotations, however they are written.
             _ => false,
         };
-        let known = self
-            .annotations
-            .iter()
-            .position(|a| a.step == *step && a.what == spelled.what && same_text(a));
+        let known =
+            self.annotations.iter().position(|a| a.step == *step && a.what == spelled.what && same_text(a));
         let annotation = known.unwrap_or_else(|| {
             let (step, what, name) = (step.clone(), spelled.what, String::new());
             self.annotations.push(Annotation { step, what, condition, name, is_certain, site });
@@ -173,7 +172,13 @@ impl Counting {
         if let Some(known) = self.annotations.get_mut(annotation) {
             known.is_certain |= is_certain;
         }
-        self.readers.push(Reader { file, whole: spelled.whole.id(), row: spelled.row.id(), annotation, removed: None });
+        self.readers.push(Reader {
+            file,
+            whole: spelled.whole.id(),
+            row: spelled.row.id(),
+            annotation,
+            removed: None,
+        });
     }
 
     /// Whether the rows get grouped.
@@ -187,23 +192,24 @@ fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group, rows_wanted: &OnceCell
     let prefetched = rows_wanted.get_or_init(|| reads::groups(cx, Load::Prefetch));
     let place = group.class_place.as_ref().map(|p| p.node);
     let is_same = |other: &&Group| {
-        !other.rows.is_disjoint(&group.rows) || place.is_some() && other.class_place.as_ref().map(|p| p.node) == place
+        !other.rows.is_disjoint(&group.rows)
+            || place.is_some() && other.class_place.as_ref().map(|p| p.node) == place
     };
     let wanted: Vec<Vec<super::Step>> = prefetched
         .iter()
         .filter(is_same)
         .flat_map(|g| {
-            let local = g.reads.iter().filter(|r| {
-                cx.facts.events.get(r.event).is_some_and(reads::wants_rows)
-            });
+            let local =
+                g.reads.iter().filter(|r| cx.facts.events.get(r.event).is_some_and(reads::wants_rows));
             let remote = g.remote.iter().filter(|r| r.wants_rows);
             local.map(|r| r.steps.clone()).chain(remote.map(|r| r.steps.clone())).collect::<Vec<_>>()
         })
         .collect();
     let is_filter = |event: usize| {
-        cx.facts.events.get(event).is_some_and(
-            |e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method == *"filter"),
-        )
+        cx.facts
+            .events
+            .get(event)
+            .is_some_and(|e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method == *"filter"))
     };
     let is_wanted = |steps: &[super::Step]| wanted.iter().any(|w| w.starts_with(steps));
     group.reads.retain(|r| is_filter(r.event) || !is_wanted(&r.steps));

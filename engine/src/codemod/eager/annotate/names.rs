@@ -46,11 +46,16 @@ pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
 fn taken(cx: &Context<'_>, found: &Counting) -> Vec<String> {
     let ours = |v: &ValueId| found.group.rows.contains(v);
     let annotations = cx.facts.values.iter().filter_map(|v| v.queryset.as_deref());
-    let mut out: Vec<String> = annotations.flat_map(|q| q.annotations.iter().map(|n| n.to_string())).collect();
+    let mut out: Vec<String> =
+        annotations.flat_map(|q| q.annotations.iter().map(|n| n.to_string())).collect();
     for event in &cx.facts.events {
         match &event.kind {
-            EventKind::WriteAttribute { root: Root::Row(v), name, .. } if ours(v) => out.push(name.to_string()),
-            EventKind::ReadAttribute { root: Root::Row(v), name, .. } if ours(v) => out.push(name.to_string()),
+            EventKind::WriteAttribute { root: Root::Row(v), name, .. } if ours(v) => {
+                out.push(name.to_string())
+            }
+            EventKind::ReadAttribute { root: Root::Row(v), name, .. } if ours(v) => {
+                out.push(name.to_string())
+            }
             _ => {}
         }
     }
@@ -64,7 +69,8 @@ pub(in super::super) fn is_attribute(cx: &Context<'_>, model: ModelId, name: &st
         || info.field_by_attname(name).is_some()
         || info.reverse.iter().any(|r| r.accessor == name || r.query_name == name)
         || cx.project.program().member(info.class, name).is_some()
-        || ["pk", "objects", "save", "delete", "clean", "full_clean", "check", "refresh_from_db"].contains(&name)
+        || ["pk", "objects", "save", "delete", "clean", "full_clean", "check", "refresh_from_db"]
+            .contains(&name)
 }
 
 /// What the code calls the number: a variable, a key, a field of a serializer, a column.
@@ -96,14 +102,17 @@ fn says_number(name: &str) -> bool {
     let parts: Vec<&str> = name.split('_').collect();
     is_name
         && parts.len() > 1
-        && (parts.iter().any(|p| matches!(*p, "count" | "total" | "number")) || matches!(parts.first(), Some(&"num" | &"has")))
+        && (parts.iter().any(|p| matches!(*p, "count" | "total" | "number"))
+            || matches!(parts.first(), Some(&"num" | &"has")))
 }
 
 fn after_relation(annotation: &Annotation) -> Vec<String> {
     let accessor = annotation.step.attribute.trim_end_matches("_set");
     let singular = singular(accessor);
     match annotation.what {
-        What::Count => vec![format!("{singular}_count"), format!("num_{accessor}"), format!("{accessor}_total")],
+        What::Count => {
+            vec![format!("{singular}_count"), format!("num_{accessor}"), format!("{accessor}_total")]
+        }
         What::Exists => vec![format!("has_{accessor}"), format!("has_any_{accessor}")],
     }
 }

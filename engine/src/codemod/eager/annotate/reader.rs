@@ -6,7 +6,8 @@ use super::super::remote::Remote;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Root, Type};
 use crate::python::{
-    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, generators, parameters, string_value,
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, generators, parameters,
+    string_value,
 };
 use crate::text::{FileId, Site};
 
@@ -113,9 +114,7 @@ pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<
 /// nobody can have put others into.
 pub(in super::super) fn comes_of_loop(cx: &Context<'_>, row: Node<'_>) -> bool {
     let Expr::Name(name) = Expr::of(row) else { return false };
-    let binds = |target: Node<'_>| {
-        target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
-    };
+    let binds = |target: Node<'_>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
     for outer in row.ancestors().take_while(|n| n.id() != cx.facts.scope) {
         match outer.kind() {
             Kind::For if outer.child(Field::Left).is_some_and(binds) => {
@@ -162,7 +161,8 @@ fn gives_own_rows(cx: &Context<'_>, node: Node<'_>) -> bool {
 /// Whether a list of the function is only looked at: nothing is put into it, it has no other name, nor is it handed to code
 /// that could put something into it.
 fn is_unmixed(cx: &Context<'_>, name: &str) -> bool {
-    const ADDING: &[&str] = &["append", "extend", "insert", "__setitem__", "__iadd__", "update", "setdefault"];
+    const ADDING: &[&str] =
+        &["append", "extend", "insert", "__setitem__", "__iadd__", "update", "setdefault"];
     let scope = cx.scope();
     let names = || scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
     let is_local = scope.kind() == Kind::FunctionDef
@@ -230,9 +230,13 @@ pub(super) fn shown<'a>(
         let def = found.whole.enclosing_function()?;
         let function = program.function_at(file, def.id())?;
         let owner = program.function(function).class?;
-        let is_static = cx.project.program().function(function).decorators.iter().any(
-            |d| matches!(d, Some(Def::External(path)) if path == "builtins.staticmethod"),
-        );
+        let is_static = cx
+            .project
+            .program()
+            .function(function)
+            .decorators
+            .iter()
+            .any(|d| matches!(d, Some(Def::External(path)) if path == "builtins.staticmethod"));
         let own = parameters(def).get(usize::from(!is_static))?.name;
         let is_row = matches!(Expr::of(found.row), Expr::Name(name) if name == own) && !is_rebound(def, own);
         let is_called = !cx.analyzer.call_sites().of(&program.function(function).name).is_empty();
@@ -276,7 +280,8 @@ fn is_column(cx: &Context<'_>, class: ClassId, function: FunctionId) -> bool {
 /// Words in the names of REST framework's classes that write.
 const WRITING: &[&str] = &["Create", "Update", "Destroy"];
 /// Methods of a view in which a serializer gets something else than rows of the queryset.
-const OWN_ACTIONS: &[&str] = &["post", "put", "patch", "create", "update", "partial_update", "perform_create"];
+const OWN_ACTIONS: &[&str] =
+    &["post", "put", "patch", "create", "update", "partial_update", "perform_create"];
 
 /// Whether a serializer gets the rows of one view alone, which only reads.
 fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> bool {
@@ -297,7 +302,7 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
         let info = program.class(*class);
         let text = program.file(info.file).node(info.node).text();
         !cx.project.is_known_file(info.file)
-            && ["get_serializer(", "get_serializer_class", "get_object(self"].iter().any(|t| text.contains(t))
+            && ["get_serializer", ".serializer_class", "get_object(self"].iter().any(|t| text.contains(t))
     });
     if entry.single_objects.is_some()
         || is_writing
@@ -310,10 +315,14 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
     let name = &program.class(serializer).name;
     program.file_ids().filter(|f| !cx.project.is_known_file(*f)).all(|file| {
         let parsed = program.file(file);
-        if !parsed.source.text().contains(name.as_str()) {
+        let text = parsed.source.text();
+        if !text.contains(name.as_str()) && !text.contains(".serializer_class") {
             return true;
         }
         parsed.root().descendants().all(|n| match n.kind() {
+            // `view.serializer_class(...)`: of whatever view.
+            Kind::Attribute => !matches!(Expr::of(n), Expr::Attribute { value, attr: "serializer_class", .. }
+                if !n.is_binding() && !matches!(Expr::of(value), Expr::Name("self" | "cls"))),
             Kind::Str => string_value(n).is_none_or(|text| !text.contains(name.as_str())),
             Kind::Name if n.text() == name => is_harmless_name(cx, file, n, entry.class),
             _ => true,

@@ -22,7 +22,8 @@ pub(super) fn rewrite(cx: &Context<'_>, found: &Counting) -> Result<Fix, Hazard>
         Some(place) => {
             let node = cx.node(place.node);
             let calls = calls(cx, found, node, &place.queryset, &mut imports)?;
-            let text: String = calls.iter().map(|(name, args)| format!(".{name}({})", args.join(", "))).collect();
+            let text: String =
+                calls.iter().map(|(name, args)| format!(".{name}({})", args.join(", "))).collect();
             class_place::rewrite(cx, group, place, &text)?
         }
         None => {
@@ -111,7 +112,11 @@ fn conditions(cx: &Context<'_>, annotation: &Annotation, prefix: &str) -> Result
     if file != cx.file {
         // The names of the condition belong to another module.
         let site = Site { file, span: list.span() };
-        return Err(Hazard::at(HazardKind::RowCondition, list.text().lines().next().unwrap_or_default(), site));
+        return Err(Hazard::at(
+            HazardKind::RowCondition,
+            list.text().lines().next().unwrap_or_default(),
+            site,
+        ));
     }
     let lookups = arguments(list);
     let texts = lookups.iter().map(|a| format!("{prefix}{}={}", a.name.unwrap_or_default(), a.value.text()));
@@ -160,7 +165,8 @@ fn exists<'a>(
 fn extend(cx: &Context<'_>, node: Node<'_>, calls: &[Call]) -> Vec<Edit> {
     if let Some((method, list)) = place::all_of_manager(cx, node) {
         let span = Span::new(method.span().start, list.span().end);
-        let text: Vec<String> = calls.iter().map(|(name, args)| format!("{name}({})", args.join(", "))).collect();
+        let text: Vec<String> =
+            calls.iter().map(|(name, args)| format!("{name}({})", args.join(", "))).collect();
         return vec![Edit::replace(span, text.join("."))];
     }
     append_calls(cx.project.program().file(cx.file), node, calls, cx.options.line_length)

@@ -89,7 +89,8 @@ fn removal(cx: &Context<'_>, statement: Node<'_>) -> Option<NodeId> {
     let iter = around.child(Field::Right)?;
     let target = around.child(Field::Left)?;
     let (Expr::Name(_), Expr::Name(name)) = (Expr::of(iter), Expr::of(target)) else { return None };
-    let has_more = around.child(Field::Alternative).is_some() || around.text().contains('#') || around.is_async();
+    let has_more =
+        around.child(Field::Alternative).is_some() || around.text().contains('#') || around.is_async();
     (!has_more && !read_elsewhere(cx, around, &[name]) && is_loaded_whole(cx, around)).then(|| around.id())
 }
 
