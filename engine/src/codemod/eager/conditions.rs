@@ -2,6 +2,7 @@
 //! built.
 
 use super::guards;
+use crate::codemod::guards::variable;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{ModelId, RelationKind};
 use crate::python::{Expr, Kind, Node, arguments, parameters};
@@ -77,7 +78,18 @@ fn is_class(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> bool 
 /// A parameter of the function that builds the queryset, bound by its call alone.
 fn is_parameter(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> bool {
     let scope = cx.scope();
-    let is_bound = |n: Node<'_>| n.kind() == Kind::Name && n.text() == name && n.is_binding();
+    // A list may be changed in place.
+    let is_changed = |n: Node<'_>| {
+        n.parent().is_some_and(|p| match Expr::of(p) {
+            Expr::Attribute { value, .. } => {
+                value.peel() == n && p.parent().is_some_and(|call| call.kind() == Kind::Call)
+            }
+            Expr::Subscript { value, .. } => value.peel() == n && variable::is_assigned(p),
+            _ => false,
+        })
+    };
+    let is_bound =
+        |n: Node<'_>| n.kind() == Kind::Name && n.text() == name && (n.is_binding() || is_changed(n));
     file == cx.file
         && scope.kind() == Kind::FunctionDef
         && scope.contains(node.id())

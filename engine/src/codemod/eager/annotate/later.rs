@@ -8,7 +8,7 @@ use super::Counting;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::{class_around, elements, named};
 use crate::django::{ModelId, RelationKind};
-use crate::infer::{Entry, Escape, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
+use crate::infer::{Entry, Escape, Event, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
 };
@@ -146,11 +146,10 @@ impl Frame<'_, '_> {
                 }
                 Use::Escape(Escape::Container) if is_shown(cx, cx.node(event.at)) => {}
                 Use::Escape(Escape::Return | Escape::Container) => returned = true,
-                Use::Escape(how) => {
-                    if *how != Escape::External || !is_shown(cx, cx.node(event.at)) {
-                        out.push(Hazard::at(HazardKind::QuerySetEscapes, "", event.site));
-                    }
-                }
+                Use::Escape(Escape::External) if is_shown(cx, cx.node(event.at)) => {}
+                Use::Escape(_) => out.push(Hazard::at(HazardKind::QuerySetEscapes, "", event.site)),
+                // A template calls what it names.
+                Use::Other if self.is_called(event.site) => {}
                 Use::Other => out.push(Hazard::at(HazardKind::QuerySetEscapes, "", event.site)),
                 _ => {}
             }
@@ -159,6 +158,13 @@ impl Frame<'_, '_> {
             self.states(out);
         }
         returned
+    }
+
+    /// Whether a method of a queryset is called at a place.
+    fn is_called(&self, site: Site) -> bool {
+        let calls =
+            |e: &Event| e.site == site && matches!(&e.kind, EventKind::Use { how: Use::Method(_), .. });
+        self.cx.facts.events.iter().any(calls)
     }
 
     /// Querysets that are made from it, in a state that grouping does not go with.

@@ -240,11 +240,18 @@ pub(super) fn shown<'a>(
         let own = parameters(def).get(usize::from(!is_static))?.name;
         let is_row = matches!(Expr::of(found.row), Expr::Name(name) if name == own) && !is_rebound(def, own);
         let is_called = !cx.analyzer.call_sites().of(&program.function(function).name).is_empty();
-        if !is_row || is_called || group.targets.len() > 1 {
+        // For a form without an object, a handler takes another error than the admin does.
+        let is_handled =
+            found.whole.ancestors().take_while(|n| n.id() != def.id()).any(|n| n.kind() == Kind::Try);
+        if !is_row || is_called || is_handled || group.targets.len() > 1 {
             return None;
         }
         let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class);
         let (Some(entry), None) = (entries.next(), entries.next()) else { return None };
+        // A base that is not known may give the method other rows.
+        if entry.unknown_base.is_some() {
+            return None;
+        }
         let is_alone = match entry.kind {
             EntryKind::Changelist | EntryKind::Inline => owner == class && is_column(cx, class, function),
             EntryKind::ListAction => is_serialized_alone(cx, entry, owner),

@@ -139,12 +139,10 @@ fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
                 }
             }
             EventKind::InstanceEscapes { root: Root::Row(v), path, how }
-                if rows.contains(v) && path.is_empty() =>
+                if rows.contains(v) && path.is_empty() && *how != Escape::Container =>
             {
-                if !matches!(how, Escape::Container) {
-                    let subject = guards::node_at(cx.project, event.site).map_or("...", guards::first_line);
-                    out.push(Hazard::at(HazardKind::SharedReader, subject, event.site));
-                }
+                let subject = guards::node_at(cx.project, event.site).map_or("...", guards::first_line);
+                out.push(Hazard::at(HazardKind::SharedReader, subject, event.site));
             }
             EventKind::Use { value, how: Use::Escape(_) } => {
                 let is_ours = |t: &ValueId| t == value || sources::is_derived(cx, *value, *t, 0);
