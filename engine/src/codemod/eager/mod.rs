@@ -4,6 +4,9 @@
 //! ([`reads`]), of another one that gets them ([`remote`]), or of a framework ([`entries`]). A *source* is where the
 //! queryset is built and can be edited ([`place`]). Everything else is the same for all readers and for both ways to load,
 //! [`Load::Join`] and [`Load::Prefetch`].
+//!
+//! Two codemods of their own use the same readers, sources and places: [`annotate`] where rows of a relation are only
+//! counted, [`bypassed`] where a relation is asked for past its prefetch. Both rewrite the reader as well.
 
 mod again;
 mod annotate;
