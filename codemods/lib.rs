@@ -2,6 +2,7 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod annotate_count;
 mod atomic;
 mod bare_select_related;
 mod bulk_create;
@@ -9,6 +10,7 @@ mod bulk_update;
 mod exists;
 mod f_expression;
 mod m2m_add;
+mod prefetch_bypassed;
 mod prefetch_related;
 mod queryset_delete;
 mod queryset_update;
@@ -23,11 +25,13 @@ use ormend_engine::codemod::Rule;
 
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
+    &annotate_count::ANNOTATE_COUNT,
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
     &select_related_many::SelectRelatedMany,
     &bare_select_related::BareSelectRelated,
     &unresolved_path::UnresolvedPath,
+    &prefetch_bypassed::PREFETCH_BYPASSED,
     &bulk_create::BulkCreate,
     &queryset_update::QuerySetUpdate,
     &bulk_update::BulkUpdate,

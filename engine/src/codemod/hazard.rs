@@ -227,6 +227,30 @@ hazards! {
     NameUnclear, Blocking, "what was meant is not certain: {}";
     /// The only name that is nearly the same, which is still a guess.
     GuessedName, OptIn, "`{}` is the only name like it, and still a guess";
+    // Counting with the rows.
+    /// What counts may get rows of other querysets, which have no annotation.
+    SharedReader, Blocking, "`{}` may get rows of other querysets, too, which would not have what it reads then";
+    /// A template counts; templates are not edited.
+    TemplateReader, Blocking, "`{}` stands in a template, which is not edited: it would read an annotation of the rows";
+    /// The manager of the related model gives other rows than a join.
+    RelatedManager, Blocking, "`{}` decides which rows of the relation there are";
+    /// The same two rows may be linked twice.
+    RepeatedLink, Blocking, "`{}` may link two rows twice, which would be counted once";
+    /// The order that the model gives is dropped by GROUP BY, and cannot be written out.
+    LostOrder, Blocking, "`{}` orders the rows, and a query that groups drops that order";
+    /// Several relations are joined before their rows are counted.
+    MultipliedRows, OptIn, "`{}` are joined together, and the database goes over every combination of their rows";
+    /// All attributes of a row are looked at.
+    AttributesSeen, Blocking, "`{}` sees every attribute of a row, an annotation among them";
+    /// Only some rows are asked.
+    RarelyCounted, OptIn, "`{}` is only counted under a condition, and would be counted for every row";
+    /// What is asked for may change from row to row, or goes over other tables.
+    RowCondition, Blocking, "`{}` cannot be asked once for all rows";
+
+    /// The rows of a relation are asked for plainly as well, so that its prefetch has to stay.
+    ReadPlainly, Blocking, "`{}` reads what is prefetched, so the prefetch has to stay as it is";
+    /// What the relation is asked for is not followed, or its result is used as a queryset.
+    QueryNeeded, Blocking, "`{}` is used as more than rows to go over, so a list cannot take its place";
 
     // Projection.
     /// The attribute is not the plain value of a column.

@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::members::{column_type, kind_type};
 use super::types::Type;
 use crate::django::{ModelId, RelationKind};
-use crate::python::{Field, Kind, string_value};
+use crate::python::{Expr, Field, Kind, Node, arguments, string_value};
 use std::collections::BTreeSet;
 
 impl<'a> Frame<'a, '_> {
@@ -104,6 +104,43 @@ impl<'a> Frame<'a, '_> {
                     _ => false,
                 })
         })
+    }
+
+    /// Whether a lookup or an ordering among the arguments is not spelled out: `filter(**given)`, `order_by(*names)`,
+    /// a condition that was made elsewhere.
+    pub(super) fn hides_lookups(&self, method: &str, args: &[Arg<'a>]) -> bool {
+        matches!(method, "filter" | "complex_filter" | "order_by")
+            && args.iter().any(|a| a.stars > 0 || a.name.is_none() && !self.is_spelled(a.node, 0))
+    }
+
+    /// Whether an expression shows every path that it names: strings, and what Django's own classes make of them.
+    fn is_spelled(&self, node: Node<'a>, depth: usize) -> bool {
+        if depth > 20 {
+            return false;
+        }
+        match Expr::of(node) {
+            Expr::Str(_) => true,
+            Expr::BinOp { left, right, .. } => {
+                self.is_spelled(left, depth + 1) && self.is_spelled(right, depth + 1)
+            }
+            Expr::UnaryOp { operand, .. } => self.is_spelled(operand, depth + 1),
+            Expr::Tuple(items) => items.children().next().is_some_and(|n| n.kind() == Kind::Str),
+            Expr::Call { func, arguments: list } => {
+                let is_django = |ty: &Type| matches!(ty, Type::External(p) if p.starts_with("django."));
+                // `F("rank").desc()` is what `F("rank")` is.
+                let inner = match Expr::of(func) {
+                    Expr::Attribute { value, .. } if value.peel().kind() == Kind::Call => {
+                        self.is_spelled(value, depth + 1)
+                    }
+                    _ => is_django(self.facts.type_of(node)),
+                };
+                inner
+                    && arguments(list)
+                        .iter()
+                        .all(|a| a.stars == 0 && (a.name.is_some() || self.is_spelled(a.value, depth + 1)))
+            }
+            _ => false,
+        }
     }
 
     /// `Count("books")`, `Exists(...)` and their like.

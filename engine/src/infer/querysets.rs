@@ -88,14 +88,18 @@ impl<'a> Frame<'a, '_> {
         }
         let joined = self.joined_by(qs.model, args);
         let repeats = !qs.is(Trait::ToMany) && self.repeats_rows(qs.model, name, args);
+        let hides = !qs.is(Trait::OpaqueLookup) && self.hides_lookups(name, args);
         let with_joins;
-        let qs = if joined.is_subset(&qs.joined) && !repeats {
+        let qs = if joined.is_subset(&qs.joined) && !repeats && !hides {
             qs
         } else {
             let mut more = (**qs).clone();
             more.joined.extend(joined);
             if repeats {
                 more.traits.insert(Trait::ToMany);
+            }
+            if hides {
+                more.traits.insert(Trait::OpaqueLookup);
             }
             with_joins = Arc::new(more);
             &with_joins
@@ -160,6 +164,11 @@ impl<'a> Frame<'a, '_> {
                     q.traits.remove(&Trait::Ordered);
                     q.traits.insert(Trait::Unordered);
                 } else {
+                    if name == "reverse" && !q.is(Trait::Ordered) {
+                        q.traits.insert(Trait::Reversed);
+                    } else if name == "order_by" {
+                        q.traits.remove(&Trait::Reversed);
+                    }
                     q.traits.remove(&Trait::Unordered);
                     q.traits.insert(Trait::Ordered);
                 }

@@ -91,6 +91,8 @@ pub enum Trait {
     Ordered,
     /// order_by() without arguments
     Unordered,
+    /// reverse() of the order that the model gives
+    Reversed,
     /// only() or defer()
     Deferred,
     /// select_related() without names
@@ -111,6 +113,8 @@ pub enum Trait {
     FilteredRelation,
     /// A lookup, an ordering or an expression goes over a to-many relation: a row may come more than once
     ToMany,
+    /// A lookup or an ordering is not spelled out: it may go over any relation
+    OpaqueLookup,
 }
 
 /// The state of a queryset object.

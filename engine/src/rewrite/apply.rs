@@ -6,6 +6,7 @@
 //! changing after the last pass is given back as it was, and that is reported as our mistake.
 
 use super::scan::scan;
+use super::suppress::Suppressions;
 use super::{Change, Warning};
 use crate::codemod::{FileEdit, Finding, Fix, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
@@ -21,6 +22,8 @@ struct Progress {
     fixes: usize,
     seen: FxHashSet<u64>,
     given_up: bool,
+    /// Files that a fix has changed together with this one: they are given back together.
+    partners: FxHashSet<FileId>,
 }
 
 /// The files that the fixes change.
@@ -35,7 +38,9 @@ pub(super) fn fixpoint(
     let mut progress: BTreeMap<FileId, Progress> = BTreeMap::new();
     let mut current: Option<Project> = None;
     let mut findings: Vec<Finding> = findings.to_vec();
+    let editable = editable(project, scanned);
     for pass in 0..=options.max_passes {
+        findings.retain(|f| f.fix.iter().flat_map(|fix| &fix.edits).all(|e| editable.contains(&e.file)));
         let now = current.as_ref().unwrap_or(project);
         let mut waiting = Vec::new();
         let mut changed = one_pass(now, &findings, options, &mut progress, project, warnings, &mut waiting);
@@ -60,7 +65,7 @@ pub(super) fn fixpoint(
     }
     let mut changes: Vec<Change> = progress
         .into_iter()
-        .filter(|(_, p)| !p.given_up && p.fixes > 0)
+        .filter(|(file, p)| !p.given_up && p.text != project.program().file(*file).source.text())
         .filter_map(|(file, p)| {
             let source = &project.program().file(file).source;
             let before = source.encode(source.text())?;
@@ -139,7 +144,12 @@ fn one_pass(
     let mut edits: FxHashMap<FileId, Vec<Edit>> = FxHashMap::default();
     let mut imports: FxHashMap<FileId, Vec<ImportRequest>> = FxHashMap::default();
     let mut fixes: FxHashMap<FileId, usize> = FxHashMap::default();
+    let mut together: Vec<FxHashSet<FileId>> = Vec::new();
     for fix in taken {
+        let files: FxHashSet<FileId> = fix.edits.iter().map(|e| e.file).collect();
+        if files.len() > 1 {
+            together.push(files);
+        }
         for edit in &fix.edits {
             edits.entry(edit.file).or_default().push(edit.edit.clone());
         }
@@ -167,8 +177,12 @@ fn one_pass(
             ..Progress::default()
         });
         if entry.given_up {
+            // What was to change together with it stays as it was.
+            give_up_partners(file, progress);
             continue;
         }
+        let partners = together.iter().filter(|files| files.contains(&file)).flatten();
+        entry.partners.extend(partners.copied().filter(|other| *other != file));
         let reason = match apply(parsed.source.text(), &all) {
             None => Some("two fixes overlap"),
             Some(text) if has_new_error(parsed.root().has_error(), &text) => Some("a fix does not parse"),
@@ -197,11 +211,34 @@ fn give_up(
     if let Some(entry) = progress.get_mut(&file) {
         entry.given_up = true;
     }
+    give_up_partners(file, progress);
     warnings.push(Warning {
         path: project.program().file(file).source.path().to_owned(),
         line: None,
         message: format!("internal error: {reason}; the file was left as it was, please report this"),
     });
+}
+
+/// Give back what was changed together with a file that was given up.
+fn give_up_partners(file: FileId, progress: &mut BTreeMap<FileId, Progress>) {
+    let mut next = vec![file];
+    while let Some(file) = next.pop() {
+        let partners = progress.get(&file).map(|p| p.partners.clone()).unwrap_or_default();
+        for partner in partners {
+            // A partner that has not been changed yet must not be, either.
+            let entry = progress.entry(partner).or_default();
+            if !entry.given_up {
+                entry.given_up = true;
+                next.push(partner);
+            }
+        }
+    }
+}
+
+/// The files that a fix may change: those that are scanned, and do not ask to be left alone.
+fn editable(project: &Project, scanned: &[FileId]) -> FxHashSet<FileId> {
+    let asks = |file: &FileId| Suppressions::of(project.program().file(*file)).whole_file;
+    scanned.iter().copied().filter(|file| !asks(file)).collect()
 }
 
 /// Whether one fix writes what the other wrote or read.

@@ -6,7 +6,7 @@ use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, QuerySet, Source};
-use crate::python::emit::{indentation, quote_of, string_literal};
+use crate::python::emit::{indentation, quote_of, statement, string_literal};
 use crate::python::{ClassId, Expr, Field, File, Kind, Member, Node, NodeId, string_value};
 use crate::text::{Edit, Site};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
             let mut group = Group::new(load, Vec::new());
             let joined = match load {
                 Load::Join => entry.joined_by_framework().iter().map(|n| n.to_string()).collect(),
-                Load::Prefetch => Vec::new(),
+                Load::Prefetch | Load::Count => Vec::new(),
             };
             group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset, joined });
             out.push(group);
@@ -59,7 +59,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let at = looped(program, entry);
         if let Some(group) = out.get_mut(index) {
             for read in reads {
-                group.remote.push(remote(cx, entry, read, at));
+                group.remote.push(remote(cx, entry, read, at, load));
             }
         }
     }
@@ -139,8 +139,13 @@ pub fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option
     }
 }
 
-/// The edit.
-pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Result<Fix, Hazard> {
+/// The edit: `calls` are those that the queryset gets.
+pub(super) fn rewrite(
+    cx: &Context<'_>,
+    group: &Group,
+    place: &ClassPlace,
+    calls: &str,
+) -> Result<Fix, Hazard> {
     let program = cx.project.program();
     let info = program.class(place.class);
     let file = program.file(info.file);
@@ -178,28 +183,29 @@ pub(super) fn rewrite(cx: &Context<'_>, group: &Group, place: &ClassPlace) -> Re
             }
         }
         (EntryKind::Changelist | EntryKind::Inline, _) => {
-            get_queryset_with(file, class, group.load, &names).ok_or_else(nowhere)?
+            get_queryset_with(file, class, calls, cx.options.line_length).ok_or_else(nowhere)?
         }
         _ => {
-            let statement = assignment(body, "model").map_or(first, |(s, _)| s);
+            let after = assignment(body, "model").map_or(first, |(s, _)| s);
             let model = file.node(place.node).text();
             let manager = manager_name(cx, place.queryset.model);
-            let text = format!("queryset = {model}.{manager}.{}({})", group.load.method(), names.join(", "));
-            Edit::insert(statement.span().end, format!("{newline}{indent}{text}"))
+            let text = format!("queryset = {model}.{manager}{calls}");
+            let line = statement(file, &text, &indent, cx.options.line_length);
+            Edit::insert(after.span().end, format!("{newline}{line}"))
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
 }
 
-/// A `get_queryset()` at the end of a class of the admin that loads `names`, string literals, with the rows.
-pub fn get_queryset_with(file: &File, class: Node<'_>, load: Load, names: &[String]) -> Option<Edit> {
+/// A `get_queryset()` at the end of a class of the admin that makes `calls`, `.prefetch_related("books")`, on the rows.
+pub fn get_queryset_with(file: &File, class: Node<'_>, calls: &str, line_length: usize) -> Option<Edit> {
     let body = class.child(Field::Body)?;
     let (first, last) = (body.children().next()?, body.children().last()?);
     let (newline, unit) = (file.source.newline().as_str(), file.source.indent_unit());
     let indent = indentation(file, first);
-    let call = format!("return super().get_queryset(request).{}({})", load.method(), names.join(", "));
-    let text =
-        format!("{newline}{newline}{indent}def get_queryset(self, request):{newline}{indent}{unit}{call}");
+    let call = format!("return super().get_queryset(request){calls}");
+    let line = statement(file, &call, &format!("{indent}{unit}"), line_length);
+    let text = format!("{newline}{newline}{indent}def get_queryset(self, request):{newline}{line}");
     Some(Edit::insert(last.span().end, text))
 }
 

@@ -36,7 +36,7 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
                 continue;
             }
             let path = read.path.clone();
-            let mut remote = [remote(cx, entry, read, at)];
+            let mut remote = [remote(cx, entry, read, at, load)];
             others(cx, entry.source, load, &mut remote);
             let [remote] = remote;
             out.push((values.clone(), path, remote));
@@ -74,7 +74,7 @@ pub(super) fn looped(program: &Program, entry: &Entry) -> Site {
 }
 
 /// A read of an entry.
-pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: Site) -> Remote {
+pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: Site, load: Load) -> Remote {
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
     let mut hazards = Vec::new();
     guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
@@ -84,12 +84,12 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     // A change form asks for one object of the same queryset.
     let is_changelist = entry.kind == EntryKind::Changelist;
     if let Some(at) = entry.single_objects.or(is_changelist.then_some(looped))
-        && steps.iter().any(|s| s.is_many)
+        && load == Load::Prefetch
     {
         let subject = cx.project.program().class(entry.class).name.clone();
         hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));
     }
-    if steps.iter().any(|s| s.is_many) {
+    if load == Load::Prefetch {
         own_code::loads(cx, entry, &steps, &mut hazards);
         let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
@@ -106,7 +106,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
 
 /// Entries with the same queryset that do not read what another of them reads: the prefetch would be for nothing there.
 pub(super) fn others(cx: &Context<'_>, source: Source, load: Load, reads: &mut [Remote]) {
-    if load == Load::Join {
+    if load != Load::Prefetch {
         return;
     }
     for entry in cx.analyzer.entries().iter().filter(|e| e.source == source) {
@@ -150,7 +150,7 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         let steps = step::steps(cx.project, queryset.model, &path).filter(|s| load.is_for(s));
         // One object is no loop; what hangs on it may be one.
         if entry.kind == EntryKind::DetailView
-            && (load == Load::Join || path.len() < 2 || event.rounds.is_empty())
+            && (load != Load::Prefetch || path.len() < 2 || event.rounds.is_empty())
         {
             continue;
         }
@@ -165,7 +165,8 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
             EntryKind::DetailView => event.rounds.first().is_some_and(|r| r.is_certain),
             _ => event.rounds.iter().any(|r| r.value == value && r.is_certain),
         };
-        match out.iter_mut().find(|r| r.path == path) {
+        // Each count is an expression of its own to rewrite.
+        match out.iter_mut().find(|r| r.path == path && (load != Load::Count || r.site == event.site)) {
             Some(read) => {
                 read.is_certain |= is_certain;
                 read.wants_rows |= wants_rows(event);

@@ -4,11 +4,17 @@
 //! ([`reads`]), of another one that gets them ([`remote`]), or of a framework ([`entries`]). A *source* is where the
 //! queryset is built and can be edited ([`place`]). Everything else is the same for all readers and for both ways to load,
 //! [`Load::Join`] and [`Load::Prefetch`].
+//!
+//! Two codemods of their own use the same readers, sources and places: [`annotate`] where rows of a relation are only
+//! counted, [`bypassed`] where a relation is asked for past its prefetch. Both rewrite the reader as well.
 
 mod again;
+mod annotate;
+mod bypassed;
 mod callers;
 mod certainty;
 mod class_place;
+mod conditions;
 mod entries;
 mod guards;
 mod named;
@@ -26,6 +32,8 @@ mod shape;
 mod sources;
 mod step;
 
+pub use annotate::AnnotateCount;
+pub use bypassed::PrefetchBypassed;
 pub use class_place::{get_queryset_with, names_in};
 pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
@@ -59,7 +67,7 @@ impl Codemod for EagerLoading {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Call, Kind::Attribute, Kind::Name, Kind::Subscript, Kind::IfExp, Kind::BoolOp]
+        SOURCES
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Group> {
@@ -79,15 +87,23 @@ impl Codemod for EagerLoading {
     }
 }
 
-/// The group that belongs to `node`: every group is found at one node.
-fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
-    // Most nodes are no queryset.
+/// The kinds of node that may build a queryset, or name the model of an entry.
+const SOURCES: &[Kind] =
+    &[Kind::Call, Kind::Attribute, Kind::Name, Kind::Subscript, Kind::IfExp, Kind::BoolOp];
+
+/// Whether a queryset may be built at `node`: most nodes are none.
+fn may_be_source<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     let may_be = match cx.type_of(node) {
         Type::QuerySet(_) | Type::Manager(_) => true,
         Type::Union(types) => types.iter().any(|t| matches!(t, Type::QuerySet(_))),
         _ => false,
     };
-    if !may_be && !cx.analyzer.names_model_of_entry(cx.file, node.id()) {
+    may_be || cx.analyzer.names_model_of_entry(cx.file, node.id())
+}
+
+/// The group that belongs to `node`: every group is found at one node.
+fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
+    if !may_be_source(cx, node) {
         return None;
     }
     reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()))
@@ -138,7 +154,7 @@ fn describe(cx: &Context<'_>, group: &Group) -> Description {
         related.push(Related { site: cx.site(cx.node(place.node)), message });
     }
     let queries = match group.load {
-        Load::Join => 1,
+        Load::Join | Load::Count => 1,
         Load::Prefetch => 1 + group.levels(),
     };
     let after = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };

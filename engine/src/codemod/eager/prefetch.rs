@@ -121,7 +121,7 @@ fn streamed(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// A row that becomes another row keeps what was prefetched for the first.
-fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+pub(super) fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for event in &cx.facts.events {
         let EventKind::WriteAttribute { root: Root::Row(v), path, name } = &event.kind else { continue };
         let is_key = |name: &Name| {

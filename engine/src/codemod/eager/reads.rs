@@ -31,13 +31,15 @@ pub struct Read {
     pub is_certain: bool,
 }
 
-/// The two ways to load a relation with the rows.
+/// The ways to load something of a relation with the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     /// `select_related()`: the rows of relations to one row come with the row.
     Join,
     /// `prefetch_related()`: one query for the rows of a relation, for all rows at once.
     Prefetch,
+    /// `annotate()`: how many rows a relation has, or whether it has any, comes with the row.
+    Count,
 }
 
 impl Load {
@@ -46,27 +48,36 @@ impl Load {
         match self {
             Load::Join => "select_related",
             Load::Prefetch => "prefetch_related",
+            Load::Count => "annotate",
         }
     }
 
-    /// What a step is called in the method's arguments: `select_related()` takes the name in lookups, `prefetch_related()`
-    /// the attribute.
+    /// What a step is called in the method's arguments: `prefetch_related()` takes the attribute, the others the name in
+    /// lookups.
     fn name(self, step: &Step) -> &str {
         match self {
-            Load::Join => &step.lookup,
+            Load::Join | Load::Count => &step.lookup,
             Load::Prefetch => &step.attribute,
         }
     }
 
     /// Whether a path is loaded this way.
     pub(super) fn is_for(self, steps: &[Step]) -> bool {
-        !steps.is_empty() && steps.iter().any(|s| s.is_many) == (self == Load::Prefetch)
+        let is_to_many = steps.iter().any(|s| s.is_many);
+        match self {
+            Load::Join => !steps.is_empty() && !is_to_many,
+            Load::Prefetch => is_to_many,
+            Load::Count => is_to_many && steps.len() == 1,
+        }
     }
 }
 
 /// What a prefetched relation answers by itself: `ManyRelatedManager.get_queryset()` gives the rows that are there, and
 /// `count()` and `exists()` look at them (django/db/models/query.py, 4.2 to 6.0).
 const SERVED: &[&str] = &["all", "count", "exists", "acount", "aexists", "__getitem__"];
+
+/// What asks for the number of a relation's rows alone, with the calls that may come before: `filter(...).count()`.
+const COUNTING: &[&str] = &["count", "exists", "__len__", "filter"];
 
 /// The reads of the rows of one queryset.
 #[derive(Clone, Debug)]
@@ -185,9 +196,9 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let round = event.rounds.iter().find(|r| r.value == value);
         let is_repeated = match load {
             Load::Join => is_repeated(cx, value, event.at, event.site, round.is_some()),
-            Load::Prefetch => round.is_some() && !leaves_rounds(cx, value, event.at),
+            Load::Prefetch | Load::Count => round.is_some() && !leaves_rounds(cx, value, event.at),
         };
-        if !is_repeated || (load == Load::Join && is_left_to_prefetch(cx, queryset, &prefetches)) {
+        if !is_repeated || (load != Load::Prefetch && is_left_to_prefetch(cx, queryset, &prefetches)) {
             continue;
         }
         let Some(targets) = targets(cx, &[value], load) else { continue };
@@ -219,7 +230,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
     groups.extend(class_place::groups(cx, load));
-    groups.retain(|g| load == Load::Join || g.reads_rows(cx));
+    groups.retain(|g| load != Load::Prefetch || g.reads_rows(cx));
     groups
 }
 
@@ -232,6 +243,11 @@ pub(super) fn rows_read(facts: &Facts, event: &Event, load: Load) -> Option<(Val
         (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(facts, *root, path),
         (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if SERVED.contains(&&**method) => {
             climbed(facts, *root, path)
+        }
+        (EventKind::ReadMany { root: Root::Row(value), path, method, .. }, Load::Count)
+            if path.len() == 1 && COUNTING.contains(&&**method) =>
+        {
+            Some((*value, path.clone()))
         }
         _ => None,
     }

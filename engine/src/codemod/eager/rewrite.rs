@@ -8,11 +8,17 @@ use crate::infer::{Type, ValueId};
 use crate::python::emit::{append_call, quote_of, string_literal};
 use crate::python::{Expr, Kind, Node, arguments, string_value};
 use crate::text::{Edit, Span};
+use std::collections::BTreeSet;
 
 /// Ask for the lookups of the group where its queryset is built.
 pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
     let mut fix = match &group.class_place {
-        Some(place) => class_place::rewrite(cx, group, place)?,
+        Some(place) => {
+            let quote = quote_of(cx.project.program().file(cx.file));
+            let names: Vec<String> = group.lookups().iter().map(|l| string_literal(l, quote)).collect();
+            let call = format!(".{}({})", group.load.method(), names.join(", "));
+            class_place::rewrite(cx, group, place, &call)?
+        }
         None => at_targets(cx, group)?,
     };
     if group.load == Load::Prefetch {
@@ -44,6 +50,7 @@ fn missing(cx: &Context<'_>, group: &Group, target: ValueId) -> Vec<String> {
         v.queryset.as_ref().map(|q| match group.load {
             Load::Join => q.selected.clone(),
             Load::Prefetch => q.prefetched.clone(),
+            Load::Count => BTreeSet::new(),
         })
     });
     let selected = selected.unwrap_or_default();

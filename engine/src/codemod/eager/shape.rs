@@ -29,6 +29,7 @@ fn minded(load: Load) -> impl Iterator<Item = &'static str> {
     let own: [&[&str]; 3] = match load {
         Load::Join => [DEFERRING, LOCKING, &["extra"]],
         Load::Prefetch => [&[PREFETCH], &[], &[]],
+        Load::Count => [&[], &[], &[]],
     };
     COMBINING.iter().copied().chain(own.into_iter().flatten().copied())
 }
@@ -68,7 +69,8 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         custom(cx, &queryset, group.load, out);
         served_by_prefetch(cx, &queryset, out);
         // A prefetch is a query of its own: it minds neither raw SQL nor columns that are loaded later.
-        if group.load == Load::Prefetch {
+        // What an annotation minds is asked by its own codemod.
+        if group.load != Load::Join {
             continue;
         }
         if queryset.is(Trait::Raw) {
@@ -94,7 +96,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// The call in the chain of `value` to one of `names`; where it stands in a helper, the call of the helper.
-fn made_by(cx: &Context<'_>, value: ValueId, names: &[&str]) -> Site {
+pub(super) fn made_by(cx: &Context<'_>, value: ValueId, names: &[&str]) -> Site {
     find_call(cx, value, names, 0)
         .or_else(|| place::origin(cx, value).map(|n| cx.node(n)))
         .map_or(cx.site(cx.scope()), |n| cx.site(n))
@@ -105,7 +107,7 @@ fn find_call<'a>(cx: &Context<'a>, value: ValueId, names: &[&str], depth: usize)
 }
 
 /// The first answer of `look` for the calls that made `value`, last first.
-fn chain<'a, T>(
+pub(super) fn chain<'a, T>(
     cx: &Context<'a>,
     value: ValueId,
     depth: usize,

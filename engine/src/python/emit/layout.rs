@@ -12,8 +12,20 @@ pub fn append_call(
     arguments: &[String],
     line_length: usize,
 ) -> Vec<Edit> {
+    append_calls(file, chain, &[(method, arguments.to_vec())], line_length)
+}
+
+/// The edits that append several calls, each as [`append_call`] does.
+pub fn append_calls(
+    file: &File,
+    chain: Node<'_>,
+    calls: &[(&str, Vec<String>)],
+    line_length: usize,
+) -> Vec<Edit> {
     let chain = chain.peel();
-    let addition = format!(".{method}({})", arguments.join(", "));
+    let calls = calls.iter().map(|(method, arguments)| format!(".{method}({})", arguments.join(", ")));
+    let calls: Vec<String> = calls.collect();
+    let addition = calls.concat();
     let end = chain.span().end;
     let newline = newline(file);
     if let Some(lead) = own_line_of_last_link(file, chain) {
@@ -22,7 +34,8 @@ pub fn append_call(
         let line_end = file.source.line_start(line) + file.source.line_text(line).len() as u32;
         let rest = file.source.slice(Span::new(end, line_end));
         let at = if rest.trim_start().starts_with('#') { line_end } else { end };
-        return vec![Edit::insert(at, format!("{newline}{lead}{addition}"))];
+        let lines: String = calls.iter().map(|call| format!("{newline}{lead}{call}")).collect();
+        return vec![Edit::insert(at, lines)];
     }
     let plain = vec![Edit::insert(end, addition.clone())];
     if chain.text().contains('\n') {

@@ -9,7 +9,7 @@ mod wrap;
 
 pub use doc::Doc;
 pub use imports::{ImportedName, import_name, insert_imports};
-pub use layout::{append_call, call, indentation, on_one_line, reindent};
+pub use layout::{append_call, append_calls, call, indentation, on_one_line, reindent};
 pub use lines::{end_of_line, end_of_loop, line_with_break, whole_line};
 pub use names::{Precedence, fresh_name, parenthesized, quote_of, string_literal};
-pub use wrap::fit;
+pub use wrap::{fit, statement};

@@ -45,6 +45,17 @@ pub fn fit(file: &File, edits: Vec<Edit>, line_length: usize) -> Vec<Edit> {
     out
 }
 
+/// A new statement of `file` on one line or, where it is too long for that, split as black would.
+pub fn statement(file: &File, code: &str, indent: &str, line_length: usize) -> String {
+    let plain = format!("{indent}{code}");
+    if plain.chars().count() <= line_length {
+        return plain;
+    }
+    let source = &file.source;
+    let wrapped = wrap(code, indent, source.indent_unit(), false, line_length, source.newline().as_str());
+    wrapped.unwrap_or(plain)
+}
+
 fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: usize) -> Option<Edit> {
     let source = &file.source;
     // Code that goes beyond the limit has one of its own.

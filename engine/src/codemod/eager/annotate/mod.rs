@@ -1,0 +1,217 @@
+//! Counting the rows of a relation together with the rows that have it: `annotate(book_count=Count("books",
+//! distinct=True))`, and `Exists()` where only their existence is asked.
+//!
+//! Readers, sources and places are those of eager loading. What is new is that the reader changes as well: it asks the
+//! row for the annotation, so it must not meet a row of any other queryset.
+
+mod hazards;
+mod later;
+mod names;
+mod reader;
+mod rewrite;
+mod set;
+
+pub(super) use names::is_attribute;
+pub(super) use reader::comes_of_loop;
+
+use super::reads::{self, Group, Load};
+use super::{anchor, may_be_source, site};
+use crate::codemod::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
+use crate::infer::EventKind;
+use crate::python::{Kind, Node, NodeId};
+use crate::text::{FileId, Site};
+use reader::{Spelled, What};
+use std::cell::OnceCell;
+
+/// The codemod.
+pub struct AnnotateCount {
+    /// What is known of it without running it.
+    pub meta: Meta,
+}
+
+/// What is counted for the rows of one queryset.
+pub struct Counting {
+    group: Group,
+    annotations: Vec<Annotation>,
+    readers: Vec<Reader>,
+    /// Why the readers cannot be rewritten, where none of them can.
+    foreign: Vec<Hazard>,
+}
+
+/// One annotation.
+struct Annotation {
+    step: super::Step,
+    what: What,
+    /// The arguments of the `filter()` before the count, in the file of the readers.
+    condition: Option<(FileId, NodeId)>,
+    name: String,
+    /// Whether each row is certainly asked.
+    is_certain: bool,
+    site: Site,
+}
+
+/// An expression that gives way to an attribute of the row.
+struct Reader {
+    file: FileId,
+    /// The count.
+    whole: NodeId,
+    /// The row.
+    row: NodeId,
+    annotation: usize,
+    /// The statement that only sets the attribute that the annotation is: `row.book_count = row.books.count()`, or the
+    /// loop that does nothing else.
+    removed: Option<NodeId>,
+}
+
+impl Codemod for AnnotateCount {
+    type Match<'a> = Counting;
+
+    fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        super::SOURCES
+    }
+
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Counting> {
+        if !may_be_source(cx, node) {
+            return None;
+        }
+        let rows_wanted = OnceCell::new();
+        let groups = reads::groups(cx, Load::Count).into_iter().filter(|g| anchor(cx, g) == Some(node.id()));
+        groups.into_iter().find_map(|group| counting(cx, group, &rows_wanted))
+    }
+
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Counting, out: &mut Vec<Hazard>) {
+        hazards::hazards(cx, found, out);
+    }
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Counting) -> Description {
+        let mut names: Vec<String> = found.group.lookups().iter().map(|l| format!("`{l}`")).collect();
+        let last = names.pop().unwrap_or_default();
+        let listed = if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) };
+        let sites = found.group.reads.iter().map(|r| r.site).chain(found.group.remote.iter().map(|r| r.site));
+        let related =
+            sites.map(|site| Related { site, message: "the rows are counted here, once a row".to_owned() });
+        let (before, after) = ("1 + N queries".to_owned(), "1 query".to_owned());
+        Description {
+            site: site(cx, &found.group),
+            message: format!("Count {listed} with `annotate`"),
+            related: related.collect(),
+            queries: Queries { before, after },
+        }
+    }
+
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Counting) -> Result<Fix, Hazard> {
+        rewrite::rewrite(cx, found)
+    }
+}
+
+/// What a group counts: the readers that can be rewritten, or else why they cannot.
+fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group>>) -> Option<Counting> {
+    leave_to_prefetch(cx, &mut group, rows_wanted);
+    let mut found = Counting { group, annotations: Vec::new(), readers: Vec::new(), foreign: Vec::new() };
+    let group = std::mem::replace(&mut found.group, Group::new(Load::Count, Vec::new()));
+    let mut own = Group { reads: Vec::new(), remote: Vec::new(), ..group.clone() };
+    for read in &group.reads {
+        match reader::local(cx, &group, read) {
+            Ok(Some(spelled)) => {
+                found.add(cx.file, &spelled, &read.steps, read.is_certain, read.site);
+                own.reads.push(read.clone());
+            }
+            Ok(None) => {}
+            Err(hazard) => found.foreign.push(hazard),
+        }
+    }
+    for remote in &group.remote {
+        match reader::shown(cx, &group, remote) {
+            Ok((file, spelled)) => {
+                found.add(file, &spelled, &remote.steps, remote.is_certain, remote.site);
+                own.remote.push(remote.clone());
+            }
+            Err(hazard) => found.foreign.push(hazard),
+        }
+    }
+    if !found.readers.is_empty() {
+        found.foreign.clear();
+        found.group = own;
+        names::give(cx, &mut found);
+        return Some(found);
+    }
+    found.group = group;
+    (!found.foreign.is_empty()).then_some(found)
+}
+
+impl Counting {
+    fn add(
+        &mut self,
+        file: FileId,
+        spelled: &Spelled<'_>,
+        steps: &[super::Step],
+        is_certain: bool,
+        site: Site,
+    ) {
+        let Some(step) = steps.first() else { return };
+        if self.readers.iter().any(|r| r.file == file && r.whole == spelled.whole.id()) {
+            return;
+        }
+        let condition = spelled.condition.map(|list| (file, list.id()));
+        let same_text = |other: &Annotation| match (other.condition, spelled.condition) {
+            (None, None) => true,
+            // Two conditions are two annotations, however they are written.
+            _ => false,
+        };
+        let known =
+            self.annotations.iter().position(|a| a.step == *step && a.what == spelled.what && same_text(a));
+        let annotation = known.unwrap_or_else(|| {
+            let (step, what, name) = (step.clone(), spelled.what, String::new());
+            self.annotations.push(Annotation { step, what, condition, name, is_certain, site });
+            self.annotations.len() - 1
+        });
+        if let Some(known) = self.annotations.get_mut(annotation) {
+            known.is_certain |= is_certain;
+        }
+        self.readers.push(Reader {
+            file,
+            whole: spelled.whole.id(),
+            row: spelled.row.id(),
+            annotation,
+            removed: None,
+        });
+    }
+
+    /// Whether the rows get grouped.
+    fn is_grouped(&self) -> bool {
+        self.annotations.iter().any(|a| a.what == What::Count)
+    }
+}
+
+/// A relation whose rows are wanted as well is prefetched, and counting costs nothing then.
+fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group, rows_wanted: &OnceCell<Vec<Group>>) {
+    let prefetched = rows_wanted.get_or_init(|| reads::groups(cx, Load::Prefetch));
+    let place = group.class_place.as_ref().map(|p| p.node);
+    let is_same = |other: &&Group| {
+        !other.rows.is_disjoint(&group.rows)
+            || place.is_some() && other.class_place.as_ref().map(|p| p.node) == place
+    };
+    let wanted: Vec<Vec<super::Step>> = prefetched
+        .iter()
+        .filter(is_same)
+        .flat_map(|g| {
+            let local =
+                g.reads.iter().filter(|r| cx.facts.events.get(r.event).is_some_and(reads::wants_rows));
+            let remote = g.remote.iter().filter(|r| r.wants_rows);
+            local.map(|r| r.steps.clone()).chain(remote.map(|r| r.steps.clone())).collect::<Vec<_>>()
+        })
+        .collect();
+    let is_filter = |event: usize| {
+        cx.facts
+            .events
+            .get(event)
+            .is_some_and(|e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method == *"filter"))
+    };
+    let is_wanted = |steps: &[super::Step]| wanted.iter().any(|w| w.starts_with(steps));
+    group.reads.retain(|r| is_filter(r.event) || !is_wanted(&r.steps));
+    group.remote.retain(|r| !is_wanted(&r.steps));
+}

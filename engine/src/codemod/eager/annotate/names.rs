@@ -1,0 +1,146 @@
+//! What the annotations are called: as the code calls the number already, or after the relation.
+
+use super::reader::What;
+use super::{Annotation, Counting, set};
+use crate::codemod::Context;
+use crate::django::ModelId;
+use crate::infer::{EventKind, Root, ValueId};
+use crate::python::{Expr, Field, Kind, Node, string_value};
+
+/// Give every annotation a name that no attribute of the rows has.
+pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
+    let Some(model) = found.annotations.first().map(|a| a.step.from) else { return };
+    let mut taken = taken(cx, found);
+    for (index, name) in set::names(cx, found) {
+        if !is_attribute(cx, model, &name)
+            && let Some(annotation) = found.annotations.get_mut(index)
+        {
+            annotation.name = name;
+        }
+    }
+    set::remove(cx, found);
+    for index in 0..found.annotations.len() {
+        if found.annotations.get(index).is_some_and(|a| !a.name.is_empty()) {
+            continue;
+        }
+        let wanted: Vec<String> = found
+            .readers
+            .iter()
+            .filter(|r| r.annotation == index)
+            .filter_map(|r| called(cx.project.program().file(r.file).node(r.whole)))
+            .collect();
+        let Some(annotation) = found.annotations.get_mut(index) else { continue };
+        let mut candidates = wanted;
+        candidates.extend(after_relation(annotation));
+        let is_free = |name: &String| !taken.contains(name) && !is_attribute(cx, model, name);
+        let name = candidates.iter().find(|n| is_free(n)).cloned().unwrap_or_else(|| {
+            let base = candidates.last().cloned().unwrap_or_default();
+            (2..).map(|i| format!("{base}_{i}")).find(|n| is_free(n)).unwrap_or(base)
+        });
+        annotation.name.clone_from(&name);
+        taken.push(name);
+    }
+}
+
+/// Names of other annotations, and of attributes that the frame sets on rows.
+fn taken(cx: &Context<'_>, found: &Counting) -> Vec<String> {
+    let ours = |v: &ValueId| found.group.rows.contains(v);
+    let annotations = cx.facts.values.iter().filter_map(|v| v.queryset.as_deref());
+    let mut out: Vec<String> =
+        annotations.flat_map(|q| q.annotations.iter().map(|n| n.to_string())).collect();
+    for event in &cx.facts.events {
+        match &event.kind {
+            EventKind::WriteAttribute { root: Root::Row(v), name, .. } if ours(v) => {
+                out.push(name.to_string())
+            }
+            EventKind::ReadAttribute { root: Root::Row(v), name, .. } if ours(v) => {
+                out.push(name.to_string())
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Whether instances of the model have an attribute of this name, or a lookup starts with it.
+pub(in super::super) fn is_attribute(cx: &Context<'_>, model: ModelId, name: &str) -> bool {
+    let info = cx.model(model);
+    info.field(name).is_some()
+        || info.field_by_attname(name).is_some()
+        || info.reverse.iter().any(|r| r.accessor == name || r.query_name == name)
+        || cx.project.program().member(info.class, name).is_some()
+        || ["pk", "objects", "save", "delete", "clean", "full_clean", "check", "refresh_from_db"]
+            .contains(&name)
+}
+
+/// What the code calls the number: a variable, a key, a field of a serializer, a column.
+fn called(whole: Node<'_>) -> Option<String> {
+    let around = whole.with_parens();
+    let parent = around.parent()?;
+    let name = match parent.kind() {
+        Kind::Assign => match Expr::of(parent.child(Field::Left)?) {
+            Expr::Name(name) => Some(name.to_owned()),
+            _ => None,
+        },
+        Kind::Pair => string_value(parent.children().next()?),
+        Kind::KeywordArgument => parent.child(Field::Name).map(|n| n.text().to_owned()),
+        Kind::Return => {
+            let def = parent.enclosing_function()?;
+            let name = def.child(Field::Name)?.text();
+            Some(name.strip_prefix("get_").unwrap_or(name).to_owned())
+        }
+        _ => None,
+    };
+    name.filter(|n| says_number(n))
+}
+
+/// Whether a name is that of a number or of a truth, and can be one of an annotation.
+fn says_number(name: &str) -> bool {
+    let is_name = name.chars().next().is_some_and(|c| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !name.contains("__");
+    let parts: Vec<&str> = name.split('_').collect();
+    is_name
+        && parts.len() > 1
+        && (parts.iter().any(|p| matches!(*p, "count" | "total" | "number"))
+            || matches!(parts.first(), Some(&"num" | &"has")))
+}
+
+fn after_relation(annotation: &Annotation) -> Vec<String> {
+    let accessor = annotation.step.attribute.trim_end_matches("_set");
+    let singular = singular(accessor);
+    match annotation.what {
+        What::Count => {
+            vec![format!("{singular}_count"), format!("num_{accessor}"), format!("{accessor}_total")]
+        }
+        What::Exists => vec![format!("has_{accessor}"), format!("has_any_{accessor}")],
+    }
+}
+
+fn singular(word: &str) -> String {
+    if let Some(stem) = word.strip_suffix("ies").filter(|s| s.len() > 2) {
+        return format!("{stem}y");
+    }
+    if ["sses", "xes", "ches", "shes"].iter().any(|ending| word.ends_with(ending)) {
+        return word.strip_suffix("es").unwrap_or(word).to_owned();
+    }
+    match word.strip_suffix('s') {
+        Some(stem) if !stem.ends_with('s') && !stem.ends_with('u') && stem.len() > 1 => stem.to_owned(),
+        _ => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_called_after_one_of_the_rows() {
+        assert_eq!(singular("books"), "book");
+        assert_eq!(singular("entries"), "entry");
+        assert_eq!(singular("boxes"), "box");
+        assert_eq!(singular("addresses"), "address");
+        assert_eq!(singular("children"), "children");
+        assert_eq!(singular("status"), "status");
+    }
+}

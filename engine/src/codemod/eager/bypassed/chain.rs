@@ -1,0 +1,90 @@
+//! What a relation is asked for, taken apart.
+
+use crate::codemod::Context;
+use crate::infer::Type;
+use crate::python::{Expr, Field, Kind, Node, arguments};
+
+/// Calls that only go over what they are given.
+const GOING_OVER: &[&str] =
+    &["list", "tuple", "set", "sorted", "len", "sum", "any", "all", "enumerate", "reversed", "min", "max"];
+
+/// `row.books.filter(...).order_by(...)`, taken apart.
+pub(super) struct Chain<'a> {
+    /// The whole chain, with `count()` or `exists()` behind it.
+    pub whole: Node<'a>,
+    pub row: Node<'a>,
+    /// The calls, with their arguments.
+    pub links: Vec<(&'a str, Node<'a>)>,
+    pub how: How,
+}
+
+/// What becomes of the rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    Rows,
+    Count,
+    Exists,
+}
+
+impl<'a> Chain<'a> {
+    /// The chain that begins at `first`, the first call that asks the database again.
+    pub fn of(cx: &Context<'a>, first: Node<'a>) -> Option<Chain<'a>> {
+        let Expr::Call { func, .. } = Expr::of(first) else { return None };
+        let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
+        let row = match Expr::of(value) {
+            Expr::Attribute { value, .. } => value,
+            Expr::Call { func, arguments: none } if arguments(none).is_empty() => match Expr::of(func) {
+                Expr::Attribute { value, attr: "all", .. } => match Expr::of(value) {
+                    Expr::Attribute { value, .. } => value,
+                    _ => return None,
+                },
+                _ => return None,
+            },
+            _ => return None,
+        };
+        if row.kind() != Kind::Name {
+            return None;
+        }
+        let mut out = Chain { whole: first, row, links: Vec::new(), how: How::Rows };
+        let mut node = first;
+        for _ in 0..20 {
+            let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+            let Expr::Attribute { attr, .. } = Expr::of(func) else { return None };
+            let is_bare = arguments(list).is_empty();
+            match attr {
+                "filter" | "exclude" | "order_by" if !is_bare => out.links.push((attr, list)),
+                "all" if is_bare => {}
+                "count" if is_bare => out.how = How::Count,
+                "exists" if is_bare => out.how = How::Exists,
+                _ => return None,
+            }
+            out.whole = node;
+            let next = node.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
+            let call = next.and_then(|n| n.with_parens().parent()).filter(|c| c.kind() == Kind::Call);
+            match call {
+                Some(call) if out.how == How::Rows => node = call,
+                None if next.is_none() => break,
+                _ => return None,
+            }
+        }
+        (out.how != How::Rows || is_gone_over(cx, out.whole)).then_some(out)
+    }
+}
+
+/// Whether an expression is only gone over where it stands.
+fn is_gone_over(cx: &Context<'_>, node: Node<'_>) -> bool {
+    let node = node.with_parens();
+    let Some(parent) = node.parent() else { return false };
+    match parent.kind() {
+        Kind::For | Kind::CompFor => node.field() == Field::Right && !parent.is_async(),
+        Kind::Arguments => parent.parent().is_some_and(|call| match Expr::of(call) {
+            Expr::Call { func, arguments: list } => {
+                arguments(list).first().is_some_and(|a| a.name.is_none() && a.value.peel() == node.peel())
+                    && matches!(Expr::of(func), Expr::Name(name) if GOING_OVER.contains(&name))
+                    && matches!(cx.type_of(cx.node(func.peel().id())), Type::Def(_))
+            }
+            _ => false,
+        }),
+        _ => false,
+    }
+}
