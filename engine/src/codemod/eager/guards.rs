@@ -157,47 +157,6 @@ pub fn joined_differs(project: &Project, steps: &[Step], load: Load, out: &mut V
     }
 }
 
-/// With routers a lazy read may ask another database than the one that a join can reach.
-pub fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
-    let Some(step) = steps.first() else { return };
-    for &file in &project.settings().files {
-        let routers = project.program().file(file).root().descendants().find(|n| {
-            n.kind() == Kind::Assign
-                && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == "DATABASE_ROUTERS")
-                && n.child(crate::python::Field::Right).is_some_and(|r| {
-                    !matches!(Expr::of(r), Expr::List(_) | Expr::Tuple(_))
-                        || r.peel().children().any(|router| !is_blind_router(project, router))
-                })
-        });
-        if let Some(node) = routers {
-            let site = Site { file, span: node.span() };
-            let subject = project.model(step.to).name.clone();
-            out.push(Hazard::at(HazardKind::OtherDatabase, subject, site));
-            return;
-        }
-    }
-}
-
-/// Whether a router answers the same for every model and row.
-fn is_blind_router(project: &Project, router: Node<'_>) -> bool {
-    let program = project.program();
-    let Some(path) = crate::python::string_value(router) else { return false };
-    let Some(crate::python::Def::Class(class)) = program.dotted(&path, None) else { return false };
-    let function = match program.member(class, "db_for_read") {
-        Some((_, crate::python::Member::Function(function, _))) => *function,
-        Some(_) => return false,
-        None => return !program.class(class).has_unknown_base,
-    };
-    let info = program.function(function);
-    let def = program.file(info.file).node(info.node);
-    let names: Vec<&str> = crate::python::parameters(def).iter().skip(1).map(|p| p.name).collect();
-    let Some(body) = def.child(crate::python::Field::Body) else { return false };
-    body.descendants().all(|n| match Expr::of(n) {
-        Expr::Name(name) => !names.contains(&name),
-        _ => true,
-    })
-}
-
 /// The tables that hold a row of `model`: its own and those of its parents.
 fn tables(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
     let mut out = BTreeSet::new();

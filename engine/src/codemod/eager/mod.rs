@@ -28,6 +28,7 @@ mod region;
 mod remote;
 mod repeats;
 mod rewrite;
+mod routers;
 mod shape;
 mod sources;
 mod step;
@@ -120,7 +121,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     shape::hazards(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);
     guards::watched_inits(cx.project, &steps, out);
-    guards::routed(cx.project, &steps, out);
+    routers::routed(cx.project, &steps, out);
     if group.load == Load::Prefetch {
         prefetch::hazards(cx, group, out);
     }
