@@ -64,7 +64,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
+pub(super) fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
     let program = cx.project.program();
     program.functions_in(site.file).find(|f| {
         let info = program.function(*f);

@@ -190,7 +190,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         {
             continue;
         }
-        if is_replaced(cx, index, value, &path) {
+        if is_replaced(cx, index, value, &path) || remote::is_left_to_callee(cx, value) {
             continue;
         }
         let round = event.rounds.iter().find(|r| r.value == value);

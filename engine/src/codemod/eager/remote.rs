@@ -9,6 +9,7 @@ use super::callers::callers;
 use super::certainty::{goes_over_all, is_picked, loaded_in_vain, lost};
 use super::entries;
 use super::guards;
+use super::place;
 use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
 use super::region;
 use super::repeats::repeating;
@@ -74,11 +75,15 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     entries::reads(cx, load, &mut out);
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
     if let Some(Type::List(element)) = &cx.facts.returns
-        && let Type::Instance(Instance { root: Root::Row(value), path, .. }) = &**element
-        && path.is_empty()
-        && is_handed_over(cx, function, *value)
+        && let Some(value) = row_among(element)
+        && is_handed_over(cx, function, value)
     {
-        of_list(cx, load, function, *value, &mut out);
+        of_list(cx, load, function, value, &mut out);
+    }
+    if let Some(values) = cx.facts.returns.as_ref().and_then(perhaps_rows)
+        && !is_remembered(cx, function)
+    {
+        of_queryset(cx, load, function, &values, &mut out);
     }
     if let Some(class) = program.function(function).class {
         of_attributes(cx, load, function, class, &mut out);
@@ -86,16 +91,78 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     out
 }
 
+/// The queryset whose rows the elements of a list are, by themselves or as the only rows in a tuple.
+fn row_among(element: &Type) -> Option<ValueId> {
+    let row = |ty: &Type| match ty {
+        Type::Instance(Instance { root: Root::Row(value), path, .. }) if path.is_empty() => Some(*value),
+        _ => None,
+    };
+    match element {
+        Type::Tuple(types) => {
+            let mut instances = types.iter().filter(|ty| matches!(ty, Type::Instance(_)));
+            let only = instances.next().filter(|_| instances.next().is_none())?;
+            let is_plain = |ty: &&Type| {
+                matches!(
+                    ty,
+                    Type::Instance(_) | Type::Int | Type::Str | Type::Bool | Type::Float | Type::None
+                )
+            };
+            types.iter().all(|ty| is_plain(&ty)).then(|| row(only))?
+        }
+        element => row(element),
+    }
+}
+
+/// The querysets that the function gives, where it gives None or an empty list on some way: what it gives is not known
+/// to be one where it is called, so that nothing can be asked of it there.
+fn perhaps_rows(returns: &Type) -> Option<Vec<ValueId>> {
+    let Type::Union(types) = returns else { return None };
+    let mut out = None;
+    for ty in types.iter() {
+        match ty {
+            Type::None => {}
+            Type::List(element) if **element == Type::Never => {}
+            Type::QuerySet(qs) if out.is_none() => out = Some(qs.values.to_vec()),
+            _ => return None,
+        }
+    }
+    out
+}
+
+/// Whether the rows of `value` are those of a function that asks for the join itself, because what it gives here may be
+/// no queryset.
+pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId) -> bool {
+    let Some(Origin::Expr(node)) = cx.value(value).map(|v| v.origin) else { return false };
+    let Some(site) = cx.value(value).and_then(|v| v.site) else { return false };
+    if perhaps_rows(cx.type_of(cx.node(node))).is_none() {
+        return false;
+    }
+    place::function_at(cx, site).is_some_and(|function| {
+        let facts = cx.analyzer.caller(site.file, Some(function));
+        facts.returns.as_ref().and_then(perhaps_rows).is_some() && !is_remembered(cx, function)
+    })
+}
+
+/// Whether decorators may give an earlier result again, or something else.
+fn is_remembered(cx: &Context<'_>, function: FunctionId) -> bool {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let def = program.file(info.file).node(info.node);
+    let is_plain = |c: Node<'_>| {
+        matches!(c.text().trim_start_matches('@').trim(), "staticmethod" | "classmethod" | "property")
+    };
+    def.parent()
+        .filter(|p| p.kind() == Kind::DecoratedDef)
+        .is_some_and(|outer| outer.children().filter(|c| c.kind() == Kind::Decorator).any(|c| !is_plain(c)))
+        || info.is_generator
+        || info.is_async
+}
+
 /// Whether nobody but the caller has the list: it is made anew by each call, and not kept.
 fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> bool {
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    let is_remembered = def.parent().filter(|p| p.kind() == Kind::DecoratedDef).is_some_and(|outer| {
-        outer.children().filter(|c| c.kind() == Kind::Decorator).any(|c| {
-            !matches!(c.text().trim_start_matches('@').trim(), "staticmethod" | "classmethod" | "property")
-        })
-    });
     let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
             *v == value && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
@@ -104,7 +171,7 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
     });
     let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return);
     let is_fresh = returned.all(|n| n.children().next().is_some_and(|v| is_new_list(def, v, 0)));
-    !is_remembered && !is_kept && is_fresh && !info.is_generator && !info.is_async
+    !is_remembered(cx, function) && !is_kept && is_fresh
 }
 
 /// Whether the expression makes a list, or is a name of the function that holds nothing else.
@@ -136,19 +203,51 @@ fn of_list(
     value: ValueId,
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    let program = cx.project.program();
-    let own = program.function(function);
-    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
     let evaluated =
         cx.facts.events.iter().position(
             |e| matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.may_load()),
         );
     let after: Vec<&Event> = cx.facts.events.iter().skip(evaluated.unwrap_or(0)).collect();
-    let first = out.len();
     let mut looked = Vec::new();
     if load == Load::Prefetch {
         lost(cx, value, &mut looked);
     }
+    of_calls(cx, load, function, (&[value], Some(&after)), looked, out);
+}
+
+/// The rows of a queryset that the function gives: they are loaded by whoever calls it.
+fn of_queryset(
+    cx: &Context<'_>,
+    load: Load,
+    function: FunctionId,
+    values: &[ValueId],
+    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
+) {
+    of_calls(cx, load, function, (values, None), Vec::new(), out);
+}
+
+/// Whether the event may evaluate a queryset of ours.
+fn evaluates(event: &Event, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+    matches!(&event.kind, EventKind::Use { value, how } if is_ours(value)
+        && (how.evaluates() || matches!(how, Use::Other | Use::Escape(_))))
+}
+
+/// What the callers of `function` read of the rows that it gives, which are those of `values`. Where the function itself
+/// loads them, `after` is what happens behind that.
+fn of_calls(
+    cx: &Context<'_>,
+    load: Load,
+    function: FunctionId,
+    (values, after): (&[ValueId], Option<&[&Event]>),
+    mut looked: Vec<Hazard>,
+    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
+) {
+    let program = cx.project.program();
+    let own = program.function(function);
+    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
+    let Some(value) = values.first().copied() else { return };
+    let (is_loaded, after) = (after.is_some(), after.unwrap_or_default());
+    let start = out.len();
     for (i, caller) in callers(cx, function).iter().enumerate() {
         let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
         for call in &caller.calls {
@@ -166,7 +265,12 @@ fn of_list(
             }
             let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
             let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
-            let events = caller.facts.events.iter().filter(later).chain(after.iter().copied());
+            // A queryset is evaluated by the caller: what it does before that changes no copy.
+            let first = match is_loaded || is_repeated {
+                true => 0,
+                false => caller.facts.events.iter().position(|e| evaluates(e, &of_call)).unwrap_or(0),
+            };
+            let events = caller.facts.events.iter().skip(first).filter(later).chain(after.iter().copied());
             found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
             // A caller that reads nothing of the rows would load the prefetch for nothing.
             if load == Load::Prefetch && out.len() == known {
@@ -175,7 +279,9 @@ fn of_list(
         }
     }
     // Whoever looks at what its rows have loaded sees the join that another one asked for.
-    for (_, _, read) in out.iter_mut().skip(first) {
+    for (rows, _, read) in out.iter_mut().skip(start) {
+        rows.clear();
+        rows.extend(values);
         read.hazards.extend(looked.iter().cloned());
     }
 }
@@ -291,7 +397,9 @@ fn found(
         let round = event.rounds.iter().find(|r| r.value == v);
         let looped = match repeating(cx, v, event.at) {
             Some(looped) => looped,
-            None if load == Load::Prefetch && round.is_some() => cx.node(event.at),
+            None if round.is_some() && (load == Load::Prefetch || in_template(cx, event)) => {
+                cx.node(event.at)
+            }
             None => continue,
         };
         let mut hazards = Vec::new();
@@ -317,6 +425,11 @@ fn found(
             read.hazards.extend(again);
         }
     }
+}
+
+/// Whether a template does it.
+fn in_template(cx: &Context<'_>, event: &Event) -> bool {
+    guards::node_at(cx.project, event.site).is_none()
 }
 
 /// Whether the frame loads the rows of a queryset, or gives it to somebody besides the attribute.

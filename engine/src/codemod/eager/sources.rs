@@ -2,7 +2,7 @@
 
 use super::reads::Load;
 use crate::codemod::Context;
-use crate::infer::{Origin, Trait, ValueId};
+use crate::infer::{Origin, Trait, Type, ValueId};
 use crate::python::{Expr, Kind, arguments};
 use std::collections::BTreeSet;
 
@@ -50,7 +50,10 @@ fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<Val
         return Some(());
     }
     if let (Origin::Expr(node), Some(parent)) = (info.origin, info.parent)
-        && (cx.node(node).kind() == Kind::Subscript || is_page(cx, value, parent))
+        && (cx.node(node).kind() == Kind::Subscript
+            || is_page(cx, value, parent)
+            // A filter set filters what it was given.
+            || matches!(cx.type_of(cx.node(node)), Type::Bound(..)))
     {
         return leaves(cx, parent, depth + 1, out);
     }
