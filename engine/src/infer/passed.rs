@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// More callers than these are not asked.
 const MAX_CALLERS: usize = 40;
 /// Callers of callers are asked so far.
-pub(super) const DEPTH: usize = 0;
+pub(super) const DEPTH: usize = 1;
 
 /// Bases of classes whose methods are called by nobody but the program.
 const QUIET_BASES: &[&str] = &[
@@ -77,7 +77,12 @@ impl Analyzer<'_> {
                 })
         };
         let followed: Vec<usize> = (0..params.len())
-            .filter(|i| is_open(*i) && params.get(*i).is_some_and(|p| follows(def, p.name)))
+            .filter(|i| is_open(*i))
+            .filter(|i| {
+                params
+                    .get(*i)
+                    .is_some_and(|p| follows(def, p.name) || (depth < DEPTH && hands_on(def, p.name)))
+            })
             .collect();
         if followed.is_empty() || !self.is_known_by_callers(function) {
             return;
@@ -260,6 +265,13 @@ fn follows(def: Node<'_>, name: &str) -> bool {
             && n.text() == name
             && n.field() == Field::Object
             && n.parent().is_some_and(|p| p.kind() == Kind::Attribute)
+    })
+}
+
+/// Whether the function hands the parameter on.
+fn hands_on(def: Node<'_>, name: &str) -> bool {
+    def.descendants().any(|n| {
+        n.kind() == Kind::Name && n.text() == name && n.parent().is_some_and(|p| p.kind() == Kind::Arguments)
     })
 }
 
