@@ -1,10 +1,11 @@
 //! Who calls the function of this frame, under whatever name it was imported or bound.
 //!
-//! Names are compared, not what they resolve to: somebody else's function of the same name only adds hazards.
+//! Names are compared, not what they resolve to: somebody else's function of the same name only adds hazards. A method
+//! that another class calls on itself is left out, though, where no class is both.
 
 use crate::codemod::Context;
-use crate::infer::Facts;
-use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId};
+use crate::infer::{CallSite, Facts};
+use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, Program, parameters};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<
             }
         }
     } else {
-        for site in cx.analyzer.call_sites().of(&info.name) {
+        let sites = cx.analyzer.call_sites().of(&info.name).iter();
+        for site in sites.filter(|site| !is_of_another(program, function, site)) {
             add(site.file, site.function, site.call);
         }
     }
@@ -58,6 +60,23 @@ pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<
             Caller { file, scope: source.node(facts.scope), facts, calls }
         })
         .collect()
+}
+
+/// Whether a call on `self` or `super()` is one of another class than those that have the method: no class has both
+/// above it.
+fn is_of_another(program: &Program, function: FunctionId, site: &CallSite) -> bool {
+    let own = program.function(function).class;
+    let around = site.function.and_then(|f| Some((program.function(f).class?, program.function(f).node)));
+    let (Some(own), Some((class, def))) = (own, around) else { return false };
+    let source = program.file(site.file);
+    let Expr::Call { func, .. } = Expr::of(source.node(site.call)) else { return false };
+    let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
+    let is_own = match Expr::of(value) {
+        Expr::Name(name) => parameters(source.node(def)).first().is_some_and(|p| p.name == name),
+        Expr::Call { func, .. } => func.text() == "super",
+        _ => false,
+    };
+    is_own && !program.descendants(class).into_iter().any(|below| program.class(below).mro.contains(&own))
 }
 
 fn is_property(cx: &Context<'_>, function: FunctionId) -> bool {
