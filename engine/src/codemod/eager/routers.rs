@@ -118,8 +118,12 @@ fn told_apart(
     let label = label.with_parens();
     let parent = label.parent()?;
     match Expr::of(parent) {
-        Expr::Compare { left, op: Kind::Eq | Kind::NotEq | Kind::In | Kind::NotIn, right } => {
+        Expr::Compare { left, op: op @ (Kind::Eq | Kind::NotEq | Kind::In | Kind::NotIn), right } => {
             let other = if left.with_parens() == label { right } else { left };
+            // Parts of a string are no labels.
+            if matches!(op, Kind::In | Kind::NotIn) && is_string(program, file, other, 0) {
+                return None;
+            }
             labels_in(program, (file, class), other, out, 0)
         }
         Expr::Subscript { value, .. } if value.with_parens() != label => {
@@ -132,6 +136,18 @@ fn told_apart(
             let Expr::Attribute { value, attr: "get", .. } = Expr::of(func) else { return None };
             labels_in(program, (file, class), value, out, 0)
         }
+    }
+}
+
+/// Whether an expression is a string, or the name of one.
+fn is_string(program: &Program, file: FileId, node: Node<'_>, depth: usize) -> bool {
+    match Expr::of(node) {
+        Expr::Str(_) => true,
+        Expr::Name(_) | Expr::Attribute { .. } if depth < MAX_HOPS => {
+            matches!(program.resolve_expr(file, node.peel().id()), Some(Def::Variable { file, value: Some(value) })
+                if is_string(program, file, program.file(file).node(value), depth + 1))
+        }
+        _ => false,
     }
 }
 
