@@ -21,17 +21,24 @@ pub fn target(name: &str) -> PathBuf {
     folder
 }
 
-/// The Python of an environment with this version of Django, the packages that are known by name (Django REST
-/// framework, django-tables2, django-filter) and the driver of PostgreSQL, made on first use.
+/// Packages that are known by name.
+const PACKAGES: [&str; 5] = [
+    "djangorestframework>=3.16,<4",
+    "django-tables2>=2.7,<4",
+    "django-filter>=24,<27",
+    "django-guardian>=3,<4",
+    "drf-writable-nested>=0.7,<1",
+];
+
+/// The Python of an environment with this version of Django, the packages that are known by name and the driver of
+/// PostgreSQL, made on first use.
 pub fn django(version: &str) -> PathBuf {
     // Django 6.0 asks for a newer Python than the oldest on which the tests run, and works on it.
     let wanted = format!("django~={version}.0");
     let driver = "psycopg[binary]~=3.2";
-    let rest = "djangorestframework>=3.16,<4";
-    let tables = "django-tables2>=2.7,<4";
-    let filter = "django-filter>=24,<27";
-    let state = format!("{driver} {rest} {tables} {filter}");
-    let packages = ["--ignore-requires-python", &wanted, driver, rest, tables, filter];
+    let state = format!("{driver} {}", PACKAGES.join(" "));
+    let mut packages = vec!["--ignore-requires-python", &wanted, driver];
+    packages.extend(PACKAGES);
     environment(version, &state, "Django", &packages)
 }
 

@@ -176,6 +176,7 @@ impl<'a> Frame<'a, '_> {
         };
         match source(self, "queryset") {
             Some(Type::QuerySet(qs)) => Some(self.queryset_method(&qs, "all", &[], node)),
+            Some(Type::Manager(manager)) => Some(self.manager_method(&manager, "all", &[], node, func)),
             Some(_) => None,
             None => match source(self, "model") {
                 Some(Type::ModelClass(model)) => {

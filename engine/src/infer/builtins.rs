@@ -344,6 +344,9 @@ impl<'a> Frame<'a, '_> {
                 Type::None
             }
             super::pages::PAGINATOR => self.paginator(args, node),
+            "guardian.shortcuts.get_objects_for_user" | "guardian.shortcuts.get_objects_for_group" => {
+                self.permitted(path, args, node)
+            }
             "django.db.transaction.atomic" | "django.db.transaction.on_commit" => {
                 let name = if path.ends_with("atomic") { "atomic" } else { "on_commit" };
                 self.event(node, EventKind::Transaction { name: Name::from(name) });

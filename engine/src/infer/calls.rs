@@ -93,6 +93,9 @@ impl<'a> Frame<'a, '_> {
             Type::Def(Def::Function(function)) => self.call_function(*function, None, args, node),
             Type::Def(Def::Class(class)) => {
                 let class = *class;
+                if let Some(filters) = self.filter_set(class, args, node) {
+                    return filters;
+                }
                 let mut object = self.az.object_of_class(class);
                 if let Some(model) = queryset_model(args)
                     && self.az.project.is_queryset_class(class)
@@ -140,6 +143,8 @@ impl<'a> Frame<'a, '_> {
                 let types = bind_local(def, args);
                 self.call_local(def, &types, Some(node))
             }
+            // Objects that stand for their rows are not called.
+            Type::Bound(_, name) if is_of_rows(name) => Type::Unknown,
             Type::Bound(receiver, name) => {
                 let (receiver, name) = (receiver.clone(), name.clone());
                 self.method_call(&receiver, &name, args, node, func)
@@ -257,6 +262,11 @@ impl<'a> Frame<'a, '_> {
             Type::Bound(rows, made) if &**made == super::pages::PAGINATOR => {
                 let rows = rows.clone();
                 self.paginator_method(&rows, name, node)
+            }
+            // The form of a filter set looks at nothing but its fields.
+            Type::Bound(_, made) if &**made == super::filtersets::FILTER_SET => {
+                self.escape_all(args, node, Escape::External);
+                Type::Unknown
             }
             // Of a local function: what somebody gave it.
             Type::Unknown | Type::Bound(..) | Type::Local(_) => self.call_unknown(name, args, node),
@@ -554,6 +564,11 @@ fn queryset_model(args: &[Arg<'_>]) -> Option<crate::django::ModelId> {
         Type::ModelClass(model) if known && positional <= 1 => Some(model),
         _ => None,
     }
+}
+
+/// Whether what a [`Type::Bound`] names is no method, but an object that stands for the rows of its receiver.
+pub(super) fn is_of_rows(name: &str) -> bool {
+    name == super::pages::PAGINATOR || name == super::filtersets::FILTER_SET
 }
 
 /// The first line of a callee's text, for messages.

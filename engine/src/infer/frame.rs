@@ -484,7 +484,7 @@ impl<'a, 's> Frame<'a, 's> {
                 let types = types.clone();
                 types
                     .iter()
-                    .filter(|t| **t != Type::None)
+                    .filter(|t| **t != Type::None && !is_part_of(t, &types))
                     .map(|t| self.element(t, node))
                     .fold(Type::Never, Type::join)
             }
@@ -492,6 +492,13 @@ impl<'a, 's> Frame<'a, 's> {
             _ => Type::Unknown,
         }
     }
+}
+
+/// Whether the elements of a list are rows of a queryset among `types`: `if x: books = [b for b in books if ...]`.
+fn is_part_of(list: &Type, types: &[Type]) -> bool {
+    let Type::List(element) = list else { return false };
+    let Type::Instance(Instance { root: Root::Row(value), path, .. }) = &**element else { return false };
+    path.is_empty() && types.iter().filter_map(Type::queryset).any(|qs| qs.values.contains(value))
 }
 
 /// The type of a row of `qs`.

@@ -22,6 +22,16 @@ pub(super) const GET_MODEL: &[&str] = &[
 const MODEL_SERIALIZERS: &[&str] =
     &["rest_framework.serializers.ModelSerializer", "rest_framework.serializers.HyperlinkedModelSerializer"];
 
+/// Classes of `drf_writable_nested`: serializers of models that write nested rows, and leave alone how instances are
+/// shown.
+const NESTED_WRITERS: &[&str] = &[
+    "BaseNestedModelSerializer",
+    "NestedCreateMixin",
+    "NestedUpdateMixin",
+    "UniqueFieldsMixin",
+    "WritableNestedModelSerializer",
+];
+
 const MODEL_FORMS: &[&str] =
     &["django.forms.ModelForm", "django.forms.models.ModelForm", "django.forms.models.BaseModelForm"];
 
@@ -43,10 +53,22 @@ pub(super) fn parameter(
                 "update" | "to_representation" => true,
                 method => method.strip_prefix("get_").is_some_and(|f| is_method_field(project, class, f)),
             };
-            (is_given && inherits(project, class, MODEL_SERIALIZERS)).then(|| meta_model(project, class))?
+            (is_given && is_model_serializer(project, class)).then(|| meta_model(project, class))?
         }
         _ => None,
     }
+}
+
+fn is_model_serializer(project: &Project, class: ClassId) -> bool {
+    inherits(project, class, MODEL_SERIALIZERS)
+        || project.program().class(class).external_bases.iter().any(|base| is_nested_writer(base))
+}
+
+/// Whether the class at `path` is a model serializer that also writes nested rows.
+pub(super) fn is_nested_writer(path: &str) -> bool {
+    path.strip_prefix("drf_writable_nested.")
+        .and_then(|rest| rest.rsplit('.').next())
+        .is_some_and(|name| NESTED_WRITERS.contains(&name))
 }
 
 /// The model whose instances a receiver hears of, where it is connected to one sender alone. The sender is the exact
@@ -201,11 +223,53 @@ impl<'a> Frame<'a, '_> {
                 if !has_object {
                     return None;
                 }
-                self.view_model(class, node)?
+                self.view_model(class, node).filter(|model| self.keeps_object(class, *model))?
             }
             _ => return None,
         };
         Some(Type::Instance(Instance::root(model, Root::Opaque)))
+    }
+
+    /// Whether the methods of a view give `self.object` nothing but an object of its model: what `get_object()` gives,
+    /// or what the form of that model saves.
+    fn keeps_object(&self, class: ClassId, model: ModelId) -> bool {
+        let project = self.az.project;
+        let program = project.program();
+        let has_own_form = || match program.member(class, "form_class") {
+            Some((owner, Member::Value(value))) => {
+                match program.resolve_expr(program.class(owner).file, *value) {
+                    Some(Def::Class(form)) => {
+                        inherits(project, form, MODEL_FORMS) && meta_model(project, form) == Some(model)
+                    }
+                    _ => false,
+                }
+            }
+            Some(_) => false,
+            None => true,
+        };
+        self.assigned_on_self(class, "object").all(|value| {
+            let Some(value) = value else { return false };
+            let Expr::Call { func, .. } = Expr::of(value) else { return false };
+            let Expr::Attribute { value: owner, attr, .. } = Expr::of(func) else { return false };
+            let def = value.enclosing_function();
+            let is_parameter = |name: &str, index: usize| {
+                def.is_some_and(|def| parameters(def).get(index).is_some_and(|p| p.name == name))
+            };
+            match (attr, Expr::of(owner)) {
+                ("get_object", Expr::Name(name)) => is_parameter(name, 0),
+                ("get_object", Expr::Call { func, .. }) => func.text() == "super",
+                ("save", Expr::Name(name)) => {
+                    let is_form_valid = def
+                        .and_then(|def| def.child(Field::Name))
+                        .is_some_and(|name| name.text() == "form_valid");
+                    is_form_valid
+                        && is_parameter(name, 1)
+                        && ["get_form", "get_form_class"].iter().all(|n| program.member(class, n).is_none())
+                        && has_own_form()
+                }
+                _ => false,
+            }
+        })
     }
 
     /// What a method gives that a class has from a base of the framework.

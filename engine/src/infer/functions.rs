@@ -1,10 +1,10 @@
 //! Calls of functions of the program: their events and results in the caller's terms.
 
 use super::analyzer::MAX_COST;
-use super::calls::Arg;
+use super::calls::{Arg, is_of_rows};
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
-use super::summary::{Summary, Translation, abstracted, opaque};
+use super::summary::{Summary, Translation, abstracted, opaque, rows_of};
 use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
 use crate::python::{Def, Expr, FunctionId, Node, ParameterKind, parameters};
 use crate::text::Site;
@@ -310,7 +310,7 @@ impl<'a> Frame<'a, '_> {
             }
             EventKind::Use { value, how } => {
                 let parameter = t.parameter(*value)?;
-                let argument = t.arguments.get(parameter)?.queryset()?;
+                let argument = rows_of(t.arguments.get(parameter)?).queryset()?;
                 EventKind::Use { value: *argument.values.first()?, how: how.clone() }
             }
             other => other.clone(),
@@ -366,7 +366,7 @@ impl<'a> Frame<'a, '_> {
                 if let [only] = qs.values.as_slice()
                     && let Some(value) = t.summary.values.get(only.0 as usize)
                     && let Origin::Parameter(index) = value.origin
-                    && let Some(argument) = t.arguments.get(index).and_then(Type::queryset)
+                    && let Some(argument) = t.arguments.get(index).map(rows_of).and_then(Type::queryset)
                 {
                     out.values = argument.values.clone();
                     return Type::QuerySet(Arc::new(out));
@@ -376,6 +376,7 @@ impl<'a> Frame<'a, '_> {
                     .first()
                     .and_then(|v| t.parameter(*v))
                     .and_then(|index| t.arguments.get(index))
+                    .map(rows_of)
                     .and_then(Type::queryset)
                     .and_then(|argument| argument.values.first().copied());
                 let value = self.value_at(node, Made::Unknown, parent);
@@ -431,6 +432,9 @@ impl<'a> Frame<'a, '_> {
                     known.insert(key.clone(), (ty, *file, *value));
                 }
                 Type::Dict(Arc::new(super::types::Dict(opaque(&dict.0), opaque(&dict.1), known)))
+            }
+            Type::Bound(rows, made) if is_of_rows(made) => {
+                Type::Bound(Arc::new(self.translated_type(rows, t, node, site)), made.clone())
             }
             Type::Local(_) | Type::Bound(..) | Type::Super(..) => Type::Unknown,
             other => other.clone(),

@@ -81,6 +81,10 @@ impl<'a> Frame<'a, '_> {
                     .fold(Type::Never, Type::join)
             }
             Type::Unknown | Type::Never | Type::None => Type::Unknown,
+            Type::Bound(rows, made) if &**made == super::filtersets::FILTER_SET => match name {
+                "qs" => (**rows).clone(),
+                _ => Type::External(Name::from(format!("{made}.{name}"))),
+            },
             // Of a page: the list of its rows.
             Type::List(_) if name == "object_list" => owner.clone(),
             other => Type::Bound(Arc::new(other.clone()), Name::from(name)),
@@ -213,7 +217,8 @@ impl<'a> Frame<'a, '_> {
             }
             None if matches!(name, "instance" | "object" | "model") => {
                 let given = self.framework_attribute(class, name, node);
-                given.filter(|_| !self.is_assigned_on_self(class, name)).unwrap_or(Type::Unknown)
+                let is_kept = name == "object" || !self.is_assigned_on_self(class, name);
+                given.filter(|_| is_kept).unwrap_or(Type::Unknown)
             }
             None if name == "request" => {
                 let info = self.az.project.program().class(class);
@@ -242,14 +247,29 @@ impl<'a> Frame<'a, '_> {
 
     /// Whether a method of the class assigns `self.name`.
     pub(super) fn is_assigned_on_self(&self, class: ClassId, name: &str) -> bool {
+        self.assigned_on_self(class, name).next().is_some()
+    }
+
+    /// What the methods of the class assign to `self.name`; nothing for what is assigned in another way than by `=`.
+    pub(super) fn assigned_on_self(
+        &self,
+        class: ClassId,
+        name: &str,
+    ) -> impl Iterator<Item = Option<Node<'a>>> + use<'a, '_> {
         let program = self.az.project.program();
-        program.class(class).mro.iter().any(|c| {
+        let name = name.to_owned();
+        program.class(class).mro.iter().flat_map(move |c| {
             let info = program.class(*c);
             let node = program.file(info.file).node(info.node);
-            node.descendants().any(|n| {
-                n.kind() == crate::python::Kind::Attribute
+            let name = name.clone();
+            node.descendants().filter_map(move |n| {
+                let is_target = n.kind() == crate::python::Kind::Attribute
                     && n.field() == crate::python::Field::Left
-                    && matches!(Expr::of(n), Expr::Attribute { attr, .. } if attr == name)
+                    && matches!(Expr::of(n), Expr::Attribute { attr, .. } if *attr == *name);
+                is_target.then(|| {
+                    let statement = n.parent().filter(|p| p.kind() == crate::python::Kind::Assign)?;
+                    statement.child(crate::python::Field::Right)
+                })
             })
         })
     }

@@ -11,7 +11,18 @@ use std::sync::Arc;
 pub(super) const PAGINATOR: &str = "django.core.paginator.Paginator";
 
 /// What is asked of a paginator that neither loads rows nor gives the queryset away.
-const ASKED: &[&str] = &["get_page", "page", "count", "num_pages", "page_range", "per_page", "orphans"];
+const ASKED: &[&str] = &[
+    "get_page",
+    "page",
+    "count",
+    "num_pages",
+    "page_range",
+    "get_elided_page_range",
+    "validate_number",
+    "per_page",
+    "orphans",
+    "ELLIPSIS",
+];
 
 impl<'a> Frame<'a, '_> {
     /// `Paginator(queryset, 20)`

@@ -1,5 +1,6 @@
 //! What a call of a function means for its caller, and how types and events cross from one to the other.
 
+use super::calls::is_of_rows;
 use super::facts::{Event, EventKind, Facts, Made, Origin, Round, Rounds, Use};
 use super::types::{Instance, Name, Path, Root, Type, ValueId};
 use crate::python::NodeId;
@@ -126,6 +127,9 @@ pub(super) fn abstracted(ty: &Type, index: usize) -> Type {
         Type::Union(types) => {
             Type::Union(types.iter().map(|t| abstracted(t, index)).collect::<Vec<_>>().into())
         }
+        Type::Bound(rows, made) if is_of_rows(made) => {
+            Type::Bound(Arc::new(abstracted(rows, index)), made.clone())
+        }
         other => opaque(other),
     }
 }
@@ -202,7 +206,7 @@ impl<'s> Translation<'s> {
                     return Some((Root::Row(*adopted), path.clone()));
                 }
                 let parameter = self.parameter(v)?;
-                match self.arguments.get(parameter)?.without_none() {
+                match rows_of(self.arguments.get(parameter)?.without_none()) {
                     Type::QuerySet(qs) => Some((Root::Row(*qs.values.first()?), path.clone())),
                     Type::List(t) | Type::Set(t) | Type::Iterator(t) => {
                         let instance = t.instance()?;
@@ -230,6 +234,14 @@ impl<'s> Translation<'s> {
     /// How the callee made an instance.
     pub fn made(&self, value: ValueId) -> Made {
         self.summary.values.get(value.0 as usize).map_or(Made::Unknown, |v| v.made)
+    }
+}
+
+/// What an argument is, or what it stands for the rows of.
+pub(super) fn rows_of(ty: &Type) -> &Type {
+    match ty {
+        Type::Bound(rows, made) if is_of_rows(made) => rows,
+        other => other,
     }
 }
 

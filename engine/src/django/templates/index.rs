@@ -14,8 +14,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 
 /// Loaders that hide no file of the project.
-const LOADERS: [&str; 4] = [
+const LOADERS: [&str; 6] = [
     "django.template.loaders.",
+    "app_namespace.",
+    "apptemplates.",
     "template_partials.loader.",
     "django_components.",
     "admin_tools.template_loaders.",

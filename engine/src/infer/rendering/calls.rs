@@ -13,6 +13,7 @@ fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
     Some(match path {
         "django.shortcuts.render" => [(1, "template_name"), (2, "context")],
         "django.template.response.TemplateResponse" => [(1, "template"), (2, "context")],
+        "django.shortcuts.render_to_response" => [(0, "template_name"), (1, "context")],
         "django.template.response.SimpleTemplateResponse" => [(0, "template"), (1, "context")],
         "django.template.loader.render_to_string" => [(0, "template_name"), (1, "context")],
         _ => return None,

@@ -2,7 +2,7 @@
 
 use super::{Current, Names, Rendering, place};
 use crate::django::templates::{Expr, ExprKind, Language, Operator};
-use crate::infer::calls::Arg;
+use crate::infer::calls::{Arg, is_of_rows};
 use crate::infer::facts::Use;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Type};
@@ -205,6 +205,7 @@ impl<'a> Frame<'a, '_> {
             return ty;
         }
         match &ty {
+            Type::Bound(_, name) if is_of_rows(name) => ty,
             Type::Bound(..) | Type::Def(Def::Function(_)) | Type::Local(_) => {
                 self.at_site(place(of, span), |frame| frame.call_value(&ty, &[], node, node))
             }

@@ -2,23 +2,18 @@
 //! methods do to them before they are used.
 
 use crate::django::Project;
+use crate::infer::framework::is_nested_writer;
 use crate::python::{
     ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters, string_value,
 };
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashSet;
 
-/// Bases of other packages that leave alone how instances are written.
-const PASSIVE_BASES: &[&str] = &[
-    "drf_writable_nested.WritableNestedModelSerializer",
-    "drf_writable_nested.serializers.WritableNestedModelSerializer",
-    "drf_writable_nested.NestedCreateMixin",
-    "drf_writable_nested.NestedUpdateMixin",
-    "drf_writable_nested.UniqueFieldsMixin",
-];
-
-/// The name of a class of Django REST framework.
+/// The name of a class of Django REST framework, or of the class that stands for one of another package.
 pub(super) fn framework_name(path: &str) -> Option<&str> {
+    if is_nested_writer(path) {
+        return Some("ModelSerializer");
+    }
     path.strip_prefix("rest_framework.")?.rsplit('.').next()
 }
 
@@ -44,7 +39,7 @@ pub(super) fn has_plain_bases(project: &Project, class: ClassId) -> bool {
     let info = project.program().class(class);
     let is_plain = |base: &String| {
         ["rest_framework.", "builtins.", "typing.", "abc."].iter().any(|p| base.starts_with(p))
-            || PASSIVE_BASES.contains(&base.as_str())
+            || is_nested_writer(base)
     };
     !info.has_unknown_base && info.external_bases.iter().all(is_plain)
 }
