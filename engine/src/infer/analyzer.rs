@@ -304,6 +304,9 @@ impl<'p> Analyzer<'p> {
                 let Some(annotation) = parameter.annotation else {
                     return match super::framework::parameter(self.project, function, i, parameter.name) {
                         Some(model) => abstracted(&Type::Instance(Instance::root(model, Root::Opaque)), i),
+                        None if i == 0 && parameter.name == "context" && self.is_given_context(function) => {
+                            Type::dict(Type::Str, Type::Unknown)
+                        }
                         None => match self.given_by_admin(function, i, stack) {
                             Some(given) => abstracted(&given, i),
                             None => default_by_convention(parameter.name),
@@ -320,6 +323,12 @@ impl<'p> Analyzer<'p> {
                 abstracted(&ty, i)
             })
             .collect()
+    }
+
+    /// Whether the function is a template tag that gets the context.
+    fn is_given_context(&self, function: FunctionId) -> bool {
+        let mut tags = self.project.templates().libraries().all();
+        tags.any(|tag| tag.takes_context && tag.function == Some(function))
     }
 
     /// The type of `self` (or `cls`) in a method; `None` for a function or static method.

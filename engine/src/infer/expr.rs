@@ -607,6 +607,10 @@ impl<'a> Frame<'a, '_> {
                 value
             }
             Type::Str => Type::Str,
+            // `caches["default"]`
+            Type::Def(Def::External(path)) if path == "django.core.cache.caches" => {
+                Type::External(super::types::Name::from("django.core.cache.cache"))
+            }
             object => {
                 self.object_dunders(object, &["__getitem__", "__missing__"], node);
                 Type::Unknown

@@ -72,7 +72,7 @@ impl<'a> Frame<'a, '_> {
 }
 
 /// The only expression that the frame assigns to a name.
-fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<Node<'a>> {
+pub(in crate::infer) fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<Node<'a>> {
     let mut found = scope.descendants().filter(|n| {
         n.kind() == Kind::Assign && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == name)
     });

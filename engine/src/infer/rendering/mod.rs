@@ -8,7 +8,7 @@ mod certainty;
 mod expressions;
 mod tags;
 
-pub(super) use calls::class_string;
+pub(super) use calls::{assigned_once, class_string};
 
 use self::certainty::{Certainty, Turn, Values, turn};
 use super::facts::Use;

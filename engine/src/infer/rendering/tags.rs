@@ -36,7 +36,8 @@ impl<'a> Frame<'a, '_> {
         let Some(function) = custom.function else { return };
         let mut all = Vec::new();
         if custom.takes_context {
-            all.push(Arg { name: None, ty: Type::Unknown, node, stars: 0 });
+            // Names and their values, which are added to and taken away like those of a dict.
+            all.push(Arg { name: None, ty: Type::dict(Type::Str, Type::Unknown), node, stars: 0 });
         }
         if custom.kind == CustomKind::SimpleBlock {
             all.push(Arg { name: None, ty: Type::Str, node, stars: 0 });
