@@ -27,6 +27,7 @@ mod refused;
 mod region;
 mod remote;
 mod repeats;
+mod returned;
 mod rewrite;
 mod routers;
 mod shape;

@@ -7,6 +7,7 @@ use super::class_place::{self, ClassPlace};
 use super::guards;
 use super::remote::{self, Remote};
 use super::repeats::{is_repeated, leaves_rounds};
+use super::returned;
 use super::sources::targets;
 use super::step::{self, Step};
 use crate::codemod::{Context, Outcome};
@@ -190,7 +191,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         {
             continue;
         }
-        if is_replaced(cx, index, value, &path) || remote::is_left_to_callee(cx, value) {
+        if is_replaced(cx, index, value, &path) || returned::is_left_to_callee(cx, value) {
             continue;
         }
         let round = event.rounds.iter().find(|r| r.value == value);

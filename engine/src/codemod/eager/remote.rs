@@ -1,28 +1,24 @@
-//! Rows that another frame reads: a list that this function returns, or a queryset that it keeps in an attribute of
+//! Rows that another frame reads: what this function returns ([`returned`]), or a queryset that it keeps in an attribute of
 //! `self`. The join is asked for here, where the queryset is built, and the reads are looked up where they are made.
 //!
 //! The rows must be loaded for one reader: nobody keeps the list, and nothing but the loop that reads evaluates the
 //! queryset.
 
 use super::again::{self, Rows};
-use super::callers::callers;
-use super::certainty::{goes_over_all, is_picked, loaded_in_vain, lost};
+use super::certainty::{goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
-use super::place;
 use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
 use super::region;
 use super::repeats::repeating;
+use super::returned;
 use super::sources::is_derived;
 use super::step::{self, Step};
-use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId};
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, parameters, string_value};
+use crate::codemod::{Context, Hazard};
+use crate::infer::{Escape, Event, EventKind, Origin, Path, QuerySet, Root, Type, Use, ValueId};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, string_value};
 use crate::text::{FileId, Site};
 use std::collections::BTreeMap;
-
-/// Frames that read the rows of one function's list and are looked at.
-const MAX_READERS: usize = 12;
 
 /// The value of something that is no fresh queryset.
 const NOBODY: ValueId = ValueId(u32::MAX);
@@ -74,216 +70,11 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     let mut out = Vec::new();
     entries::reads(cx, load, &mut out);
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
-    if let Some(Type::List(element)) = &cx.facts.returns
-        && let Some(value) = row_among(element)
-        && is_handed_over(cx, function, value)
-    {
-        of_list(cx, load, function, value, &mut out);
-    }
-    if let Some(values) = cx.facts.returns.as_ref().and_then(perhaps_rows)
-        && !is_remembered(cx, function)
-    {
-        of_queryset(cx, load, function, &values, &mut out);
-    }
+    returned::reads(cx, load, function, &mut out);
     if let Some(class) = program.function(function).class {
         of_attributes(cx, load, function, class, &mut out);
     }
     out
-}
-
-/// The queryset whose rows the elements of a list are, by themselves or as the only rows in a tuple.
-fn row_among(element: &Type) -> Option<ValueId> {
-    let row = |ty: &Type| match ty {
-        Type::Instance(Instance { root: Root::Row(value), path, .. }) if path.is_empty() => Some(*value),
-        _ => None,
-    };
-    match element {
-        Type::Tuple(types) => {
-            let mut instances = types.iter().filter(|ty| matches!(ty, Type::Instance(_)));
-            let only = instances.next().filter(|_| instances.next().is_none())?;
-            let is_plain = |ty: &&Type| {
-                matches!(
-                    ty,
-                    Type::Instance(_) | Type::Int | Type::Str | Type::Bool | Type::Float | Type::None
-                )
-            };
-            types.iter().all(|ty| is_plain(&ty)).then(|| row(only))?
-        }
-        element => row(element),
-    }
-}
-
-/// The querysets that the function gives, where it gives None or an empty list on some way: what it gives is not known
-/// to be one where it is called, so that nothing can be asked of it there.
-fn perhaps_rows(returns: &Type) -> Option<Vec<ValueId>> {
-    let Type::Union(types) = returns else { return None };
-    let mut out = None;
-    for ty in types.iter() {
-        match ty {
-            Type::None => {}
-            Type::List(element) if **element == Type::Never => {}
-            Type::QuerySet(qs) if out.is_none() => out = Some(qs.values.to_vec()),
-            _ => return None,
-        }
-    }
-    out
-}
-
-/// Whether the rows of `value` are those of a function that asks for the join itself, because what it gives here may be
-/// no queryset.
-pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId) -> bool {
-    let Some(Origin::Expr(node)) = cx.value(value).map(|v| v.origin) else { return false };
-    let Some(site) = cx.value(value).and_then(|v| v.site) else { return false };
-    if perhaps_rows(cx.type_of(cx.node(node))).is_none() {
-        return false;
-    }
-    place::function_at(cx, site).is_some_and(|function| {
-        let facts = cx.analyzer.caller(site.file, Some(function));
-        facts.returns.as_ref().and_then(perhaps_rows).is_some() && !is_remembered(cx, function)
-    })
-}
-
-/// Whether decorators may give an earlier result again, or something else.
-fn is_remembered(cx: &Context<'_>, function: FunctionId) -> bool {
-    let program = cx.project.program();
-    let info = program.function(function);
-    let def = program.file(info.file).node(info.node);
-    let is_plain = |c: Node<'_>| {
-        matches!(c.text().trim_start_matches('@').trim(), "staticmethod" | "classmethod" | "property")
-    };
-    def.parent()
-        .filter(|p| p.kind() == Kind::DecoratedDef)
-        .is_some_and(|outer| outer.children().filter(|c| c.kind() == Kind::Decorator).any(|c| !is_plain(c)))
-        || info.is_generator
-        || info.is_async
-}
-
-/// Whether nobody but the caller has the list: it is made anew by each call, and not kept.
-fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> bool {
-    let program = cx.project.program();
-    let info = program.function(function);
-    let def = program.file(info.file).node(info.node);
-    let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
-        EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
-            *v == value && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
-        }
-        _ => false,
-    });
-    let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return);
-    let is_fresh = returned.all(|n| n.children().next().is_some_and(|v| is_new_list(def, v, 0)));
-    !is_remembered(cx, function) && !is_kept && is_fresh
-}
-
-/// Whether the expression makes a list, or is a name of the function that holds nothing else.
-fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
-    match Expr::of(node) {
-        Expr::Comp { node, .. } => node.kind() == Kind::ListComp,
-        Expr::List(_) => true,
-        Expr::Call { func, .. } => matches!(Expr::of(func), Expr::Name("list" | "sorted")),
-        Expr::Name(name) if depth < 4 => {
-            let bound = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == name && n.field() == Field::Left;
-            let mut bindings = def.descendants().filter(bound).peekable();
-            bindings.peek().is_some()
-                && bindings.all(|n| {
-                    n.parent().filter(|p| p.kind() == Kind::Assign).is_some_and(|p| {
-                        p.child(Field::Right).is_some_and(|value| is_new_list(def, value, depth + 1))
-                    })
-                })
-                && !parameters(def).iter().any(|p| p.name == name)
-                && !def.descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal))
-        }
-        _ => false,
-    }
-}
-
-fn of_list(
-    cx: &Context<'_>,
-    load: Load,
-    function: FunctionId,
-    value: ValueId,
-    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
-) {
-    let evaluated =
-        cx.facts.events.iter().position(
-            |e| matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.may_load()),
-        );
-    let after: Vec<&Event> = cx.facts.events.iter().skip(evaluated.unwrap_or(0)).collect();
-    let mut looked = Vec::new();
-    if load == Load::Prefetch {
-        lost(cx, value, &mut looked);
-    }
-    of_calls(cx, load, function, (&[value], Some(&after)), looked, out);
-}
-
-/// The rows of a queryset that the function gives: they are loaded by whoever calls it.
-fn of_queryset(
-    cx: &Context<'_>,
-    load: Load,
-    function: FunctionId,
-    values: &[ValueId],
-    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
-) {
-    of_calls(cx, load, function, (values, None), Vec::new(), out);
-}
-
-/// Whether the event may evaluate a queryset of ours.
-fn evaluates(event: &Event, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
-    matches!(&event.kind, EventKind::Use { value, how } if is_ours(value)
-        && (how.evaluates() || matches!(how, Use::Other | Use::Escape(_))))
-}
-
-/// What the callers of `function` read of the rows that it gives, which are those of `values`. Where the function itself
-/// loads them, `after` is what happens behind that.
-fn of_calls(
-    cx: &Context<'_>,
-    load: Load,
-    function: FunctionId,
-    (values, after): (&[ValueId], Option<&[&Event]>),
-    mut looked: Vec<Hazard>,
-    out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
-) {
-    let program = cx.project.program();
-    let own = program.function(function);
-    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
-    let Some(value) = values.first().copied() else { return };
-    let (is_loaded, after) = (after.is_some(), after.unwrap_or_default());
-    let start = out.len();
-    for (i, caller) in callers(cx, function).iter().enumerate() {
-        let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
-        for call in &caller.calls {
-            let of_call = |v: &ValueId| {
-                inner.value(*v).is_some_and(|v| v.origin == Origin::Expr(call.id()) && v.site == Some(def))
-            };
-            region::looked_into(&inner, &of_call, &mut looked);
-            region::copied(&inner, &of_call, &mut looked);
-            let known = out.len();
-            let unread =
-                || Hazard::at(HazardKind::LoadedWithout, guards::first_line(*call), inner.site(*call));
-            if i >= MAX_READERS {
-                looked.extend((load == Load::Prefetch).then(unread));
-                continue;
-            }
-            let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
-            let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
-            // A queryset is evaluated by the caller: what it does before that changes no copy.
-            let first = match is_loaded || is_repeated {
-                true => 0,
-                false => caller.facts.events.iter().position(|e| evaluates(e, &of_call)).unwrap_or(0),
-            };
-            let events = caller.facts.events.iter().skip(first).filter(later).chain(after.iter().copied());
-            found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
-            // A caller that reads nothing of the rows would load the prefetch for nothing.
-            if load == Load::Prefetch && out.len() == known {
-                looked.push(unread());
-            }
-        }
-    }
-    // Whoever looks at what its rows have loaded sees the join that another one asked for.
-    for (rows, _, read) in out.iter_mut().skip(start) {
-        rows.clear();
-        rows.extend(values);
-        read.hazards.extend(looked.iter().cloned());
-    }
 }
 
 fn of_attributes(
@@ -359,7 +150,7 @@ fn of_attributes(
 }
 
 /// The reads of the frame of `cx` from rows of the values that `is_ours` knows.
-fn found(
+pub(super) fn found(
     cx: &Context<'_>,
     load: Load,
     (builder, value): (&Context<'_>, ValueId),
