@@ -72,13 +72,16 @@ impl<'a> Frame<'a, '_> {
                     self.event(node, EventKind::UnknownCall { name: Name::from(text) });
                     return;
                 }
-                if self.only_reads(path, args) {
-                    self.event(node, EventKind::Query { model: None });
-                    return;
-                }
                 self.event(node, EventKind::Outside { name: Name::from(path) });
                 let reads = match path.strip_prefix(CURSOR) {
-                    Some(".execute") => args.first().is_some_and(|sql| is_select(sql.node)),
+                    Some(".execute") => args.first().is_some_and(|sql| {
+                        // `sql = "SELECT ..."`, once.
+                        let text = match Expr::of(sql.node) {
+                            Expr::Name(name) => super::rendering::assigned_once(self.scope, name),
+                            _ => None,
+                        };
+                        is_select(text.unwrap_or(sql.node))
+                    }),
                     Some(name) => matches!(name, ".fetchone" | ".fetchmany" | ".fetchall"),
                     None => false,
                 };
@@ -106,41 +109,6 @@ impl<'a> Frame<'a, '_> {
             }
         }
     }
-}
-
-impl Frame<'_, '_> {
-    /// Whether a cursor only reads: `cursor.execute("SELECT ... FROM ...")` of text that stands in the function, and
-    /// `cursor.fetchall()`.
-    fn only_reads(&self, path: &str, args: &[Arg<'_>]) -> bool {
-        let Some(method) = path.strip_prefix("django.db.backends.cursor.") else { return false };
-        match (method, args) {
-            ("fetchone" | "fetchmany" | "fetchall" | "close", _) => true,
-            ("execute", [sql, ..]) if sql.stars == 0 => {
-                let literal = match Expr::of(sql.node) {
-                    Expr::Name(name) => super::rendering::assigned_once(self.scope, name),
-                    _ => Some(sql.node),
-                };
-                literal.is_some_and(selects)
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Whether the literal is one query: `SELECT ... FROM ...`.
-fn selects(sql: Node<'_>) -> bool {
-    let is_literal = matches!(Expr::of(sql), Expr::Str(_) | Expr::JoinedStr(_));
-    let text = sql.text().to_ascii_uppercase();
-    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty());
-    // What stands before the quotes.
-    let first = words
-        .next()
-        .map(|w| if matches!(w, "F" | "R" | "U" | "FR" | "RF") { words.next().unwrap_or("") } else { w });
-    is_literal
-        && first == Some("SELECT")
-        && words.any(|w| w == "FROM")
-        && !text.contains([';'])
-        && !["INTO", "INSERT", "UPDATE", "DELETE"].iter().any(|w| text.split_whitespace().any(|t| t == *w))
 }
 
 /// Whether an external thing was reached through a model's `_meta`.

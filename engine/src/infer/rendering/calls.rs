@@ -5,7 +5,7 @@ use crate::infer::calls::Arg;
 use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Dict, KnownKeys, Type};
-use crate::python::{ClassId, Expr, Kind, Member, Node, Program, arguments, string_value};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, Program, arguments, string_value};
 use std::sync::Arc;
 
 /// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
@@ -71,13 +71,14 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
-/// The only expression that the frame assigns to a name.
+/// The expression that the frame assigns to a name, where that is all that binds it or adds to it.
 pub(in crate::infer) fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<Node<'a>> {
-    let mut found = scope.descendants().filter(|n| {
-        n.kind() == Kind::Assign && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == name)
-    });
-    let only = found.next()?.child(crate::python::Field::Right);
-    if found.next().is_some() { None } else { only }
+    let is_it = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == name;
+    let is_added_to =
+        |n: &Node<'a>| n.parent().is_some_and(|p| p.kind() == Kind::AugAssign) && n.field() == Field::Left;
+    let mut found = scope.descendants().filter(|n| is_it(n) && (n.is_binding() || is_added_to(n)));
+    let only = found.next()?.parent().filter(|p| p.kind() == Kind::Assign)?;
+    if found.next().is_some() { None } else { only.child(Field::Right) }
 }
 
 /// The literal string that a class, or the nearest class above, gives an attribute.

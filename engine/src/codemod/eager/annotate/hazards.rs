@@ -1,6 +1,6 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
-use super::super::{class_place, conditions, guards, place, prefetch, region, shape};
+use super::super::{class_place, conditions, guards, place, prefetch, region, routers, shape};
 use super::later;
 use super::reader::What;
 use super::{Annotation, Counting};
@@ -25,7 +25,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         return;
     }
     shape::hazards(cx, group, out);
-    guards::routed(cx.project, &steps, out);
+    routers::routed(cx.project, &steps, out);
     region::hazards(cx, group, out);
     prefetch::cloned(cx, group, out);
     looked_at(cx, found, out);
