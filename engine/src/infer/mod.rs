@@ -29,6 +29,7 @@ mod passed;
 mod prefetch;
 mod querysets;
 mod rendering;
+mod requests;
 mod statements;
 mod summary;
 mod tables;

@@ -1,7 +1,7 @@
 //! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
 //! every queryset that `get_context_data()` adds.
 
-use super::{Entry, EntryKind, Source};
+use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
@@ -71,7 +71,7 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     let program = frame.az.project.program();
     let inherits = |names: &[&str]| names.iter().any(|n| program.inherits(class, n));
     // Whoever overrides how the response is made may do anything.
-    if ["render_to_response", "get", "dispatch"].iter().any(|n| overrides_quietly(frame, class, n)) {
+    if ["render_to_response", "get", "dispatch"].iter().any(|n| overrides_quietly(program, class, n)) {
         return None;
     }
     let mut shown = Vec::new();
@@ -141,16 +141,6 @@ impl<'a> Frame<'a, '_> {
         rows.values = smallvec::SmallVec::from_slice(&[value]);
         self.show_rows(table, &Type::QuerySet(Arc::new(rows)), node)
     }
-}
-
-/// Whether a class of the program defines the method and does not hand on to the framework's.
-fn overrides_quietly(frame: &Frame<'_, '_>, class: ClassId, name: &str) -> bool {
-    let program = frame.az.project.program();
-    let Some((_, member)) = program.member(class, name) else { return false };
-    let Member::Function(function, _) = member else { return true };
-    let info = program.function(*function);
-    let def = program.file(info.file).node(info.node);
-    !def.text().contains(&format!("super().{name}(")) && !def.text().contains(&format!(").{name}("))
 }
 
 /// The rows of a list or detail view.
