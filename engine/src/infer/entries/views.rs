@@ -5,6 +5,7 @@ use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
+use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
 use crate::infer::types::{Name, QuerySet, QuerySetClass, Type, ValueId};
@@ -118,6 +119,15 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
             context.insert(name.clone(), ty.clone());
         }
     }
+    for (name, function) in decorated_names(program, class) {
+        let given = [Arg { name: None, ty: Type::Object(class), node, stars: 0 }];
+        let ty = frame.call_registered(function, &given, node);
+        if let Type::QuerySet(qs) = &ty {
+            let rows = frame.single(qs, node);
+            shown.push(Shown { kind: EntryKind::ListView, source: Source::Function(function), rows });
+        }
+        context.insert(Name::from(name), ty);
+    }
     if shown.is_empty() {
         return None;
     }
@@ -141,6 +151,23 @@ impl<'a> Frame<'a, '_> {
         rows.values = smallvec::SmallVec::from_slice(&[value]);
         self.show_rows(table, &Type::QuerySet(Arc::new(rows)), node)
     }
+}
+
+/// Methods of a view that a decorator adds to its context by their names.
+fn decorated_names(program: &Program, class: ClassId) -> Vec<(&str, FunctionId)> {
+    let is_context = |d: &Option<Def>| matches!(d, Some(Def::External(path)) if path == "django_context_decorator.context");
+    let mut out = Vec::new();
+    for owner in &program.class(class).mro {
+        let info = program.class(*owner);
+        for name in &info.order {
+            let Some(Member::Function(function, _)) = info.members.get(name) else { continue };
+            let is_first = program.member(class, name).is_some_and(|(first, _)| first == *owner);
+            if is_first && program.function(*function).decorators.iter().any(is_context) {
+                out.push((name.as_str(), *function));
+            }
+        }
+    }
+    out
 }
 
 /// The rows of a list or detail view.

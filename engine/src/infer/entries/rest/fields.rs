@@ -5,7 +5,9 @@ use crate::django::Project;
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
-use crate::python::{Binding, ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, parameters, string_value};
+use crate::python::{
+    Binding, ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters, string_value,
+};
 
 /// How a field writes what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,9 +349,17 @@ impl<'a> Frame<'a, '_> {
         match meta.def("list_serializer_class") {
             Some(Def::External(path)) => framework_name(&path) == Some("ListSerializer"),
             Some(Def::Class(list)) => {
-                let names = ["to_representation", "data", "__init__", "__new__"];
-                has_plain_bases(project, list)
-                    && names.iter().all(|name| project.program().member(list, name).is_none())
+                let program = project.program();
+                let is_handed_on = match program.member(list, "to_representation") {
+                    Some((_, Member::Function(function, Binding::Method))) => {
+                        let info = program.function(*function);
+                        hands_rows_on(program.file(info.file).node(info.node))
+                    }
+                    other => other.is_none(),
+                };
+                is_handed_on
+                    && has_plain_bases(project, list)
+                    && ["data", "__init__", "__new__"].iter().all(|n| program.member(list, n).is_none())
             }
             Some(_) => false,
             None => !meta.has("list_serializer_class"),
@@ -452,4 +462,23 @@ fn fixed_source(def: Node<'_>) -> Option<String> {
         (Some(value), None) => string_value(value),
         _ => None,
     }
+}
+
+/// Whether `to_representation(self, rows)` of a list serializer gives what the framework's own gives for the same rows.
+fn hands_rows_on(def: Node<'_>) -> bool {
+    let Some(rows) = parameters(def).get(1).map(|p| p.name) else { return false };
+    let is_bound = |n: Node<'_>| n.kind() == Kind::Name && n.text() == rows && n.is_binding();
+    let Some(body) = def.child(Field::Body) else { return false };
+    let last = body.children().last().map(Stmt::of);
+    let Some(Stmt::Return(Some(value))) = last else { return false };
+    let Expr::Call { func, arguments: list } = Expr::of(value) else { return false };
+    let Expr::Attribute { value: owner, attr: "to_representation", .. } = Expr::of(func) else {
+        return false;
+    };
+    let given = arguments(list);
+    owner.text().starts_with("super(")
+        && matches!(given.as_slice(), [only] if matches!(Expr::of(only.value), Expr::Name(n) if n == rows))
+        && !body
+            .descendants()
+            .any(|n| is_bound(n) || n.kind() == Kind::Return && Some(n) != body.children().last())
 }
