@@ -150,9 +150,19 @@ impl<'a> Frame<'a, '_> {
     }
 
     fn method_field(&mut self, reader: &Reader<'a>, name: &str, class: FieldClass, options: &Options<'a>) {
-        let changes = ["__init__", "bind", "to_representation", "get_attribute"];
+        let changes = ["bind", "to_representation", "get_attribute"];
         if changes.iter().any(|name| self.field_method(class.class, name).is_some()) {
             return;
+        }
+        match self.field_method(class.class, "__init__") {
+            Some(Member::Function(init, _)) => {
+                let info = self.az.project.program().function(*init);
+                if !keeps_method_name(self.az.project.program().file(info.file).node(info.node)) {
+                    return;
+                }
+            }
+            Some(_) => return,
+            None => {}
         }
         let given = options.get("method_name").or_else(|| options.positional.first().copied());
         let method = match given {
@@ -462,6 +472,23 @@ fn fixed_source(def: Node<'_>) -> Option<String> {
         (Some(value), None) => string_value(value),
         _ => None,
     }
+}
+
+/// Whether the constructor of a field does what that of `SerializerMethodField` does, besides making it one that is not
+/// read-only: `self.method_name = method_name; kwargs["source"] = "*"`.
+fn keeps_method_name(init: Node<'_>) -> bool {
+    let assigns = |is_target: &dyn Fn(Node<'_>) -> bool, is_value: &dyn Fn(Node<'_>) -> bool| {
+        init.descendants().filter(|n| n.kind() == Kind::Assign).any(|n| {
+            n.child(Field::Left).is_some_and(is_target) && n.child(Field::Right).is_some_and(is_value)
+        })
+    };
+    let is_source = |n: Node<'_>| {
+        matches!(Expr::of(n), Expr::Subscript { index, .. }
+        if string_value(index).as_deref() == Some("source"))
+    };
+    parameters(init).get(1).is_some_and(|p| p.name == "method_name")
+        && assigns(&|n| n.text() == "self.method_name", &|n| n.text() == "method_name")
+        && assigns(&is_source, &|n| string_value(n).as_deref() == Some("*"))
 }
 
 /// Whether `to_representation(self, rows)` of a list serializer gives what the framework's own gives for the same rows.
