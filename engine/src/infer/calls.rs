@@ -242,9 +242,11 @@ impl<'a> Frame<'a, '_> {
                 if let Some(qs) = self.either_queryset(&types, name, func) {
                     return self.queryset_method(&qs, name, args, node);
                 }
+                let is_some = |t: &&Type| **t != Type::None;
+                let all_lack = types.iter().filter(is_some).all(|t| self.lacks_method(t, name));
                 let mut out = Type::Never;
-                for ty in types.iter().filter(|t| **t != Type::None) {
-                    if !self.lacks_method(ty, name) {
+                for ty in types.iter().filter(is_some) {
+                    if all_lack || !self.lacks_method(ty, name) {
                         out = out.join(self.method_call(ty, name, args, node, func));
                     }
                 }

@@ -41,6 +41,7 @@ impl<'a> Frame<'a, '_> {
                 || ["__getattr__", name].iter().any(|n| program.member(class, n).is_some())
         };
         !is_queryset_method(name)
+            && !name.starts_with('_')
             && match qs.class {
                 QuerySetClass::Plain => true,
                 QuerySetClass::Custom(class) => !has(class),
