@@ -28,6 +28,7 @@ mod region;
 mod remote;
 mod repeats;
 mod rewrite;
+mod served;
 mod shape;
 mod sources;
 mod step;
