@@ -173,13 +173,18 @@ impl Project {
     /// The template that `name` stands for, as Django looks it up. Unknown where the settings do not tell which of
     /// several files it is, and where it is a package's.
     pub fn template(&self, name: &str) -> Option<Found<'_>> {
-        self.templates.find(&self.program, name, &[])
+        self.templates.find(&self.program, name, &[], None)
+    }
+
+    /// The template that the one in `file` names: an engine loads its own.
+    pub fn template_beside(&self, name: &str, file: FileId) -> Option<Found<'_>> {
+        self.templates.find(&self.program, name, &[], Some(file))
     }
 
     /// The template that one of `passed` names as its parent. A template may extend one of its own name: those that
     /// the chain has passed are not looked at again.
     pub fn parent_template(&self, name: &str, passed: &[FileId]) -> Option<Found<'_>> {
-        self.templates.find(&self.program, name, passed)
+        self.templates.find(&self.program, name, passed, passed.first().copied())
     }
 
     /// The template in `file`, if it is one.

@@ -34,6 +34,7 @@ pub struct Analyzer<'p> {
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
+    pub(super) requests: OnceLock<super::requests::Requests>,
     routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
     callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
@@ -51,6 +52,7 @@ impl<'p> Analyzer<'p> {
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
             stores: OnceLock::new(),
+            requests: OnceLock::new(),
             routed: OnceLock::new(),
             passed: super::passed::Passed::default(),
             callers: Mutex::default(),
@@ -284,7 +286,7 @@ impl<'p> Analyzer<'p> {
     }
 
     /// Types of the parameters when nothing is known of the caller.
-    fn default_arguments(&self, function: FunctionId, stack: &mut Stack) -> Vec<Type> {
+    pub(super) fn default_arguments(&self, function: FunctionId, stack: &mut Stack) -> Vec<Type> {
         let program = self.project.program();
         let info = program.function(function);
         let node = program.file(info.file).node(info.node);
@@ -307,10 +309,13 @@ impl<'p> Analyzer<'p> {
                         None if i == 0 && parameter.name == "context" && self.is_given_context(function) => {
                             Type::dict(Type::Str, Type::Unknown)
                         }
-                        None => match self.given_by_admin(function, i, stack) {
-                            Some(given) => abstracted(&given, i),
-                            None => default_by_convention(parameter.name),
-                        },
+                        None => {
+                            let given = self.given_by_admin(function, i, stack);
+                            match given.or_else(|| self.given_by_feed(function, i, stack)) {
+                                Some(given) => abstracted(&given, i),
+                                None => default_by_convention(parameter.name),
+                            }
+                        }
                     };
                 };
                 let mut frame = Frame::new(self, stack, info.file, program.file(info.file).root(), None);

@@ -289,6 +289,19 @@ impl Analyzer<'_> {
         self.stores.get_or_init(|| stores(self.project))
     }
 
+    /// Where the program assigns to attributes of something else than its own `self`, by the attribute's name.
+    pub(super) fn assigned_from_outside(&self) -> impl Iterator<Item = (&str, &[(FileId, NodeId)])> {
+        self.stores().elsewhere.iter().map(|(name, places)| (name.as_str(), places.as_slice()))
+    }
+
+    /// Whether a `setattr()` of the program names the attribute.
+    pub(super) fn is_set_by_name(&self, name: &str) -> bool {
+        let program = self.project.program();
+        let names =
+            |(file, arguments): &(FileId, NodeId)| program.file(*file).node(*arguments).text().contains(name);
+        self.stores().by_name.iter().any(names)
+    }
+
     /// Whether some code of the program assigns to the attribute of something else than its own `self`.
     pub(super) fn is_assigned_from_outside(&self, name: &str) -> bool {
         self.stores().elsewhere.contains_key(name)
@@ -370,11 +383,7 @@ impl Analyzer<'_> {
                 .iter()
                 .any(|(file, node)| !ours.iter().any(|(f, class)| f == file && class.contains(*node)))
         });
-        let by_name = stores
-            .by_name
-            .iter()
-            .any(|(file, arguments)| program.file(*file).node(*arguments).text().contains(name));
-        (!by_others && !by_name).then_some(out)
+        (!by_others && !self.is_set_by_name(name)).then_some(out)
     }
 }
 

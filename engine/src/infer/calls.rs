@@ -96,6 +96,11 @@ impl<'a> Frame<'a, '_> {
                 if let Some(filters) = self.filter_set(class, args, node) {
                     return filters;
                 }
+                if self.az.is_paginator(class)
+                    && let Some(paginator) = self.paginator_of_rows(args, node)
+                {
+                    return paginator;
+                }
                 let mut object = self.az.object_of_class(class);
                 if let Some(model) = queryset_model(args)
                     && self.az.project.is_queryset_class(class)
@@ -130,11 +135,18 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Def(Def::External(path)) => {
                 let path = path.clone();
-                if matches!(path.as_str(), "django.db.models.QuerySet" | "django.db.models.query.QuerySet")
+                if path.ends_with("QuerySet")
                     && let Some(model) = queryset_model(args)
                 {
-                    let qs = QuerySet::new(model, super::types::QuerySetClass::Plain, ValueId(0));
-                    return self.made_queryset(qs, node);
+                    use super::types::QuerySetClass;
+                    let class = match path.as_str() {
+                        "django.db.models.QuerySet" | "django.db.models.query.QuerySet" => {
+                            QuerySetClass::Plain
+                        }
+                        // Of a package, which may do anything with it.
+                        _ => QuerySetClass::Unknown,
+                    };
+                    return self.made_queryset(QuerySet::new(model, class, ValueId(0)), node);
                 }
                 self.call_external(&path, args, node)
             }
@@ -232,11 +244,18 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Union(types) => {
                 let types = types.clone();
-                types
-                    .iter()
-                    .filter(|t| **t != Type::None)
-                    .map(|t| self.method_call(t, name, args, node, func))
-                    .fold(Type::Never, Type::join)
+                if let Some(qs) = self.either_queryset(&types, name, func) {
+                    return self.queryset_method(&qs, name, args, node);
+                }
+                let is_some = |t: &&Type| **t != Type::None;
+                let all_lack = types.iter().filter(is_some).all(|t| self.lacks_method(t, name));
+                let mut out = Type::Never;
+                for ty in types.iter().filter(is_some) {
+                    if all_lack || !self.lacks_method(ty, name) {
+                        out = out.join(self.method_call(ty, name, args, node, func));
+                    }
+                }
+                out
             }
             Type::External(path) => {
                 // What `_meta` leads to may be any model's manager.

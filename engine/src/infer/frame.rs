@@ -34,6 +34,8 @@ pub(super) struct Frame<'a, 's> {
     pub by_node: FxHashMap<NodeId, ValueId>,
     /// The value that stands for one of several.
     pub joined: FxHashMap<SmallVec<[ValueId; 1]>, ValueId>,
+    /// What the pages are cut out of a queryset that is paginated, by its value.
+    pub pages: FxHashMap<ValueId, Type>,
     /// Nothing is recorded while this is positive.
     pub dry: u32,
     pub cost: u32,
@@ -83,6 +85,7 @@ impl<'a, 's> Frame<'a, 's> {
             facts: Facts { file, scope: scope.id(), ..Facts::default() },
             by_node: FxHashMap::default(),
             joined: FxHashMap::default(),
+            pages: FxHashMap::default(),
             dry: 0,
             cost: 1,
             at_override: None,

@@ -39,6 +39,38 @@ impl<'a> Frame<'a, '_> {
         self.builtin_manager_method_at(manager, name, args, node, func_owner(func))
     }
 
+    /// `books = Book.objects` and then, under a condition, `books = books.filter(...)`: what a method of querysets runs on,
+    /// where one of `types` is a manager, which hands on to its queryset, and the others are querysets of its model.
+    pub(super) fn either_queryset(
+        &mut self,
+        types: &[Type],
+        name: &str,
+        func: Node<'a>,
+    ) -> Option<Arc<QuerySet>> {
+        let owner = func_owner(func);
+        let (mut found, mut manager) = (Type::Never, None);
+        for ty in types.iter().filter(|t| **t != Type::None) {
+            match ty {
+                Type::QuerySet(_) => found = found.join(ty.clone()),
+                Type::Manager(m) if manager.is_none() => manager = Some(m.clone()),
+                _ => return None,
+            }
+        }
+        let (manager, Type::QuerySet(qs)) = (manager?, &found) else { return None };
+        if owner.id() == func.id()
+            || manager.model != qs.model
+            || !is_queryset_method(name)
+            || self.custom_manager_method(&manager, name).is_some()
+        {
+            return None;
+        }
+        let given = self.manager_queryset(&manager, owner);
+        match found.join(given) {
+            Type::QuerySet(qs) => Some(qs),
+            _ => None,
+        }
+    }
+
     pub(super) fn custom_manager_method(
         &self,
         manager: &Manager,

@@ -64,11 +64,15 @@ impl<'a> Frame<'a, '_> {
             Type::Object(class) => self.object_attribute(*class, owner, name, node),
             Type::Super(..) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Type::External(path) => {
-                if name == "user"
-                    && &**path == "django.http.HttpRequest"
-                    && let Some(user) = self.user_model()
-                {
-                    return Type::Instance(Instance::root(user, Root::Opaque));
+                if &**path == "django.http.HttpRequest" {
+                    if name == "user"
+                        && let Some(user) = self.user_model()
+                    {
+                        return Type::Instance(Instance::root(user, Root::Opaque));
+                    }
+                    if let Some(given) = self.az.of_request(name) {
+                        return given;
+                    }
                 }
                 Type::External(Name::from(format!("{path}.{name}")))
             }

@@ -31,6 +31,7 @@ mod passed;
 mod prefetch;
 mod querysets;
 mod rendering;
+mod requests;
 mod statements;
 mod summary;
 mod tables;

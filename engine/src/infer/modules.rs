@@ -24,7 +24,8 @@ const PURE: &str = "
     django.contrib.gis django.contrib.humanize django.contrib.postgres
     django.db.models django.db.utils django.db.Error django.db.DatabaseError django.db.DataError django.db.IntegrityError
     django.db.OperationalError django.db.ProgrammingError
-    django.forms django.http django.shortcuts django.template django.templatetags django.urls django.utils
+    django.forms django.http django.shortcuts django.template django.templatetags django.test.RequestFactory
+    django.test.client.RequestFactory django.urls django.utils
 
     rest_framework.exceptions rest_framework.response rest_framework.reverse rest_framework.settings
     rest_framework.status rest_framework.utils

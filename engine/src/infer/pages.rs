@@ -1,10 +1,11 @@
 //! Django's paginator: a page goes over the rows of a slice, which it loads once.
 
+use super::analyzer::Analyzer;
 use super::calls::Arg;
 use super::facts::{Escape, Use};
 use super::frame::Frame;
 use super::types::{Name, QuerySet, Trait, Type};
-use crate::python::{Expr, Field, Kind, Node};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, ParameterKind, arguments, parameters};
 use std::sync::Arc;
 
 /// The class, and the name that stands for one of its objects: [`Type::Bound`] to the queryset that it cuts.
@@ -27,6 +28,15 @@ const ASKED: &[&str] = &[
 impl<'a> Frame<'a, '_> {
     /// `Paginator(queryset, 20)`
     pub(super) fn paginator(&mut self, args: &[Arg<'a>], node: Node<'a>) -> Type {
+        if let Some(paginator) = self.paginator_of_rows(args, node) {
+            return paginator;
+        }
+        self.escape_all(args, node, Escape::External);
+        Type::External(Name::from(PAGINATOR))
+    }
+
+    /// The paginator that a call makes of a queryset, where it is only asked for pages.
+    pub(super) fn paginator_of_rows(&mut self, args: &[Arg<'a>], node: Node<'a>) -> Option<Type> {
         let is_rows = |(i, arg): &(usize, &Arg<'a>)| match arg.name {
             Some(name) => name == "object_list",
             None => *i == 0 && arg.stars == 0,
@@ -37,10 +47,9 @@ impl<'a> Frame<'a, '_> {
             // Whoever puts other rows into a page shows those.
             && !self.az.is_assigned_from_outside("object_list")
         {
-            return Type::Bound(Arc::new(Type::QuerySet(qs.clone())), Name::from(PAGINATOR));
+            return Some(Type::Bound(Arc::new(Type::QuerySet(qs.clone())), Name::from(PAGINATOR)));
         }
-        self.escape_all(args, node, Escape::External);
-        Type::External(Name::from(PAGINATOR))
+        None
     }
 
     /// A method of a paginator of the rows of `ty`.
@@ -49,13 +58,100 @@ impl<'a> Frame<'a, '_> {
             Type::QuerySet(qs) if matches!(name, "get_page" | "page") => {
                 let qs: Arc<QuerySet> = qs.clone();
                 self.use_queryset(&qs, node, Use::Slice);
-                let rows = self.derive(&qs, node, |q| {
-                    q.traits.insert(Trait::Sliced);
-                });
+                let made_by = self.single(&qs, node);
+                // Whichever page it is: `except EmptyPage: page = paginator.page(1)`.
+                let rows = match self.pages.get(&made_by) {
+                    Some(rows) => rows.clone(),
+                    None => self.derive(&qs, node, |q| {
+                        q.traits.insert(Trait::Sliced);
+                    }),
+                };
+                self.pages.insert(made_by, rows.clone());
                 Type::list(self.iterate(&rows, node))
             }
             _ => Type::Unknown,
         }
+    }
+}
+
+impl Analyzer<'_> {
+    /// Whether objects of a class of the program are paginators that cut the rows that they are given as Django's do.
+    pub(super) fn is_paginator(&self, class: ClassId) -> bool {
+        let program = self.project.program();
+        let info = program.class(class);
+        if info.has_unknown_base
+            || !program.inherits(class, PAGINATOR)
+            || !info
+                .external_bases
+                .iter()
+                .all(|b| b.starts_with("django.core.paginator") || b == "builtins.object")
+        {
+            return false;
+        }
+        info.mro.iter().all(|class| {
+            let info = program.class(*class);
+            let body = program.file(info.file).node(info.node);
+            info.members.iter().all(|(name, member)| match (name.as_str(), member) {
+                ("__init__", Member::Function(init, _)) => {
+                    hands_rows_on(program.file(info.file).node(program.function(*init).node))
+                }
+                ("page" | "get_page" | "_get_page" | "__iter__", Member::Function(function, _)) => {
+                    gives_rows(program.file(info.file).node(program.function(*function).node))
+                }
+                ("object_list", _) => false,
+                _ => true,
+            }) && body.descendants().all(|n| match Expr::of(n) {
+                Expr::Attribute { attr: "object_list", .. } if n.kind() == Kind::Attribute => is_cut(n),
+                _ => true,
+            })
+        })
+    }
+}
+
+/// Whether `__init__(self, object_list, ...)` hands its rows on to the class above.
+fn hands_rows_on(init: Node<'_>) -> bool {
+    let params = parameters(init);
+    let Some(rows) = params.get(1).map(|p| p.name) else { return false };
+    let is_rows = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == rows;
+    let is_handed = |call: Node<'_>| match Expr::of(call) {
+        Expr::Call { func, arguments: list } => {
+            func.text().ends_with(".__init__") && arguments(list).first().is_some_and(|a| is_rows(&a.value))
+        }
+        _ => false,
+    };
+    params.get(1).is_some_and(|p| p.kind == ParameterKind::PositionalOrKeyword)
+        && init.descendants().filter(is_rows).all(|n| !n.is_binding() || n.field() != Field::Left)
+        && init.descendants().any(is_handed)
+}
+
+/// Whether a method that gives pages gives rows, and changes nothing on the way.
+fn gives_rows(def: Node<'_>) -> bool {
+    let makes_others = |n: Node<'_>| match n.kind() {
+        Kind::ListComp | Kind::GeneratorExp | Kind::DictComp | Kind::SetComp | Kind::For | Kind::Lambda => {
+            true
+        }
+        Kind::Call => match Expr::of(n) {
+            Expr::Call { func, .. } => {
+                let name = func.text().rsplit('.').next().unwrap_or("");
+                matches!(name, "map" | "filter" | "save" | "create" | "update" | "delete")
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    !def.descendants().any(makes_others)
+}
+
+/// Whether `self.object_list` is cut, counted, or handed on there.
+fn is_cut(rows: Node<'_>) -> bool {
+    let Some(parent) = rows.with_parens().parent().filter(|_| !rows.is_binding()) else { return false };
+    match Expr::of(parent) {
+        Expr::Subscript { index, .. } => index.kind() == Kind::Slice,
+        Expr::Attribute { attr, .. } => attr == "count",
+        _ => parent.parent().is_some_and(|call| {
+            matches!(Expr::of(call), Expr::Call { func, .. }
+                if matches!(Expr::of(func), Expr::Name("len" | "list" | "hasattr" | "isinstance")))
+        }),
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// More callers than these are not asked.
 const MAX_CALLERS: usize = 40;
 /// Callers of callers are asked so far.
-pub(super) const DEPTH: usize = 1;
+pub(super) const DEPTH: usize = 2;
 
 /// Bases of classes whose methods are called by nobody but the program.
 const QUIET_BASES: &[&str] = &[

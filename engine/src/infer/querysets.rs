@@ -32,6 +32,23 @@ impl<'a> Frame<'a, '_> {
         self.builtin_queryset_method(qs, name, args, node)
     }
 
+    /// Whether `ty` is a queryset without such a method: where it may be something else as well, it is that.
+    pub(super) fn lacks_method(&self, ty: &Type, name: &str) -> bool {
+        let Type::QuerySet(qs) = ty else { return false };
+        let program = self.az.project.program();
+        let has = |class| {
+            program.class(class).has_unknown_base
+                || ["__getattr__", name].iter().any(|n| program.member(class, n).is_some())
+        };
+        !is_queryset_method(name)
+            && !name.starts_with('_')
+            && match qs.class {
+                QuerySetClass::Plain => true,
+                QuerySetClass::Custom(class) => !has(class),
+                QuerySetClass::Unknown => false,
+            }
+    }
+
     pub(super) fn derive(
         &mut self,
         qs: &Arc<QuerySet>,
@@ -67,6 +84,7 @@ impl<'a> Frame<'a, '_> {
         self.derive(&a, node, |q| {
             q.related = None;
             q.traits.extend(b.traits.iter().copied());
+            q.traits.remove(&Trait::Empty);
             q.traits.insert(Trait::Mysterious);
         })
     }
@@ -272,6 +290,7 @@ impl<'a> Frame<'a, '_> {
             }),
             "union" | "intersection" | "difference" => self.derive(qs, node, |q| {
                 q.related = None;
+                q.traits.remove(&Trait::Empty);
                 q.traits.insert(Trait::Combined);
             }),
             "extra" => self.derive(qs, node, |q| {

@@ -202,7 +202,8 @@ impl<'a> Frame<'a, '_> {
             Stmt::Match { subject, cases } => {
                 self.expr(subject);
                 let before = self.env.clone();
-                let mut out = before.clone();
+                // Without `case _:` it may be that none of them is taken.
+                let mut out = before.clone().filter(|_| !cases.iter().any(|case| takes_all(*case)));
                 let outer = self.conditional;
                 for case in cases {
                     self.conditional = outer + 1;
@@ -633,6 +634,12 @@ impl<'a> Frame<'a, '_> {
         }
         result
     }
+}
+
+/// `case _:`, which is taken whatever the subject is.
+fn takes_all(case: Node<'_>) -> bool {
+    let head = case.text().trim_start_matches("case").trim_start();
+    head.strip_prefix('_').is_some_and(|rest| rest.trim_start().starts_with(':'))
 }
 
 /// Whether a block ends with `raise`: what follows runs unless there is an exception.

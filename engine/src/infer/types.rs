@@ -394,18 +394,29 @@ impl QuerySet {
         values.extend(b.values.iter().copied());
         values.sort();
         values.dedup();
+        // What has no rows says nothing of what is loaded with them.
+        let is_empty = (a.is(Trait::Empty), b.is(Trait::Empty));
+        let (loaded, also) = match is_empty {
+            (true, false) => (b, b),
+            (false, true) => (a, a),
+            _ => (a, b),
+        };
+        let mut traits: BTreeSet<Trait> = a.traits.union(&b.traits).copied().collect();
+        if is_empty != (true, true) {
+            traits.remove(&Trait::Empty);
+        }
         QuerySet {
             model: a.model,
             values,
             rows: if a.rows == b.rows { a.rows.clone() } else { Rows::Unknown },
             class: if a.class == b.class { a.class } else { QuerySetClass::Unknown },
-            selected: a.selected.intersection(&b.selected).cloned().collect(),
-            prefetched: a.prefetched.intersection(&b.prefetched).cloned().collect(),
-            known: a.known.intersection(&b.known).cloned().collect(),
+            selected: loaded.selected.intersection(&also.selected).cloned().collect(),
+            prefetched: loaded.prefetched.intersection(&also.prefetched).cloned().collect(),
+            known: loaded.known.intersection(&also.known).cloned().collect(),
             deferred: a.deferred.union(&b.deferred).cloned().collect(),
             annotations: a.annotations.union(&b.annotations).cloned().collect(),
             joined: a.joined.union(&b.joined).copied().collect(),
-            traits: a.traits.union(&b.traits).copied().collect(),
+            traits,
             related: if a.related == b.related { a.related.clone() } else { None },
         }
     }

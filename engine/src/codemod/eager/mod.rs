@@ -30,6 +30,7 @@ mod repeats;
 mod returned;
 mod rewrite;
 mod routers;
+mod served;
 mod shape;
 mod sources;
 mod step;

@@ -39,10 +39,22 @@ pub(super) fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
     }
 }
 
+/// Routers of packages that pick a replica without a look at model or row.
+const BLIND_ROUTERS: [&str; 5] = [
+    "multidb.MasterSlaveRouter",
+    "multidb.PinningMasterSlaveRouter",
+    "multidb.ReplicaRouter",
+    "multidb.PinningReplicaRouter",
+    "django_replicated.router.ReplicationRouter",
+];
+
 /// Whether a router answers the same for models of the apps with these labels, whatever the row.
 fn is_blind_router(project: &Project, router: Node<'_>, labels: &BTreeSet<&str>) -> bool {
     let program = project.program();
     let Some(path) = string_value(router) else { return false };
+    if BLIND_ROUTERS.contains(&path.as_str()) {
+        return true;
+    }
     let Some(Def::Class(class)) = program.dotted(&path, None) else { return false };
     let function = match program.member(class, "db_for_read") {
         Some((_, Member::Function(function, _))) => *function,

@@ -5,12 +5,11 @@ use super::guards;
 use super::place;
 use super::reads::{Group, Load};
 use super::region;
+use super::served;
 use super::sources::is_derived;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{
-    Escape, EventKind, Made, Origin, QuerySet, QuerySetClass, Root, Trait, Type, Use, ValueId,
-};
+use crate::infer::{Escape, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, ValueId};
 use crate::python::{ClassId, Expr, Kind, Member, Node, arguments, string_value};
 use crate::text::Site;
 use std::collections::BTreeSet;
@@ -67,7 +66,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site));
         }
         custom(cx, &queryset, group.load, out);
-        served_by_prefetch(cx, &queryset, out);
+        served::hazards(cx, *row, out);
         // A prefetch is a query of its own: it minds neither raw SQL nor columns that are loaded later.
         // What an annotation minds is asked by its own codemod.
         if group.load != Load::Join {
@@ -229,75 +228,6 @@ fn overridden(cx: &Context<'_>, class: ClassId, names: &[&str], kind: HazardKind
         let site = Site { file: info.file, span: program.file(info.file).node(node).span() };
         out.push(Hazard::at(kind, format!("{}.{name}", program.class(class).name), site));
     }
-}
-
-/// `owner.books.all()` costs nothing where the owner came with its books prefetched.
-fn served_by_prefetch(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazard>) {
-    let Some(related) = &queryset.related else { return };
-    let owner = match related.owner.root {
-        Root::Value(v) | Root::Row(v) => cx.value(v),
-        Root::Opaque => None,
-    };
-    if let Some(owner) = owner {
-        let is_loaded_alone = matches!(related.owner.root, Root::Value(_))
-            && matches!(owner.made, Made::Loaded | Made::Created)
-            && related.owner.path.is_empty();
-        let prefetches = |qs: &QuerySet| {
-            qs.is(Trait::OpaquePrefetch)
-                || qs.is(Trait::Mysterious)
-                || qs.prefetched.iter().any(|p| p.split("__").any(|part| *part == *related.accessor))
-        };
-        let is_known_row = matches!(related.owner.root, Root::Row(_))
-            && matches!(owner.origin, Origin::Expr(_))
-            && owner.queryset.as_deref().is_some_and(|qs| !prefetches(qs));
-        let here = cx.scope().text();
-        if is_known_row || (is_loaded_alone && !here.contains("prefetch_related")) {
-            return;
-        }
-    }
-    if let Some(site) = prefetches_of(cx, &related.accessor) {
-        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
-    }
-}
-
-/// The calls in the project that may prefetch `accessor`: the first one.
-fn prefetches_of(cx: &Context<'_>, accessor: &str) -> Option<Site> {
-    let program = cx.project.program();
-    program.file_ids().find_map(|file| {
-        let source = program.file(file);
-        let text = source.source.text();
-        if cx.project.is_known_file(file)
-            || !(text.contains("prefetch_related") || text.contains("Prefetch("))
-            || !text.contains(accessor)
-        {
-            return None;
-        }
-        let names = |node: Node<'_>| {
-            node.descendants()
-                .filter(|n| n.kind() == Kind::Str)
-                .filter_map(string_value)
-                .any(|s| s.split("__").any(|part| part == accessor))
-        };
-        let calls: Vec<Node<'_>> = source
-            .root()
-            .descendants()
-            .filter(|n| match Expr::of(*n) {
-                Expr::Call { func, .. } if n.kind() == Kind::Call => {
-                    let name = func.text();
-                    name.ends_with("prefetch_related")
-                        || name.ends_with("prefetch_related_objects")
-                        || name.ends_with("Prefetch")
-                }
-                _ => false,
-            })
-            .collect();
-        let found = calls.iter().find(|call| {
-            let Expr::Call { arguments: list, .. } = Expr::of(**call) else { return false };
-            let is_open = arguments(list).iter().any(|a| a.stars > 0 || string_value(a.value).is_none());
-            names(list) || (is_open && !list.text().contains("Prefetch") && names(source.root()))
-        });
-        found.map(|call| Site { file, span: call.span() })
-    })
 }
 
 /// The queryset that gets the join may be narrowed, locked or combined elsewhere.

@@ -44,7 +44,12 @@ fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<Val
     }
     let info = cx.value(value)?;
     if !info.alternatives.is_empty() {
-        for alternative in &info.alternatives {
+        // `none()` has no rows to load anything with.
+        let is_empty = |value: &ValueId| {
+            cx.value(*value).and_then(|v| v.queryset.as_deref()).is_some_and(|qs| qs.is(Trait::Empty))
+        };
+        let all_empty = info.alternatives.iter().all(is_empty);
+        for alternative in info.alternatives.iter().filter(|v| all_empty || !is_empty(v)) {
             leaves(cx, *alternative, depth + 1, out)?;
         }
         return Some(());

@@ -5,6 +5,7 @@
 
 use super::ast::{Language, Template};
 use super::backends::{self, Backend};
+use super::language;
 use super::libraries::{self, Libraries};
 use super::parse::parse;
 use crate::django::Settings;
@@ -74,6 +75,8 @@ pub struct Templates {
     foreign: Vec<(String, Site)>,
     /// A loader may find anything anywhere.
     has_unknown_loader: bool,
+    /// Settings let templates beside each other be of either language.
+    may_be_mixed: bool,
     backends: Vec<Backend>,
     libraries: Libraries,
 }
@@ -97,7 +100,15 @@ impl Templates {
             .iter()
             .flat_map(|backend| &backend.loaders)
             .any(|loader| loader.contains('.') && !LOADERS.iter().any(|known| loader.starts_with(known)));
-        let mut out = Templates { parsed, has_unknown_loader, backends, libraries, ..Templates::default() };
+        let may_be_mixed = language::may_be_mixed(program, settings);
+        let mut out = Templates {
+            parsed,
+            has_unknown_loader,
+            may_be_mixed,
+            backends,
+            libraries,
+            ..Templates::default()
+        };
         let (apps, foreign) = apps(program, settings);
         out.foreign = foreign;
         let dirs = dirs(program, &out.backends);
@@ -139,7 +150,14 @@ impl Templates {
             languages.extend(self.backends.iter().map(Backend::language));
         }
         let is_all_jinja = !languages.is_empty() && languages.iter().all(|l| *l == Language::Jinja);
-        let language = if is_jinja || is_all_jinja { Language::Jinja } else { Language::Django };
+        let by_text = || match self.may_be_mixed {
+            true => language::written_in(program.file(file).source.text()),
+            false => None,
+        };
+        let language = match is_jinja || is_all_jinja {
+            true => Language::Jinja,
+            false => by_text().unwrap_or(Language::Django),
+        };
         self.languages.insert(file, language);
     }
 
@@ -147,15 +165,23 @@ impl Templates {
         self.by_name.entry(name.to_owned()).or_default().push(Candidate { file, rank });
     }
 
-    /// The file that `name` stands for; one of tests only where there is no other. `passed` are files that the name was resolved to before, in a chain of
-    /// templates that extend one of their own name.
-    fn resolve(&self, program: &Program, name: &str, passed: &[FileId]) -> Option<FileId> {
+    /// The file that `name` stands for; one of tests only where there is no other. `passed` are files that the name was
+    /// resolved to before, in a chain of templates that extend one of their own name; `from` is the template that names it.
+    fn resolve(
+        &self,
+        program: &Program,
+        name: &str,
+        passed: &[FileId],
+        from: Option<FileId>,
+    ) -> Option<FileId> {
         if self.has_unknown_loader {
             return None;
         }
         let is_test = |file: FileId| is_test_path(program.file(file).source.path());
-        let all: Vec<&Candidate> =
-            self.by_name.get(name)?.iter().filter(|c| !passed.contains(&c.file)).collect();
+        let language = from.filter(|_| self.may_be_mixed).and_then(|from| self.languages.get(&from));
+        let is_of_engine = |file| language.is_none() || self.languages.get(&file) == language;
+        let is_open = |c: &&Candidate| !passed.contains(&c.file) && is_of_engine(c.file);
+        let all: Vec<&Candidate> = self.by_name.get(name)?.iter().filter(is_open).collect();
         let own: Vec<&Candidate> = all.iter().copied().filter(|c| !is_test(c.file)).collect();
         let candidates = if own.is_empty() { all } else { own };
         let first = *candidates.first()?;
@@ -190,8 +216,9 @@ impl Templates {
         program: &Program,
         name: &str,
         passed: &[FileId],
+        from: Option<FileId>,
     ) -> Option<Found<'_>> {
-        let file = self.resolve(program, name, passed)?;
+        let file = self.resolve(program, name, passed, from)?;
         let (name, _) = self.by_name.get_key_value(name)?;
         Some(Found { file, name, template: self.of(program, file)? })
     }

@@ -19,6 +19,7 @@ mod index;
 mod jinja_expr;
 mod jinja_literal;
 mod jinja_tags;
+mod language;
 mod lex;
 mod libraries;
 mod parse;

@@ -3,13 +3,15 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Entry, EntryKind, Source};
+use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
+use crate::infer::memo::Stack;
+use crate::infer::summary::opaque;
 use crate::infer::types::{Rows, Type};
-use crate::python::{Binding, ClassId, Def, Kind, Member, Node, parameters};
+use crate::python::{Binding, ClassId, Def, FunctionId, Kind, Member, Node, parameters};
 use std::sync::Arc;
 
 const FEED: &str = "django.contrib.syndication.views.Feed";
@@ -45,8 +47,7 @@ const MAYBE_OF_FEED: &[&str] = &[
 const OF_SITEMAP: &[&str] = &["location", "priority", "lastmod", "changefreq"];
 
 /// Steps that are not followed where a class has its own.
-const STEPS: &[&str] =
-    &["get_feed", "_get_dynamic_attr", "__call__", "_items", "_urls", "get_urls", "_get", "_location"];
+const STEPS: &[&str] = &["get_feed", "_get_dynamic_attr", "_items", "_urls", "get_urls", "_get", "_location"];
 
 /// The entries of feeds and sitemaps.
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
@@ -61,6 +62,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             continue;
         };
         let is_followed = !STEPS.iter().any(|name| program.member(class, name).is_some())
+            && !overrides_quietly(program, class, "__call__")
             && !analyzer.project.is_known_file(info.file);
         if is_followed {
             out.extend(items(analyzer, class, kind));
@@ -74,8 +76,12 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
         return None;
     };
     let function = *function;
-    let ((rows, ()), facts) = analyzer.on_behalf(class, |frame, node| {
-        let ty = frame.call_function(function, Some(Type::Object(class)), &[], node);
+    let (rows, facts) = analyzer.on_behalf(class, |frame, node| {
+        let given = match kind {
+            EntryKind::Feed => frame.fed_object(class, function, node),
+            _ => None,
+        };
+        let ty = frame.call_function(function, Some(Type::Object(class)), given.as_slice(), node);
         let qs = ty.queryset()?.clone();
         let [rows] = qs.values.as_slice() else { return None };
         if qs.rows != Rows::Instances {
@@ -92,7 +98,7 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
             }
             _ => frame.fed(class, &row, node),
         });
-        Some((*rows, ()))
+        Some(*rows)
     })?;
     Some(Entry {
         kind,
@@ -105,7 +111,46 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
     })
 }
 
+impl Analyzer<'_> {
+    /// What `items(self, obj)` of a feed gets: what its `get_object()` gives.
+    pub(in crate::infer) fn given_by_feed(
+        &self,
+        function: FunctionId,
+        index: usize,
+        stack: &mut Stack,
+    ) -> Option<Type> {
+        let program = self.project.program();
+        let info = program.function(function);
+        let class = info.class.filter(|_| index == 1 && info.name == "items")?;
+        if !program.inherits(class, FEED) {
+            return None;
+        }
+        let (_, Member::Function(given, Binding::Method)) = program.member(class, "get_object")? else {
+            return None;
+        };
+        let arguments = self.default_arguments(*given, stack);
+        let summary = self.summary(*given, arguments, stack)?;
+        summary.returns.as_ref().map(opaque)
+    }
+}
+
 impl<'a> Frame<'a, '_> {
+    /// What a feed is about, if its `items()` wants to know: what `get_object()` gives.
+    fn fed_object(&mut self, class: ClassId, items: FunctionId, node: Node<'a>) -> Option<Arg<'a>> {
+        let program = self.az.project.program();
+        let def = |function: FunctionId| {
+            let info = program.function(function);
+            program.file(info.file).node(info.node)
+        };
+        parameters(def(items)).get(1)?;
+        let Some((_, Member::Function(function, Binding::Method))) = program.member(class, "get_object")
+        else {
+            return Some(Arg { name: None, ty: Type::None, node, stars: 0 });
+        };
+        let ty = self.call_function(*function, Some(Type::Object(class)), &[], node);
+        Some(Arg { name: None, ty, node, stars: 0 })
+    }
+
     fn fed(&mut self, class: ClassId, row: &Type, node: Node<'a>) {
         let program = self.az.project.program();
         for name in OF_FEED {

@@ -21,7 +21,7 @@ use super::facts::Facts;
 use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Name, Type, ValueId};
-use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId};
+use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -163,6 +163,15 @@ impl Analyzer<'_> {
         let facts = frame.finish().0;
         Some((out, self.expanded(facts, &mut Stack::default())))
     }
+}
+
+/// Whether a class of the program defines the method and does not hand on to the framework's.
+fn overrides_quietly(program: &Program, class: ClassId, name: &str) -> bool {
+    let Some((_, member)) = program.member(class, name) else { return false };
+    let Member::Function(function, _) = member else { return true };
+    let info = program.function(*function);
+    let def = program.file(info.file).node(info.node);
+    !def.text().contains(&format!("super().{name}(")) && !def.text().contains(&format!(").{name}("))
 }
 
 impl<'a> Frame<'a, '_> {

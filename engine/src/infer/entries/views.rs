@@ -1,10 +1,11 @@
 //! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
 //! every queryset that `get_context_data()` adds.
 
-use super::{Entry, EntryKind, Source};
+use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
+use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
 use crate::infer::types::{Name, QuerySet, QuerySetClass, Type, ValueId};
@@ -71,7 +72,7 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     let program = frame.az.project.program();
     let inherits = |names: &[&str]| names.iter().any(|n| program.inherits(class, n));
     // Whoever overrides how the response is made may do anything.
-    if ["render_to_response", "get", "dispatch"].iter().any(|n| overrides_quietly(frame, class, n)) {
+    if ["render_to_response", "get", "dispatch"].iter().any(|n| overrides_quietly(program, class, n)) {
         return None;
     }
     let mut shown = Vec::new();
@@ -118,6 +119,15 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
             context.insert(name.clone(), ty.clone());
         }
     }
+    for (name, function) in decorated_names(program, class) {
+        let given = [Arg { name: None, ty: Type::Object(class), node, stars: 0 }];
+        let ty = frame.call_registered(function, &given, node);
+        if let Type::QuerySet(qs) = &ty {
+            let rows = frame.single(qs, node);
+            shown.push(Shown { kind: EntryKind::ListView, source: Source::Function(function), rows });
+        }
+        context.insert(Name::from(name), ty);
+    }
     if shown.is_empty() {
         return None;
     }
@@ -143,14 +153,21 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
-/// Whether a class of the program defines the method and does not hand on to the framework's.
-fn overrides_quietly(frame: &Frame<'_, '_>, class: ClassId, name: &str) -> bool {
-    let program = frame.az.project.program();
-    let Some((_, member)) = program.member(class, name) else { return false };
-    let Member::Function(function, _) = member else { return true };
-    let info = program.function(*function);
-    let def = program.file(info.file).node(info.node);
-    !def.text().contains(&format!("super().{name}(")) && !def.text().contains(&format!(").{name}("))
+/// Methods of a view that a decorator adds to its context by their names.
+fn decorated_names(program: &Program, class: ClassId) -> Vec<(&str, FunctionId)> {
+    let is_context = |d: &Option<Def>| matches!(d, Some(Def::External(path)) if path == "django_context_decorator.context");
+    let mut out = Vec::new();
+    for owner in &program.class(class).mro {
+        let info = program.class(*owner);
+        for name in &info.order {
+            let Some(Member::Function(function, _)) = info.members.get(name) else { continue };
+            let is_first = program.member(class, name).is_some_and(|(first, _)| first == *owner);
+            if is_first && program.function(*function).decorators.iter().any(is_context) {
+                out.push((name.as_str(), *function));
+            }
+        }
+    }
+    out
 }
 
 /// The rows of a list or detail view.

@@ -5,8 +5,13 @@ use crate::infer::calls::Arg;
 use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Dict, KnownKeys, Type};
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, Program, arguments, string_value};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, Program, arguments, parameters, string_value};
 use std::sync::Arc;
+
+/// Templates that one call may name and that are looked at.
+const MAX_CHOICES: usize = 4;
+/// A variable of a variable is followed so far.
+const MAX_HOPS: usize = 4;
 
 /// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
 fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
@@ -31,7 +36,7 @@ impl<'a> Frame<'a, '_> {
             let Some(template) = argument(template) else { return };
             let names = self.template_names(template.node);
             let context = argument(context).map_or_else(Names::default, |a| self.context_of(&a.ty));
-            self.rendered(&names, context, node);
+            self.rendered(names, context, node);
         } else if path == "django.template.loader.get_template.render"
             || path == "django.template.loader.select_template.render"
         {
@@ -46,29 +51,78 @@ impl<'a> Frame<'a, '_> {
             let Some(first) = arguments(list).first().map(|a| a.value) else { return };
             let names = self.template_names(first);
             let context = args.first().map_or_else(Names::default, |a| self.context_of(&a.ty));
-            self.rendered(&names, context, node);
+            self.rendered(names, context, node);
         }
     }
 
-    fn rendered(&mut self, names: &[String], context: Names, node: Node<'a>) {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.render(&names, context, node);
+    /// Render the template that an expression names; of several that it may name each, under a condition.
+    fn rendered(&mut self, mut choices: Vec<Vec<String>>, context: Names, node: Node<'a>) {
+        choices.sort();
+        choices.dedup();
+        let is_one = choices.len() == 1;
+        for names in choices.into_iter().take(MAX_CHOICES) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            if is_one {
+                self.render(&names, context.clone(), node);
+                return;
+            }
+            let start = self.facts.events.len();
+            self.conditionally(|frame| frame.render(&names, context.clone(), node));
+            // The other template may show the same rows and read less of them.
+            let events = self.facts.events.iter_mut().skip(start);
+            events.flat_map(|e| &mut e.rounds).for_each(|round| round.is_certain = false);
+        }
     }
 
-    /// The names that an expression gives literally: one, a list, or a class attribute of `self`.
-    pub(in crate::infer) fn template_names(&self, node: Node<'a>) -> Vec<String> {
+    /// The names that an expression gives literally, also by a variable that is only assigned such: the choices, each of
+    /// them one name or a list of which the first that exists is meant.
+    fn template_names(&self, node: Node<'a>) -> Vec<Vec<String>> {
+        let mut out = Vec::new();
+        self.name_choices(node, 0, &mut out);
+        out
+    }
+
+    fn name_choices(&self, node: Node<'a>, depth: usize, out: &mut Vec<Vec<String>>) {
+        if depth > MAX_HOPS {
+            return;
+        }
         if let Some(name) = string_value(node) {
-            return vec![name];
+            out.push(vec![name]);
+            return;
         }
         match Expr::of(node) {
-            Expr::List(items) | Expr::Tuple(items) => items.children().filter_map(string_value).collect(),
+            Expr::List(items) | Expr::Tuple(items) => {
+                out.push(items.children().filter_map(string_value).collect());
+            }
             Expr::Attribute { value, attr, .. } if matches!(Expr::of(value), Expr::Name("self" | "cls")) => {
                 let name = self.class.and_then(|c| class_string(self.az.project.program(), c, attr));
-                name.into_iter().collect()
+                out.extend(name.map(|name| vec![name]));
             }
-            _ => Vec::new(),
+            Expr::IfExp { body, orelse, .. } => {
+                self.name_choices(body, depth + 1, out);
+                self.name_choices(orelse, depth + 1, out);
+            }
+            Expr::Name(name) => {
+                for value in assigned(self.scope, name) {
+                    self.name_choices(value, depth + 1, out);
+                }
+                // A caller may name another one than the default.
+                if let Some(parameter) = parameters(self.scope).iter().find(|p| p.name == name) {
+                    out.push(Vec::new());
+                    out.extend(parameter.default.and_then(string_value).map(|name| vec![name]));
+                }
+            }
+            _ => {}
         }
     }
+}
+
+/// The expressions that the frame assigns to a name.
+fn assigned<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
+    let is_it = move |n: &Node<'a>| {
+        n.kind() == Kind::Assign && n.child(Field::Left).is_some_and(|l| l.peel().text() == name)
+    };
+    scope.descendants().filter(is_it).filter_map(|n| n.child(Field::Right)).map(Node::peel)
 }
 
 /// The expression that the frame assigns to a name, where that is all that binds it or adds to it.

@@ -308,7 +308,7 @@ impl<'a> Frame<'a, '_> {
     /// The template that an include names literally; of a list, the first that the program has.
     fn named_template(&self, of: Current<'a>, template: &Expr) -> Option<Current<'a>> {
         let project = self.az.project;
-        let by_name = |name: &Expr| project.template(&absolute(of.name, name.as_str()?));
+        let by_name = |name: &Expr| project.template_beside(&absolute(of.name, name.as_str()?), of.file);
         let found = match &template.kind {
             ExprKind::List(names) | ExprKind::Tuple(names) => names.iter().find_map(by_name),
             _ => by_name(template),

@@ -58,7 +58,10 @@ impl<'a> Frame<'a, '_> {
             CustomKind::Inclusion(template) => {
                 let site = place(of, tag.name_span);
                 let given = self.at_site(site, |frame| frame.call_registered(function, &all, node));
-                let Some(found) = template.as_deref().and_then(|name| project.template(name)) else { return };
+                let Some(found) = template.as_deref().and_then(|name| project.template_beside(name, of.file))
+                else {
+                    return;
+                };
                 let names = self.context_of(&given);
                 let outer = std::mem::take(&mut r.scopes);
                 self.scoped(r, names, |frame, r| frame.render_found(r, found.into(), node));
@@ -125,7 +128,7 @@ impl<'a> Frame<'a, '_> {
         module: Option<&str>,
     ) {
         let (Some(name), Some(module)) = (template.as_str(), module) else { return };
-        let Some(found) = self.az.project.template(&absolute(of.name, name)) else { return };
+        let Some(found) = self.az.project.template_beside(&absolute(of.name, name), of.file) else { return };
         for (name, found) in macros(found.into()) {
             r.macros.insert(format!("{module}.{name}"), found);
         }
@@ -140,7 +143,7 @@ impl<'a> Frame<'a, '_> {
         names: &[(String, Target)],
     ) {
         let Some(name) = template.as_str() else { return };
-        let Some(found) = self.az.project.template(&absolute(of.name, name)) else { return };
+        let Some(found) = self.az.project.template_beside(&absolute(of.name, name), of.file) else { return };
         for (name, found) in macros(found.into()) {
             for (_, target) in names.iter().filter(|(wanted, _)| *wanted == name) {
                 if let Some(alias) = target.name() {

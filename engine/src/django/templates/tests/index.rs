@@ -256,3 +256,44 @@ fn tags_and_filters_of_the_project() {
     assert_eq!(name(libraries.global("url")), "url");
     assert_eq!(name(libraries.global("go")), "url");
 }
+
+#[test]
+fn a_template_beside_those_of_another_engine_says_its_language() {
+    let settings = "TEMPLATES = [\n    {'BACKEND': 'django_jinja.backend.Jinja2', 'APP_DIRS': True,\n     \
+        'OPTIONS': {'match_regex': r'^(?!admin/).*'}},\n    \
+        {'BACKEND': 'django.template.backends.django.DjangoTemplates', 'DIRS': ['old'], 'APP_DIRS': True},\n]\n\
+        INSTALLED_APPS = ['shop']\n";
+    let files = [
+        ("conf/settings.py", settings),
+        ("shop/__init__.py", ""),
+        ("shop/templates/a.html", "{% extends 'base.html' %}{{ url('home') }} {{ d|date }}"),
+        ("shop/templates/b.html", "{% extends 'base.html' %}{% load i18n %}{{ d|date:'Y' }}"),
+        ("shop/templates/c.html", "{% for a in b %}{% set x = a %}{% endfor %}"),
+        ("shop/templates/d.html", "{{ a.b }}"),
+        ("shop/templates/e.html", "{% trans 'f(x)' %}{{ 'f(x)'|add:'[x]' }}"),
+        ("shop/templates/base.html", "{{ static('x') }}"),
+        ("old/base.html", "{% url 'x' %}"),
+    ];
+    let source = |(path, text): &(&str, &str)| {
+        let bytes = text.as_bytes().to_vec();
+        if path.ends_with(".py") { Source::new(*path, bytes) } else { Source::template(*path, bytes) }
+    };
+    let project = Project::build(files.iter().map(source).collect());
+    let language = |name: &str| project.template(name).map(|found| found.template.language);
+    for (name, expected) in [
+        ("a.html", Language::Jinja),
+        ("b.html", Language::Django),
+        ("c.html", Language::Jinja),
+        ("d.html", Language::Django),
+        ("e.html", Language::Django),
+    ] {
+        assert_eq!(language(name), Some(expected), "{name}");
+    }
+    let parent = |name: &str| {
+        let from = project.template(name).unwrap().file;
+        let found = project.parent_template("base.html", &[from]).unwrap();
+        project.program().file(found.file).source.path()
+    };
+    assert_eq!(parent("a.html"), "shop/templates/base.html");
+    assert_eq!(parent("b.html"), "old/base.html");
+}

@@ -9,6 +9,20 @@ use crate::python::{
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashSet;
 
+/// Bases of other packages that leave alone how instances are written.
+const PASSIVE_BASES: &[&str] = &[
+    "drf_writable_nested.NestedCreateMixin",
+    "drf_writable_nested.NestedUpdateMixin",
+    "drf_writable_nested.UniqueFieldsMixin",
+    "drf_writable_nested.mixins.NestedCreateMixin",
+    "drf_writable_nested.mixins.NestedUpdateMixin",
+    "drf_writable_nested.mixins.UniqueFieldsMixin",
+    "drf_writable_nested.serializers.NestedCreateMixin",
+    "drf_writable_nested.serializers.NestedUpdateMixin",
+    "taggit.serializers.TaggitSerializer",
+    "taggit_serializer.serializers.TaggitSerializer",
+];
+
 /// The name of a class of Django REST framework, or of the class that stands for one of another package.
 pub(super) fn framework_name(path: &str) -> Option<&str> {
     if is_nested_writer(path) {
@@ -36,12 +50,17 @@ pub(super) fn is_of_model(project: &Project, class: ClassId) -> bool {
 
 /// Whether nothing but the program and the framework stands above a serializer or field.
 pub(super) fn has_plain_bases(project: &Project, class: ClassId) -> bool {
-    let info = project.program().class(class);
-    let is_plain = |base: &String| {
+    !project.program().class(class).has_unknown_base && base_of_package(project, class).is_none()
+}
+
+/// A class of a package above a serializer or field, which may do anything with its fields.
+pub(super) fn base_of_package(project: &Project, class: ClassId) -> Option<&str> {
+    let is_plain = |base: &str| {
         ["rest_framework.", "builtins.", "typing.", "abc."].iter().any(|p| base.starts_with(p))
             || is_nested_writer(base)
+            || PASSIVE_BASES.contains(&base)
     };
-    !info.has_unknown_base && info.external_bases.iter().all(is_plain)
+    project.program().class(class).external_bases.iter().map(String::as_str).find(|base| !is_plain(base))
 }
 
 /// Arguments of a field, or what `Meta.extra_kwargs` has for it.

@@ -148,9 +148,19 @@ impl<'a> Frame<'a, '_> {
     }
 
     fn method_field(&mut self, reader: &Reader<'a>, name: &str, class: FieldClass, options: &Options<'a>) {
-        let changes = ["__init__", "bind", "to_representation", "get_attribute"];
+        let changes = ["bind", "to_representation", "get_attribute"];
         if changes.iter().any(|name| self.field_method(class.class, name).is_some()) {
             return;
+        }
+        match self.field_method(class.class, "__init__") {
+            Some(Member::Function(init, _)) => {
+                let info = self.az.project.program().function(*init);
+                if !keeps_method_name(self.az.project.program().file(info.file).node(info.node)) {
+                    return;
+                }
+            }
+            Some(_) => return,
+            None => {}
         }
         let given = options.get("method_name").or_else(|| options.positional.first().copied());
         let method = match given {
@@ -340,22 +350,6 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// `Meta.list_serializer_class` writes the rows as they come.
-    pub(super) fn has_plain_list(&self, serializer: ClassId) -> bool {
-        let project = self.az.project;
-        let Some(meta) = super::declared::Meta::of(project, serializer) else { return true };
-        match meta.def("list_serializer_class") {
-            Some(Def::External(path)) => framework_name(&path) == Some("ListSerializer"),
-            Some(Def::Class(list)) => {
-                let names = ["to_representation", "data", "__init__", "__new__"];
-                has_plain_bases(project, list)
-                    && names.iter().all(|name| project.program().member(list, name).is_none())
-            }
-            Some(_) => false,
-            None => !meta.has("list_serializer_class"),
-        }
-    }
-
     /// Go over what is related, and `write` each.
     pub(super) fn write_each(&mut self, value: &Type, node: Node<'a>, write: impl FnOnce(&mut Self, &Type)) {
         let mut rows = value.without_none().clone();
@@ -452,4 +446,21 @@ fn fixed_source(def: Node<'_>) -> Option<String> {
         (Some(value), None) => string_value(value),
         _ => None,
     }
+}
+
+/// Whether the constructor of a field does what that of `SerializerMethodField` does, besides making it one that is not
+/// read-only: `self.method_name = method_name; kwargs["source"] = "*"`.
+fn keeps_method_name(init: Node<'_>) -> bool {
+    let assigns = |is_target: &dyn Fn(Node<'_>) -> bool, is_value: &dyn Fn(Node<'_>) -> bool| {
+        init.descendants().filter(|n| n.kind() == Kind::Assign).any(|n| {
+            n.child(Field::Left).is_some_and(is_target) && n.child(Field::Right).is_some_and(is_value)
+        })
+    };
+    let is_source = |n: Node<'_>| {
+        matches!(Expr::of(n), Expr::Subscript { index, .. }
+        if string_value(index).as_deref() == Some("source"))
+    };
+    parameters(init).get(1).is_some_and(|p| p.name == "method_name")
+        && assigns(&|n| n.text() == "self.method_name", &|n| n.text() == "method_name")
+        && assigns(&is_source, &|n| string_value(n).as_deref() == Some("*"))
 }

@@ -8,6 +8,7 @@
 mod actions;
 mod declared;
 mod fields;
+mod lists;
 mod model_fields;
 mod serializers;
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! What a serializer reads of an instance, and serializers that ordinary code makes.
 
 use super::declared::{
-    Chosen, Edits, Meta, Options, declared, edits, has_plain_bases, is_of_model, is_serializer,
+    Chosen, Edits, Meta, Options, base_of_package, declared, edits, has_plain_bases, is_of_model,
+    is_serializer,
 };
 use super::fields::{FieldClass, Reader};
 use super::model_fields::forward_relations;
 use crate::django::{ModelId, Project};
 use crate::infer::analyzer::{Analyzer, MAX_COST};
 use crate::infer::calls::Arg;
-use crate::infer::facts::{Escape, Made, Origin, Value};
+use crate::infer::facts::{Escape, EventKind, Made, Origin, Value};
 use crate::infer::frame::Frame;
 use crate::infer::memo::{Stack, Task};
 use crate::infer::summary::{Summary, summarize};
-use crate::infer::types::{Instance, Root, Type, ValueId};
+use crate::infer::types::{Instance, Name, Root, Type, ValueId};
 use crate::python::{Binding, ClassId, Def, Expr, Field, Kind, Member, Node};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
@@ -75,12 +76,22 @@ impl<'a> Frame<'a, '_> {
     /// The framework's own `to_representation()`: the fields, one after the other.
     fn represent_fields(&mut self, serializer: ClassId, instance: &Type, node: Node<'a>) {
         let Some(given) = instance.instance() else { return };
-        if !has_plain_bases(self.az.project, serializer) || self.cost > MAX_COST {
+        let project = self.az.project;
+        if project.program().class(serializer).has_unknown_base || self.cost > MAX_COST {
             return;
         }
-        if let Some(summary) = self.az.fields_of(serializer, given.model, self.stack) {
-            let bound = [instance.clone()];
-            self.take_over(&summary, &bound, node);
+        let Some(summary) = self.az.fields_of(serializer, given.model, self.stack) else { return };
+        let bound = [instance.clone()];
+        match base_of_package(project, serializer) {
+            None => {
+                self.take_over(&summary, &bound, node);
+            }
+            // It may leave fields out, and do something else besides.
+            Some(base) => self.conditionally(|frame| {
+                let name = base.rsplit('.').next().unwrap_or(base);
+                frame.event(node, EventKind::UnknownCall { name: Name::from(name) });
+                frame.take_over(&summary, &bound, node);
+            }),
         }
     }
 
