@@ -11,11 +11,11 @@ use crate::infer::{Entry, EntryKind, Facts, Path, Source, Type, ValueId};
 use crate::python::Program;
 use crate::text::Site;
 
-/// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
-pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
-    let program = cx.project.program();
+/// The entries whose queryset the frame of `cx` builds, each with its type there.
+pub(super) fn built_here<'a>(cx: &Context<'a>) -> impl Iterator<Item = (&'a Entry, Type)> {
+    let (program, cx) = (cx.project.program(), *cx);
     let own = program.function_at(cx.file, cx.facts.scope);
-    for entry in cx.analyzer.entries_from(cx.file) {
+    cx.analyzer.entries_from(cx.file).filter_map(move |entry| {
         let ty = match entry.source {
             Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
             // An expression belongs to the frame that has evaluated it.
@@ -24,7 +24,14 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
             }
             _ => None,
         };
-        let Some(ty) = ty else { continue };
+        Some((entry, ty?))
+    })
+}
+
+/// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
+pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
+    let program = cx.project.program();
+    for (entry, ty) in built_here(cx) {
         let at = looped(program, entry);
         // A join in the queryset takes the place of those that the framework makes.
         if load == Load::Join && !entry.joined_by_framework().is_empty() {

@@ -6,12 +6,13 @@ mod hazards;
 mod rewrite;
 
 use super::certainty::goes_over_all;
+use super::entries::built_here;
 use super::reads::{Group, Load, Read, climbed};
 use super::sources::targets;
 use super::step::{self, Step};
 use super::{guards, may_be_source, repeats, shape, site};
 use crate::codemod::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
-use crate::infer::{Entry, Event, EventKind, Facts, Path, Source, Type, ValueId};
+use crate::infer::{Entry, Event, EventKind, Facts, Path, Type, ValueId};
 use crate::python::{Expr, Kind, Node, NodeId};
 use crate::text::Site;
 
@@ -204,17 +205,8 @@ fn entry_of<'o>(
 
 /// Fields of serializers, columns of the admin, templates.
 fn of_entries(cx: &Context<'_>, out: &mut Vec<Bypassed>) {
-    let program = cx.project.program();
-    let own = program.function_at(cx.file, cx.facts.scope);
-    for entry in cx.analyzer.entries_from(cx.file) {
-        let ty = match entry.source {
-            Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
-            Source::Expression(file, node) if file == cx.file => {
-                cx.facts.types.get(&cx.node(node).peel().id()).cloned()
-            }
-            _ => None,
-        };
-        let Some(Type::QuerySet(queryset)) = ty else { continue };
+    for (entry, ty) in built_here(cx) {
+        let Type::QuerySet(queryset) = ty else { continue };
         let [value] = queryset.values.as_slice() else { continue };
         for (event, path, method) in shown(cx, entry) {
             let Some(found) = entry_of(cx, out, *value, &path) else { continue };
