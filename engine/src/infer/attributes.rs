@@ -17,8 +17,15 @@ const OF_VIEWS: &[&str] =
     &["object", "object_list", "queryset", "model", "request", "args", "kwargs", "form"];
 
 /// What may happen to a queryset whose rows stay what they are.
-const NARROWING: &[Trait] =
-    &[Trait::Distinct, Trait::Annotated, Trait::Ordered, Trait::Unordered, Trait::ToMany, Trait::Empty];
+const NARROWING: &[Trait] = &[
+    Trait::Distinct,
+    Trait::Annotated,
+    Trait::Ordered,
+    Trait::OrderedSometimes,
+    Trait::Unordered,
+    Trait::ToMany,
+    Trait::Empty,
+];
 
 /// The expressions that are assigned to an attribute.
 pub(super) type Assigned = Option<Arc<[(FileId, NodeId)]>>;

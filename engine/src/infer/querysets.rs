@@ -178,6 +178,9 @@ impl<'a> Frame<'a, '_> {
                 if args.iter().any(is_raw) {
                     q.traits.insert(Trait::RawSql);
                 }
+                if name == "order_by" && !q.is(Trait::Sliced) {
+                    q.traits.remove(&Trait::OrderedSometimes);
+                }
                 if name == "order_by" && args.is_empty() {
                     q.traits.remove(&Trait::Ordered);
                     q.traits.insert(Trait::Unordered);

@@ -89,6 +89,8 @@ pub enum Trait {
     Grouped,
     /// order_by(), reverse()
     Ordered,
+    /// Ordered in another way, or cut, on some of the paths that lead here
+    OrderedSometimes,
     /// order_by() without arguments
     Unordered,
     /// reverse() of the order that the model gives
@@ -116,6 +118,9 @@ pub enum Trait {
     /// A lookup or an ordering is not spelled out: it may go over any relation
     OpaqueLookup,
 }
+
+/// What is said of the order of rows.
+const ORDERING: &[Trait] = &[Trait::Ordered, Trait::Unordered, Trait::Reversed, Trait::Sliced];
 
 /// The state of a queryset object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -404,6 +409,10 @@ impl QuerySet {
         let mut traits: BTreeSet<Trait> = a.traits.union(&b.traits).copied().collect();
         if is_empty != (true, true) {
             traits.remove(&Trait::Empty);
+        }
+        let differs = |t: &Trait| a.is(*t) != b.is(*t);
+        if is_empty == (false, false) && ORDERING.iter().any(differs) {
+            traits.insert(Trait::OrderedSometimes);
         }
         QuerySet {
             model: a.model,

@@ -18,6 +18,7 @@ mod conditions;
 mod entries;
 mod guards;
 mod named;
+mod narrowed;
 mod own_code;
 mod place;
 mod prefetch;
@@ -118,7 +119,9 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     if let Some(place) = &group.class_place {
         class_place::hazards(cx, place, group.load, out);
         shape::custom(cx, &place.queryset, group.load, out);
+        shape::deferred_by_class(cx, group, place, out);
     }
+    narrowed::hazards(cx, group, out);
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);

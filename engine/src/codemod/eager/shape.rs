@@ -1,6 +1,7 @@
 //! What was done to a queryset, or is done to it elsewhere, that eager loading does not go with.
 
 use super::callers::{Caller, callers};
+use super::class_place::ClassPlace;
 use super::guards;
 use super::place;
 use super::reads::{Group, Load};
@@ -154,6 +155,18 @@ fn deferred(cx: &Context<'_>, group: &Group, value: ValueId, queryset: &QuerySet
     if bad {
         let site = made_by(cx, value, &[sign]);
         out.push(Hazard::at(HazardKind::DeferredColumns, format!("{sign}()"), site));
+    }
+}
+
+/// The same for the rows that a class only names the model of: what its manager leaves out.
+pub(super) fn deferred_by_class(cx: &Context<'_>, group: &Group, place: &ClassPlace, out: &mut Vec<Hazard>) {
+    let queryset = &place.queryset;
+    let has_only = queryset.deferred.iter().any(|d| d.starts_with('+'));
+    if !queryset.deferred.is_empty()
+        && group.first_steps().iter().any(|step| leaves_out(step, queryset, has_only))
+    {
+        let sign = if has_only { "only()" } else { "defer()" };
+        out.push(Hazard::at(HazardKind::DeferredColumns, sign, cx.site(cx.node(place.node))));
     }
 }
 

@@ -1,13 +1,14 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
-use super::super::{class_place, conditions, guards, place, prefetch, region, routers, shape};
+use super::super::{class_place, conditions, guards, narrowed, place, prefetch, region, routers, shape};
 use super::later;
 use super::reader::What;
 use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::lists::listed;
 use crate::django::{Model, ModelId, RelationKind};
 use crate::infer::{EntryKind, EventKind, QuerySet, Root, Trait, ValueId};
-use crate::python::{Expr, Kind, Member, Node, arguments};
+use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 use crate::text::Site;
 
 /// Hazards of the annotations of `found`.
@@ -25,6 +26,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         return;
     }
     shape::hazards(cx, group, out);
+    narrowed::hazards(cx, group, out);
     routers::routed(cx.project, &steps, out);
     region::hazards(cx, group, out);
     prefetch::cloned(cx, group, out);
@@ -359,6 +361,29 @@ fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
     )
 }
 
+/// Where a class of the admin orders its rows by those of a relation: the order shares the join with the count, and
+/// splits its groups.
+fn ordered_by_many(cx: &Context<'_>, found: &Counting, model: ModelId) -> Option<Site> {
+    let program = cx.project.program();
+    let class = found.group.remote.iter().find_map(|r| r.shown_by)?;
+    if let Some((owner, Member::Function(function, _))) = program.member(class, "get_ordering")
+        && !cx.project.is_known_file(program.class(owner).file)
+    {
+        let info = program.function(*function);
+        let def = program.file(info.file).node(info.node);
+        let paths = def.descendants().filter(|n| n.kind() == Kind::Str).filter_map(string_value);
+        if paths.into_iter().any(|path| later::goes_to_many(cx, model, &path)) {
+            return Some(program.name_site(info.file, info.node));
+        }
+    }
+    let (_, _, items) = listed(program, class, "ordering")?;
+    items.into_iter().find_map(|(file, node)| {
+        let node = program.file(file).node(node);
+        let path = string_value(node)?;
+        later::goes_to_many(cx, model, &path).then(|| Site { file, span: node.span() })
+    })
+}
+
 fn lost_order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet, reversed: Site) -> Option<Hazard> {
     let model = cx.model(queryset.model);
     let is_ordered =
@@ -366,6 +391,13 @@ fn lost_order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet, reversed:
     let subject = format!("{}.Meta.ordering", model.name);
     if is_ordered && let Some(site) = unordered_use(cx, found) {
         return Some(Hazard::at(HazardKind::LostOrder, subject, site));
+    }
+    if let Some(site) = ordered_by_many(cx, found, queryset.model) {
+        return Some(Hazard::at(HazardKind::LostOrder, subject, site));
+    }
+    // Without an order of the model there is none to lose, but what is cut cannot be ordered.
+    if queryset.is(Trait::OrderedSometimes) && is_ordered {
+        return Some(Hazard::at(HazardKind::LostOrder, subject, reversed));
     }
     if queryset.is(Trait::Reversed) && is_ordered {
         return Some(Hazard::at(HazardKind::LostOrder, subject, reversed));

@@ -488,7 +488,7 @@ fn narrows<'a>(cx: &Context<'_>, def: Node<'a>, model: Option<ModelId>) -> Optio
 }
 
 /// Whether a lookup path goes over a relation to many rows.
-fn goes_to_many(cx: &Context<'_>, mut model: ModelId, path: &str) -> bool {
+pub(super) fn goes_to_many(cx: &Context<'_>, mut model: ModelId, path: &str) -> bool {
     for part in path.trim_start_matches('-').split("__") {
         let info = cx.model(model);
         if info.reverse.iter().any(|r| r.query_name == part && !r.is_single()) {

@@ -1,0 +1,155 @@
+//! Classes that make something else of the queryset of a class before its rows are read: a view below that calls
+//! `super().get_queryset().only("title")`, a filter set that asks for `values()`.
+//!
+//! What the frame that builds the queryset does by itself is known from its facts ([`super::shape`]).
+
+use super::reads::{Group, Load};
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::lists::class_around;
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, parameters};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
+
+/// Methods that leave out columns.
+const LEAVING_OUT: &[&str] = &["only", "defer"];
+/// Methods after which rows are no instances, or nothing can be loaded with them.
+const RESHAPING: &[&str] =
+    &["values", "values_list", "dates", "datetimes", "union", "intersection", "difference"];
+/// What gives the queryset of an object: its own or that of its base.
+const GIVING: &[&str] =
+    &["get_queryset", "filter_queryset", "queryset", "object_list", "get_table_data", "qs"];
+/// Parameters that hold it.
+const NAMES: &[&str] = &["queryset", "qs"];
+/// Attributes that name classes which get the queryset: filters and paginators.
+const HANDED_TO: &[&str] = &[
+    "filterset_class",
+    "filter_class",
+    "filterset",
+    "filter",
+    "filter_backends",
+    "list_filter",
+    "pagination_class",
+    "paginator_class",
+    "paginator",
+];
+/// Classes below that are looked at.
+const MAX_CLASSES: usize = 200;
+
+/// What classes do to the queryset later.
+pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let own = program.function_at(cx.file, cx.facts.scope);
+    let keeps_key = group.load != Load::Join && group.first_steps().iter().all(|step| step.is_many);
+    let mut seen: FxHashSet<FunctionId> = own.into_iter().collect();
+    for class in classes(cx, group) {
+        for member in program.class(class).members.values() {
+            let Member::Function(function, _) = member else { continue };
+            if seen.insert(*function) {
+                in_function(cx, *function, keeps_key, out);
+            }
+        }
+    }
+}
+
+/// The classes that have the queryset: the one that builds it, those below, and what stands between; and the filters
+/// and paginators that get it.
+fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
+    let program = cx.project.program();
+    let of_function = program.function_at(cx.file, cx.facts.scope).and_then(|f| program.function(f).class);
+    let mut owners: Vec<ClassId> = of_function.into_iter().collect();
+    owners.extend(group.class_place.as_ref().map(|place| place.class));
+    for target in &group.targets {
+        if let Ok(node) = super::place::expression(cx, *target) {
+            owners.extend(class_around(program, cx.file, node));
+        }
+    }
+    let mut out = BTreeSet::new();
+    for owner in owners.into_iter().filter(|class| cx.project.model_of_class(*class).is_none()) {
+        for below in program.descendants(owner).into_iter().chain([owner]).take(MAX_CLASSES) {
+            out.extend(program.class(below).mro.iter().copied());
+        }
+    }
+    let mut handed: Vec<ClassId> = Vec::new();
+    for (class, name) in out.iter().flat_map(|class| HANDED_TO.iter().map(move |name| (*class, *name))) {
+        let info = program.class(class);
+        let Some(Member::Value(value)) = info.members.get(name) else { continue };
+        let nodes = program.file(info.file).node(*value).descendants();
+        let named = nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute));
+        handed.extend(named.filter_map(|n| match program.resolve_expr(info.file, n.id()) {
+            Some(Def::Class(class)) => Some(class),
+            _ => None,
+        }));
+    }
+    for class in handed {
+        out.extend(program.class(class).mro.iter().copied());
+    }
+    out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
+    out
+}
+
+fn in_function(cx: &Context<'_>, function: FunctionId, keeps_key: bool, out: &mut Vec<Hazard>) {
+    let info = cx.project.program().function(function);
+    let def = cx.project.program().file(info.file).node(info.node);
+    let text = def.text();
+    if !LEAVING_OUT.iter().chain(RESHAPING).any(|name| text.contains(name)) {
+        return;
+    }
+    let mut names: FxHashSet<&str> =
+        parameters(def).iter().map(|p| p.name).filter(|name| NAMES.contains(name)).collect();
+    for node in def.descendants() {
+        if node.kind() == Kind::Assign
+            && let (Some(target), Some(value)) = (node.child(Field::Left), node.child(Field::Right))
+            && let Expr::Name(name) = Expr::of(target)
+            && is_own(value, &names)
+        {
+            names.insert(name);
+        }
+        let Expr::Call { func, .. } = Expr::of(node) else { continue };
+        let Expr::Attribute { value, attr, attr_node } = Expr::of(func) else { continue };
+        let kind = match attr {
+            name if LEAVING_OUT.contains(&name) && !keeps_key => HazardKind::DeferredColumns,
+            name if RESHAPING.contains(&name) => HazardKind::QuerySetShape,
+            _ => continue,
+        };
+        // `ids = self.get_queryset().values_list(...)` beside the rows is a queryset of its own; what is returned is not.
+        if is_own(value, &names) && (kind == HazardKind::DeferredColumns || is_handed_on(node, &names)) {
+            let site = crate::text::Site { file: info.file, span: attr_node.span() };
+            out.push(Hazard::at(kind, format!("{attr}()"), site));
+        }
+    }
+}
+
+/// Whether a chain starts with the queryset of the object.
+fn is_own(node: Node<'_>, names: &FxHashSet<&str>) -> bool {
+    let mut at = node.peel();
+    for _ in 0..100 {
+        at = match Expr::of(at) {
+            Expr::Name(name) => return names.contains(name),
+            Expr::Attribute { attr, .. } if GIVING.contains(&attr) => return true,
+            Expr::Attribute { value, .. } | Expr::Subscript { value, .. } => value.peel(),
+            Expr::Call { func, .. } => func.peel(),
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// Whether the rows of a chain are returned, or take the place of the queryset.
+fn is_handed_on(call: Node<'_>, names: &FxHashSet<&str>) -> bool {
+    let within = call.ancestors().find(|n| {
+        matches!(
+            n.kind(),
+            Kind::Return | Kind::Assign | Kind::ExprStatement | Kind::FunctionDef | Kind::Arguments
+        )
+    });
+    let Some(within) = within else { return true };
+    match within.kind() {
+        Kind::Return => true,
+        Kind::Assign => within.child(Field::Left).is_some_and(|target| match Expr::of(target) {
+            Expr::Name(name) => names.contains(name),
+            Expr::Attribute { attr, .. } => GIVING.contains(&attr),
+            _ => false,
+        }),
+        _ => false,
+    }
+}
