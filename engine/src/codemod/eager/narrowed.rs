@@ -6,7 +6,9 @@
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::class_around;
-use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, parameters};
+use crate::python::{
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
+};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 
@@ -39,13 +41,79 @@ const MAX_CLASSES: usize = 200;
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let own = program.function_at(cx.file, cx.facts.scope);
-    let keeps_key = group.load != Load::Join && group.first_steps().iter().all(|step| step.is_many);
+    let look = Look {
+        keeps_key: group.load != Load::Join && group.first_steps().iter().all(|step| step.is_many),
+        load: group.load,
+    };
     let mut seen: FxHashSet<FunctionId> = own.into_iter().collect();
-    for class in classes(cx, group) {
-        for member in program.class(class).members.values() {
+    let classes = classes(cx, group);
+    for class in &classes {
+        for member in program.class(*class).members.values() {
             let Member::Function(function, _) = member else { continue };
             if seen.insert(*function) {
-                in_function(cx, *function, keeps_key, out);
+                in_function(cx, *function, &look, out);
+            }
+        }
+    }
+    of_attribute(cx, &classes, &look, out);
+}
+
+/// What would stand in the way of the load.
+struct Look {
+    /// No column of the row is needed but its key.
+    keeps_key: bool,
+    load: Load,
+}
+
+impl Look {
+    /// What a call of the method `name` on the queryset is.
+    fn hazard(&self, name: &str, call: Node<'_>) -> Option<HazardKind> {
+        if LEAVING_OUT.contains(&name) {
+            return (!self.keeps_key).then_some(HazardKind::DeferredColumns);
+        }
+        // A relation cannot be prefetched plainly and with a queryset of its own.
+        let is_custom = || match Expr::of(call) {
+            Expr::Call { arguments: list, .. } => {
+                arguments(list).iter().any(|a| string_value(a.value).is_none())
+            }
+            _ => false,
+        };
+        let reshapes = RESHAPING.contains(&name)
+            || self.load == Load::Prefetch && name == "prefetch_related" && is_custom();
+        reshapes.then_some(HazardKind::QuerySetShape)
+    }
+}
+
+/// `queryset = Books.queryset.only("title")` in another class.
+fn of_attribute(cx: &Context<'_>, classes: &BTreeSet<ClassId>, look: &Look, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    for class in program.class_ids() {
+        let info = program.class(class);
+        let Some(Member::Value(value)) = info.members.get("queryset") else { continue };
+        let mut at = program.file(info.file).node(*value).peel();
+        let mut calls = Vec::new();
+        let owner = loop {
+            at = match Expr::of(at) {
+                Expr::Call { func, .. } => match Expr::of(func) {
+                    Expr::Attribute { value, attr, .. } => {
+                        calls.push((attr, at));
+                        value.peel()
+                    }
+                    _ => break None,
+                },
+                Expr::Attribute { value, attr: "queryset", .. } => break Some(value),
+                _ => break None,
+            };
+        };
+        let Some(owner) = owner else { continue };
+        let of = program.resolve_expr(info.file, owner.peel().id());
+        if !matches!(of, Some(Def::Class(of)) if classes.contains(&of)) {
+            continue;
+        }
+        for (name, call) in calls {
+            if let Some(kind) = look.hazard(name, call) {
+                let site = crate::text::Site { file: info.file, span: call.span() };
+                out.push(Hazard::at(kind, format!("{name}()"), site));
             }
         }
     }
@@ -87,11 +155,11 @@ fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
     out
 }
 
-fn in_function(cx: &Context<'_>, function: FunctionId, keeps_key: bool, out: &mut Vec<Hazard>) {
+fn in_function(cx: &Context<'_>, function: FunctionId, look: &Look, out: &mut Vec<Hazard>) {
     let info = cx.project.program().function(function);
     let def = cx.project.program().file(info.file).node(info.node);
     let text = def.text();
-    if !LEAVING_OUT.iter().chain(RESHAPING).any(|name| text.contains(name)) {
+    if !LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]).any(|name| text.contains(name)) {
         return;
     }
     let mut names: FxHashSet<&str> =
@@ -106,11 +174,7 @@ fn in_function(cx: &Context<'_>, function: FunctionId, keeps_key: bool, out: &mu
         }
         let Expr::Call { func, .. } = Expr::of(node) else { continue };
         let Expr::Attribute { value, attr, attr_node } = Expr::of(func) else { continue };
-        let kind = match attr {
-            name if LEAVING_OUT.contains(&name) && !keeps_key => HazardKind::DeferredColumns,
-            name if RESHAPING.contains(&name) => HazardKind::QuerySetShape,
-            _ => continue,
-        };
+        let Some(kind) = look.hazard(attr, node) else { continue };
         // `ids = self.get_queryset().values_list(...)` beside the rows is a queryset of its own; what is returned is not.
         if is_own(value, &names) && (kind == HazardKind::DeferredColumns || is_handed_on(node, &names)) {
             let site = crate::text::Site { file: info.file, span: attr_node.span() };
