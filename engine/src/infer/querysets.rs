@@ -203,6 +203,7 @@ impl<'a> Frame<'a, '_> {
                         (true, _, _) => {
                             q.selected.clear();
                             q.traits.remove(&Trait::BareSelectRelated);
+                            q.traits.insert(Trait::Forgetful);
                         }
                         (_, true, _) => {
                             q.traits.insert(Trait::BareSelectRelated);
@@ -220,6 +221,7 @@ impl<'a> Frame<'a, '_> {
                 self.derive(qs, node, |q| {
                     q.related = None;
                     if clears {
+                        q.traits.insert(Trait::Forgetful);
                         q.prefetched.clear();
                         return;
                     }

@@ -109,6 +109,8 @@ pub enum Trait {
     Mysterious,
     /// A prefetch that is not a literal string
     OpaquePrefetch,
+    /// select_related(None), prefetch_related(None): what was loaded before is not
+    Forgetful,
     /// iterator()
     Iterator,
     /// FilteredRelation

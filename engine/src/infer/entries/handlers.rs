@@ -3,11 +3,12 @@
 //!
 //! A handler that the view defines itself is an ordinary frame, and so is one whose rows are the same for all views.
 
+use super::named::origins;
 use super::{Entry, EntryKind, Source};
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
-use crate::infer::facts::{EventKind, Facts, Origin};
-use crate::infer::types::{Root, Rows, ValueId};
+use crate::infer::facts::EventKind;
+use crate::infer::types::{Root, ValueId};
 use crate::python::{Binding, ClassId, FunctionId, Kind, Member};
 use crate::text::Site;
 use std::collections::BTreeMap;
@@ -76,7 +77,8 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, above: ClassId, handler: Fun
         };
         let Root::Row(value) = root else { continue };
         for made in origins(&facts, *value, 0) {
-            let Some(source) = facts.value(made).and_then(|v| sources.get(&v.site?)) else { continue };
+            let source = facts.value(made).and_then(|v| sources.get(&v.site?));
+            let Some(source) = source else { continue };
             if !rows.contains(&(made, *source)) {
                 rows.push((made, *source));
             }
@@ -93,19 +95,4 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, above: ClassId, handler: Fun
         unknown_base: unknown_base(program, class),
     };
     rows.into_iter().map(entry).collect()
-}
-
-/// The querysets that one was made from, itself included.
-fn origins(facts: &Facts, value: ValueId, depth: usize) -> Vec<ValueId> {
-    let Some(info) = facts.value(value).filter(|_| depth < 20) else { return Vec::new() };
-    let is_made_outside = matches!(info.origin, Origin::Outside) || info.site.is_some();
-    let is_rows = info.queryset.as_ref().is_none_or(|qs| qs.rows == Rows::Instances);
-    let mut out = Vec::new();
-    if is_made_outside && is_rows {
-        out.push(value);
-    }
-    for up in info.parent.iter().chain(&info.alternatives) {
-        out.extend(origins(facts, *up, depth + 1));
-    }
-    out
 }

@@ -13,6 +13,7 @@ mod admin;
 mod choices;
 mod handlers;
 mod items;
+mod named;
 mod rest;
 mod views;
 

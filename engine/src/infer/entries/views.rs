@@ -1,6 +1,7 @@
 //! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
 //! every queryset that `get_context_data()` adds.
 
+use super::named::{listed, named_source};
 use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
 use crate::django::unknown_base;
@@ -8,8 +9,8 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
-use crate::infer::types::{Name, QuerySet, QuerySetClass, Type, ValueId};
-use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, Program, Stmt};
+use crate::infer::types::{Instance, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
+use crate::python::{ClassId, Def, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     let is_list = inherits(LIST_VIEWS);
     if is_list || inherits(DETAIL_VIEWS) {
         let kind = if is_list { EntryKind::ListView } else { EntryKind::DetailView };
-        if let Some((source, qs)) = rows(frame, class, node) {
+        if let Some((source, qs, given)) = rows(frame, class, node) {
             let value = frame.single(&qs, node);
             shown.push(Shown { kind, source, rows: value });
             if is_list && inherits(TABLE_VIEWS) {
@@ -92,7 +93,7 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
             let name = class_string(program, class, "context_object_name");
             let lower = model.name.to_lowercase();
             let default = if is_list { format!("{lower}_list") } else { lower.clone() };
-            let ty = if is_list { Type::QuerySet(qs.clone()) } else { row_type(&qs, value) };
+            let ty = if is_list { given } else { row_type(&qs, value) };
             context.insert(Name::from(if is_list { "object_list" } else { "object" }), ty.clone());
             context.insert(Name::from(name.unwrap_or(default)), ty.clone());
             if is_list {
@@ -170,19 +171,35 @@ fn decorated_names(program: &Program, class: ClassId) -> Vec<(&str, FunctionId)>
     out
 }
 
-/// The rows of a list or detail view.
-fn rows<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option<(Source, Arc<QuerySet>)> {
+/// The rows of a list or detail view, and what its `get_queryset()` gives: these rows, or a list or page of them.
+fn rows<'a>(
+    frame: &mut Frame<'a, '_>,
+    class: ClassId,
+    node: Node<'a>,
+) -> Option<(Source, Arc<QuerySet>, Type)> {
     let program = frame.az.project.program();
     let has = |name: &str| program.member(class, name).is_some();
     if has("get_queryset") || has("queryset") {
         let (source, ty) = frame.class_queryset(class, node)?;
-        let Type::QuerySet(qs) = ty else { return None };
-        // A mixin narrows what the view names.
+        // A base or a mixin narrows what the view names.
         let named = match source {
-            Source::Function(function) if narrows_only(program, function) => named_source(frame, class),
+            Source::Function(function) => named_source(frame, class, function),
             _ => None,
         };
-        return Some((named.unwrap_or(source), qs));
+        let (source, qs) = match (&ty, source) {
+            (Type::QuerySet(qs), _) => (source, qs.clone()),
+            (Type::List(row), Source::Function(function)) => {
+                let Type::Instance(Instance { root: Root::Row(value), .. }) = &**row else { return None };
+                let (source, qs) = listed(frame.az, class, function)?;
+                let mut qs = (*qs).clone();
+                (qs.values, qs.related) = (smallvec::smallvec![*value], None);
+                let qs = Arc::new(qs);
+                frame.set_queryset(*value, &qs);
+                (source, qs)
+            }
+            _ => return None,
+        };
+        return Some((named.unwrap_or(source), qs, ty));
     }
     let (model, file, value) = model_member(frame, class)?;
     let manager = frame.model_attribute(model, "_default_manager", node);
@@ -191,47 +208,12 @@ fn rows<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     if let Type::QuerySet(known) = frame.manager_queryset(&manager, node) {
         qs = (*known).clone();
     }
-    let Type::QuerySet(qs) = frame.made_queryset(qs, node) else { return None };
-    Some((Source::Model(file, value), qs))
-}
-
-/// Whether a class of no framework's defines the method, and all it does is `return super().get_queryset().filter(...)`.
-fn narrows_only(program: &Program, function: FunctionId) -> bool {
-    let info = program.function(function);
-    let is_mixin = info.class.is_some_and(|class| {
-        let class = program.class(class);
-        !class.has_unknown_base && class.external_bases.iter().all(|b| b.starts_with("builtins."))
-    });
-    let def = program.file(info.file).node(info.node);
-    let Some(body) = def.child(Field::Body).filter(|_| is_mixin && info.decorators.is_empty()) else {
-        return false;
-    };
-    let mut statements = body.children();
-    let (Some(only), None) = (statements.next(), statements.next()) else { return false };
-    let Stmt::Return(Some(mut value)) = Stmt::of(only) else { return false };
-    while let Expr::Call { func, .. } = Expr::of(value) {
-        let Expr::Attribute { value: owner, attr, .. } = Expr::of(func) else { return false };
-        match attr {
-            "filter" | "exclude" | "order_by" => value = owner,
-            "get_queryset" => return owner.text() == "super()",
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// What the class names that Django's own `get_queryset()` goes by.
-fn named_source(frame: &Frame<'_, '_>, class: ClassId) -> Option<Source> {
-    let program = frame.az.project.program();
-    if let Some((owner, member)) = program.member(class, "queryset") {
-        let Member::Value(value) = member else { return None };
-        return Some(Source::Expression(program.class(owner).file, *value));
-    }
-    model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))
+    let given = frame.made_queryset(qs, node);
+    Some((Source::Model(file, value), given.queryset()?.clone(), given))
 }
 
 /// `model = Book`: the model, and the expression that names it.
-fn model_member(frame: &Frame<'_, '_>, class: ClassId) -> Option<(ModelId, FileId, NodeId)> {
+pub(super) fn model_member(frame: &Frame<'_, '_>, class: ClassId) -> Option<(ModelId, FileId, NodeId)> {
     let program = frame.az.project.program();
     let (owner, Member::Value(value)) = program.member(class, "model")? else { return None };
     let file = program.class(owner).file;

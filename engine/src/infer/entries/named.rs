@@ -1,0 +1,142 @@
+//! Views that name their rows in the class body, for a `get_queryset()` above that narrows them.
+
+use super::Source;
+use super::views::model_member;
+use crate::infer::analyzer::Analyzer;
+use crate::infer::facts::{Facts, Origin};
+use crate::infer::frame::Frame;
+use crate::infer::types::{QuerySet, Root, Rows, Trait, Type, ValueId};
+use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node};
+use std::sync::Arc;
+
+/// What may happen to a queryset on the way, and what is loaded with its rows stays.
+const KEEPING: &[Trait] = &[
+    Trait::Distinct,
+    Trait::Annotated,
+    Trait::Ordered,
+    Trait::OrderedSometimes,
+    Trait::Unordered,
+    Trait::ToMany,
+    Trait::OpaqueLookup,
+    Trait::Sliced,
+];
+
+/// What the class names that Django's own `get_queryset()` goes by, where `function`, the `get_queryset()` that the class
+/// has from a class above, only narrows it: whatever is loaded with the rows that the class names is loaded with those that
+/// the method gives.
+pub(super) fn named_source(frame: &Frame<'_, '_>, class: ClassId, function: FunctionId) -> Option<Source> {
+    let program = frame.az.project.program();
+    if program.function(function).class == Some(class) {
+        return None;
+    }
+    let source = match program.member(class, "queryset") {
+        Some((owner, Member::Value(value)))
+            if program.file(program.class(owner).file).node(*value).kind() != Kind::None =>
+        {
+            Source::Expression(program.class(owner).file, *value)
+        }
+        Some((_, Member::Function(..))) => return None,
+        _ => model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))?,
+    };
+    narrows(frame.az, class, function, 0).then_some(source)
+}
+
+/// Whether `function`, called for an object of `class`, gives the rows that Django's own method gives, or some of them.
+fn narrows(az: &Analyzer<'_>, class: ClassId, function: FunctionId, depth: usize) -> bool {
+    let facts = az.method_below(function, class);
+    let Some(given) = facts.returns.clone().filter(|_| depth < 10) else { return false };
+    let Some((values, qs)) = rows_of(&facts, &given) else { return false };
+    let above = match above(az, class, function) {
+        Some(Member::Function(next, _)) => Some(*next),
+        Some(_) => return false,
+        None => None,
+    };
+    values.iter().all(|value| is_given(az, &facts, *value, &qs, 0))
+        && above.is_none_or(|next| narrows(az, class, next, depth + 1))
+}
+
+/// Whether a queryset is made from what the method above gave, on whichever path, and keeps what is loaded with its rows.
+fn is_given(az: &Analyzer<'_>, facts: &Facts, value: ValueId, after: &QuerySet, depth: usize) -> bool {
+    let Some(info) = facts.value(value).filter(|_| depth < 20) else { return false };
+    if let Origin::Expr(node) = info.origin
+        && is_from_above(az.project.program().file(facts.file).node(node))
+    {
+        return info.queryset.as_deref().is_some_and(|before| keeps(before, after));
+    }
+    let mut up = info.parent.iter().chain(&info.alternatives).peekable();
+    up.peek().is_some() && up.all(|value| is_given(az, facts, *value, after, depth + 1))
+}
+
+/// The next `get_queryset()` in the order of `class`, after that of the class that defines `function`.
+fn above<'p>(az: &Analyzer<'p>, class: ClassId, function: FunctionId) -> Option<&'p Member> {
+    let program = az.project.program();
+    let owner = program.function(function).class?;
+    let mut rest = program.class(class).mro.iter().skip_while(|c| **c != owner).skip(1);
+    rest.find_map(|c| program.class(*c).members.get("get_queryset"))
+}
+
+/// Whether an expression is `super().get_queryset()`.
+fn is_from_above(node: Node<'_>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node.peel()) else { return false };
+    let Expr::Attribute { value, attr: "get_queryset", .. } = Expr::of(func) else { return false };
+    matches!(Expr::of(value.peel()), Expr::Call { func, .. } if func.text() == "super")
+}
+
+/// The queryset whose rows are in the list or page that `function`, called for an object of `class`, gives, and the
+/// expression that it begins with.
+pub(super) fn listed(
+    az: &Analyzer<'_>,
+    class: ClassId,
+    function: FunctionId,
+) -> Option<(Source, Arc<QuerySet>)> {
+    let facts = az.method_below(function, class);
+    let (values, qs) = rows_of(&facts, facts.returns.as_ref()?)?;
+    let [value] = values.as_slice() else { return None };
+    let mut begin = facts.value(*value)?;
+    while let Some(up) =
+        begin.parent.and_then(|up| facts.value(up)).filter(|up| matches!(up.origin, Origin::Expr(_)))
+    {
+        begin = up;
+    }
+    let Origin::Expr(node) = begin.origin else { return None };
+    Some((Source::Expression(facts.file, node), qs))
+}
+
+/// The queryset that a method gives, or whose rows are in the list or page that it gives.
+fn rows_of(facts: &Facts, given: &Type) -> Option<(Vec<ValueId>, Arc<QuerySet>)> {
+    match given {
+        Type::QuerySet(qs) => Some((qs.values.to_vec(), qs.clone())),
+        Type::List(row) => match &**row {
+            Type::Instance(instance) if instance.path.is_empty() => {
+                let Root::Row(value) = instance.root else { return None };
+                let qs = facts.value(value)?.queryset.clone()?;
+                Some((vec![value], qs))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether whatever is loaded with the rows of `before` is loaded with those of `after` too, which was made from it.
+fn keeps(before: &QuerySet, after: &QuerySet) -> bool {
+    before.model == after.model
+        && after.rows == Rows::Instances
+        && before.selected.is_subset(&after.selected)
+        && before.prefetched.is_subset(&after.prefetched)
+        && before.deferred == after.deferred
+        && after.traits.difference(&before.traits).all(|t| KEEPING.contains(t))
+}
+
+/// The querysets that one was made from, itself included.
+pub(super) fn origins(facts: &Facts, value: ValueId, depth: usize) -> Vec<ValueId> {
+    let Some(info) = facts.value(value).filter(|_| depth < 20) else { return Vec::new() };
+    let mut out = Vec::new();
+    if info.queryset.as_ref().is_none_or(|qs| qs.rows == Rows::Instances) {
+        out.push(value);
+    }
+    for up in info.parent.iter().chain(&info.alternatives) {
+        out.extend(origins(facts, *up, depth + 1));
+    }
+    out
+}
