@@ -62,16 +62,19 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Option<Arc<QuerySet>> {
         let mut out = (*filtered).clone();
-        for function in filtering(self.az.project.program(), class)? {
+        for Filtering { function, receiver, is_named } in filtering(self.az.project.program(), class)? {
             let arg = |ty: Type| Arg { name: None, ty, node, stars: 0 };
-            let args = [arg(Type::QuerySet(filtered.clone())), arg(Type::Str), arg(Type::Unknown)];
-            let receiver = Type::Object(class);
+            let mut args = vec![arg(Type::QuerySet(filtered.clone())), arg(Type::Str), arg(Type::Unknown)];
+            if !is_named {
+                args.remove(1);
+            }
+            let receiver = receiver.map(Type::Object);
             let program = self.az.project.program();
             let info = program.function(function);
             // What the method makes is a value of its own.
             let place = program.name_site(info.file, info.node);
             let ty = self.at_site(place, |frame| {
-                frame.conditionally(|frame| frame.call_function(function, Some(receiver), &args, node))
+                frame.conditionally(|frame| frame.call_function(function, receiver, &args, node))
             });
             match ty {
                 Type::QuerySet(qs) if qs.model == out.model && qs.rows == Rows::Instances => {
@@ -192,9 +195,19 @@ fn is_super(node: Node<'_>) -> bool {
     matches!(Expr::of(node), Expr::Call { func, .. } if func.text() == "super")
 }
 
-/// The methods that the filters of the class name (`method="..."`); nothing where one of them is not known, or where a
-/// filter of the program filters in a way of its own.
-fn filtering(program: &Program, class: ClassId) -> Option<Vec<FunctionId>> {
+/// What a filter of a filter set calls with the queryset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Filtering {
+    function: FunctionId,
+    /// Whose method it is: the filter set's, a filter's, or a plain function.
+    receiver: Option<ClassId>,
+    /// Whether it is given the name of the filter before the value.
+    is_named: bool,
+}
+
+/// What the filters of the class call: the methods and functions that they name (`method=...`), and the `filter()` of
+/// filters that the program defines. Nothing where one of them is not known.
+fn filtering(program: &Program, class: ClassId) -> Option<Vec<Filtering>> {
     let mut out = Vec::new();
     for above in &program.class(class).mro {
         let info = program.class(*above);
@@ -203,19 +216,32 @@ fn filtering(program: &Program, class: ClassId) -> Option<Vec<FunctionId>> {
             let Expr::Call { func, arguments: list } = Expr::of(program.file(info.file).node(*value)) else {
                 continue;
             };
+            let mut found = Vec::new();
             if let Some(Def::Class(filter)) = program.resolve_expr(info.file, func.peel().id())
-                && program.member(filter, "filter").is_some()
+                && let Some((_, member)) = program.member(filter, "filter")
             {
-                return None;
+                let Member::Function(function, Binding::Method) = member else { return None };
+                found.push(Filtering { function: *function, receiver: Some(filter), is_named: false });
             }
             for argument in arguments(list).iter().filter(|a| a.name == Some("method")) {
-                let (_, Member::Function(function, Binding::Method)) =
-                    program.member(class, &string_value(argument.value)?)?
-                else {
-                    return None;
-                };
-                if !out.contains(function) {
-                    out.push(*function);
+                found.push(match string_value(argument.value) {
+                    Some(name) => {
+                        let (_, Member::Function(function, Binding::Method)) =
+                            program.member(class, &name)?
+                        else {
+                            return None;
+                        };
+                        Filtering { function: *function, receiver: Some(class), is_named: true }
+                    }
+                    None => match program.resolve_expr(info.file, argument.value.peel().id())? {
+                        Def::Function(function) => Filtering { function, receiver: None, is_named: true },
+                        _ => return None,
+                    },
+                });
+            }
+            for filtering in found {
+                if !out.contains(&filtering) {
+                    out.push(filtering);
                 }
             }
         }
