@@ -15,6 +15,8 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::UnknownType,
     HazardKind::NoPlaceToEdit,
     HazardKind::CommentLost,
+    // Either way the error comes.
+    HazardKind::RefusedJoin,
     HazardKind::SharesLine,
     HazardKind::SyntaxError,
     HazardKind::LockHeld,

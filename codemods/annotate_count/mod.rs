@@ -25,6 +25,7 @@ pub const ANNOTATE_COUNT: AnnotateCount = AnnotateCount {
             HazardKind::StaleCopy,
             HazardKind::UnknownWrite,
             HazardKind::NoConstraint,
+            HazardKind::RefusedJoin,
             HazardKind::NoPlaceToEdit,
             HazardKind::ResultCacheUsed,
             HazardKind::CustomManagerMethod,

@@ -21,6 +21,7 @@ pub const PREFETCH_BYPASSED: PrefetchBypassed = PrefetchBypassed {
             HazardKind::UnknownWrite,
             HazardKind::SharedInstance,
             HazardKind::WatchedInit,
+            HazardKind::RefusedJoin,
             HazardKind::NoPlaceToEdit,
             HazardKind::ResultCacheUsed,
             HazardKind::CustomQuerySet,

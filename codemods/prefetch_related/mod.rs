@@ -24,6 +24,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::UnknownWrite,
             HazardKind::CustomManagerMethod,
             HazardKind::CustomQuerySet,
+            HazardKind::RefusedJoin,
             HazardKind::NoPlaceToEdit,
             HazardKind::OtherDatabase,
             HazardKind::UnknownBase,

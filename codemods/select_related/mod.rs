@@ -28,6 +28,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::UnknownWrite,
             HazardKind::CustomManagerMethod,
             HazardKind::CustomQuerySet,
+            HazardKind::RefusedJoin,
             HazardKind::NoPlaceToEdit,
             HazardKind::UnknownBase,
             HazardKind::OtherDatabase,

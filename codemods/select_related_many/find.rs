@@ -5,7 +5,9 @@ use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
 use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
-use ormend_engine::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, string_value};
+use ormend_engine::python::{
+    Argument, ClassId, Def, Expr, Field, Kind, Member, Node, arguments, string_value,
+};
 
 /// Where such names stand.
 pub struct Found<'a> {
@@ -17,6 +19,8 @@ pub struct Found<'a> {
     pub chain: Node<'a>,
     /// What holds the names: the list of arguments, or a list or tuple display.
     pub list: Node<'a>,
+    /// The argument that spreads the list, where `list` is a display that a call is given with a star.
+    pub spread: Option<Node<'a>>,
     /// Which of the two.
     pub place: Place<'a>,
     /// The model of the rows.
@@ -74,19 +78,47 @@ fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
         let first = name.split("__").next().unwrap_or(name);
         queryset.annotations.iter().any(|a| **a == *first)
     };
-    let literals = args.iter().filter(|a| a.stars == 0).map(|a| a.value);
-    let moved = moved(cx, queryset.model, literals.filter(|n| string_value(*n).is_some_and(|s| !is_own(&s))));
+    let spread = spread(cx, &args);
+    let literals: Vec<Node<'a>> = match spread {
+        Some((_, display)) => display.children().collect(),
+        None => args.iter().filter(|a| a.stars == 0).map(|a| a.value).collect(),
+    };
+    let literals = literals.into_iter().filter(|n| string_value(*n).is_some_and(|s| !is_own(&s)));
+    let moved = moved(cx, queryset.model, literals);
     let place = Place::Call { receiver, queryset };
     let chain = calls_after(cx, node).last().copied().unwrap_or(node);
     (!moved.is_empty()).then_some(Found {
         file: cx.file,
         node,
         chain,
-        list,
+        list: spread.map_or(list, |(_, display)| display),
+        spread: spread.map(|(value, _)| value),
         place,
         model: queryset.model,
         moved,
     })
+}
+
+/// `*["author", "tags"]`, or `*NAMES` of the module, as the only argument: what is spread, and the display.
+fn spread<'a>(cx: &Context<'a>, args: &[Argument<'a>]) -> Option<(Node<'a>, Node<'a>)> {
+    let [only] = args else { return None };
+    let display = match Expr::of(only.value) {
+        _ if only.stars != 1 => return None,
+        Expr::Name(name) => {
+            let is_local = |f: Node<'a>| f.descendants().any(|n| n.is_binding() && n.text() == name);
+            if only.value.enclosing_function().is_some_and(is_local) {
+                return None;
+            }
+            match cx.project.program().resolve_expr(cx.file, only.value.id())? {
+                Def::Variable { file, value: Some(value) } if file == cx.file => cx.node(value).peel(),
+                _ => return None,
+            }
+        }
+        _ => only.value.peel(),
+    };
+    let is_written = matches!(Expr::of(display), Expr::List(_) | Expr::Tuple(_))
+        && display.children().filter(|n| n.kind() != Kind::Comment).all(|n| string_value(n).is_some());
+    is_written.then_some((only.value, display))
 }
 
 fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = Node<'a>>) -> Vec<Moved<'a>> {
@@ -129,6 +161,7 @@ fn in_class<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
         node,
         chain: node,
         list,
+        spread: None,
         place,
         model: *model,
         moved,

@@ -3,7 +3,7 @@
 use super::find::{Found, Moved, Place};
 use ormend_engine::codemod::eager::{Load, existing, extend_arguments, get_queryset_with};
 use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
+use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, Site};
 use ormend_engine::infer::Type;
 use ormend_engine::python::emit::{append_call, string_literal, whole_line};
 use ormend_engine::python::{ClassId, Expr, Kind, Node, arguments, string_value};
@@ -36,10 +36,16 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         _ => {}
     }
     if !kept.is_empty() {
+        if let Some(name) = found.spread.filter(|s| s.id() != found.list.id())
+            && let Some(site) = other_use(cx, name, found.list)
+        {
+            let text = format!("`{}` is used elsewhere", name.text());
+            return Err(Hazard::at(HazardKind::NoPlaceToEdit, text, site));
+        }
         edits.extend(kept.edits(cx, found, quote)?);
         if target.is_none() && !lookups.is_empty() {
             let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
-            match one_a_line(cx, found, &names) {
+            match one_a_line(cx, found, &names).filter(|_| found.spread.is_none()) {
                 Some(edit) => edits.push(edit),
                 None => {
                     let method = Load::Prefetch.method();
@@ -54,12 +60,42 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         return Ok(edits);
     }
     edits.push(Edit::replace(method.span(), Load::Prefetch.method().to_owned()));
+    // What is spread may be so elsewhere, too, and stays as it is where it can.
+    let is_same = |m: &Moved<'_>| string_value(m.node).as_deref() == Some(m.named.lookup.as_str());
+    if let Some(argument) = found.spread.and_then(|s| s.with_parens().parent()) {
+        if !found.moved.iter().all(is_same) {
+            let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
+            keeps_comments(cx, argument.span())?;
+            edits.push(Edit::replace(argument.span(), names.join(", ")));
+        }
+        return Ok(edits);
+    }
     for moved in &found.moved {
         if string_value(moved.node).as_deref() != Some(moved.named.lookup.as_str()) {
             edits.push(Edit::replace(moved.node.span(), string_literal(&moved.named.lookup, quote)));
         }
     }
     Ok(edits)
+}
+
+/// Where else the variable is used that `spread` names and `display` is the value of.
+fn other_use<'a>(cx: &Context<'a>, spread: Node<'a>, display: Node<'a>) -> Option<Site> {
+    let program = cx.project.program();
+    let name = spread.text();
+    let is_target = |n: &Node<'_>| {
+        let assign = n.with_parens().parent();
+        n.is_binding() && assign.is_some_and(|a| a.contains(display.id()) && a.kind() == Kind::Assign)
+    };
+    program.file_ids().filter(|file| !cx.project.is_known_file(*file)).find_map(|file| {
+        let source = program.file(file);
+        if !source.source.text().contains(name) {
+            return None;
+        }
+        let is_own = |n: &Node<'_>| file == cx.file && (n.id() == spread.id() || is_target(n));
+        let mut uses = source.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+        let other = uses.find(|n| !is_own(n))?;
+        Some(Site { file, span: other.span() })
+    })
 }
 
 /// The call with one name a line, where the names stood so and do not fit on one.
@@ -120,7 +156,9 @@ struct Kept<'a> {
 impl<'a> Kept<'a> {
     fn of(found: &Found<'a>) -> Kept<'a> {
         let all: Vec<Node<'a>> = match Expr::of(found.node) {
-            Expr::Call { .. } => arguments(found.list).iter().map(|a| a.node).collect(),
+            Expr::Call { .. } if found.spread.is_none() => {
+                arguments(found.list).iter().map(|a| a.node).collect()
+            }
             _ => found.list.children().filter(|n| n.kind() != Kind::Comment).collect(),
         };
         let moves = |n: &Node<'a>| found.moved.iter().find(|m| n.contains(m.node.id()));
@@ -151,7 +189,7 @@ impl<'a> Kept<'a> {
     fn edits(&self, cx: &Context<'a>, found: &Found<'a>, quote: char) -> Result<Vec<Edit>, Hazard> {
         let mut edits = Vec::new();
         let left = self.stay.len() + self.items.iter().filter(|(_, before)| before.is_some()).count();
-        if left == 1 && found.node.kind() == Kind::Assign && matches!(Expr::of(found.list), Expr::Tuple(_)) {
+        if left == 1 && matches!(Expr::of(found.list), Expr::Tuple(_)) {
             // One name in a tuple keeps its comma.
             keeps_comments(cx, found.list.span())?;
             let shortened = self.items.iter().find_map(|(_, before)| before.as_ref());

@@ -191,6 +191,8 @@ hazards! {
     LockedRows, Blocking, "select_for_update() would also lock, or fail to lock, the rows joined for `{}`";
     /// A bare `select_related()` would be replaced.
     BareSelectRelated, Blocking, "select_related() without names is already called here";
+    /// A relation to several rows is named in `select_related()`: no row is ever loaded.
+    RefusedJoin, Blocking, "select_related() is given `{}`, which leads to several rows, and Django raises a FieldError";
     /// Raw SQL with unqualified columns may become ambiguous after a join.
     RawSql, Blocking, "raw SQL here may name a column that the join makes ambiguous";
 

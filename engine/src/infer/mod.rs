@@ -28,6 +28,7 @@ mod memo;
 mod modules;
 mod pages;
 mod passed;
+mod paths;
 mod prefetch;
 mod querysets;
 mod rendering;

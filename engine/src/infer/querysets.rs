@@ -7,7 +7,6 @@ use super::members::column_type;
 use super::types::{Instance, Name, QuerySet, QuerySetClass, Root, Rows, Trait, Type, ValueId};
 use crate::python::{Expr, Member, Node, string_value};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl<'a> Frame<'a, '_> {
@@ -124,12 +123,6 @@ impl<'a> Frame<'a, '_> {
         };
         let literals: Vec<Option<Name>> =
             args.iter().map(|a| string_value(a.node).map(|s| Name::from(s.as_str()))).collect();
-        let positional_literals = || -> Option<BTreeSet<Name>> {
-            args.iter()
-                .zip(&literals)
-                .map(|(a, l)| if a.name.is_none() && a.stars == 0 { l.clone() } else { None })
-                .collect()
-        };
         if name != "all" && qs.related.is_some() && is_chain_method(name) {
             self.evaluated(qs, node, name);
         }
@@ -196,7 +189,7 @@ impl<'a> Frame<'a, '_> {
             }),
             "select_related" => {
                 let clears = matches!(args, [only] if matches!(Expr::of(only.node), Expr::None));
-                let names = positional_literals();
+                let names = self.names_given(args);
                 self.derive(qs, node, |q| {
                     q.related = None;
                     match (clears, args.is_empty(), names) {
@@ -217,7 +210,7 @@ impl<'a> Frame<'a, '_> {
             }
             "prefetch_related" => {
                 let clears = matches!(args, [only] if matches!(Expr::of(only.node), Expr::None));
-                let names: Vec<Option<Name>> = args.iter().map(|a| prefetch_lookup(a.node)).collect();
+                let names = self.lookups_given(args);
                 self.derive(qs, node, |q| {
                     q.related = None;
                     if clears {
@@ -238,7 +231,7 @@ impl<'a> Frame<'a, '_> {
                 })
             }
             "only" | "defer" => {
-                let names = positional_literals();
+                let names = self.names_given(args);
                 let sign = if name == "only" { '+' } else { '-' };
                 self.derive(qs, node, |q| {
                     q.related = None;
@@ -422,26 +415,6 @@ pub(super) fn func_owner<'a>(func: Node<'a>) -> Node<'a> {
         Expr::Attribute { value, .. } => value.peel(),
         _ => func,
     }
-}
-
-/// The literal lookup of one argument of prefetch_related(): a string, or the first argument of a Prefetch. One with a
-/// queryset of its own, which may load more, ends with `__*`.
-pub(super) fn prefetch_lookup(node: Node<'_>) -> Option<Name> {
-    if let Some(text) = string_value(node) {
-        return Some(Name::from(text.as_str()));
-    }
-    let Expr::Call { func, arguments } = Expr::of(node) else { return None };
-    if !func.text().ends_with("Prefetch") {
-        return None;
-    }
-    let args = crate::python::arguments(arguments);
-    if args.iter().any(|a| a.name == Some("to_attr") || a.stars > 0) || args.len() > 2 {
-        return None;
-    }
-    let lookup =
-        args.iter().enumerate().find(|(i, a)| a.name == Some("lookup") || *i == 0 && a.name.is_none());
-    let lookup = string_value(lookup?.1.value)?;
-    Some(Name::from(if args.len() > 1 { format!("{lookup}__*") } else { lookup }))
 }
 
 fn is_chain_method(name: &str) -> bool {

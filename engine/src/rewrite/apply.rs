@@ -1,14 +1,15 @@
 //! Applies fixes in memory until nothing applies any more.
 //!
 //! A pass takes the applicable findings in order and drops what conflicts with one taken before; the loser is
-//! looked at again in the next pass. So is code that reads a relation which the same pass begins to prefetch: the rows
-//! are there then, and what was right without them would ask for them again. A file that no longer parses, comes back to an earlier text, or is still
-//! changing after the last pass is given back as it was, and that is reported as our mistake.
+//! looked at again in the next pass. So is code that reads a relation which the same pass begins to prefetch: the rows are
+//! there then, and what was right without them would ask for them again; and code whose rows no one can load before
+//! another fix. A file that no longer parses, comes back to an earlier text, or is still changing after the last pass
+//! is given back as it was, and that is reported as our mistake.
 
 use super::scan::scan;
 use super::suppress::Suppressions;
 use super::{Change, Warning};
-use crate::codemod::{FileEdit, Finding, Fix, ImportRequest, Options, Outcome, Rule};
+use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
 use crate::python::{insert_imports, parse};
 use crate::text::{Edit, FileId, Site, Span, apply};
@@ -57,7 +58,7 @@ pub(super) fn fixpoint(
         let next = project.with_texts(
             progress.iter().filter(|(_, p)| !p.given_up).map(|(file, p)| (*file, p.text.clone())).collect(),
         );
-        changed.extend(waiting);
+        changed.extend(waiting.into_iter().filter(|file| scanned.contains(file)));
         changed.sort();
         changed.dedup();
         findings = scan(&next, &changed, rules, options).findings;
@@ -138,6 +139,11 @@ fn one_pass(
         if !taken.iter().any(|other| conflict(fix, other)) {
             taken.push(fix);
         }
+    }
+    let is_refused = |f: &&Finding| f.hazards.iter().any(|h| h.kind == HazardKind::RefusedJoin);
+    for finding in findings.iter().filter(is_refused) {
+        waiting.push(finding.site.file);
+        waiting.extend(finding.related.iter().map(|r| r.site.file));
     }
     waiting.sort();
     waiting.dedup();

@@ -34,8 +34,13 @@ const HANDED_TO: &[&str] = &[
     "paginator_class",
     "paginator",
 ];
+/// What REST framework takes from its settings for views that do not say so themselves: the setting, and the attribute.
+const DEFAULTS: &[(&str, &str)] =
+    &[("DEFAULT_FILTER_BACKENDS", "filter_backends"), ("DEFAULT_PAGINATION_CLASS", "pagination_class")];
 /// Classes below that are looked at.
 const MAX_CLASSES: usize = 200;
+
+const REST_FRAMEWORK: &str = "rest_framework.";
 
 /// What classes do to the queryset later.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
@@ -148,10 +153,46 @@ fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
             _ => None,
         }));
     }
+    for (setting, attribute) in DEFAULTS {
+        if out.iter().any(|class| takes_default(cx, *class, attribute)) {
+            handed.extend(named_in_settings(cx, setting));
+        }
+    }
     for class in handed {
         out.extend(program.class(class).mro.iter().copied());
     }
     out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
+    out
+}
+
+/// Whether a view of REST framework takes `attribute` from the settings.
+fn takes_default(cx: &Context<'_>, class: ClassId, attribute: &str) -> bool {
+    let program = cx.project.program();
+    let owner = program.member(class, attribute).map(|(owner, _)| owner);
+    owner.is_none_or(|owner| program.class_path(owner).starts_with(REST_FRAMEWORK))
+        && (program.class(class).external_bases.iter().any(|base| base.starts_with(REST_FRAMEWORK))
+            || program.class(class).mro.iter().any(|c| program.class_path(*c).starts_with(REST_FRAMEWORK)))
+}
+
+/// The classes that a setting of REST framework names.
+fn named_in_settings(cx: &Context<'_>, setting: &str) -> Vec<ClassId> {
+    let program = cx.project.program();
+    let mut out = Vec::new();
+    for id in &cx.project.settings().files {
+        let file = program.file(*id);
+        if !file.source.text().contains(setting) {
+            continue;
+        }
+        for key in file.root().descendants().filter(|n| string_value(*n).as_deref() == Some(setting)) {
+            // The pair of a dictionary, or `REST_FRAMEWORK["..."] = ...`.
+            let holder = key.ancestors().find(|n| matches!(n.kind(), Kind::Pair | Kind::Assign));
+            let strings = holder.into_iter().flat_map(|n| n.descendants()).filter_map(|n| string_value(n));
+            out.extend(strings.filter_map(|path| match program.dotted(&path, Some(*id)) {
+                Some(Def::Class(class)) => Some(class),
+                _ => None,
+            }));
+        }
+    }
     out
 }
 

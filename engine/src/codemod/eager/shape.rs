@@ -3,6 +3,7 @@
 use super::callers::{Caller, callers};
 use super::class_place::ClassPlace;
 use super::guards;
+use super::named::named;
 use super::place;
 use super::reads::{Group, Load};
 use super::region;
@@ -67,6 +68,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site));
         }
         custom(cx, &queryset, group.load, out);
+        refused(cx, *row, &queryset, out);
         served::hazards(cx, *row, out);
         // A prefetch is a query of its own: it minds neither raw SQL nor columns that are loaded later.
         // What an annotation minds is asked by its own codemod.
@@ -93,6 +95,18 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     }
     used_elsewhere(cx, group, out);
+}
+
+/// Rows that Django refuses to load: what is wrong there goes first.
+fn refused(cx: &Context<'_>, row: ValueId, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    for name in &queryset.selected {
+        let first = name.split("__").next().unwrap_or(name);
+        let is_own = queryset.annotations.iter().any(|a| **a == *first);
+        if !is_own && named(cx.project, queryset.model, name).is_some() {
+            let site = made_by(cx, row, &[Load::Join.method()]);
+            out.push(Hazard::at(HazardKind::RefusedJoin, &**name, site));
+        }
+    }
 }
 
 /// The call in the chain of `value` to one of `names`; where it stands in a helper, the call of the helper.
