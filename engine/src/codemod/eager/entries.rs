@@ -5,7 +5,7 @@ use super::reads::{Load, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
-use super::{guards, own_code};
+use super::{guards, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Facts, Path, Source, Type, ValueId};
 use crate::python::Program;
@@ -87,6 +87,9 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
     if let Some(base) = &entry.unknown_base {
         hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));
+    }
+    if entry.kind == EntryKind::ListAction && load == Load::Join {
+        one_object::hazards(cx, entry, &steps, &mut hazards);
     }
     // A change form asks for one object of the same queryset.
     let is_changelist = entry.kind == EntryKind::Changelist;

@@ -19,6 +19,7 @@ mod entries;
 mod guards;
 mod named;
 mod narrowed;
+mod one_object;
 mod own_code;
 mod place;
 mod prefetch;

@@ -29,7 +29,7 @@ pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut V
 }
 
 /// The classes whose methods have the entry's queryset: those above it, and those that inherit the queryset.
-fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
+pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let program = cx.project.program();
     let name = match entry.source {
         Source::Function(_) => "get_queryset",

@@ -17,6 +17,8 @@ mod named;
 mod rest;
 mod views;
 
+pub use rest::updates_one_object;
+
 use super::analyzer::Analyzer;
 use super::facts::Facts;
 use super::frame::Frame;

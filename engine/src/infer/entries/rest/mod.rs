@@ -16,7 +16,7 @@ mod tests;
 mod values;
 
 use super::{Entry, EntryKind};
-use crate::django::unknown_base;
+use crate::django::{Project, unknown_base};
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Use;
@@ -55,6 +55,20 @@ const WRITING: &[&str] = &[
     "UpdateModelMixin",
     "DestroyModelMixin",
 ];
+
+/// Views that write one object and answer with it.
+const UPDATING: &[&str] = &[
+    "UpdateAPIView",
+    "RetrieveUpdateAPIView",
+    "RetrieveUpdateDestroyAPIView",
+    "ModelViewSet",
+    "UpdateModelMixin",
+];
+
+/// Whether a view of REST framework saves one object of its queryset and answers with it.
+pub fn updates_one_object(project: &Project, class: ClassId) -> bool {
+    has_base(project, class, UPDATING)
+}
 
 /// The entries of views and viewsets.
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
