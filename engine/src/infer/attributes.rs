@@ -37,12 +37,12 @@ impl<'a> Frame<'a, '_> {
         let mut ty = Type::Never;
         for (file, value) in assigned.iter() {
             let summary = self.az.outside(*file, *value, self.stack);
-            if !matches!(summary.returns, Some(Type::QuerySet(_) | Type::Manager(_))) {
+            if !matches!(summary.returns, Some(Type::QuerySet(_) | Type::Manager(_) | Type::Object(_))) {
                 return None;
             }
             ty = ty.join(self.imported(&summary, *file, *value, node));
         }
-        matches!(ty, Type::QuerySet(_) | Type::Manager(_)).then_some(ty)
+        matches!(ty, Type::QuerySet(_) | Type::Manager(_) | Type::Object(_)).then_some(ty)
     }
 
     /// What `self.name` may hold, where the class body says `ty` and methods assign to it: for a queryset, as long as

@@ -74,7 +74,11 @@ pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, 
                 |p| matches!(Expr::of(*p), Expr::Attribute { attr: "fields_cache", value, .. } if value == node),
             ),
             ("", Some((call, "vars"))) => is_changed(call).then_some(call),
-            ("", Some((call, func))) => (func.contains("cache.") || func.contains("pickle")).then_some(call),
+            // `Book._meta.get_field("author").is_cached(book)`: django/db/models/fields/mixins.py, FieldCacheMixin.
+            ("", Some((call, func))) => {
+                let looks = ["cache.", "pickle", ".is_cached", "_cached_value"];
+                looks.iter().any(|look| func.contains(look)).then_some(call)
+            }
             _ => None,
         };
         if let Some(found) = found {

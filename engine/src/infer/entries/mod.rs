@@ -186,7 +186,9 @@ impl<'a> Frame<'a, '_> {
             let Member::Function(function, _) = member else { return None };
             let function = *function;
             let ty = self.call_function(function, Some(Type::Object(class)), &[], node);
-            return Some((Source::Function(function), ty));
+            // A base or a mixin narrows what the class names.
+            let source = named::named_source(self, class, function);
+            return Some((source.unwrap_or(Source::Function(function)), ty));
         }
         let (owner, Member::Value(value)) = program.member(class, "queryset")? else { return None };
         let (owner, value) = (owner, *value);

@@ -36,6 +36,10 @@ pub(super) fn named_source(frame: &Frame<'_, '_>, class: ClassId, function: Func
             Source::Expression(program.class(owner).file, *value)
         }
         Some((_, Member::Function(..))) => return None,
+        // REST framework does not go by it.
+        _ if program.class(class).external_bases.iter().any(|b| b.starts_with("rest_framework.")) => {
+            return None;
+        }
         _ => model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))?,
     };
     narrows(frame.az, class, function, 0).then_some(source)

@@ -1,7 +1,7 @@
 //! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
 //! every queryset that `get_context_data()` adds.
 
-use super::named::{listed, named_source};
+use super::named::listed;
 use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
 use crate::django::unknown_base;
@@ -181,16 +181,15 @@ fn rows<'a>(
     let has = |name: &str| program.member(class, name).is_some();
     if has("get_queryset") || has("queryset") {
         let (source, ty) = frame.class_queryset(class, node)?;
-        // A base or a mixin narrows what the view names.
-        let named = match source {
-            Source::Function(function) => named_source(frame, class, function),
-            _ => None,
-        };
-        let (source, qs) = match (&ty, source) {
-            (Type::QuerySet(qs), _) => (source, qs.clone()),
-            (Type::List(row), Source::Function(function)) => {
+        let (source, qs) = match &ty {
+            Type::QuerySet(qs) => (source, qs.clone()),
+            Type::List(row) => {
                 let Type::Instance(Instance { root: Root::Row(value), .. }) = &**row else { return None };
-                let (source, qs) = listed(frame.az, class, function)?;
+                let (_, Member::Function(function, _)) = program.member(class, "get_queryset")? else {
+                    return None;
+                };
+                let (begin, qs) = listed(frame.az, class, *function)?;
+                let source = if source == Source::Function(*function) { begin } else { source };
                 let mut qs = (*qs).clone();
                 (qs.values, qs.related) = (smallvec::smallvec![*value], None);
                 let qs = Arc::new(qs);
@@ -199,7 +198,7 @@ fn rows<'a>(
             }
             _ => return None,
         };
-        return Some((named.unwrap_or(source), qs, ty));
+        return Some((source, qs, ty));
     }
     let (model, file, value) = model_member(frame, class)?;
     let manager = frame.model_attribute(model, "_default_manager", node);
