@@ -34,7 +34,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     multiplied(cx, found, out);
     for annotation in &found.annotations {
         related(cx, annotation, out);
-        condition(cx, annotation, out);
+        condition(cx, found, annotation, out);
         if !annotation.is_certain {
             out.push(Hazard::at(
                 HazardKind::RarelyCounted,
@@ -155,11 +155,9 @@ fn links_once(through: &Model, from: ModelId, to: ModelId) -> bool {
 }
 
 /// The lookups of a filter before the count become part of the annotation, which is made once.
-fn condition(cx: &Context<'_>, annotation: &Annotation, out: &mut Vec<Hazard>) {
-    let Some((file, list)) = annotation.condition else { return };
-    let parsed = cx.project.program().file(file);
-    let list = parsed.node(list);
-    conditions::hazards(cx, annotation.step.to, file, list, out);
+fn condition(cx: &Context<'_>, found: &Counting, annotation: &Annotation, out: &mut Vec<Hazard>) {
+    let Some(condition) = annotation.condition else { return };
+    conditions::hazards(cx, &found.group, annotation.step.to, condition.file, &condition.arguments(cx), out);
 }
 
 /// The state of the queryset where the annotation is added; `target` is nothing where there is none yet.

@@ -384,7 +384,8 @@ fn given(
     out.push(Hazard::at(HazardKind::QuerySetEscapes, "", site));
 }
 
-/// Attributes of a class that filter the rows: what they name must not go over a to-many relation.
+/// Attributes of a class that filter or order the rows: what they name must not go over a to-many relation, nor be
+/// whatever the queryset has.
 fn setting(
     cx: &Context<'_>,
     found: &Counting,
@@ -394,13 +395,26 @@ fn setting(
     model: Option<ModelId>,
     out: &mut Vec<Hazard>,
 ) {
-    if !found.is_grouped() {
-        return;
-    }
     let program = cx.project.program();
     let escapes =
         |node: Node<'_>| Hazard::at(HazardKind::QuerySetEscapes, "", Site { file, span: node.span() });
+    // With `"__all__"` a request may order by an annotation as well.
+    if name == "ordering_fields" && !matches!(Expr::of(value), Expr::List(_) | Expr::Tuple(_)) {
+        out.push(escapes(value));
+        return;
+    }
+    if !found.is_grouped() {
+        return;
+    }
     match name {
+        "ordering_fields" => {
+            let is_column = |n: Node<'_>| {
+                string_value(n).is_some_and(|path| model.is_some_and(|m| !goes_to_many(cx, m, &path)))
+            };
+            if !value.children().all(is_column) {
+                out.push(escapes(value));
+            }
+        }
         "filterset_class" | "filter_class" => out.push(escapes(value)),
         "filterset_fields" | "filter_fields" => {
             let is_plain = value.descendants().filter(|n| n.kind() == Kind::Str).all(|n| {
