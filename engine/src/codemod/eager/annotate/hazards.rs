@@ -3,6 +3,7 @@
 use super::super::{class_place, conditions, guards, narrowed, place, prefetch, region, routers, shape};
 use super::later;
 use super::reader::What;
+use super::settings;
 use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::listed;
@@ -370,7 +371,7 @@ fn ordered_by_many(cx: &Context<'_>, found: &Counting, model: ModelId) -> Option
         let info = program.function(*function);
         let def = program.file(info.file).node(info.node);
         let paths = def.descendants().filter(|n| n.kind() == Kind::Str).filter_map(string_value);
-        if paths.into_iter().any(|path| later::goes_to_many(cx, model, &path)) {
+        if paths.into_iter().any(|path| settings::goes_to_many(cx, model, &path)) {
             return Some(program.name_site(info.file, info.node));
         }
     }
@@ -378,7 +379,7 @@ fn ordered_by_many(cx: &Context<'_>, found: &Counting, model: ModelId) -> Option
     items.into_iter().find_map(|(file, node)| {
         let node = program.file(file).node(node);
         let path = string_value(node)?;
-        later::goes_to_many(cx, model, &path).then(|| Site { file, span: node.span() })
+        settings::goes_to_many(cx, model, &path).then(|| Site { file, span: node.span() })
     })
 }
 

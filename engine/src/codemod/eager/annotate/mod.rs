@@ -11,6 +11,7 @@ mod names;
 mod reader;
 mod rewrite;
 mod set;
+mod settings;
 
 pub(super) use linked::read as linked;
 pub(super) use names::is_attribute;
