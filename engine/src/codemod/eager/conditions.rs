@@ -2,18 +2,28 @@
 //! built.
 
 use super::guards;
+use super::reads::Group;
 use crate::codemod::guards::variable;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{ModelId, RelationKind};
-use crate::python::{Expr, Kind, Node, arguments, parameters};
+use crate::infer::{Instance, Made, Root, Type};
+use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, parameters};
 use crate::text::{FileId, Site};
 
-/// Hazards of the arguments `list` of a filter over rows of `model`.
-pub(super) fn hazards(cx: &Context<'_>, model: ModelId, file: FileId, list: Node<'_>, out: &mut Vec<Hazard>) {
-    for argument in arguments(list) {
+/// Hazards of the `arguments` of a filter over rows of `model`, to be asked where the queryset of `group` is built.
+pub(super) fn hazards(
+    cx: &Context<'_>,
+    group: &Group,
+    model: ModelId,
+    file: FileId,
+    arguments: &[Argument<'_>],
+    out: &mut Vec<Hazard>,
+) {
+    let built = group.targets.iter().filter_map(|t| super::place::origin(cx, *t)).min();
+    for argument in arguments {
         let is_kept = argument.stars == 0
             && argument.name.is_some_and(|name| is_own_column(cx, model, name))
-            && is_steady(cx, file, argument.value, 0);
+            && is_steady(cx, (file, built), argument.value, 0);
         if !is_kept {
             let at = Site { file, span: argument.node.span() };
             out.push(Hazard::at(HazardKind::RowCondition, guards::first_line(argument.node), at));
@@ -40,25 +50,44 @@ pub(super) fn is_own_column(cx: &Context<'_>, model: ModelId, lookup: &str) -> b
 }
 
 /// Whether a value is the same in every round, and where the queryset is built: a literal, a class or constant of the
-/// module, a parameter that nothing binds again.
-fn is_steady(cx: &Context<'_>, file: FileId, value: Node<'_>, depth: usize) -> bool {
+/// module, a parameter that nothing binds again, a variable that was bound to one of them, or to what cannot change,
+/// before the queryset was `built`.
+fn is_steady(cx: &Context<'_>, place: (FileId, Option<NodeId>), value: Node<'_>, depth: usize) -> bool {
     if depth > 10 {
         return false;
     }
+    let file = place.0;
     match Expr::of(value) {
         Expr::Str(_) => value.descendants().all(|n| n.kind() != Kind::Interpolation),
         Expr::None | Expr::Int(_) | Expr::True | Expr::False => true,
         Expr::UnaryOp { operand, .. } => matches!(Expr::of(operand), Expr::Int(_)),
-        Expr::List(items) | Expr::Tuple(items) => items.children().all(|i| is_steady(cx, file, i, depth + 1)),
-        Expr::Name(name) => is_class(cx, file, value, name) || is_parameter(cx, file, value, name),
+        Expr::List(items) | Expr::Tuple(items) => {
+            items.children().all(|i| is_steady(cx, place, i, depth + 1))
+        }
+        Expr::Name(name) => {
+            is_class(cx, file, value, name)
+                || is_parameter(cx, file, value, name)
+                || is_variable(cx, place, value, name, depth)
+        }
         Expr::Attribute { value: owner, attr, .. } => {
             let mut root = owner.peel();
             while let Expr::Attribute { value, .. } = Expr::of(root) {
                 root = value.peel();
             }
             let Expr::Name(name) = Expr::of(root) else { return false };
-            let is_user = name == "request" && attr == "user" && is_parameter(cx, file, root, name);
-            is_class(cx, file, root, name) || is_user
+            let is_request = match Expr::of(owner) {
+                Expr::Name("request") => is_parameter(cx, file, root, name),
+                // Of a view.
+                Expr::Attribute { value, attr: "request", .. } => {
+                    matches!(Expr::of(value), Expr::Name("self")) && is_parameter(cx, file, root, name)
+                }
+                _ => false,
+            };
+            // The key of an object that is there.
+            let is_key = matches!(attr, "pk" | "id") && is_object(cx, owner);
+            is_class(cx, file, root, name)
+                || is_request && attr == "user"
+                || is_key && is_steady(cx, place, owner, depth + 1)
         }
         _ => false,
     }
@@ -78,16 +107,6 @@ fn is_class(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> bool 
 /// A parameter of the function that builds the queryset, bound by its call alone.
 fn is_parameter(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> bool {
     let scope = cx.scope();
-    // A list may be changed in place.
-    let is_changed = |n: Node<'_>| {
-        n.parent().is_some_and(|p| match Expr::of(p) {
-            Expr::Attribute { value, .. } => {
-                value.peel() == n && p.parent().is_some_and(|call| call.kind() == Kind::Call)
-            }
-            Expr::Subscript { value, .. } => value.peel() == n && variable::is_assigned(p),
-            _ => false,
-        })
-    };
     let is_bound =
         |n: Node<'_>| n.kind() == Kind::Name && n.text() == name && (n.is_binding() || is_changed(n));
     file == cx.file
@@ -95,8 +114,69 @@ fn is_parameter(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> b
         && scope.contains(node.id())
         && parameters(scope).iter().any(|p| p.name == name)
         && scope.children().filter(|c| c.kind() == Kind::Block).all(|b| !b.descendants().any(is_bound))
-        // A lambda or an inner function may have one of that name.
-        && !node.ancestors().take_while(|a| a.id() != scope.id()).any(|a| {
-            matches!(a.kind(), Kind::Lambda | Kind::FunctionDef) && parameters(a).iter().any(|p| p.name == name)
-        })
+        && !is_inner(scope, node, name)
+}
+
+/// Whether a name is that of a parameter of a lambda or of an inner function.
+fn is_inner(scope: Node<'_>, node: Node<'_>, name: &str) -> bool {
+    node.ancestors().take_while(|a| a.id() != scope.id()).any(|a| {
+        matches!(a.kind(), Kind::Lambda | Kind::FunctionDef) && parameters(a).iter().any(|p| p.name == name)
+    })
+}
+
+/// Whether an expression is an object that has a row.
+fn is_object(cx: &Context<'_>, node: Node<'_>) -> bool {
+    match cx.type_of(cx.node(node.peel().id())) {
+        Type::Instance(Instance { root: Root::Value(value), path, .. }) if path.is_empty() => {
+            cx.value(*value).is_some_and(|v| matches!(v.made, Made::Loaded | Made::Created))
+        }
+        _ => false,
+    }
+}
+
+/// Whether what a name stands for may be changed in place: a list, an attribute of an object.
+fn is_changed(node: Node<'_>) -> bool {
+    node.parent().is_some_and(|parent| match Expr::of(parent) {
+        Expr::Attribute { value, .. } => {
+            let is_called = || parent.parent().is_some_and(|call| call.kind() == Kind::Call);
+            value.peel() == node && (is_called() || variable::is_assigned(parent))
+        }
+        Expr::Subscript { value, .. } => value.peel() == node && variable::is_assigned(parent),
+        _ => false,
+    })
+}
+
+/// A variable of the function that builds the queryset, bound once, before that and on every way there.
+fn is_variable(
+    cx: &Context<'_>,
+    place: (FileId, Option<NodeId>),
+    node: Node<'_>,
+    name: &str,
+    depth: usize,
+) -> bool {
+    let scope = cx.scope();
+    let (file, Some(built)) = place else { return false };
+    if file != cx.file || scope.kind() != Kind::FunctionDef || !scope.contains(node.id()) {
+        return false;
+    }
+    let named = || scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let mut bound = named().filter(|n| n.is_binding());
+    let (Some(target), None) = (bound.next(), bound.next()) else { return false };
+    if named().any(is_changed)
+        || is_inner(scope, node, name)
+        || scope.descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal))
+    {
+        return false;
+    }
+    let Some(assign) = target.parent().filter(|p| p.kind() == Kind::Assign) else { return false };
+    let statement = assign.parent().filter(|s| s.kind() == Kind::ExprStatement);
+    let is_on_every_way = statement.is_some_and(|s| {
+        s.subtree_end() <= built && s.parent().is_some_and(|b| b.parent().map(Node::id) == Some(scope.id()))
+    });
+    let Some(value) = assign.child(Field::Right) else { return false };
+    let cannot_change = match cx.type_of(cx.node(value.peel().id())) {
+        Type::Bool | Type::Int | Type::Float | Type::Str => true,
+        _ => is_object(cx, value),
+    };
+    is_on_every_way && (cannot_change || is_steady(cx, place, value, depth + 1))
 }

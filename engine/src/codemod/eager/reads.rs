@@ -175,7 +175,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
     let prefetches = OnceCell::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
-        let Some((value, path)) = rows_read(cx.facts, event, load) else { continue };
+        let Some((value, path)) = read_by(cx, event, load) else { continue };
         let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
         // What a callee makes is joined to where it is made.
         if load == Load::Join && cx.value(value).is_some_and(|v| v.origin == Origin::Callee) {
@@ -233,6 +233,12 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     groups.extend(class_place::groups(cx, load));
     groups.retain(|g| load != Load::Prefetch || g.reads_rows(cx));
     groups
+}
+
+/// As [`rows_read`], of an event of the frame at hand, which may name the key of a relation only.
+fn read_by(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Path)> {
+    let by_key = || (load == Load::Count).then(|| super::annotate::linked(cx, event))?;
+    rows_read(cx.facts, event, load).or_else(by_key)
 }
 
 /// The queryset whose rows `event` reads a relation of, and the path from there.

@@ -3,6 +3,7 @@
 use super::super::{class_place, conditions, guards, narrowed, place, prefetch, region, routers, shape};
 use super::later;
 use super::reader::What;
+use super::settings;
 use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::listed;
@@ -34,7 +35,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     multiplied(cx, found, out);
     for annotation in &found.annotations {
         related(cx, annotation, out);
-        condition(cx, annotation, out);
+        condition(cx, found, annotation, out);
         if !annotation.is_certain {
             out.push(Hazard::at(
                 HazardKind::RarelyCounted,
@@ -155,11 +156,9 @@ fn links_once(through: &Model, from: ModelId, to: ModelId) -> bool {
 }
 
 /// The lookups of a filter before the count become part of the annotation, which is made once.
-fn condition(cx: &Context<'_>, annotation: &Annotation, out: &mut Vec<Hazard>) {
-    let Some((file, list)) = annotation.condition else { return };
-    let parsed = cx.project.program().file(file);
-    let list = parsed.node(list);
-    conditions::hazards(cx, annotation.step.to, file, list, out);
+fn condition(cx: &Context<'_>, found: &Counting, annotation: &Annotation, out: &mut Vec<Hazard>) {
+    let Some(condition) = annotation.condition else { return };
+    conditions::hazards(cx, &found.group, annotation.step.to, condition.file, &condition.arguments(cx), out);
 }
 
 /// The state of the queryset where the annotation is added; `target` is nothing where there is none yet.
@@ -372,7 +371,7 @@ fn ordered_by_many(cx: &Context<'_>, found: &Counting, model: ModelId) -> Option
         let info = program.function(*function);
         let def = program.file(info.file).node(info.node);
         let paths = def.descendants().filter(|n| n.kind() == Kind::Str).filter_map(string_value);
-        if paths.into_iter().any(|path| later::goes_to_many(cx, model, &path)) {
+        if paths.into_iter().any(|path| settings::goes_to_many(cx, model, &path)) {
             return Some(program.name_site(info.file, info.node));
         }
     }
@@ -380,7 +379,7 @@ fn ordered_by_many(cx: &Context<'_>, found: &Counting, model: ModelId) -> Option
     items.into_iter().find_map(|(file, node)| {
         let node = program.file(file).node(node);
         let path = string_value(node)?;
-        later::goes_to_many(cx, model, &path).then(|| Site { file, span: node.span() })
+        settings::goes_to_many(cx, model, &path).then(|| Site { file, span: node.span() })
     })
 }
 

@@ -5,14 +5,12 @@ use super::super::callers::callers;
 use super::super::guards;
 use super::super::sources::is_derived;
 use super::Counting;
+use super::settings::setting;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::lists::{class_around, elements, named};
-use crate::django::{ModelId, RelationKind};
+use crate::django::ModelId;
 use crate::infer::{Entry, Escape, Event, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
-use crate::python::{
-    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
-};
-use crate::text::{FileId, Site};
+use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, parameters};
+use crate::text::Site;
 
 /// Methods that mean the same on rows with a number more.
 const FOLLOWED: &[&str] = &[
@@ -382,124 +380,4 @@ fn given(
     }
     let site = Site { file: cx.file, span: program.name_site(info.file, info.node).span };
     out.push(Hazard::at(HazardKind::QuerySetEscapes, "", site));
-}
-
-/// Attributes of a class that filter the rows: what they name must not go over a to-many relation.
-fn setting(
-    cx: &Context<'_>,
-    found: &Counting,
-    name: &str,
-    file: FileId,
-    value: Node<'_>,
-    model: Option<ModelId>,
-    out: &mut Vec<Hazard>,
-) {
-    if !found.is_grouped() {
-        return;
-    }
-    let program = cx.project.program();
-    let escapes =
-        |node: Node<'_>| Hazard::at(HazardKind::QuerySetEscapes, "", Site { file, span: node.span() });
-    match name {
-        "filterset_class" | "filter_class" => out.push(escapes(value)),
-        "filterset_fields" | "filter_fields" => {
-            let is_plain = value.descendants().filter(|n| n.kind() == Kind::Str).all(|n| {
-                string_value(n).is_some_and(|path| model.is_some_and(|m| !goes_to_many(cx, m, &path)))
-            });
-            if !is_plain || !matches!(Expr::of(value), Expr::List(_) | Expr::Tuple(_) | Expr::Dict(_)) {
-                out.push(escapes(value));
-            }
-        }
-        "list_filter" => {
-            let class = class_around(program, file, value);
-            match elements(program, file, value.id(), class) {
-                Some(items) => {
-                    for (file, item) in items {
-                        list_filter(cx, file, program.file(file).node(item), class, model, out);
-                    }
-                }
-                None => out.push(escapes(value)),
-            }
-        }
-        _ => {}
-    }
-}
-
-/// One filter of a changelist: the name of a field, a class, or both. Django itself asks in a subquery where a filter of its
-/// own goes over a to-many relation.
-fn list_filter(
-    cx: &Context<'_>,
-    file: FileId,
-    item: Node<'_>,
-    around: Option<ClassId>,
-    model: Option<ModelId>,
-    out: &mut Vec<Hazard>,
-) {
-    let program = cx.project.program();
-    let item = match Expr::of(item) {
-        Expr::Str(_) => return,
-        Expr::Tuple(parts) => match parts.children().nth(1) {
-            Some(class) => class,
-            None => return,
-        },
-        _ => item,
-    };
-    let class = match named(program, file, item, around) {
-        Some(Def::Class(class)) => class,
-        Some(Def::External(path)) if path.starts_with("django.") => return,
-        _ => {
-            let site = Site { file, span: item.span() };
-            out.push(Hazard::at(HazardKind::QuerySetEscapes, "", site));
-            return;
-        }
-    };
-    let Some((owner, Member::Function(function, _))) = program.member(class, "queryset") else { return };
-    if cx.project.is_known_file(program.class(owner).file) {
-        return;
-    }
-    let info = program.function(*function);
-    let def = program.file(info.file).node(info.node);
-    if let Some(bad) = narrows(cx, def, model) {
-        let site = Site { file: info.file, span: bad.span() };
-        let subject = format!("{}()", guards::called_name(cx.project, site));
-        out.push(Hazard::at(HazardKind::QuerySetShape, subject, site));
-    }
-}
-
-/// A call in a filter of the admin that a grouped queryset does not go with.
-fn narrows<'a>(cx: &Context<'_>, def: Node<'a>, model: Option<ModelId>) -> Option<Node<'a>> {
-    let body = def.child(Field::Body)?;
-    body.descendants().filter(|n| n.kind() == Kind::Call).find(|call| {
-        let Expr::Call { func, arguments: list } = Expr::of(*call) else { return false };
-        let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
-        let is_plain = || {
-            arguments(list).iter().all(|a| {
-                a.stars == 0 && a.name.is_some_and(|n| model.is_some_and(|m| !goes_to_many(cx, m, n)))
-            })
-        };
-        match attr {
-            "filter" => !is_plain(),
-            "annotate" | "alias" | "values" | "values_list" | "union" | "order_by" | "extra" | "distinct" => {
-                true
-            }
-            _ => false,
-        }
-    })
-}
-
-/// Whether a lookup path goes over a relation to many rows.
-pub(super) fn goes_to_many(cx: &Context<'_>, mut model: ModelId, path: &str) -> bool {
-    for part in path.trim_start_matches('-').split("__") {
-        let info = cx.model(model);
-        if info.reverse.iter().any(|r| r.query_name == part && !r.is_single()) {
-            return true;
-        }
-        let relation = info.field(part).and_then(|f| f.relation.as_ref());
-        let Some(relation) = relation else { return false };
-        match (relation.kind, relation.target) {
-            (RelationKind::ForeignKey | RelationKind::OneToOne, Some(next)) => model = next,
-            _ => return true,
-        }
-    }
-    false
 }

@@ -6,11 +6,14 @@
 
 mod hazards;
 mod later;
+mod linked;
 mod names;
 mod reader;
 mod rewrite;
 mod set;
+mod settings;
 
+pub(super) use linked::read as linked;
 pub(super) use names::is_attribute;
 pub(super) use reader::comes_of_loop;
 
@@ -18,7 +21,7 @@ use super::reads::{self, Group, Load};
 use super::{anchor, may_be_source, site};
 use crate::codemod::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
 use crate::infer::EventKind;
-use crate::python::{Kind, Node, NodeId};
+use crate::python::{Argument, Kind, Node, NodeId, arguments};
 use crate::text::{FileId, Site};
 use reader::{Spelled, What};
 use std::cell::OnceCell;
@@ -42,12 +45,35 @@ pub struct Counting {
 struct Annotation {
     step: super::Step,
     what: What,
-    /// The arguments of the `filter()` before the count, in the file of the readers.
-    condition: Option<(FileId, NodeId)>,
+    condition: Option<Condition>,
     name: String,
     /// Whether each row is certainly asked.
     is_certain: bool,
     site: Site,
+}
+
+/// The arguments of the `filter()` before a count.
+#[derive(Clone, Copy)]
+struct Condition {
+    /// The file of the readers.
+    file: FileId,
+    list: NodeId,
+    /// The argument that leads to the row, which is none of the condition.
+    link: Option<NodeId>,
+}
+
+impl Condition {
+    /// The lookups.
+    fn arguments<'a>(self, cx: &Context<'a>) -> Vec<Argument<'a>> {
+        let list = cx.project.program().file(self.file).node(self.list);
+        arguments(list).into_iter().filter(|a| Some(a.node.id()) != self.link).collect()
+    }
+
+    /// Whether another one reads the same.
+    fn is_same(self, cx: &Context<'_>, other: Condition) -> bool {
+        let texts = |c: Condition| c.arguments(cx).iter().map(|a| a.node.text()).collect::<Vec<_>>();
+        self.file == other.file && texts(self) == texts(other)
+    }
 }
 
 /// An expression that gives way to an attribute of the row.
@@ -117,7 +143,7 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
     for read in &group.reads {
         match reader::local(cx, &group, read) {
             Ok(Some(spelled)) => {
-                found.add(cx.file, &spelled, &read.steps, read.is_certain, read.site);
+                found.add(cx, cx.file, &spelled, &read.steps, read.is_certain, read.site);
                 own.reads.push(read.clone());
             }
             Ok(None) => {}
@@ -127,7 +153,7 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
     for remote in &group.remote {
         match reader::shown(cx, &group, remote) {
             Ok((file, spelled)) => {
-                found.add(file, &spelled, &remote.steps, remote.is_certain, remote.site);
+                found.add(cx, file, &spelled, &remote.steps, remote.is_certain, remote.site);
                 own.remote.push(remote.clone());
             }
             Err(hazard) => found.foreign.push(hazard),
@@ -146,6 +172,7 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
 impl Counting {
     fn add(
         &mut self,
+        cx: &Context<'_>,
         file: FileId,
         spelled: &Spelled<'_>,
         steps: &[super::Step],
@@ -156,10 +183,12 @@ impl Counting {
         if self.readers.iter().any(|r| r.file == file && r.whole == spelled.whole.id()) {
             return;
         }
-        let condition = spelled.condition.map(|list| (file, list.id()));
-        let same_text = |other: &Annotation| match (other.condition, spelled.condition) {
+        let link = spelled.link.map(|l| l.id());
+        let condition = spelled.condition.map(|list| Condition { file, list: list.id(), link });
+        // What may be asked once for all rows has one value, and so two that are written alike have the same.
+        let same_text = |other: &Annotation| match (other.condition, condition) {
             (None, None) => true,
-            // Two conditions are two annotations, however they are written.
+            (Some(one), Some(other)) => one.is_same(cx, other),
             _ => false,
         };
         let known =
@@ -205,11 +234,12 @@ fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group, rows_wanted: &OnceCell
             local.map(|r| r.steps.clone()).chain(remote.map(|r| r.steps.clone())).collect::<Vec<_>>()
         })
         .collect();
+    // What asks the database in any case.
     let is_filter = |event: usize| {
-        cx.facts
-            .events
-            .get(event)
-            .is_some_and(|e| matches!(&e.kind, EventKind::ReadMany { method, .. } if **method == *"filter"))
+        cx.facts.events.get(event).is_some_and(|e| match &e.kind {
+            EventKind::ReadMany { method, .. } => **method == *"filter",
+            _ => true,
+        })
     };
     let is_wanted = |steps: &[super::Step]| wanted.iter().any(|w| w.starts_with(steps));
     group.reads.retain(|r| is_filter(r.event) || !is_wanted(&r.steps));

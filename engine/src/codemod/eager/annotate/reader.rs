@@ -3,6 +3,7 @@
 use super::super::guards;
 use super::super::reads::{Group, Read};
 use super::super::remote::Remote;
+use super::linked;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Root, Type};
 use crate::python::{
@@ -30,6 +31,8 @@ pub(super) struct Spelled<'a> {
     pub what: What,
     /// The arguments of `filter()`.
     pub condition: Option<Node<'a>>,
+    /// The one of them that says of which row, where the row is no owner of the relation.
+    pub link: Option<Node<'a>>,
 }
 
 /// Takes apart the expression that reads: the call of `count()` or `exists()`, the argument of `len()`, the call of
@@ -41,7 +44,7 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
     match attr {
         "count" | "exists" if is_bare => {
             let row = row_of(value)?;
-            Some(Spelled { whole: node, row, what: what(attr), condition: None })
+            Some(Spelled { whole: node, row, what: what(attr), condition: None, link: None })
         }
         "all" if is_bare => {
             let call = node.with_parens().ancestors().find(|n| n.kind() == Kind::Call)?;
@@ -49,7 +52,13 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
             let args = arguments(list);
             let is_len = matches!(Expr::of(func), Expr::Name("len"))
                 && matches!(args.as_slice(), [only] if only.value.peel() == node.peel());
-            is_len.then_some(Spelled { whole: call, row: row_of(node)?, what: What::Count, condition: None })
+            is_len.then_some(Spelled {
+                whole: call,
+                row: row_of(node)?,
+                what: What::Count,
+                condition: None,
+                link: None,
+            })
         }
         "filter" if !is_bare => {
             let outer = node.with_parens().parent()?;
@@ -62,6 +71,7 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
                 row: row_of(value)?,
                 what: what(attr),
                 condition: Some(list),
+                link: None,
             })
         }
         _ => None,
@@ -102,7 +112,7 @@ pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<
             Ok(_) => Err(shared(cx, read.site)),
         };
     }
-    let Some(found) = spelled(node) else {
+    let Some(found) = spelled(node).or_else(|| linked::spelled(cx, node)) else {
         return if method.is_some_and(is_count) { Err(shared(cx, read.site)) } else { Ok(None) };
     };
     let is_row = matches!(cx.type_of(found.row), Type::Instance(i)
@@ -330,11 +340,16 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
             // `view.serializer_class(...)`: of whatever view.
             Kind::Attribute => !matches!(Expr::of(n), Expr::Attribute { value, attr: "serializer_class", .. }
                 if !n.is_binding() && !matches!(Expr::of(value), Expr::Name("self" | "cls"))),
-            Kind::Str => string_value(n).is_none_or(|text| !text.contains(name.as_str())),
+            Kind::Str => string_value(n).is_none_or(|text| !has_word(&text, name)),
             Kind::Name if n.text() == name => is_harmless_name(cx, file, n, entry.class),
             _ => true,
         })
     })
+}
+
+/// Whether a text has the name, and not as part of another one.
+fn has_word(text: &str, name: &str) -> bool {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == name)
 }
 
 /// The name of the serializer in its definition, an import, or `serializer_class = ...` of the view.

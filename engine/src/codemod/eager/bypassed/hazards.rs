@@ -78,7 +78,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>)
                             out.push(cx.hazard(HazardKind::RowCondition, guards::first_line(at), at));
                         }
                     }
-                    _ => conditions::hazards(cx, step.to, cx.file, *list, out),
+                    _ => conditions::hazards(cx, &found.group, step.to, cx.file, &arguments(*list), out),
                 }
             }
         }
