@@ -199,6 +199,8 @@ hazards! {
     // Eager loading.
     /// Something in the loop may write the related table, so that an eager copy is stale.
     StaleCopy, Blocking, "`{}` may change the related rows while the loop runs";
+    /// Other code that gets rows of the queryset may write the related table while it holds them.
+    StaleElsewhere, OptIn, "`{}` may change the related rows while other code holds rows of this queryset";
     /// An instance is changed that a prefetch hands out again, for another read or another row.
     SharedInstance, Blocking, "`{}` changes an instance that the prefetch would hand out again";
     /// The related model's base manager filters or annotates.

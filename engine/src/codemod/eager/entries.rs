@@ -88,7 +88,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     if let Some(base) = &entry.unknown_base {
         hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));
     }
-    if entry.kind == EntryKind::ListAction && load == Load::Join {
+    if load == Load::Join {
         one_object::hazards(cx, entry, &steps, &mut hazards);
     }
     // A change form asks for one object of the same queryset.

@@ -1,12 +1,13 @@
-//! What happens to one object of an entry's queryset between its loading and the answer that shows it: the same queryset
-//! serves `get_object()`. A related object that came along is a copy, and what is written meanwhile is not in it.
+//! Rows of an entry's queryset that are loaded for something else than its reader: the one object of `get_object()`, the
+//! rows of an action of the admin, the choice of a form. A related object that came along is a copy, and what is written
+//! meanwhile is not in it.
 
 use super::guards;
 use super::own_code;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::{ModelId, Signal};
-use crate::infer::{Entry, Event, updates_one_object};
+use crate::django::Signal;
+use crate::infer::{Entry, EntryKind, Event, updates_one_object};
 use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node};
 use rustc_hash::FxHashSet;
 
@@ -16,38 +17,171 @@ const BETWEEN: &[&str] =
 /// The same of a permission class.
 const PERMISSION: &str = "has_object_permission";
 
-/// Writes that the answer about one object would not show.
+/// Writes that rows loaded for something else than the reader of `entry` would not show.
 pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
-    let program = cx.project.program();
-    let mut seen: FxHashSet<FunctionId> = FxHashSet::default();
+    let mut look = Look { cx, steps, gets_rows: true, seen: FxHashSet::default(), out };
     let classes = own_code::classes(cx, entry);
-    for class in &classes {
-        for (name, member) in &program.class(*class).members {
-            if let Member::Function(function, _) = member
-                && seen.insert(*function)
-            {
-                in_method(cx, *function, name, steps, out);
+    match entry.kind {
+        EntryKind::ListAction => look.answers(&classes),
+        EntryKind::Changelist | EntryKind::Inline => look.admin(entry, &classes),
+        EntryKind::Choices => {
+            look.methods(&classes);
+            look.users_of(entry.class);
+        }
+        _ => {
+            look.gets_rows = false;
+            look.methods(&classes);
+        }
+    }
+}
+
+struct Look<'c, 'a> {
+    cx: &'c Context<'a>,
+    steps: &'c [Step],
+    /// Whether rows of the queryset come to the methods that are looked at by ways of the framework.
+    gets_rows: bool,
+    seen: FxHashSet<FunctionId>,
+    out: &'c mut Vec<Hazard>,
+}
+
+impl Look<'_, '_> {
+    /// The views of REST framework that show one object.
+    fn answers(&mut self, classes: &[ClassId]) {
+        let (cx, program) = (self.cx, self.cx.project.program());
+        for class in classes {
+            for (name, member) in &program.class(*class).members {
+                if let Member::Function(function, _) = member
+                    && self.seen.insert(*function)
+                {
+                    in_method(cx, *function, name, self.steps, self.out);
+                }
+            }
+            for permission in named_classes(cx, *class, "permission_classes") {
+                if let Some((_, Member::Function(function, _))) = program.member(permission, PERMISSION)
+                    && self.seen.insert(*function)
+                {
+                    let facts = cx.analyzer.function(*function);
+                    guards::stale_copies(cx.project, &facts.events, self.steps, self.out);
+                }
             }
         }
-        for permission in named_classes(cx, *class, "permission_classes") {
-            if let Some((_, Member::Function(function, _))) = program.member(permission, PERMISSION)
-                && seen.insert(*function)
-            {
-                guards::stale_copies(cx.project, &cx.analyzer.function(*function).events, steps, out);
+        if classes.iter().any(|class| updates_one_object(cx.project, *class)) {
+            self.saving(&[Signal::PreSave, Signal::PostSave], &["save"]);
+            for function in serializers(cx, classes) {
+                self.writes(function);
             }
         }
     }
-    let updates = classes.iter().any(|class| updates_one_object(cx.project, *class));
-    if let Some(step) = steps.first().filter(|_| updates) {
-        let saving = saved_by(cx, step.from).into_iter().chain(serializers(cx, &classes));
-        for function in saving {
-            if seen.insert(function) {
-                let mut found = Vec::new();
-                guards::stale_copies(cx.project, &cx.analyzer.function(function).events, steps, &mut found);
-                // What nobody knows is as little known where the row is saved now.
-                out.extend(found.into_iter().filter(|h| h.kind == HazardKind::StaleCopy));
+
+    /// Actions get the rows of a changelist; forms and formsets save and delete them.
+    fn admin(&mut self, entry: &Entry, classes: &[ClassId]) {
+        let (cx, program) = (self.cx, self.cx.project.program());
+        self.methods(classes);
+        for class in classes {
+            for function in named(cx, *class, "actions", |def| match def {
+                Def::Function(function) => Some(function),
+                _ => None,
+            }) {
+                self.writes(function);
             }
         }
+        if entry.kind == EntryKind::Inline {
+            let around = program.class_ids().filter(|class| {
+                program.class(*class).members.contains_key("inlines")
+                    && named_classes(cx, *class, "inlines").contains(&entry.class)
+            });
+            let around: Vec<ClassId> =
+                around.flat_map(|class| program.class(class).mro.iter().copied()).collect();
+            self.methods(&around);
+        }
+        let signals = [Signal::PreSave, Signal::PostSave, Signal::PreDelete, Signal::PostDelete];
+        self.saving(&signals, &["save", "delete"]);
+    }
+
+    /// Every method of the classes.
+    fn methods(&mut self, classes: &[ClassId]) {
+        for class in classes {
+            for member in self.cx.project.program().class(*class).members.values() {
+                if let Member::Function(function, _) = member {
+                    self.writes(*function);
+                }
+            }
+        }
+    }
+
+    /// What runs when a row is saved or deleted: methods of its model, and receivers.
+    fn saving(&mut self, signals: &[Signal], methods: &[&str]) {
+        let Some(model) = self.steps.first().map(|step| step.from) else { return };
+        let (project, program) = (self.cx.project, self.cx.project.program());
+        for name in methods {
+            if let Some((_, Member::Function(function, _))) = program.member(project.model(model).class, name)
+            {
+                self.writes(*function);
+            }
+        }
+        for signal in signals {
+            for function in project.receivers(model, *signal).into_iter().filter_map(|r| r.function) {
+                self.writes(function);
+            }
+        }
+    }
+
+    /// Functions and views that use a form: they have the rows that were chosen.
+    fn users_of(&mut self, form: ClassId) {
+        let (cx, program) = (self.cx, self.cx.project.program());
+        let forms: Vec<ClassId> = program.descendants(form).into_iter().chain([form]).collect();
+        let names: Vec<&str> = forms.iter().map(|form| program.class(*form).name.as_str()).collect();
+        let mentions = |text: &str| names.iter().any(|name| text.contains(name));
+        for file in program.file_ids().filter(|file| !cx.project.is_known_file(*file)) {
+            if !mentions(program.file(file).root().file_text()) {
+                continue;
+            }
+            for function in program.functions_in(file) {
+                let info = program.function(function);
+                if mentions(program.file(file).node(info.node).text()) {
+                    self.writes(function);
+                }
+            }
+        }
+        for class in program.class_ids() {
+            let names = ["form_class", "form", "get_form_class"];
+            let has_it = names.iter().any(|name| {
+                program.class(class).members.contains_key(*name)
+                    && named_classes(cx, class, name).iter().any(|c| forms.contains(c))
+            });
+            if has_it {
+                self.methods(&program.class(class).mro.clone());
+            }
+        }
+    }
+
+    /// What a function writes. What is not known counts where the function reads the relation.
+    fn writes(&mut self, function: FunctionId) {
+        let (cx, program) = (self.cx, self.cx.project.program());
+        let info = program.function(function);
+        if cx.project.is_known_file(info.file) || !self.seen.insert(function) {
+            return;
+        }
+        let mut found = Vec::new();
+        guards::stale_copies(cx.project, &cx.analyzer.function(function).events, self.steps, &mut found);
+        let def = program.file(info.file).node(info.node);
+        // What a request, or the object itself, has under the same name is something else.
+        let is_read = |n: Node<'_>, name: &str| match Expr::of(n) {
+            Expr::Attribute { value, attr, .. } if n.kind() == Kind::Attribute && attr == name => {
+                !["request", "self"].iter().any(|owner| value.text().ends_with(owner))
+            }
+            _ => false,
+        };
+        let first = self.steps.first();
+        let reads = || {
+            self.gets_rows && first.is_some_and(|step| def.descendants().any(|n| is_read(n, &step.attribute)))
+        };
+        let counts = |hazard: &Hazard| hazard.kind == HazardKind::StaleCopy || reads();
+        let elsewhere = |hazard: Hazard| match hazard.kind {
+            HazardKind::StaleCopy => Hazard { kind: HazardKind::StaleElsewhere, ..hazard },
+            _ => hazard,
+        };
+        self.out.extend(found.into_iter().filter(counts).map(elsewhere));
     }
 }
 
@@ -78,18 +212,6 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
     guards::stale_copies(cx.project, facts.events.iter().filter(is_shown_after), steps, out);
 }
 
-/// What runs when a row of the model is saved: its own `save()`, and the receivers.
-fn saved_by(cx: &Context<'_>, model: ModelId) -> Vec<FunctionId> {
-    let program = cx.project.program();
-    let own = match program.member(cx.project.model(model).class, "save") {
-        Some((_, Member::Function(function, _))) => Some(*function),
-        _ => None,
-    };
-    let signals = [Signal::PreSave, Signal::PostSave].into_iter();
-    let heard = signals.flat_map(|signal| cx.project.receivers(model, signal));
-    own.into_iter().chain(heard.filter_map(|receiver| receiver.function)).collect()
-}
-
 /// `update()` and `save()` of the serializers that the views name.
 fn serializers(cx: &Context<'_>, views: &[ClassId]) -> Vec<FunctionId> {
     let program = cx.project.program();
@@ -107,6 +229,15 @@ fn serializers(cx: &Context<'_>, views: &[ClassId]) -> Vec<FunctionId> {
 /// The classes of the program that an attribute or a method of a class names.
 fn named_classes(cx: &Context<'_>, class: ClassId, name: &str) -> Vec<ClassId> {
     let program = cx.project.program();
+    named(cx, class, name, |def| match def {
+        Def::Class(class) if !cx.project.is_known_file(program.class(class).file) => Some(class),
+        _ => None,
+    })
+}
+
+/// What an attribute or a method of a class names.
+fn named<T>(cx: &Context<'_>, class: ClassId, name: &str, wanted: impl Fn(Def) -> Option<T>) -> Vec<T> {
+    let program = cx.project.program();
     let Some((owner, member)) = program.member(class, name) else { return Vec::new() };
     let file = program.class(owner).file;
     let node = match member {
@@ -116,10 +247,5 @@ fn named_classes(cx: &Context<'_>, class: ClassId, name: &str) -> Vec<ClassId> {
     };
     let nodes = program.file(file).node(node).descendants();
     let names = nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute));
-    names
-        .filter_map(|n| match program.resolve_expr(file, n.id()) {
-            Some(Def::Class(class)) if !cx.project.is_known_file(program.class(class).file) => Some(class),
-            _ => None,
-        })
-        .collect()
+    names.filter_map(|n| wanted(program.resolve_expr(file, n.id())?)).collect()
 }
