@@ -20,6 +20,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::NoConstraint,
             HazardKind::QuerySetShape,
             HazardKind::ResultCacheUsed,
+            HazardKind::WideLoad,
             HazardKind::WatchedInit,
             HazardKind::UnknownWrite,
             HazardKind::CustomManagerMethod,

@@ -208,6 +208,9 @@ hazards! {
     /// The related instance is watched when it is made.
     WatchedInit, OptIn, "`{}` runs when an instance of the related model is made";
 
+    /// So much comes along that only who knows how many rows there are can tell whether it pays.
+    WideLoad, OptIn, "{}, which is more than is loaded without being asked for";
+
     /// Code that cannot be resolved may write the related rows.
     UnknownWrite, OptIn, "`{}` cannot be resolved and may change the related rows while the loop runs";
     /// A base class or a manager is not known.

@@ -36,6 +36,7 @@ mod served;
 mod shape;
 mod sources;
 mod step;
+mod width;
 
 pub use annotate::AnnotateCount;
 pub use bypassed::PrefetchBypassed;
@@ -126,6 +127,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);
+    width::hazards(cx, group, out);
     guards::watched_inits(cx.project, &steps, out);
     routers::routed(cx.project, &steps, out);
     if group.load == Load::Prefetch {

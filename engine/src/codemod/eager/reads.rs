@@ -10,6 +10,7 @@ use super::repeats::{is_repeated, leaves_rounds};
 use super::returned;
 use super::sources::targets;
 use super::step::{self, Step};
+use super::width;
 use crate::codemod::{Context, Outcome};
 use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, ValueId};
 use crate::python::{Expr, NodeId};
@@ -231,6 +232,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
     groups.extend(class_place::groups(cx, load));
+    groups.iter_mut().for_each(|group| width::leave_out(cx, group));
     groups.retain(|g| load != Load::Prefetch || g.reads_rows(cx));
     groups
 }
