@@ -21,6 +21,8 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::QuerySetShape,
             HazardKind::ResultCacheUsed,
             HazardKind::WideLoad,
+            HazardKind::GenericRows,
+            HazardKind::GenericManager,
             HazardKind::WatchedInit,
             HazardKind::UnknownWrite,
             HazardKind::CustomManagerMethod,
