@@ -24,6 +24,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::DeferredColumns,
             HazardKind::QuerySetShape,
             HazardKind::ResultCacheUsed,
+            HazardKind::WideLoad,
             HazardKind::WatchedInit,
             HazardKind::UnknownWrite,
             HazardKind::CustomManagerMethod,

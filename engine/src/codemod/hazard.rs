@@ -210,6 +210,9 @@ hazards! {
     /// The related instance is watched when it is made.
     WatchedInit, OptIn, "`{}` runs when an instance of the related model is made";
 
+    /// So much comes along that only who knows how many rows there are can tell whether it pays.
+    WideLoad, OptIn, "{}, which is more than is loaded without being asked for";
+
     /// Code that cannot be resolved may write the related rows.
     UnknownWrite, OptIn, "`{}` cannot be resolved and may change the related rows while the loop runs";
     /// A base class or a manager is not known.
@@ -220,6 +223,10 @@ hazards! {
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
     /// A path goes on behind a generic foreign key.
     GenericTarget, Blocking, "what `{}` leads to may be of any model, which need not have the rest of the path";
+    /// A generic foreign key is read.
+    GenericRows, OptIn, "what `{}` leads to may be of any model, and what is done with it is not followed: rows that lead to one row would share its instance";
+    /// The base manager of some model may give rows of another class, which a prefetch does not find.
+    GenericManager, Blocking, "`{}` sets base_manager_name, and rows that are of another class then are not found by a prefetch";
     /// Another reader of the same queryset reads nothing of it.
     SharedQuerySet, OptIn, "`{}` uses the same queryset and does not read the relation";
 

@@ -297,6 +297,10 @@ impl<'a> Frame<'a, '_> {
                 Some((RelationKind::GenericRelation, Some(target))) => {
                     return self.related_manager(instance, name, target, false, None);
                 }
+                // One query a row, as a foreign key; the model is not known.
+                Some((RelationKind::GenericForeignKey, _)) => {
+                    return self.followed(instance, name, None, true, false, node);
+                }
                 Some(_) => {
                     self.event(node, read(name));
                     return Type::Unknown;

@@ -19,9 +19,13 @@ pub fn stale_copies<'e>(
     out: &mut Vec<Hazard>,
 ) {
     let through = |s: &Step| s.through.map(|m| tables(project, m)).unwrap_or_default();
-    let of = |s: &Step| tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>();
+    let of = |s: &Step| match s.is_generic {
+        true => project.models().iter().map(|m| m.id).collect(),
+        false => tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>(),
+    };
     let related: BTreeSet<ModelId> = steps.iter().flat_map(of).collect();
-    let may_appear: BTreeSet<ModelId> = steps.iter().filter(|s| !s.is_forward).flat_map(of).collect();
+    let may_appear: BTreeSet<ModelId> =
+        steps.iter().filter(|s| !s.is_forward || s.is_generic).flat_map(of).collect();
     // Rows that go take their links along.
     let linked: BTreeSet<ModelId> =
         steps.iter().filter(|s| s.is_linked).flat_map(|s| tables(project, s.from)).collect();
@@ -93,7 +97,7 @@ fn links_from_there(project: &Project, steps: &[Step], model: ModelId, site: Sit
 
 /// Making an instance of a related model must do nothing that anybody can see.
 pub fn watched_inits(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
-    for step in steps {
+    for step in steps.iter().filter(|s| !s.is_generic) {
         let model = project.model(step.to);
         if model.has_unknown_base || has_foreign_base(project, step.to) {
             out.push(Hazard::at(HazardKind::UnknownBase, model.name.clone(), model.site));
@@ -134,7 +138,7 @@ pub fn has_foreign_base(project: &Project, model: ModelId) -> bool {
 /// A read goes through the related model's base manager, a join through none; a key without a constraint may point at
 /// no row.
 pub fn joined_differs(project: &Project, steps: &[Step], load: Load, out: &mut Vec<Hazard>) {
-    for step in steps.iter().filter(|s| !s.is_many) {
+    for step in steps.iter().filter(|s| !s.is_many && !s.is_generic) {
         let target = project.model(step.to);
         // A prefetch goes through the base manager, as the read does.
         if load == Load::Join
@@ -153,6 +157,25 @@ pub fn joined_differs(project: &Project, steps: &[Step], load: Load, out: &mut V
         if !constrained {
             let subject = format!("{}.{}", from.name, field.name);
             out.push(Hazard::at(HazardKind::NoConstraint, subject, field.site));
+        }
+    }
+}
+
+/// A row behind a generic foreign key may be of any model.
+pub fn generic_targets(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+    for step in steps.iter().filter(|s| s.is_generic) {
+        let from = project.model(step.from);
+        let Some(field) = from.field(&step.attribute) else { continue };
+        let subject = format!("{}.{}", from.name, field.name);
+        out.push(Hazard::at(HazardKind::GenericRows, subject, field.site));
+        // One that makes rows of other classes: Django looks for those of the class itself.
+        for model in project.models().iter().filter(|m| !m.is_abstract) {
+            if let Some(name) = &model.base_manager_name
+                && !project.is_plain_manager(model.id, name)
+            {
+                let site = base_manager_site(project, model.id).unwrap_or(model.site);
+                out.push(Hazard::at(HazardKind::GenericManager, model.name.clone(), site));
+            }
         }
     }
 }

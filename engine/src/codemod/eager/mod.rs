@@ -36,6 +36,7 @@ mod served;
 mod shape;
 mod sources;
 mod step;
+mod width;
 
 pub use annotate::AnnotateCount;
 pub use bypassed::PrefetchBypassed;
@@ -126,6 +127,8 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);
+    guards::generic_targets(cx.project, &steps, out);
+    width::hazards(cx, group, out);
     guards::watched_inits(cx.project, &steps, out);
     routers::routed(cx.project, &steps, out);
     if group.load == Load::Prefetch {
@@ -164,7 +167,16 @@ fn describe(cx: &Context<'_>, group: &Group) -> Description {
         Load::Join | Load::Count => 1,
         Load::Prefetch => 1 + group.levels(),
     };
-    let after = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };
+    let after = if group.steps().iter().any(|s| s.is_generic) {
+        format!(
+            "{} and one for each model",
+            if queries == 2 { "1 query".to_owned() } else { format!("{} queries", queries - 1) }
+        )
+    } else if queries == 1 {
+        "1 query".to_owned()
+    } else {
+        format!("{queries} queries")
+    };
     Description {
         site: site(cx, group),
         message: format!("Fetch {listed} with `{}`", group.load.method()),

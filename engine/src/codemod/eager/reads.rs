@@ -10,6 +10,7 @@ use super::repeats::{is_repeated, leaves_rounds};
 use super::returned;
 use super::sources::targets;
 use super::step::{self, Step};
+use super::width;
 use crate::codemod::{Context, Outcome};
 use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, ValueId};
 use crate::python::{Expr, NodeId};
@@ -65,9 +66,10 @@ impl Load {
     /// Whether a path is loaded this way.
     pub(super) fn is_for(self, steps: &[Step]) -> bool {
         let is_to_many = steps.iter().any(|s| s.is_many);
+        let is_generic = steps.iter().any(|s| s.is_generic);
         match self {
-            Load::Join => !steps.is_empty() && !is_to_many,
-            Load::Prefetch => is_to_many,
+            Load::Join => !steps.is_empty() && !is_to_many && !is_generic,
+            Load::Prefetch => is_to_many || is_generic,
             Load::Count => is_to_many && steps.len() == 1,
         }
     }
@@ -231,6 +233,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
     groups.extend(class_place::groups(cx, load));
+    groups.iter_mut().for_each(|group| width::leave_out(cx, group));
     groups.retain(|g| load != Load::Prefetch || g.reads_rows(cx));
     groups
 }
@@ -345,7 +348,7 @@ pub(super) fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool 
     let Some(node) = guards::node_at(cx.project, site) else { return false };
     let Some(parent) = node.with_parens().parent() else { return false };
     let Expr::Attribute { value, attr, .. } = Expr::of(parent) else { return false };
-    if value.peel().id() != node.peel().id() || !last.is_forward {
+    if value.peel().id() != node.peel().id() || !last.is_forward || last.is_generic {
         return false;
     }
     let target = cx.model(last.to);

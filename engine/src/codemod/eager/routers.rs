@@ -19,6 +19,7 @@ pub(super) fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
         .iter()
         .flat_map(|s| [Some(s.from), Some(s.to), s.through])
         .flatten()
+        .chain(steps.iter().filter(|s| s.is_generic).flat_map(|_| project.models().iter().map(|m| m.id)))
         .map(|model| project.model(model).app_label.as_str())
         .collect();
     for &file in &project.settings().files {

@@ -21,6 +21,8 @@ pub struct Step {
     pub attname: String,
     /// Whether it leads to several rows.
     pub is_many: bool,
+    /// Whether it is a generic foreign key, which leads to a row of any model: `to` says nothing then.
+    pub is_generic: bool,
     /// The model of the rows that link, where a many-to-many has one of the program.
     pub through: Option<ModelId>,
     /// Whether rows of their own link the two ends.
@@ -29,13 +31,18 @@ pub struct Step {
     pub back: Option<String>,
 }
 
-/// The steps of the attribute path `path` from `model`; `None` where one of them is a generic foreign key or is not
-/// known. Steps to and fro over a one-to-one cost nothing and are left out, as does the way back over the foreign key from
+/// The steps of the attribute path `path` from `model`; `None` where one of them is not known, or leads on behind a generic
+/// foreign key. Steps to and fro over a one-to-one cost nothing and are left out, as does the way back over the foreign key from
 /// the rows that point with it.
 pub fn steps<S: AsRef<str>>(project: &Project, model: ModelId, path: &[S]) -> Option<Vec<Step>> {
     let mut from = model;
     let mut out = Vec::new();
-    for name in path {
+    for (index, name) in path.iter().enumerate() {
+        let is_last = index + 1 == path.len();
+        if let Some(generic) = generic_step(project, from, name.as_ref()).filter(|_| is_last) {
+            out.push(generic);
+            break;
+        }
         let step = step(project, from, name.as_ref())?;
         // Django gives both ends of a one-to-one to each other when it loads either.
         if out.last().is_some_and(|last| leads_back(project, last, &step)) {
@@ -63,6 +70,7 @@ pub fn step(project: &Project, from: ModelId, name: &str) -> Option<Step> {
             may_be_none: true,
             attname: String::new(),
             is_many: !reverse.is_single(),
+            is_generic: false,
             through: field.and_then(|f| f.relation.as_ref()?.through),
             is_linked: reverse.kind == RelationKind::ManyToMany,
             back: (reverse.kind == RelationKind::ManyToMany).then(|| reverse.field.clone()),
@@ -83,9 +91,30 @@ pub fn step(project: &Project, from: ModelId, name: &str) -> Option<Step> {
         may_be_none: field.null,
         attname: field.attname.clone(),
         is_many,
+        is_generic: false,
         through: relation.through,
         is_linked: relation.kind == RelationKind::ManyToMany,
         back: relation.target.and_then(|target| other_end(project, from, name, target)),
+    })
+}
+
+/// The generic foreign key that the attribute `name` of `from` is.
+fn generic_step(project: &Project, from: ModelId, name: &str) -> Option<Step> {
+    let field = project.model(from).field(name)?;
+    field.relation.as_ref().filter(|r| r.kind == RelationKind::GenericForeignKey)?;
+    Some(Step {
+        from,
+        to: from,
+        attribute: name.to_owned(),
+        lookup: name.to_owned(),
+        is_forward: true,
+        may_be_none: true,
+        attname: String::new(),
+        is_many: false,
+        is_generic: true,
+        through: None,
+        is_linked: false,
+        back: None,
     })
 }
 

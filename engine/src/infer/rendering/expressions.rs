@@ -1,5 +1,6 @@
 //! Expressions of templates.
 
+use super::filters::is_lazy;
 use super::{Current, Names, Rendering, place};
 use crate::django::templates::{Expr, ExprKind, Language, Operator};
 use crate::infer::calls::{Arg, is_of_rows};
@@ -8,10 +9,6 @@ use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Type};
 use crate::python::{Def, Node};
 use crate::text::Span;
-
-/// Filters whose value is the value that they get, or a part of it.
-const KEEPING: &[&str] =
-    &["safe", "slice", "dictsort", "dictsortreversed", "default_if_none", "list", "sort"];
 
 impl<'a> Frame<'a, '_> {
     /// What an expression is; what evaluating it reads is recorded at its place.
@@ -65,7 +62,14 @@ impl<'a> Frame<'a, '_> {
             }
             ExprKind::Call { func, args } => self.call_in_template(r, of, expr, (func, args), node),
             ExprKind::Filter { value, name, args } => {
-                let ty = self.value_of(r, of, value, node);
+                if let Some(attribute) = self.attribute_given(of, name, args) {
+                    let given = (&**value, name.as_str(), attribute);
+                    return match is_lazy(name) {
+                        true => self.conditionally(|frame| frame.by_attribute(r, of, expr, given, node)),
+                        false => self.by_attribute(r, of, expr, given, node),
+                    };
+                }
+                let ty = self.consumed(r, of, value, name, node);
                 let types: Vec<Type> = args.iter().map(|a| self.value_of(r, of, &a.value, node)).collect();
                 self.filtered(of, ty, name, &types, expr.span, node)
             }
@@ -228,7 +232,7 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    fn sliced(&mut self, ty: Type, node: Node<'a>) -> Type {
+    pub(super) fn sliced(&mut self, ty: Type, node: Node<'a>) -> Type {
         match &ty {
             Type::QuerySet(qs) => {
                 let qs = qs.clone();
@@ -312,83 +316,5 @@ impl<'a> Frame<'a, '_> {
         self.scoped(r, names, |frame, r| frame.render_body(r, found.of, found.body, node));
         r.scopes = outer;
         r.depth -= 1;
-    }
-
-    /// What a filter gives, and what it reads.
-    fn filtered(
-        &mut self,
-        of: Current<'a>,
-        ty: Type,
-        name: &str,
-        args: &[Type],
-        span: Span,
-        node: Node<'a>,
-    ) -> Type {
-        if let Some(custom) = self.az.project.templates().libraries().filter(of.template, name) {
-            let Some(function) = custom.function else { return Type::Unknown };
-            let all: Vec<Arg<'a>> = std::iter::once(&ty)
-                .chain(args)
-                .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })
-                .collect();
-            return self.at_site(place(of, span), |frame| frame.call_registered(function, &all, node));
-        }
-        let queryset = ty.without_none().queryset().cloned();
-        self.at_site(place(of, span), |frame| match (name, queryset) {
-            ("length" | "count" | "length_is", Some(qs)) => {
-                frame.use_queryset(&qs, node, Use::Len);
-                frame.evaluated(&qs, node, "all");
-                Type::Int
-            }
-            ("first" | "last", Some(qs)) => {
-                frame.use_queryset(&qs, node, Use::Index);
-                frame.evaluated(&qs, node, "__getitem__");
-                frame.element(&Type::QuerySet(qs), node)
-            }
-            ("yesno" | "default" | "pluralize", Some(qs)) => {
-                frame.use_queryset(&qs, node, Use::Len);
-                frame.evaluated(&qs, node, "all");
-                if name == "default" {
-                    args.first().map_or(Type::Unknown, |other| Type::QuerySet(qs).join(other.clone()))
-                } else {
-                    Type::Str
-                }
-            }
-            ("slice", Some(qs)) => frame.sliced(Type::QuerySet(qs), node),
-            ("dictsort" | "dictsortreversed" | "list" | "sort" | "unique" | "reverse", Some(qs)) => {
-                let element = frame.iterate(&Type::QuerySet(qs), node);
-                Type::list(element)
-            }
-            ("join" | "unordered_list" | "random" | "json_script" | "sum" | "tojson", Some(qs)) => {
-                let iterated = Type::QuerySet(qs);
-                let element = frame.iterate(&iterated, node);
-                frame.each(&iterated, |frame| frame.stringify(&element, node));
-                Type::Str
-            }
-            ("first" | "last" | "random", None) => match ty.without_none() {
-                Type::List(element) => (**element).clone(),
-                _ => Type::Unknown,
-            },
-            ("join", None) => {
-                let element = frame.element(&ty, node);
-                frame.each(&ty, |frame| frame.stringify(&element, node));
-                Type::Str
-            }
-            ("default" | "default_if_none" | "d", None) => {
-                args.iter().fold(ty.without_none().clone(), |a, b| a.join(b.clone()))
-            }
-            (name, None) if KEEPING.contains(&name) => ty,
-            ("length" | "count", None) => Type::Int,
-            (_, Some(qs)) => {
-                frame.use_queryset(&qs, node, Use::Other);
-                Type::Unknown
-            }
-            (_, None) => {
-                if let Type::Instance(i) = ty.without_none() {
-                    let i = i.clone();
-                    frame.instance_str(&i, node);
-                }
-                Type::Str
-            }
-        })
     }
 }

@@ -6,6 +6,7 @@
 mod calls;
 mod certainty;
 mod expressions;
+mod filters;
 mod tags;
 
 pub(super) use calls::{assigned_once, class_string};
