@@ -18,7 +18,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     guards::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
     out.extend(group.remote.iter().flat_map(|r| r.hazards.iter().cloned()));
-    let is_ours = |v: &ValueId| group.rows.contains(v);
+    let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
     looked_into(cx, &is_ours, out);
     copied(cx, &is_ours, out);
     kept_by_others(cx, group, out);
@@ -41,7 +41,7 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
         let call = cx.node(event.at);
         let gets_row = events.iter().any(|e| match &e.kind {
             EventKind::InstanceEscapes { root: Root::Row(v), how: Escape::External, .. } => {
-                group.rows.contains(v) && call.contains(e.at)
+                group.has_rows_of(cx, *v) && call.contains(e.at)
             }
             _ => false,
         });
@@ -136,7 +136,7 @@ pub(super) fn stored_names<'a>(cx: &Context<'a>) -> Vec<&'a str> {
 fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let is_ours = |v: &ValueId| {
-        group.rows.contains(v)
+        group.has_rows_of(cx, *v)
             || group.targets.contains(v)
             || group.targets.iter().any(|t| super::sources::is_derived(cx, *v, *t, 0))
     };
