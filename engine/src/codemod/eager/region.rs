@@ -2,8 +2,8 @@
 //! may become stale.
 
 use super::callers::{Caller, callers};
-use super::guards;
 use super::reads::Group;
+use super::{guards, listing};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
@@ -17,7 +17,9 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
     guards::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
-    out.extend(group.remote.iter().flat_map(|r| r.hazards.iter().cloned()));
+    let mut remote: Vec<Hazard> = group.remote.iter().flat_map(|r| r.hazards.iter().cloned()).collect();
+    listing::without_other_actions(cx, group, &mut remote);
+    out.extend(remote);
     let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
     looked_into(cx, &is_ours, out);
     copied(cx, &is_ours, out);
