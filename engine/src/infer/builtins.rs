@@ -56,7 +56,14 @@ impl<'a> Frame<'a, '_> {
             "list" => self.collected(first, Type::list),
             "set" | "frozenset" => self.collected(first, |t| Type::Set(Arc::new(t))),
             "tuple" => self.collected(first, Type::list),
-            "iter" | "reversed" | "itertools.chain.from_iterable" => self.collected(first, Type::iterator),
+            "iter" | "reversed" => self.collected(first, Type::iterator),
+            "itertools.chain.from_iterable" => {
+                let each = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                match first {
+                    Some(arg) => Type::iterator(self.iterate(&each, arg.node)),
+                    None => Type::Unknown,
+                }
+            }
             "sorted" | "heapq.nlargest" | "heapq.nsmallest" => {
                 let source = if path.starts_with("heapq") { args.get(1) } else { first };
                 let ty = self.collected(source, Type::list);
@@ -108,17 +115,8 @@ impl<'a> Frame<'a, '_> {
             }
             "itertools.chain" => {
                 let items: Vec<Type> = args.iter().map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
-                // Rows of several querysets are rows of what stands for one of them.
-                let sources: Option<Vec<Arc<QuerySet>>> =
-                    args.iter().map(|a| a.ty.queryset().cloned()).collect();
-                let one_model = sources.as_ref().and_then(|s| s.first()).map(|q| q.model);
-                match sources {
-                    Some(sources) if sources.iter().all(|q| Some(q.model) == one_model) => {
-                        let joined = sources.into_iter().map(Type::QuerySet).fold(Type::Never, Type::join);
-                        Type::iterator(self.element(&joined, node))
-                    }
-                    _ => Type::iterator(items.into_iter().fold(Type::Never, Type::join)),
-                }
+                let element = items.into_iter().fold(Type::Never, |known, ty| self.either(known, ty, node));
+                Type::iterator(element)
             }
             "itertools.islice" | "itertools.cycle" | "itertools.takewhile" | "itertools.dropwhile" => {
                 let source = if path.ends_with("while") { args.get(1) } else { first };
@@ -198,7 +196,15 @@ impl<'a> Frame<'a, '_> {
                 if let Some(arg) = first.filter(|_| path.ends_with("Counter")) {
                     self.iterate(&arg.ty.clone(), arg.node);
                 }
-                Type::dict(Type::Unknown, Type::Unknown)
+                let made = first.filter(|_| path.ends_with("defaultdict") && args.len() == 1).map(|a| &a.ty);
+                match made {
+                    Some(Type::Def(Def::External(made))) => match made.as_str() {
+                        "builtins.list" => Type::dict(Type::Never, Type::list(Type::Never)),
+                        "builtins.set" => Type::dict(Type::Never, Type::Set(Arc::new(Type::Never))),
+                        _ => Type::dict(Type::Unknown, Type::Unknown),
+                    },
+                    _ => Type::dict(Type::Unknown, Type::Unknown),
+                }
             }
             "str"
             | "repr"

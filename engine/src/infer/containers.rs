@@ -43,42 +43,28 @@ impl<'a> Frame<'a, '_> {
             self.object_dunders(&arg.ty, super::expr::HASHING, arg.node);
         }
         let receiver = match Expr::of(func) {
-            Expr::Attribute { value, .. } => match Expr::of(value) {
-                Expr::Name(name) => Some(name),
-                _ => None,
-            },
+            Expr::Attribute { value, .. } => Some(value),
+            _ => None,
+        };
+        // Which elements are added.
+        let added = match (owner, name) {
+            (Type::List(_), "append" | "insert") | (Type::Set(_), "add") => {
+                Some(args.last().map_or(Type::Unknown, |a| a.ty.clone()))
+            }
+            (Type::List(_), "extend") | (Type::Set(_), "update") => {
+                first.map(|arg| self.iterate(&arg.ty.clone(), arg.node))
+            }
             _ => None,
         };
         match (owner, name) {
-            (Type::List(t), "append" | "insert") => {
-                let added = args.last().map_or(Type::Unknown, |a| a.ty.clone());
-                if let Some(receiver) = receiver {
-                    let joined = Type::list((**t).clone().join(added));
-                    self.bind(receiver, joined);
-                }
+            (Type::List(t), _) if let Some(added) = added => {
+                let element = self.either((**t).clone(), added, func);
+                self.grown(receiver, Type::list(element));
                 Type::None
             }
-            (Type::List(t), "extend") => {
-                if let (Some(receiver), Some(arg)) = (receiver, first) {
-                    let added = self.iterate(&arg.ty.clone(), arg.node);
-                    let joined = Type::list((**t).clone().join(added));
-                    self.bind(receiver, joined);
-                }
-                Type::None
-            }
-            (Type::Set(t), "add") => {
-                if let (Some(receiver), Some(arg)) = (receiver, first) {
-                    let joined = Type::Set(Arc::new((**t).clone().join(arg.ty.clone())));
-                    self.bind(receiver, joined);
-                }
-                Type::None
-            }
-            (Type::Set(t), "update") => {
-                if let (Some(receiver), Some(arg)) = (receiver, first) {
-                    let added = self.iterate(&arg.ty.clone(), arg.node);
-                    let joined = Type::Set(Arc::new((**t).clone().join(added)));
-                    self.bind(receiver, joined);
-                }
+            (Type::Set(t), _) if let Some(added) = added => {
+                let element = self.either((**t).clone(), added, func);
+                self.grown(receiver, Type::Set(Arc::new(element)));
                 Type::None
             }
             (Type::List(t) | Type::Set(t), "pop") => (**t).clone(),
@@ -88,6 +74,12 @@ impl<'a> Frame<'a, '_> {
                 Type::None
             }
             (Type::List(_) | Type::Tuple(_), "index" | "count") => Type::Int,
+            (Type::Dict(kv), "setdefault") if let [key, default] = args => {
+                let value = self.either(kv.1.clone(), default.ty.clone(), func);
+                let key = self.either(kv.0.clone(), key.ty.clone(), func);
+                self.grown(receiver, Type::Dict(Arc::new(Dict(key, value.clone(), KnownKeys::new()))));
+                value
+            }
             (Type::Dict(kv), "get" | "pop" | "setdefault") => kv.1.clone().join(match args.get(1) {
                 Some(default) => default.ty.clone(),
                 None => Type::None,
@@ -96,15 +88,53 @@ impl<'a> Frame<'a, '_> {
             (Type::Dict(kv), "keys") => Type::iterator(kv.0.clone()),
             (Type::Dict(kv), "items") => Type::iterator(Type::Tuple(vec![kv.0.clone(), kv.1.clone()].into())),
             (Type::Dict(kv), "update") => {
-                if let Some(receiver) = receiver {
-                    let mut known = kv.2.clone();
-                    self.add_keys(args, &mut known);
-                    self.bind(receiver, Type::Dict(Arc::new(Dict(Type::Unknown, Type::Unknown, known))));
-                }
+                let mut known = kv.2.clone();
+                self.add_keys(args, &mut known);
+                self.grown(receiver, Type::Dict(Arc::new(Dict(Type::Unknown, Type::Unknown, known))));
                 Type::None
             }
             _ => Type::Unknown,
         }
+    }
+
+    /// The container that an expression gives is `ty` from here on: what a name holds, or one of the values of a dict.
+    fn grown(&mut self, container: Option<Node<'a>>, ty: Type) {
+        let Some(container) = container else { return };
+        let (owner, key) = match Expr::of(container) {
+            Expr::Name(name) => return self.bind(name, ty),
+            Expr::Attribute { value, attr, .. } => {
+                let Expr::Name(name) = Expr::of(value) else { return };
+                let key = format!("{name}.{attr}");
+                if self.lookup(&key).is_some()
+                    && let Some(env) = &mut self.env
+                {
+                    env.insert(Name::from(key), ty);
+                }
+                return;
+            }
+            Expr::Subscript { value, index, .. } => (value, Some(index)),
+            Expr::Call { func, .. } => match Expr::of(func) {
+                Expr::Attribute { value, attr: "setdefault", .. } => (value, None),
+                _ => return,
+            },
+            _ => return,
+        };
+        let Expr::Name(name) = Expr::of(owner) else { return };
+        let Some(Type::Dict(kv)) = self.lookup(name).cloned() else { return };
+        let mut known = kv.2.clone();
+        let literal = key.and_then(crate::python::string_value);
+        match literal.as_deref().and_then(|text| known.get_mut(text)) {
+            Some((at_key, ..)) => *at_key = ty.clone(),
+            None => known.clear(),
+        }
+        let key = key.map_or(kv.0.clone(), |index| {
+            self.dry += 1;
+            let ty = self.expr(index);
+            self.dry -= 1;
+            self.either(kv.0.clone(), ty, index)
+        });
+        let value = self.either(kv.1.clone(), ty, owner);
+        self.bind(name, Type::Dict(Arc::new(Dict(key, value, known))));
     }
 
     /// What is known of a dict that is given these arguments, as by `update()`: keywords are keys, and what a positional one

@@ -98,7 +98,8 @@ impl<'a> Frame<'a, '_> {
                 let before = self.env.clone();
                 self.narrow(left, op == Kind::And);
                 let second = self.conditionally(|frame| frame.expr(right));
-                self.env = Frame::join_env(before, self.env.take());
+                let after = self.env.take();
+                self.env = self.join_env(before, after);
                 if op == Kind::Or { first.without_none().clone().join(second) } else { first.join(second) }
             }
             Expr::BinOp { left, op, right } => {
@@ -121,7 +122,11 @@ impl<'a> Frame<'a, '_> {
                 }
                 let made = self.object_dunders(&a, BINARY, left);
                 let made = made.join(self.object_dunders(&b, BINARY, right));
-                if made == Type::Never { arithmetic(&a, op, &b) } else { made }
+                match (&a, &b) {
+                    _ if made != Type::Never => made,
+                    (Type::List(_), Type::List(_)) if op == Kind::Add => self.either(a, b, node),
+                    _ => arithmetic(&a, op, &b),
+                }
             }
             Expr::UnaryOp { op, operand } => {
                 let ty = self.expr(operand);
@@ -184,7 +189,7 @@ impl<'a> Frame<'a, '_> {
                 self.narrow(test, false);
                 let b = self.conditionally(|frame| frame.expr(orelse));
                 self.env = before;
-                a.join(b)
+                self.either(a, b, node)
             }
             Expr::Lambda { .. } => {
                 self.defer_local(node);
@@ -195,14 +200,9 @@ impl<'a> Frame<'a, '_> {
                 let types: Vec<Type> = node.children().map(|c| self.element_of_display(c)).collect();
                 Type::Tuple(types.into())
             }
-            Expr::List(node) => {
-                let element =
-                    node.children().map(|c| self.element_of_display(c)).fold(Type::Never, Type::join);
-                Type::list(element)
-            }
+            Expr::List(node) => Type::list(self.elements_of_display(node)),
             Expr::Set(node) => {
-                let element =
-                    node.children().map(|c| self.element_of_display(c)).fold(Type::Never, Type::join);
+                let element = self.elements_of_display(node);
                 self.object_dunders(&element, HASHING, node);
                 Type::Set(Arc::new(element))
             }
@@ -295,7 +295,7 @@ impl<'a> Frame<'a, '_> {
                     if let Some(text) = k.and_then(crate::python::string_value) {
                         known.insert(Name::from(text.as_str()), (ty.clone(), self.file, v.id()));
                     }
-                    value = value.join(ty);
+                    value = self.either(value, ty, v);
                 }
                 continue;
             }
@@ -309,6 +309,14 @@ impl<'a> Frame<'a, '_> {
             (key, value) = (Type::Unknown, Type::Unknown);
         }
         Type::Dict(Arc::new(Dict(key, value, known)))
+    }
+
+    /// What the elements of a list or set display are.
+    fn elements_of_display(&mut self, node: Node<'a>) -> Type {
+        node.children().fold(Type::Never, |known, child| {
+            let element = self.element_of_display(child);
+            self.either(known, element, node)
+        })
     }
 
     fn element_of_display(&mut self, node: Node<'a>) -> Type {
@@ -681,7 +689,6 @@ pub(super) fn arithmetic(left: &Type, op: Kind, right: &Type) -> Type {
         (Type::Str, Type::Str) if op == Kind::Add => Type::Str,
         (Type::Str, _) if op == Kind::Mod || op == Kind::Mult => Type::Str,
         (Type::Column(FieldKind::Decimal), b) if integer(b) => Type::Column(FieldKind::Decimal),
-        (Type::List(a), Type::List(b)) if op == Kind::Add => Type::list((**a).clone().join((**b).clone())),
         _ => Type::Unknown,
     }
 }

@@ -6,7 +6,7 @@
 use super::analyzer::Analyzer;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
-use super::types::{Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
+use super::types::{Dict, Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
 use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, parameters};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -413,7 +413,53 @@ impl<'a, 's> Frame<'a, 's> {
         self.env.as_ref().and_then(|env| env.get(name))
     }
 
-    pub fn join_env(a: Option<Env>, b: Option<Env>) -> Option<Env> {
+    /// What is known of something that is `a` or `b`. Rows of two querysets are rows of the value that stands for both.
+    pub fn either(&mut self, a: Type, b: Type, node: Node<'a>) -> Type {
+        if a == b {
+            return a;
+        }
+        match (&a, &b) {
+            (Type::Instance(x), Type::Instance(y)) => match self.rows_of_either(x, y, node) {
+                Some(row) => Type::Instance(row),
+                None => a.join(b),
+            },
+            (Type::List(x), Type::List(y)) => Type::list(self.either_of(x, y, node)),
+            (Type::Set(x), Type::Set(y)) => Type::Set(Arc::new(self.either_of(x, y, node))),
+            (Type::Iterator(x), Type::Iterator(y)) => Type::iterator(self.either_of(x, y, node)),
+            (Type::Tuple(x), Type::Tuple(y)) if x.len() == y.len() => {
+                let pairs = x.iter().zip(y.iter());
+                let types: Vec<Type> = pairs.map(|(x, y)| self.either_of(x, y, node)).collect();
+                match types.contains(&Type::Unknown) {
+                    true => a.join(b),
+                    false => Type::Tuple(types.into()),
+                }
+            }
+            (Type::Dict(x), Type::Dict(y)) if x.2 == y.2 => Type::Dict(Arc::new(Dict(
+                self.either_of(&x.0, &y.0, node),
+                self.either_of(&x.1, &y.1, node),
+                x.2.clone(),
+            ))),
+            _ => a.join(b),
+        }
+    }
+
+    fn either_of(&mut self, a: &Type, b: &Type, node: Node<'a>) -> Type {
+        self.either(a.clone(), b.clone(), node)
+    }
+
+    fn rows_of_either(&mut self, a: &Instance, b: &Instance, node: Node<'a>) -> Option<Instance> {
+        let (Root::Row(x), Root::Row(y)) = (a.root, b.root) else { return None };
+        if a.model != b.model || a.path != b.path {
+            return None;
+        }
+        let queryset = |value| self.facts.value(value).and_then(|v| v.queryset.clone()).map(Type::QuerySet);
+        let Type::QuerySet(both) = queryset(x)?.join(queryset(y)?) else { return None };
+        let root = Root::Row(self.single(&both, node));
+        Some(Instance { model: a.model, root, path: a.path.clone() })
+    }
+
+    /// What is known of names where control flow comes together.
+    pub fn join_env(&mut self, a: Option<Env>, b: Option<Env>) -> Option<Env> {
         match (a, b) {
             (None, other) | (other, None) => other,
             (Some(mut a), Some(mut b)) => {
@@ -421,7 +467,8 @@ impl<'a, 's> Frame<'a, 's> {
                 for (name, ty) in a.drain() {
                     match b.remove(&name) {
                         Some(other) => {
-                            out.insert(name, ty.join(other));
+                            let joined = self.either(ty, other, self.scope);
+                            out.insert(name, joined);
                         }
                         // Bound on one side only: an attribute override is lost, a name may be unbound.
                         None if name.contains('.') => {}
@@ -479,7 +526,10 @@ impl<'a, 's> Frame<'a, 's> {
                 row_type(&qs, value)
             }
             Type::List(t) | Type::Set(t) | Type::Iterator(t) => (**t).clone(),
-            Type::Tuple(types) => types.iter().cloned().fold(Type::Never, Type::join),
+            Type::Tuple(types) => {
+                let types = types.clone();
+                types.iter().fold(Type::Never, |known, ty| self.either(known, ty.clone(), node))
+            }
             Type::Dict(kv) => kv.0.clone(),
             Type::Str => Type::Str,
             Type::Bytes => Type::Int,

@@ -41,7 +41,8 @@ impl<'a> Frame<'a, '_> {
     /// An exception may leave the innermost `try` body with the names as they are.
     pub(super) fn may_raise(&mut self) {
         if let Some(exit) = self.tries.pop() {
-            let env = Self::join_env(exit, self.env.clone());
+            let env = self.env.clone();
+            let env = self.join_env(exit, env);
             self.tries.push(env);
         }
     }
@@ -154,7 +155,7 @@ impl<'a> Frame<'a, '_> {
                 let mut may_leave = false;
                 for handler in handlers {
                     self.conditional = outer + 1;
-                    self.env = Self::join_env(before.clone(), after_body.clone());
+                    self.env = self.join_env(before.clone(), after_body.clone());
                     if let Some(class) = handler.class {
                         self.expr(class);
                     }
@@ -163,7 +164,8 @@ impl<'a> Frame<'a, '_> {
                     }
                     self.block(handler.body);
                     may_leave |= self.env.is_none() && !ends_in_raise(handler.body);
-                    out = Self::join_env(out, self.env.take());
+                    let end = self.env.take();
+                    out = self.join_env(out, end);
                 }
                 self.conditional = outer + u32::from(may_leave);
                 self.env = out;
@@ -193,9 +195,7 @@ impl<'a> Frame<'a, '_> {
                 self.block(body);
                 let before = self.tries.pop().flatten();
                 // A context manager may swallow what the body raises.
-                if self.env.is_some() {
-                    self.env = Self::join_env(self.env.take(), None);
-                } else if suppresses(node) {
+                if self.env.is_none() && suppresses(node) {
                     self.env = before;
                 }
             }
@@ -230,7 +230,8 @@ impl<'a> Frame<'a, '_> {
                             }
                         }
                     }
-                    out = Self::join_env(out, self.env.take());
+                    let end = self.env.take();
+                    out = self.join_env(out, end);
                 }
                 self.conditional = outer;
                 self.env = out;
@@ -333,7 +334,8 @@ impl<'a> Frame<'a, '_> {
             self.conditional = outer + 1;
             self.block(*body);
             may_leave |= self.env.is_none() && !ends_in_raise(*body);
-            out = Self::join_env(out, self.env.take());
+            let end = self.env.take();
+            out = self.join_env(out, end);
             self.env = before;
             self.narrow(*test, false);
         }
@@ -343,7 +345,8 @@ impl<'a> Frame<'a, '_> {
         }
         // What follows is not reached on some path.
         self.conditional = outer + u32::from(may_leave);
-        self.env = Self::join_env(out, self.env.take());
+        let end = self.env.take();
+        self.env = self.join_env(out, end);
     }
 
     pub(super) fn looped(
@@ -368,9 +371,9 @@ impl<'a> Frame<'a, '_> {
             let exits = self.loops.pop().unwrap_or_default();
             let mut end = self.env.take();
             for env in exits.continues {
-                end = Self::join_env(end, Some(env));
+                end = self.join_env(end, Some(env));
             }
-            head = Self::join_env(head, end);
+            head = self.join_env(head, end);
             self.dry -= 1;
         }
         self.env = head;
@@ -383,9 +386,9 @@ impl<'a> Frame<'a, '_> {
         self.loop_depth -= 1;
         let mut end = self.env.take();
         for env in exits.continues {
-            end = Self::join_env(end, Some(env));
+            end = self.join_env(end, Some(env));
         }
-        self.env = if may_end { Self::join_env(entry, end) } else { None };
+        self.env = if may_end { self.join_env(entry, end) } else { None };
         if may_end {
             leave(self);
         }
@@ -394,7 +397,7 @@ impl<'a> Frame<'a, '_> {
         }
         let mut out = self.env.take();
         for env in exits.breaks {
-            out = Self::join_env(out, Some(env));
+            out = self.join_env(out, Some(env));
         }
         self.env = out;
     }
@@ -404,7 +407,7 @@ impl<'a> Frame<'a, '_> {
         let left = self.expr(target);
         if let (Type::List(element), Kind::AddAssign) = (&left, op) {
             let added = self.iterate(&right, value);
-            let ty = Type::list((**element).clone().join(added));
+            let ty = Type::list(self.either((**element).clone(), added, node));
             self.assign(target, ty, None);
             return;
         }
@@ -509,7 +512,8 @@ impl<'a> Frame<'a, '_> {
                         // Any key.
                         (None, _) => known.clear(),
                     }
-                    let joined = super::types::Dict(kv.0.clone().join(key), kv.1.clone().join(ty), known);
+                    let value = self.either(kv.1.clone(), ty, target);
+                    let joined = super::types::Dict(self.either(kv.0.clone(), key, target), value, known);
                     let joined = Type::Dict(Arc::new(joined));
                     self.bind(name, joined);
                 }

@@ -74,7 +74,7 @@ pub(super) fn lost(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
     let Some(load) = loads(cx, value).first().copied() else { return };
     let gives = |statement: Node<'_>| {
         let given = statement.children().next();
-        given.is_some_and(|g| holds_rows(cx.type_of(cx.node(g.id())), value))
+        given.is_some_and(|g| holds_rows(cx, cx.type_of(cx.node(g.id())), value))
     };
     let leaves = cx.scope().descendants().filter(|n| n.id() > load.at).any(|n| match n.kind() {
         Kind::Return => !gives(n),
@@ -89,7 +89,7 @@ pub(super) fn lost(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
 /// The places that load the rows of `value`, in order. A list that a callee gives has been loaded by the call.
 fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
     let of_queryset = cx.facts.events.iter().enumerate().filter_map(|(i, e)| match &e.kind {
-        EventKind::Use { value: v, how } if *v == value && how.evaluates() => {
+        EventKind::Use { value: v, how } if is_or_may_be(cx, value, *v) && how.evaluates() => {
             Some(Load { event: Some(i), at: e.at })
         }
         _ => None,
@@ -99,6 +99,11 @@ fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
         _ => None,
     });
     by_call.into_iter().chain(of_queryset).collect()
+}
+
+/// Whether `other` is `value`, or one of the several that it stands for.
+fn is_or_may_be(cx: &Context<'_>, value: ValueId, other: ValueId) -> bool {
+    value == other || cx.value(value).is_some_and(|v| v.alternatives.contains(&other))
 }
 
 fn in_vain(cx: &Context<'_>, load: Load) -> Hazard {
@@ -180,15 +185,18 @@ fn is_value(cx: &Context<'_>, qs: &QuerySet, value: ValueId) -> bool {
 
 /// Whether some expression of the frame makes a list of only some of the rows.
 pub(super) fn is_picked(cx: &Context<'_>, value: ValueId) -> bool {
-    let holds = |node: Node<'_>| holds_rows(cx.type_of(cx.node(node.id())), value);
+    let holds = |node: Node<'_>| holds_rows(cx, cx.type_of(cx.node(node.id())), value);
     cx.scope().descendants().any(|n| match n.kind() {
         // `[b for b in books if b.is_featured]`
         Kind::ListComp | Kind::SetComp | Kind::GeneratorExp => {
             holds(n) && generators(n).iter().any(|g| !g.conditions.is_empty())
         }
-        // `books[10:]` of a list
+        // `books[10:]` of a list, and one of the lists of a dict
         Kind::Subscript => match Expr::of(n) {
-            Expr::Subscript { value: owner, index, .. } => index.kind() == Kind::Slice && holds(owner),
+            Expr::Subscript { value: owner, index, .. } => {
+                index.kind() == Kind::Slice && holds(owner)
+                    || is_dict(cx, owner) && holds(n) && !n.is_binding() && !is_added_to(n)
+            }
             _ => false,
         },
         Kind::Call => {
@@ -201,6 +209,11 @@ pub(super) fn is_picked(cx: &Context<'_>, value: ValueId) -> bool {
                 Expr::Attribute { value: owner, attr: "append" | "add" | "insert", .. } => {
                     holds(owner) && is_conditional(cx, n)
                 }
+                Expr::Attribute { value: owner, attr: "get" | "pop" | "popitem" | "setdefault", .. }
+                    if is_dict(cx, owner) =>
+                {
+                    holds(n) && !is_added_to(n)
+                }
                 Expr::Attribute { value: owner, attr: "pop" | "remove" | "clear" | "discard", .. } => {
                     holds(owner)
                 }
@@ -212,10 +225,22 @@ pub(super) fn is_picked(cx: &Context<'_>, value: ValueId) -> bool {
     })
 }
 
+fn is_dict(cx: &Context<'_>, node: Node<'_>) -> bool {
+    matches!(cx.type_of(cx.node(node.id())), Type::Dict(_))
+}
+
+/// Whether a list is only asked for to add to it: `groups[key].append(book)`.
+fn is_added_to(list: Node<'_>) -> bool {
+    const ADDING: &[&str] = &["append", "add", "insert", "extend", "update"];
+    let method = list.with_parens().parent();
+    method.is_some_and(|m| matches!(Expr::of(m), Expr::Attribute { attr, .. } if ADDING.contains(&attr)))
+}
+
 /// Whether an expression is the queryset, or a list of its rows.
 fn gives(cx: &Context<'_>, node: Node<'_>, value: ValueId) -> bool {
     let ty = cx.type_of(cx.node(node.id()));
-    holds_rows(ty, value) || matches!(ty, Type::QuerySet(qs) if is_value(cx, qs, value))
+    let is_among = |qs: &QuerySet| qs.values.iter().any(|v| is_or_may_be(cx, value, *v));
+    holds_rows(cx, ty, value) || matches!(ty, Type::QuerySet(qs) if is_among(qs))
 }
 
 fn is_conditional(cx: &Context<'_>, node: Node<'_>) -> bool {
@@ -226,18 +251,18 @@ fn is_conditional(cx: &Context<'_>, node: Node<'_>) -> bool {
 }
 
 /// Whether a type is a list or an iterator of the rows, or of what hangs on each of them.
-fn holds_rows(ty: &Type, value: ValueId) -> bool {
+fn holds_rows(cx: &Context<'_>, ty: &Type, value: ValueId) -> bool {
     match ty {
-        Type::List(t) | Type::Set(t) | Type::Iterator(t) => is_row(t, value),
-        Type::Union(types) => types.iter().any(|t| holds_rows(t, value)),
+        Type::List(t) | Type::Set(t) | Type::Iterator(t) => is_row(cx, t, value),
+        Type::Union(types) => types.iter().any(|t| holds_rows(cx, t, value)),
         _ => false,
     }
 }
 
-fn is_row(ty: &Type, value: ValueId) -> bool {
+fn is_row(cx: &Context<'_>, ty: &Type, value: ValueId) -> bool {
     match ty {
-        Type::Instance(Instance { root: Root::Row(v), .. }) => *v == value,
-        Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| is_row(t, value)),
+        Type::Instance(Instance { root: Root::Row(v), .. }) => is_or_may_be(cx, value, *v),
+        Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| is_row(cx, t, value)),
         _ => false,
     }
 }

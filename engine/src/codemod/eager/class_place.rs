@@ -249,7 +249,7 @@ fn assignment<'a>(body: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
 }
 
 /// The last of the assignments that a class body begins with.
-fn last_attribute(body: Node<'_>) -> Option<Node<'_>> {
+pub(super) fn last_attribute(body: Node<'_>) -> Option<Node<'_>> {
     body.children()
         .take_while(|s| !matches!(s.kind(), Kind::FunctionDef | Kind::DecoratedDef | Kind::ClassDef))
         .last()

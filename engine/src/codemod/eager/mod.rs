@@ -17,6 +17,7 @@ mod class_place;
 mod conditions;
 mod entries;
 mod guards;
+mod listing;
 mod named;
 mod narrowed;
 mod one_object;

@@ -42,7 +42,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     streamed(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
-    let is_ours = |v: &ValueId| group.rows.contains(v);
+    let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
     let are_shared = !group.remote.is_empty();
     again::hazards(cx, &Rows { is_ours: &is_ours, paths: &paths, are_shared, are_shown: false }, out);
     for step in group.steps().iter().filter(|s| s.is_many) {
@@ -70,10 +70,7 @@ fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 
 /// Whoever loads other rows of the queryset, or one of them, would pay for the prefetch, too.
 fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    let is_row = |v: ValueId| {
-        group.rows.contains(&v)
-            || group.rows.iter().any(|r| cx.value(*r).is_some_and(|r| r.alternatives.contains(&v)))
-    };
+    let is_row = |v: ValueId| group.has_rows_of(cx, v);
     let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
     for event in &cx.facts.events {
         let EventKind::Use { value, how } = &event.kind else { continue };
@@ -129,7 +126,7 @@ pub(super) fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             **name == *"pk"
                 || model.is_some_and(|m| cx.model(m).primary_key().is_some_and(|pk| pk.attname == **name))
         };
-        if group.rows.contains(v) && path.is_empty() && is_key(name) {
+        if group.has_rows_of(cx, *v) && path.is_empty() && is_key(name) {
             out.push(Hazard::at(HazardKind::StaleCopy, format!("{name} ="), event.site));
         }
     }

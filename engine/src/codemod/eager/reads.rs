@@ -132,6 +132,12 @@ impl Group {
         seen.len()
     }
 
+    /// Whether rows of `value` are among those that are read, or may be.
+    pub(super) fn has_rows_of(&self, cx: &Context<'_>, value: ValueId) -> bool {
+        let may_be = |row: &ValueId| cx.value(*row).is_some_and(|row| row.alternatives.contains(&value));
+        self.rows.contains(&value) || self.rows.iter().any(may_be)
+    }
+
     /// Every step of every path, each once.
     pub fn steps(&self) -> Vec<Step> {
         let mut out: Vec<Step> = Vec::new();

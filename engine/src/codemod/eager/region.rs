@@ -2,8 +2,8 @@
 //! may become stale.
 
 use super::callers::{Caller, callers};
-use super::guards;
 use super::reads::Group;
+use super::{guards, listing};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
@@ -17,8 +17,10 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
     guards::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
-    out.extend(group.remote.iter().flat_map(|r| r.hazards.iter().cloned()));
-    let is_ours = |v: &ValueId| group.rows.contains(v);
+    let mut remote: Vec<Hazard> = group.remote.iter().flat_map(|r| r.hazards.iter().cloned()).collect();
+    listing::without_other_actions(cx, group, &mut remote);
+    out.extend(remote);
+    let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
     looked_into(cx, &is_ours, out);
     copied(cx, &is_ours, out);
     kept_by_others(cx, group, out);
@@ -41,7 +43,7 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
         let call = cx.node(event.at);
         let gets_row = events.iter().any(|e| match &e.kind {
             EventKind::InstanceEscapes { root: Root::Row(v), how: Escape::External, .. } => {
-                group.rows.contains(v) && call.contains(e.at)
+                group.has_rows_of(cx, *v) && call.contains(e.at)
             }
             _ => false,
         });
@@ -140,7 +142,7 @@ pub(super) fn stored_names<'a>(cx: &Context<'a>) -> Vec<&'a str> {
 fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let is_ours = |v: &ValueId| {
-        group.rows.contains(v)
+        group.has_rows_of(cx, *v)
             || group.targets.contains(v)
             || group.targets.iter().any(|t| super::sources::is_derived(cx, *v, *t, 0))
     };

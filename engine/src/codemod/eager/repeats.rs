@@ -2,7 +2,7 @@
 
 use super::guards;
 use crate::codemod::Context;
-use crate::infer::{Instance, Origin, Root, Type, Use, ValueId};
+use crate::infer::{Instance, Origin, Root, Type, Use, Value, ValueId};
 use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators, parameters};
 use crate::text::Site;
 
@@ -107,8 +107,10 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
 
 /// Whether the queryset of `value` is not built anew in each round of the loop `node`.
 fn is_made_outside(cx: &Context<'_>, value: ValueId, node: Node<'_>) -> bool {
-    match cx.value(value).map(|v| v.origin) {
-        Some(Origin::Expr(origin)) => !node.contains(origin),
+    match cx.value(value) {
+        // One of several: each of them.
+        Some(v) if !v.alternatives.is_empty() => v.alternatives.iter().all(|v| is_made_outside(cx, *v, node)),
+        Some(Value { origin: Origin::Expr(origin), .. }) => !node.contains(*origin),
         _ => true,
     }
 }

@@ -112,7 +112,8 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
     let def = program.file(info.file).node(info.node);
     let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
-            *v == value && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
+            let may_be = *v == value || cx.value(value).is_some_and(|value| value.alternatives.contains(v));
+            may_be && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
         }
         _ => false,
     });
@@ -127,6 +128,9 @@ fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
         Expr::Comp { node, .. } => node.kind() == Kind::ListComp,
         Expr::List(_) => true,
         Expr::Call { func, .. } => matches!(Expr::of(func), Expr::Name("list" | "sorted")),
+        Expr::BinOp { left, op: Kind::Add, right } if depth < 4 => {
+            is_new_list(def, left, depth + 1) && is_new_list(def, right, depth + 1)
+        }
         Expr::Name(name) if depth < 4 => {
             let bound = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == name && n.field() == Field::Left;
             let mut bindings = def.descendants().filter(bound).peekable();

@@ -2,7 +2,7 @@
 //! is there.
 
 use super::reads::{Group, Load};
-use super::{class_place, place};
+use super::{class_place, listing, place};
 use crate::codemod::{Context, Fix, Hazard};
 use crate::infer::{Type, ValueId};
 use crate::python::emit::{append_call, quote_of, string_literal};
@@ -19,7 +19,10 @@ pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
             let call = format!(".{}({})", group.load.method(), names.join(", "));
             class_place::rewrite(cx, group, place, &call)?
         }
-        None => at_targets(cx, group)?,
+        None => match listing::rewrite(cx, group) {
+            Some(fix) => fix,
+            None => at_targets(cx, group)?,
+        },
     };
     if group.load == Load::Prefetch {
         let mut names: Vec<String> =

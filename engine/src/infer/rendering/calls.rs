@@ -95,7 +95,12 @@ impl<'a> Frame<'a, '_> {
                 out.push(items.children().filter_map(string_value).collect());
             }
             Expr::Attribute { value, attr, .. } if matches!(Expr::of(value), Expr::Name("self" | "cls")) => {
-                let name = self.class.and_then(|c| class_string(self.az.project.program(), c, attr));
+                // The class of the object, where that is known to be one below.
+                let class = match self.lookup(value.text()) {
+                    Some(Type::Object(class)) => Some(*class),
+                    _ => self.class,
+                };
+                let name = class.and_then(|c| class_string(self.az.project.program(), c, attr));
                 out.extend(name.map(|name| vec![name]));
             }
             Expr::IfExp { body, orelse, .. } => {
