@@ -104,7 +104,7 @@ fn inherits(project: &Project, class: ClassId, names: &[&str]) -> bool {
 }
 
 /// `Meta.model`
-fn meta_model(project: &Project, class: ClassId) -> Option<ModelId> {
+pub(super) fn meta_model(project: &Project, class: ClassId) -> Option<ModelId> {
     let program = project.program();
     let (_, Member::Class(meta)) = program.member(class, "Meta")? else { return None };
     model_member(project, *meta)

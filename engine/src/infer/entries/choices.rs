@@ -4,16 +4,34 @@
 #[cfg(test)]
 mod tests;
 
+use super::named::{keeps, origins};
 use super::{Entry, EntryKind, Source};
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
-use crate::infer::types::{Rows, Type};
-use crate::python::{ClassId, Def, Expr, Kind, Member, Node, NodeId, arguments, canonical, string_value};
+use crate::infer::facts::Origin;
+use crate::infer::framework::meta_model;
+use crate::infer::types::{Rows, Type, ValueId};
+use crate::python::{
+    ClassId, Def, Expr, Field, Kind, Member, Node, NodeId, arguments, canonical, string_value,
+};
 use crate::text::{FileId, Site};
 use std::sync::Arc;
 
-const FIELDS: &[&str] = &["django.forms.ModelChoiceField", "django.forms.ModelMultipleChoiceField"];
+const FIELDS: &[&str] = &[
+    "django.forms.ModelChoiceField",
+    "django.forms.ModelMultipleChoiceField",
+    "django_filters.ModelChoiceFilter",
+    "django_filters.ModelMultipleChoiceFilter",
+    "django_filters.filters.ModelChoiceFilter",
+    "django_filters.filters.ModelMultipleChoiceFilter",
+];
+const FILTER_SETS: &[&str] = &["django_filters.FilterSet", "django_filters.filterset.FilterSet"];
+const ADMINS: &[&str] = &[
+    "django.contrib.admin.ModelAdmin",
+    "django.contrib.admin.TabularInline",
+    "django.contrib.admin.StackedInline",
+];
 const FORMS: &[&str] = &["django.forms.Form", "django.forms.ModelForm", "django.forms.BaseForm"];
 
 /// Widgets that show every option.
@@ -36,12 +54,93 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let program = analyzer.project.program();
     for class in program.class_ids() {
         let info = program.class(class);
-        if analyzer.project.is_known_file(info.file) || !FORMS.iter().any(|f| program.inherits(class, f)) {
+        if analyzer.project.is_known_file(info.file) {
             continue;
         }
-        for name in &info.order {
-            if let Some(Member::Value(value)) = info.members.get(name) {
-                out.extend(field(analyzer, class, name, (info.file, *value)));
+        let is_form = FORMS.iter().any(|f| program.inherits(class, f));
+        if is_form || FILTER_SETS.iter().any(|f| program.inherits(class, f)) {
+            for name in &info.order {
+                if let Some(Member::Value(value)) = info.members.get(name) {
+                    out.extend(field(analyzer, class, name, (info.file, *value)));
+                }
+            }
+        }
+        if program.inherits(class, "django.forms.ModelForm") {
+            of_model(analyzer, class, out);
+        }
+        if ADMINS.iter().any(|f| program.inherits(class, f)) {
+            of_admin(analyzer, class, out);
+        }
+    }
+}
+
+/// Fields that a form has for keys of its model, where its code says which rows they offer.
+fn of_model(analyzer: &Analyzer<'_>, class: ClassId, out: &mut Vec<Entry>) {
+    let program = analyzer.project.program();
+    let info = program.class(class);
+    let Some(model) = meta_model(analyzer.project, class) else { return };
+    let body = program.file(info.file).node(info.node);
+    let is_changed = |name: &str| {
+        ["widgets", "field_classes"].iter().any(|option| body.text().contains(option)) && {
+            let Some(Member::Class(meta)) = info.members.get("Meta") else { return true };
+            let meta = program.class(*meta);
+            let options = ["widgets", "field_classes"].iter().filter_map(|option| meta.members.get(*option));
+            options.into_iter().any(|option| match option {
+                Member::Value(value) => {
+                    let names = program.file(meta.file).node(*value).descendants();
+                    names.filter(|n| n.kind() == Kind::Str).any(|n| string_value(n).as_deref() == Some(name))
+                }
+                _ => true,
+            })
+        }
+    };
+    let mut seen: Vec<String> = Vec::new();
+    for key in body.descendants().filter(|n| n.kind() == Kind::Str && is_field(*n)) {
+        let Some(name) = string_value(key).map(|name| name.to_string()) else { continue };
+        let field = analyzer.project.model(model).field(&name);
+        let is_key = field.is_some_and(|f| f.relation.is_some());
+        if !is_key || seen.contains(&name) || program.member(class, &name).is_some() || is_changed(&name) {
+            continue;
+        }
+        let changes = changes(analyzer, class, &name);
+        if let ([only], false) = (changes.querysets.as_slice(), changes.is_changed) {
+            let place = Site { file: info.file, span: key.span() };
+            out.extend(options(analyzer, class, None, *only, place));
+        }
+        seen.push(name);
+    }
+}
+
+/// `self.fields["author"]`
+fn is_field(key: Node<'_>) -> bool {
+    let subscript = key.parent().filter(|p| p.kind() == Kind::Subscript);
+    matches!(subscript.map(Expr::of), Some(Expr::Subscript { value, .. }) if value.text().ends_with(".fields"))
+}
+
+/// `kwargs["queryset"] = ...` in the method of a ModelAdmin that makes the fields of its forms.
+fn of_admin(analyzer: &Analyzer<'_>, class: ClassId, out: &mut Vec<Entry>) {
+    let program = analyzer.project.program();
+    let other = ["raw_id_fields", "autocomplete_fields", "readonly_fields", "radio_fields"];
+    if other.iter().any(|name| program.member(class, name).is_some()) {
+        return;
+    }
+    for name in ["formfield_for_foreignkey", "formfield_for_manytomany"] {
+        let Some(Member::Function(function, _)) = program.class(class).members.get(name) else { continue };
+        let info = program.function(*function);
+        let def = program.file(info.file).node(info.node);
+        if ["widget", "form_class", "raw_id"].iter().any(|word| def.text().contains(word)) {
+            continue;
+        }
+        for assignment in def.descendants().filter(|n| n.kind() == Kind::Assign) {
+            let (Some(target), Some(value)) = (assignment.child(Field::Left), assignment.child(Field::Right))
+            else {
+                continue;
+            };
+            let is_queryset = target.kind() == Kind::Subscript
+                && target.descendants().any(|n| string_value(n).as_deref() == Some("queryset"));
+            if is_queryset {
+                let place = Site { file: info.file, span: target.span() };
+                out.extend(options(analyzer, class, None, (info.file, value.peel().id()), place));
             }
         }
     }
@@ -85,6 +184,19 @@ fn field(analyzer: &Analyzer<'_>, class: ClassId, name: &str, made: (FileId, Nod
         _ => return None,
     };
     let place = Site { file: program.class(class).file, span: made.span() };
+    options(analyzer, class, of_program, (file, value), place)
+}
+
+/// The rows that a queryset offers as options of a field of `class`; `of_program` is the field's class.
+fn options(
+    analyzer: &Analyzer<'_>,
+    class: ClassId,
+    of_program: Option<ClassId>,
+    value: (FileId, NodeId),
+    place: Site,
+) -> Option<Entry> {
+    let program = analyzer.project.program();
+    let (file, value) = begin(analyzer, value)?;
     let (rows, facts) = analyzer.on_behalf(class, |frame, node| {
         let summary = frame.az.outside(file, value, frame.stack);
         let ty = match frame.imported(&summary, file, value, node) {
@@ -126,6 +238,40 @@ fn field(analyzer: &Analyzer<'_>, class: ClassId, name: &str, made: (FileId, Nod
         single_objects: Some(place),
         unknown_base: unknown_base(program, class),
     })
+}
+
+/// Where the queryset of an expression begins: for a name, what it is bound to before anything narrows it.
+fn begin(analyzer: &Analyzer<'_>, (file, value): (FileId, NodeId)) -> Option<(FileId, NodeId)> {
+    let program = analyzer.project.program();
+    let node = program.file(file).node(value);
+    if node.kind() != Kind::Name {
+        return Some((file, value));
+    }
+    let function = program.function_at(file, node.enclosing_function()?.id())?;
+    let facts = analyzer.function(function);
+    let Type::QuerySet(given) = facts.type_of(node) else { return None };
+    let mut ends = Vec::new();
+    for up in given.values.iter().flat_map(|value| origins(&facts, *value, 0)) {
+        let info = facts.value(up)?;
+        let made = |value: ValueId| match facts.value(value)?.origin {
+            Origin::Expr(node) => matches!(facts.types.get(&node)?, Type::QuerySet(_)).then_some(node),
+            _ => None,
+        };
+        let Some(node) = made(up) else { continue };
+        if info.parent.iter().chain(&info.alternatives).any(|up| made(*up).is_some()) {
+            continue;
+        }
+        if !keeps(info.queryset.as_deref()?, given) {
+            return None;
+        }
+        ends.push(node);
+    }
+    ends.sort();
+    ends.dedup();
+    match ends.as_slice() {
+        [only] => Some((file, *only)),
+        _ => None,
+    }
 }
 
 fn is_of_django(base: &str) -> bool {
@@ -174,8 +320,8 @@ fn changes(analyzer: &Analyzer<'_>, class: ClassId, name: &str) -> Changes {
             match parent.map(|p| (p.kind(), Expr::of(p))) {
                 Some((Kind::Attribute, Expr::Attribute { attr, .. })) if CHANGES.contains(&attr) => {
                     let assignment = parent.and_then(Node::parent).filter(|p| p.kind() == Kind::Assign);
-                    let target = assignment.and_then(|a| a.child(crate::python::Field::Left));
-                    let value = assignment.and_then(|a| a.child(crate::python::Field::Right));
+                    let target = assignment.and_then(|a| a.child(Field::Left));
+                    let value = assignment.and_then(|a| a.child(Field::Right));
                     match (attr, target == parent, value) {
                         ("queryset", true, Some(value)) => out.querysets.push((info.file, value.peel().id())),
                         // What it is made of before: `fields["x"].queryset.filter()`.

@@ -123,7 +123,7 @@ fn rows_of(facts: &Facts, given: &Type) -> Option<(Vec<ValueId>, Arc<QuerySet>)>
 }
 
 /// Whether whatever is loaded with the rows of `before` is loaded with those of `after` too, which was made from it.
-fn keeps(before: &QuerySet, after: &QuerySet) -> bool {
+pub(super) fn keeps(before: &QuerySet, after: &QuerySet) -> bool {
     before.model == after.model
         && after.rows == Rows::Instances
         && before.selected.is_subset(&after.selected)
