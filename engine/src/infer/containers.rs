@@ -80,7 +80,28 @@ impl<'a> Frame<'a, '_> {
                 self.grown(receiver, Type::Dict(Arc::new(Dict(key, value.clone(), KnownKeys::new()))));
                 value
             }
-            (Type::Dict(kv), "get" | "pop" | "setdefault") => kv.1.clone().join(match args.get(1) {
+            (Type::Dict(kv), "clear" | "popitem") => {
+                self.grown(receiver, Type::dict(kv.0.clone(), kv.1.clone()));
+                Type::Unknown
+            }
+            (Type::Dict(kv), "pop") => {
+                let key = first.and_then(|a| crate::python::string_value(a.node));
+                let mut known = kv.2.clone();
+                let found = match key {
+                    Some(key) => known.remove(key.as_str()).map(|(ty, ..)| ty),
+                    None => {
+                        known.clear();
+                        None
+                    }
+                };
+                self.grown(receiver, Type::Dict(Arc::new(Dict(kv.0.clone(), kv.1.clone(), known))));
+                let value = found.unwrap_or_else(|| kv.1.clone());
+                match args.get(1) {
+                    Some(default) => value.join(default.ty.clone()),
+                    None => value,
+                }
+            }
+            (Type::Dict(kv), "get" | "setdefault") => kv.1.clone().join(match args.get(1) {
                 Some(default) => default.ty.clone(),
                 None => Type::None,
             }),

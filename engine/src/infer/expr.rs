@@ -125,6 +125,7 @@ impl<'a> Frame<'a, '_> {
                 match (&a, &b) {
                     _ if made != Type::Never => made,
                     (Type::List(_), Type::List(_)) if op == Kind::Add => self.either(a, b, node),
+                    (Type::Dict(x), Type::Dict(y)) if op == Kind::BitOr => super::statements::merged(x, y),
                     _ => arithmetic(&a, op, &b),
                 }
             }

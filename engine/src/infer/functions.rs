@@ -52,6 +52,7 @@ impl<'a> Frame<'a, '_> {
             *slot = Some(receiver);
             at = 1;
         }
+        let shift = at;
         for arg in args {
             if arg.stars > 0 {
                 self.escape(&arg.ty.clone(), arg.node, Escape::External);
@@ -112,6 +113,7 @@ impl<'a> Frame<'a, '_> {
                 self.wrapped_by(*decorator, node);
             }
         }
+        self.rendered_through(function, args, &bound, shift, node);
         let Some(returns) = &summary.returns else { return Type::Unknown };
         if !is_transparent {
             return Type::Unknown;

@@ -2,7 +2,7 @@
 
 use super::facts::{Escape, EventKind, Use};
 use super::frame::{Env, Frame, LoopExits};
-use super::types::{Name, Type};
+use super::types::{Dict, Name, Type};
 use crate::python::{ClassId, Kind, Node, Stmt, parameters};
 use std::sync::Arc;
 
@@ -419,6 +419,10 @@ impl<'a> Frame<'a, '_> {
             self.assign(target, ty, None);
             return;
         }
+        if let (Type::Dict(a), Type::Dict(b), Kind::BitOrAssign) = (&left, &right, op) {
+            self.assign(target, merged(a, b), None);
+            return;
+        }
         for ty in [&left, &right] {
             if let Type::QuerySet(qs) = ty {
                 let qs = qs.clone();
@@ -638,6 +642,13 @@ impl<'a> Frame<'a, '_> {
         }
         result
     }
+}
+
+/// `a | b`: what both hold of a key is that of the second.
+pub(super) fn merged(a: &Dict, b: &Dict) -> Type {
+    let mut known = a.2.clone();
+    known.extend(b.2.clone());
+    Type::Dict(Arc::new(Dict(Type::Unknown, Type::Unknown, known)))
 }
 
 /// `case _:`, which is taken whatever the subject is.

@@ -12,7 +12,7 @@ use super::region;
 use super::remote::{Remote, found};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, Root, Type, Use, ValueId};
-use crate::python::{Expr, Field, FunctionId, Kind, Node, parameters};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
 use crate::text::Site;
 
 /// Frames that read the rows of one function's list and are looked at.
@@ -36,6 +36,71 @@ pub(super) fn reads(
     {
         of_queryset(cx, load, function, &values, out);
     }
+    if let Some(Type::Dict(dict)) = &cx.facts.returns
+        && !is_remembered(cx, function)
+    {
+        for (ty, file, node) in dict.2.values().filter(|(_, file, _)| *file == cx.file) {
+            let Type::QuerySet(qs) = ty else { continue };
+            if !qs.values.iter().any(|value| is_kept(cx, *value)) {
+                let at = Site { file: *file, span: cx.node(*node).span() };
+                of_calls(
+                    cx,
+                    load,
+                    function,
+                    Given { values: &qs.values, after: None, at: Some(at) },
+                    Vec::new(),
+                    out,
+                );
+            }
+        }
+    }
+}
+
+/// Whether the function loads the rows of a queryset, or gives it to somebody besides the dict that it returns.
+fn is_kept(cx: &Context<'_>, value: ValueId) -> bool {
+    let given = [Use::Escape(Escape::Container), Use::Escape(Escape::Return)];
+    cx.facts.uses(value).any(|(_, how)| how.may_load() && !given.contains(how))
+}
+
+/// Whether the frame gives a dict with one of our values, or the value itself, to somebody besides Django's and other
+/// packages' functions.
+fn hands_on(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+    let holds = |ty: &Type| {
+        ty.alternatives().iter().any(|ty| match ty {
+            Type::Dict(dict) => dict.2.values().any(|(ty, ..)| {
+                ty.alternatives().iter().filter_map(Type::queryset).any(|qs| qs.values.iter().any(is_ours))
+            }),
+            _ => false,
+        })
+    };
+    let escapes = |e: &Event| {
+        matches!(&e.kind, EventKind::Use { value, how: Use::Escape(how) } if is_ours(value)
+            && matches!(how, Escape::Return | Escape::Store | Escape::Yield | Escape::UnknownCall))
+    };
+    let is_given = |n: Node<'_>| match n.kind() {
+        Kind::Call => {
+            let Expr::Call { func, arguments: list } = Expr::of(n) else { return false };
+            let is_external = matches!(cx.type_of(func), Type::Def(Def::External(_)));
+            !is_external && arguments(list).iter().any(|a| holds(cx.type_of(a.value)))
+        }
+        Kind::Assign => {
+            let is_name = n.child(Field::Left).is_some_and(|target| target.kind() == Kind::Name);
+            !is_name && n.child(Field::Right).is_some_and(|value| holds(cx.type_of(value)))
+        }
+        Kind::Return | Kind::Yield => n.children().next().is_some_and(|value| holds(cx.type_of(value))),
+        _ => false,
+    };
+    cx.facts.events.iter().any(escapes) || cx.scope().descendants().any(is_given)
+}
+
+/// What a function gives to its callers.
+struct Given<'x> {
+    /// The querysets whose rows they get.
+    values: &'x [ValueId],
+    /// What happens behind the place where the function itself loads them.
+    after: Option<&'x [&'x Event]>,
+    /// The value of a dict that the queryset is.
+    at: Option<Site>,
 }
 
 /// The queryset whose rows the elements of a list are, by themselves or as the only rows in a tuple.
@@ -163,7 +228,7 @@ fn of_list(
     if load == Load::Prefetch {
         lost(cx, value, &mut looked);
     }
-    of_calls(cx, load, function, (&[value], Some(&after)), looked, out);
+    of_calls(cx, load, function, Given { values: &[value], after: Some(&after), at: None }, looked, out);
 }
 
 /// The rows of a queryset that the function gives: they are loaded by whoever calls it.
@@ -174,7 +239,7 @@ fn of_queryset(
     values: &[ValueId],
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    of_calls(cx, load, function, (values, None), Vec::new(), out);
+    of_calls(cx, load, function, Given { values, after: None, at: None }, Vec::new(), out);
 }
 
 /// Whether the event may evaluate a queryset of ours.
@@ -183,13 +248,12 @@ fn evaluates(event: &Event, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
         && (how.evaluates() || matches!(how, Use::Other | Use::Escape(_))))
 }
 
-/// What the callers of `function` read of the rows that it gives, which are those of `values`. Where the function itself
-/// loads them, `after` is what happens behind that.
+/// What the callers of `function` read of the rows that it gives.
 fn of_calls(
     cx: &Context<'_>,
     load: Load,
     function: FunctionId,
-    (values, after): (&[ValueId], Option<&[&Event]>),
+    Given { values, after, at }: Given<'_>,
     mut looked: Vec<Hazard>,
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
@@ -203,8 +267,16 @@ fn of_calls(
         let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
         for call in &caller.calls {
             let of_call = |v: &ValueId| {
-                inner.value(*v).is_some_and(|v| v.origin == Origin::Expr(call.id()) && v.site == Some(def))
+                inner.value(*v).is_some_and(|v| match at {
+                    Some(at) => v.origin == Origin::Callee && v.site == Some(at),
+                    None => v.origin == Origin::Expr(call.id()) && v.site == Some(def),
+                })
             };
+            // A caller that hands the dict on has callers of its own.
+            if at.is_some() && hands_on(&inner, &of_call) {
+                out.truncate(start);
+                return;
+            }
             region::looked_into(&inner, &of_call, &mut looked);
             region::copied(&inner, &of_call, &mut looked);
             let known = out.len();

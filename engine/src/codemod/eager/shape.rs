@@ -330,7 +330,7 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return };
     let own = program.function(function);
-    let def = program.file(own.file).node(own.node).span();
+    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
     let names: Vec<&str> = minded(group.load).collect();
     for Caller { file, scope, facts, .. } in callers(cx, function) {
         let source = program.file(file);
@@ -384,9 +384,10 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: crate::text::Span, depth: usize) -> bool {
+/// Whether a value is made from what the function at `def` gives: its result, or a value of the dict that it returns.
+fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: Site, depth: usize) -> bool {
     let Some(info) = facts.value(value).filter(|_| depth < 30) else { return false };
-    info.site.is_some_and(|s| s.span == def)
+    info.site.is_some_and(|s| s.file == def.file && def.span.contains(s.span))
         || info.parent.iter().chain(&info.alternatives).any(|up| comes_from(facts, *up, def, depth + 1))
 }
 

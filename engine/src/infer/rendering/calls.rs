@@ -5,7 +5,9 @@ use crate::infer::calls::Arg;
 use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Dict, KnownKeys, Type};
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, Program, arguments, parameters, string_value};
+use crate::python::{
+    Argument, ClassId, Expr, Field, Kind, Member, Node, Program, arguments, parameters, string_value,
+};
 use std::sync::Arc;
 
 /// Templates that one call may name and that are looked at.
@@ -14,7 +16,7 @@ const MAX_CHOICES: usize = 4;
 const MAX_HOPS: usize = 4;
 
 /// Where a function of Django's takes the names of templates and the context: positions, and names of parameters.
-fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
+pub(super) fn signature(path: &str) -> Option<[(usize, &'static str); 2]> {
     Some(match path {
         "django.shortcuts.render" => [(1, "template_name"), (2, "context")],
         "django.template.response.TemplateResponse" => [(1, "template"), (2, "context")],
@@ -56,7 +58,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// Render the template that an expression names; of several that it may name each, under a condition.
-    fn rendered(&mut self, mut choices: Vec<Vec<String>>, context: Names, node: Node<'a>) {
+    pub(super) fn rendered(&mut self, mut choices: Vec<Vec<String>>, context: Names, node: Node<'a>) {
         choices.sort();
         choices.dedup();
         let is_one = choices.len() == 1;
@@ -76,10 +78,20 @@ impl<'a> Frame<'a, '_> {
 
     /// The names that an expression gives literally, also by a variable that is only assigned such: the choices, each of
     /// them one name or a list of which the first that exists is meant.
-    fn template_names(&self, node: Node<'a>) -> Vec<Vec<String>> {
+    pub(super) fn template_names(&self, node: Node<'a>) -> Vec<Vec<String>> {
         let mut out = Vec::new();
         self.name_choices(node, 0, &mut out);
         out
+    }
+
+    /// The template that an attribute of an object of `class` names; a class below may name another one.
+    pub(super) fn attribute_choices(&self, class: ClassId, attr: &str, out: &mut Vec<Vec<String>>) {
+        let program = self.az.project.program();
+        out.extend(class_string(program, class, attr).map(|name| vec![name]));
+        let below = program.descendants(class).into_iter().filter(|c| *c != class);
+        if below.into_iter().any(|c| program.class(c).members.contains_key(attr)) {
+            out.push(Vec::new());
+        }
     }
 
     fn name_choices(&self, node: Node<'a>, depth: usize, out: &mut Vec<Vec<String>>) {
@@ -100,8 +112,9 @@ impl<'a> Frame<'a, '_> {
                     Some(Type::Object(class)) => Some(*class),
                     _ => self.class,
                 };
-                let name = class.and_then(|c| class_string(self.az.project.program(), c, attr));
-                out.extend(name.map(|name| vec![name]));
+                if let Some(class) = class {
+                    self.attribute_choices(class, attr, out);
+                }
             }
             Expr::IfExp { body, orelse, .. } => {
                 self.name_choices(body, depth + 1, out);
@@ -122,8 +135,14 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
+/// The argument for a parameter, by its position or name.
+pub(super) fn argument_of<'a>(args: &[Argument<'a>], (index, name): (usize, &str)) -> Option<Node<'a>> {
+    let named = args.iter().find(|a| a.name == Some(name));
+    named.or_else(|| args.get(index).filter(|a| a.name.is_none() && a.stars == 0)).map(|a| a.value)
+}
+
 /// The expressions that the frame assigns to a name.
-fn assigned<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
+pub(super) fn assigned<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
     let is_it = move |n: &Node<'a>| {
         n.kind() == Kind::Assign && n.child(Field::Left).is_some_and(|l| l.peel().text() == name)
     };

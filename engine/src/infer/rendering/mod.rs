@@ -7,9 +7,11 @@ mod calls;
 mod certainty;
 mod expressions;
 mod filters;
+mod helpers;
 mod tags;
 
 pub(super) use calls::{assigned_once, class_string};
+pub(super) use helpers::Renderers;
 
 use self::certainty::{Certainty, Turn, Values, turn};
 use super::facts::Use;
