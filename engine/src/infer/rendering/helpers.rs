@@ -94,7 +94,7 @@ impl<'a> Frame<'a, '_> {
             return;
         }
         let mut names = Vec::new();
-        self.names_given(&helper, template, 0, &mut names);
+        self.templates_given(&helper, template, 0, &mut names);
         let Some(context) = self.context_given(&helper, context, 0) else { return };
         let is_read_elsewhere = helper.params.iter().any(|p| helper.is_looked_into(p.name));
         if (is_read_elsewhere || !is_reached(def, template)) && !names.is_empty() {
@@ -105,7 +105,13 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// The templates that an expression of the function names in this call.
-    fn names_given(&self, helper: &Helper<'a, '_>, node: Node<'a>, depth: usize, out: &mut Vec<Vec<String>>) {
+    fn templates_given(
+        &self,
+        helper: &Helper<'a, '_>,
+        node: Node<'a>,
+        depth: usize,
+        out: &mut Vec<Vec<String>>,
+    ) {
         if depth > MAX_HOPS {
             return;
         }
@@ -115,14 +121,14 @@ impl<'a> Frame<'a, '_> {
         }
         match Expr::of(node) {
             Expr::IfExp { body, orelse, .. } => {
-                self.names_given(helper, body, depth + 1, out);
-                self.names_given(helper, orelse, depth + 1, out);
+                self.templates_given(helper, body, depth + 1, out);
+                self.templates_given(helper, orelse, depth + 1, out);
             }
             Expr::BoolOp { left, op: Kind::Or, right } => {
                 let known = out.len();
-                self.names_given(helper, left, depth + 1, out);
+                self.templates_given(helper, left, depth + 1, out);
                 if out.len() == known {
-                    self.names_given(helper, right, depth + 1, out);
+                    self.templates_given(helper, right, depth + 1, out);
                 }
             }
             Expr::Attribute { value, attr, .. } if helper.is_receiver(value) => {
@@ -132,7 +138,7 @@ impl<'a> Frame<'a, '_> {
             }
             Expr::Name(name) => {
                 for value in assigned(helper.def, name) {
-                    self.names_given(helper, value, depth + 1, out);
+                    self.templates_given(helper, value, depth + 1, out);
                 }
                 match helper.argument(name) {
                     Some(arg) => out.extend(self.template_names(arg.node)),
