@@ -11,7 +11,7 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Origin;
 use crate::infer::framework::meta_model;
-use crate::infer::types::{Rows, Type, ValueId};
+use crate::infer::types::{QuerySet, Rows, Type, ValueId};
 use crate::python::{
     ClassId, Def, Expr, Field, Kind, Member, Node, NodeId, arguments, canonical, string_value,
 };
@@ -196,7 +196,7 @@ fn options(
     place: Site,
 ) -> Option<Entry> {
     let program = analyzer.project.program();
-    let (file, value) = begin(analyzer, value)?;
+    let (file, value, given) = begin(analyzer, value)?;
     let (rows, facts) = analyzer.on_behalf(class, |frame, node| {
         let summary = frame.az.outside(file, value, frame.stack);
         let ty = match frame.imported(&summary, file, value, node) {
@@ -204,8 +204,15 @@ fn options(
             Type::Manager(manager) => frame.manager_queryset(&manager, node),
             other => other,
         };
-        let qs = ty.queryset()?.clone();
+        let mut qs = ty.queryset()?.clone();
+        if let Some(given) = given {
+            // What is loaded on the way is loaded.
+            let values = qs.values.clone();
+            qs = Arc::new(QuerySet { values, related: None, ..(*given).clone() });
+        }
         let [rows] = qs.values.as_slice() else { return None };
+        frame.set_queryset(*rows, &qs);
+        let ty = Type::QuerySet(qs.clone());
         if qs.rows != Rows::Instances {
             return None;
         }
@@ -240,12 +247,16 @@ fn options(
     })
 }
 
-/// Where the queryset of an expression begins: for a name, what it is bound to before anything narrows it.
-fn begin(analyzer: &Analyzer<'_>, (file, value): (FileId, NodeId)) -> Option<(FileId, NodeId)> {
+/// Where the queryset of an expression begins: for a name, what it is bound to before anything narrows it, and what comes
+/// of that.
+fn begin(
+    analyzer: &Analyzer<'_>,
+    (file, value): (FileId, NodeId),
+) -> Option<(FileId, NodeId, Option<Arc<QuerySet>>)> {
     let program = analyzer.project.program();
     let node = program.file(file).node(value);
     if node.kind() != Kind::Name {
-        return Some((file, value));
+        return Some((file, value, None));
     }
     let function = program.function_at(file, node.enclosing_function()?.id())?;
     let facts = analyzer.function(function);
@@ -269,7 +280,7 @@ fn begin(analyzer: &Analyzer<'_>, (file, value): (FileId, NodeId)) -> Option<(Fi
     ends.sort();
     ends.dedup();
     match ends.as_slice() {
-        [only] => Some((file, *only)),
+        [only] => Some((file, *only, Some(given.clone()))),
         _ => None,
     }
 }
