@@ -19,12 +19,26 @@ const TABLES: &[&str] = &["django_tables2.Table", "django_tables2.tables.Table"]
 /// Columns that show the key of the row, or nothing of it.
 const BOXES: &[&str] = &["CheckBoxColumn"];
 
+/// What chooses the columns of a table.
+const CHOOSING: &[&str] = &["exclude", "sequence", "columns", "base_columns", "extra_columns"];
+
 /// A column: where it is declared, and what it asks the record for.
 struct Column<'a> {
     name: String,
     site: Site,
     /// The call that makes it; nothing where only `Meta.fields` names it.
     made: Option<(FileId, Node<'a>)>,
+}
+
+impl Column<'_> {
+    /// `visible=` with anything but `True`.
+    fn is_hidden(&self) -> bool {
+        let Some((_, made)) = self.made else { return false };
+        let Expr::Call { arguments: list, .. } = Expr::of(made) else { return false };
+        arguments(list)
+            .iter()
+            .any(|a| a.stars == 2 || a.name == Some("visible") && !matches!(Expr::of(a.value), Expr::True))
+    }
 }
 
 impl<'a> Frame<'a, '_> {
@@ -54,7 +68,8 @@ impl<'a> Frame<'a, '_> {
             Type::List(element) if element.instance().is_some() => {}
             _ => return false,
         }
-        if !self.show_rows(class, &rows, node) {
+        let chooses = args.iter().any(|a| a.stars > 0 || a.name.is_some_and(|n| CHOOSING.contains(&n)));
+        if !self.show_rows(class, &rows, chooses, node) {
             return false;
         }
         for other in args.iter().filter(|a| a.node != at) {
@@ -78,18 +93,26 @@ impl<'a> Frame<'a, '_> {
         })
     }
 
-    /// A table of `class` may show every row of `rows`. Whether that is what the class does.
-    pub(super) fn show_rows(&mut self, class: ClassId, rows: &Type, node: Node<'a>) -> bool {
+    /// A table of `class` may show every row of `rows`; `chooses` says that whoever makes it may leave out columns.
+    /// Whether that is what the class does.
+    pub(super) fn show_rows(&mut self, class: ClassId, rows: &Type, chooses: bool, node: Node<'a>) -> bool {
         if !self.is_table(class) || self.loads_by_itself(class) {
             return false;
         }
         let columns = self.columns(class);
+        let changes = chooses || self.changes_columns(class);
         self.conditionally(|frame| {
             let row = frame.iterate(rows, node);
             let Some(model) = row.instance().map(|i| i.model) else { return };
             frame.each(rows, |frame| {
+                // Nothing is certain of a table that chooses its columns when it is rendered.
+                let outer = frame.conditional;
+                frame.conditional += u32::from(changes);
                 for column in &columns {
+                    let hidden = u32::from(column.is_hidden());
+                    frame.conditional += hidden;
                     frame.at_site(column.site, |frame| frame.show(class, column, &row, node));
+                    frame.conditional -= hidden;
                 }
                 // Without columns of its own a table has those of the model.
                 let chosen = meta(frame, class)
@@ -97,9 +120,33 @@ impl<'a> Frame<'a, '_> {
                 if !chosen {
                     frame.show_fields(class, model, &columns, &row, node);
                 }
+                frame.conditional = outer;
             });
         });
         true
+    }
+
+    /// Whether code of a table says which columns are shown, or `Meta` names an order that may leave some out.
+    fn changes_columns(&self, class: ClassId) -> bool {
+        let program = self.az.project.program();
+        let orders = meta(self, class).is_some_and(|m| program.member(m, "sequence").is_some());
+        let is_chosen = |n: Node<'_>| match Expr::of(n) {
+            Expr::Attribute { attr, .. } => CHOOSING.contains(&attr),
+            _ => n.kind() == Kind::Str && string_value(n).is_some_and(|s| CHOOSING.contains(&s.as_str())),
+        };
+        orders
+            || program.class(class).mro.iter().any(|above| {
+                program.class(*above).members.iter().any(|(name, member)| match member {
+                    Member::Function(function, _) => {
+                        let info = program.function(*function);
+                        let def = program.file(info.file).node(info.node);
+                        name == "before_render"
+                            || name == "__init__" && def.descendants().any(is_chosen)
+                            || def.text().contains(".columns")
+                    }
+                    _ => CHOOSING.contains(&name.as_str()),
+                })
+            })
     }
 
     /// The columns that a class and its `Meta` name, those of the classes above included.

@@ -1,13 +1,14 @@
 //! Rows that a framework reads of the queryset that this frame builds for it.
 
 use super::again::{self, Rows};
+use super::answers;
 use super::reads::{Load, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use super::{guards, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, Facts, Path, Source, Type, ValueId};
+use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, Use, ValueId};
 use crate::python::Program;
 use crate::text::Site;
 
@@ -91,9 +92,9 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     if load == Load::Join {
         one_object::hazards(cx, entry, &steps, &mut hazards);
     }
-    // A change form asks for one object of the same queryset.
-    let is_changelist = entry.kind == EntryKind::Changelist;
-    if let Some(at) = entry.single_objects.or(is_changelist.then_some(looped))
+    // A change form asks for one object of the same queryset, and the formset of an inline for its rows when it is saved.
+    let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
+    if let Some(at) = entry.single_objects.or(is_of_admin.then_some(looped))
         && load == Load::Prefetch
     {
         let subject = cx.project.program().class(entry.class).name.clone();
@@ -101,6 +102,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     }
     if load == Load::Prefetch {
         own_code::loads(cx, entry, &steps, &mut hazards);
+        answers::hazards(cx, entry, &steps, &mut hazards);
         let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
         let rows = Rows {
@@ -172,7 +174,9 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         // What the framework itself has loaded with the rows is left out.
         let Some(steps) = steps.filter(|s| !is_loaded(queryset, &path, s, load)) else { continue };
         let is_certain = match entry.kind {
-            EntryKind::DetailView => event.rounds.first().is_some_and(|r| r.is_certain),
+            EntryKind::DetailView => {
+                event.rounds.first().is_some_and(|r| r.is_certain && is_always_looped(facts, r.value))
+            }
             _ => event.rounds.iter().any(|r| r.value == value && r.is_certain),
         };
         // Each count is an expression of its own to rewrite.
@@ -188,6 +192,13 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         }
     }
     out
+}
+
+/// Whether some loop over the rows of `value` stands under no condition: one object is there in any case.
+fn is_always_looped(facts: &Facts, value: ValueId) -> bool {
+    facts.events.iter().any(|e| {
+        e.is_certain && matches!(&e.kind, EventKind::Use { value: used, how: Use::Iterate } if *used == value)
+    })
 }
 
 /// Whether `value` is the queryset `rows`, or made from it.

@@ -10,6 +10,7 @@
 
 mod again;
 mod annotate;
+mod answers;
 mod bypassed;
 mod callers;
 mod certainty;

@@ -8,12 +8,12 @@ use super::remote::QUIET;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EventKind, Rows, Source, Type, Use, ValueId};
+use crate::infer::{Entry, EntryKind, EventKind, Rows, Source, Type, Use, ValueId};
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Member, Node};
 use crate::text::Site;
 
 /// Methods that give the queryset or one of its rows to the framework.
-const GIVING: &[&str] = &["get_queryset", "filter_queryset", "get_object"];
+const GIVING: &[&str] = &["get_queryset", "filter_queryset", "get_object", "items"];
 
 /// Places that load rows of the entry's queryset and do not read the relation.
 pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
@@ -22,7 +22,7 @@ pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut V
         let info = program.class(class);
         for name in info.order.iter().filter(|name| !GIVING.contains(&name.as_str())) {
             if let Some(Member::Function(function, _)) = info.members.get(name) {
-                in_method(cx, *function, steps, out);
+                in_method(cx, *function, entry.kind, steps, out);
             }
         }
     }
@@ -32,7 +32,7 @@ pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut V
 pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let program = cx.project.program();
     let name = match entry.source {
-        Source::Function(_) => "get_queryset",
+        Source::Function(function) => program.function(function).name.as_str(),
         Source::Expression(..) => "queryset",
         Source::Model(..) => "model",
     };
@@ -49,14 +49,22 @@ pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     out
 }
 
-fn in_method(cx: &Context<'_>, function: FunctionId, steps: &[Step], out: &mut Vec<Hazard>) {
+fn in_method(
+    cx: &Context<'_>,
+    function: FunctionId,
+    kind: EntryKind,
+    steps: &[Step],
+    out: &mut Vec<Hazard>,
+) {
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    if !["get_queryset", ".queryset"].iter().any(|name| def.text().contains(name)) {
+    let has_items = matches!(kind, EntryKind::Feed | EntryKind::Sitemap);
+    let asks: &[&str] = if has_items { &[".items("] } else { &["get_queryset", ".queryset"] };
+    if !asks.iter().any(|name| def.text().contains(name)) {
         return;
     }
-    let given: Vec<Node<'_>> = def.descendants().filter(|n| gives_rows(*n)).collect();
+    let given: Vec<Node<'_>> = def.descendants().filter(|n| gives_rows(*n, has_items)).collect();
     if given.is_empty() {
         return;
     }
@@ -99,12 +107,12 @@ fn in_method(cx: &Context<'_>, function: FunctionId, steps: &[Step], out: &mut V
     }
 }
 
-/// `self.get_queryset(...)`, `super().get_queryset(...)`, `self.queryset`
-fn gives_rows(node: Node<'_>) -> bool {
+/// `self.get_queryset(...)`, `super().get_queryset(...)`, `self.queryset`; `self.items()` of a feed.
+fn gives_rows(node: Node<'_>, has_items: bool) -> bool {
     let is_self = |n: Node<'_>| matches!(Expr::of(n), Expr::Name("self"));
     match Expr::of(node) {
         Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
-            Expr::Attribute { value, attr: "get_queryset", .. } => {
+            Expr::Attribute { value, attr, .. } if attr == if has_items { "items" } else { "get_queryset" } => {
                 is_self(value) || matches!(Expr::of(value), Expr::Call { func, .. } if func.text() == "super")
             }
             _ => false,
@@ -135,7 +143,7 @@ fn reads(cx: &Context<'_>, value: ValueId, steps: &[Step]) -> bool {
 }
 
 /// Where the type is not known: whether the calls that hang on the expression, or a loop over it, load rows.
-fn is_loaded_by_chain(mut node: Node<'_>) -> bool {
+pub(super) fn is_loaded_by_chain(mut node: Node<'_>) -> bool {
     for _ in 0..30 {
         let whole = node.with_parens();
         let Some(parent) = whole.parent() else { return false };

@@ -72,7 +72,7 @@ fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let is_row = |v: ValueId| group.has_rows_of(cx, v);
     let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
-    for event in &cx.facts.events {
+    for (index, event) in cx.facts.events.iter().enumerate() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         if !is_ours(*value) || cx.value(*value).is_some_and(|v| is_plain(v.queryset.as_deref())) {
             continue;
@@ -82,6 +82,8 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Use::Method(name) => LOADING.contains(&&**name),
             // Returned to the framework that reads the rows.
             Use::Escape(Escape::Return) => !is_row(*value) && group.remote.is_empty(),
+            // `repr()` of a queryset loads the first rows, unless all are there (django/db/models/query.py, `__repr__`).
+            Use::Other => !is_row(*value) || !is_evaluated_before(cx, *value, index),
             how => how.may_load() && !is_row(*value),
         };
         if loads {
@@ -90,6 +92,13 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
         }
     }
+}
+
+/// Whether all rows of `value` have certainly been loaded before an event.
+fn is_evaluated_before(cx: &Context<'_>, value: ValueId, index: usize) -> bool {
+    cx.facts.events.iter().take(index).any(|e| {
+        e.is_certain && matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.evaluates())
+    })
 }
 
 /// Whether rows are no instances, so that nothing is prefetched for them.
