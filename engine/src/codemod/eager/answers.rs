@@ -3,12 +3,12 @@
 //! there, for nothing.
 
 use super::entries::shown;
+use super::guards;
 use super::own_code::{classes, is_loaded_by_chain};
 use super::prefetch::LOADING;
 use super::reads::Load;
 use super::remote::QUIET;
 use super::step::Step;
-use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Source, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments};
@@ -280,7 +280,8 @@ fn shown_at(cx: &Context<'_>, entry: &Entry, steps: &[Step]) -> Vec<Site> {
     let reads = shown(cx, entry, Load::Prefetch);
     let is_it = |path: &crate::infer::Path| reads.iter().any(|r| r.path == *path && r.steps == steps);
     let events = entry.facts.events.iter().filter(|e| e.rounds.iter().any(|r| r.is_certain));
-    let read = events.filter_map(|e| Some((super::reads::rows_read(&entry.facts, e, Load::Prefetch)?.1, e.site)));
+    let read =
+        events.filter_map(|e| Some((super::reads::rows_read(&entry.facts, e, Load::Prefetch)?.1, e.site)));
     read.filter(|(path, _)| is_it(path)).map(|(_, site)| site).collect()
 }
 

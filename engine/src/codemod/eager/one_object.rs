@@ -17,6 +17,10 @@ const BETWEEN: &[&str] =
 /// The same of a permission class.
 const PERMISSION: &str = "has_object_permission";
 
+/// What makes several forms of a class.
+const FACTORIES: &[&str] =
+    &["formset_factory", "modelformset_factory", "inlineformset_factory", "modelform_factory"];
+
 /// Writes that rows loaded for something else than the reader of `entry` would not show.
 pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
     let mut look = Look { cx, steps, gets_rows: true, seen: FxHashSet::default(), out };
@@ -87,7 +91,7 @@ impl Look<'_, '_> {
         }
         if entry.kind == EntryKind::Inline {
             let around = program.class_ids().filter(|class| {
-                program.class(*class).members.contains_key("inlines")
+                named_in(cx, *class, "inlines", &program.class(entry.class).name)
                     && named_classes(cx, *class, "inlines").contains(&entry.class)
             });
             let around: Vec<ClassId> =
@@ -132,21 +136,27 @@ impl Look<'_, '_> {
         let forms: Vec<ClassId> = program.descendants(form).into_iter().chain([form]).collect();
         let names: Vec<&str> = forms.iter().map(|form| program.class(*form).name.as_str()).collect();
         let mentions = |text: &str| names.iter().any(|name| text.contains(name));
-        for file in program.file_ids().filter(|file| !cx.project.is_known_file(*file)) {
-            if !mentions(program.file(file).root().file_text()) {
-                continue;
-            }
-            for function in program.functions_in(file) {
-                let info = program.function(function);
-                if mentions(program.file(file).node(info.node).text()) {
-                    self.writes(function);
-                }
+        let calls = cx.analyzer.call_sites();
+        let made = names.iter().flat_map(|name| calls.of(name));
+        let from_factory = FACTORIES
+            .iter()
+            .flat_map(|factory| calls.of(factory))
+            .filter(|site| mentions(program.file(site.file).node(site.call).text()));
+        for site in made.chain(from_factory) {
+            let def = program.file(site.file).node(site.call).enclosing_function();
+            if let Some(function) = def.and_then(|def| program.function_at(site.file, def.id())) {
+                self.writes(function);
             }
         }
         for class in program.class_ids() {
-            let names = ["form_class", "form", "get_form_class"];
-            let has_it = names.iter().any(|name| {
-                program.class(class).members.contains_key(*name)
+            let info = program.class(class);
+            let has_it = ["form_class", "form", "get_form_class"].iter().any(|name| {
+                let node = match info.members.get(*name) {
+                    Some(Member::Value(value)) => *value,
+                    Some(Member::Function(function, _)) => program.function(*function).node,
+                    _ => return false,
+                };
+                mentions(program.file(info.file).node(node).text())
                     && named_classes(cx, class, name).iter().any(|c| forms.contains(c))
             });
             if has_it {
@@ -233,6 +243,16 @@ fn named_classes(cx: &Context<'_>, class: ClassId, name: &str) -> Vec<ClassId> {
         Def::Class(class) if !cx.project.is_known_file(program.class(class).file) => Some(class),
         _ => None,
     })
+}
+
+/// Whether the body of a class has the attribute and its text has the name.
+fn named_in(cx: &Context<'_>, class: ClassId, attribute: &str, name: &str) -> bool {
+    let program = cx.project.program();
+    let info = program.class(class);
+    match info.members.get(attribute) {
+        Some(Member::Value(value)) => program.file(info.file).node(*value).text().contains(name),
+        _ => false,
+    }
 }
 
 /// What an attribute or a method of a class names.
