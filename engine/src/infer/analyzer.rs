@@ -33,6 +33,8 @@ pub struct Analyzer<'p> {
     named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
+    pub(super) form_users: OnceLock<Vec<ClassId>>,
+    writing: Mutex<FxHashMap<FunctionId, Arc<[Event]>>>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) requests: OnceLock<super::requests::Requests>,
@@ -52,6 +54,8 @@ impl<'p> Analyzer<'p> {
             named: Mutex::default(),
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
+            form_users: OnceLock::new(),
+            writing: Mutex::default(),
             renderers: OnceLock::new(),
             stores: OnceLock::new(),
             requests: OnceLock::new(),
@@ -124,6 +128,26 @@ impl<'p> Analyzer<'p> {
         }
         kept.insert(key, facts.clone());
         facts
+    }
+
+    /// What a function writes, or may write: the events of its facts that say so. Kept for those who ask again.
+    pub fn writing(&self, function: FunctionId) -> Arc<[Event]> {
+        if let Some(hit) = self.writing.lock().unwrap_or_else(PoisonError::into_inner).get(&function) {
+            return hit.clone();
+        }
+        let events = self.function(function).events;
+        let is_write = |event: &Event| {
+            matches!(
+                event.kind,
+                EventKind::Write { .. }
+                    | EventKind::Transaction { .. }
+                    | EventKind::UnknownCall { .. }
+                    | EventKind::CallNamed { .. }
+            )
+        };
+        let found: Arc<[Event]> = events.into_iter().filter(is_write).collect();
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).insert(function, found.clone());
+        found
     }
 
     /// The facts of a function in the light of its callers and `depth - 1` times theirs.

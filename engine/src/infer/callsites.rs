@@ -2,7 +2,7 @@
 
 use super::analyzer::Analyzer;
 use crate::django::Project;
-use crate::python::{Expr, Field, FunctionId, Kind, Node, NodeId};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
 
@@ -35,6 +35,17 @@ impl Analyzer<'_> {
     /// Every call of the program.
     pub fn call_sites(&self) -> &CallSites {
         self.call_sites.get_or_init(|| collect(self.project))
+    }
+
+    /// The classes of the program whose bodies name forms, or inlines of the admin, for the framework.
+    pub fn form_users(&self) -> &[ClassId] {
+        self.form_users.get_or_init(|| {
+            let program = self.project.program();
+            let names = ["form_class", "form", "get_form_class", "inlines"];
+            let has_one =
+                |class: &ClassId| names.iter().any(|n| program.class(*class).members.contains_key(*n));
+            program.class_ids().filter(has_one).collect()
+        })
     }
 }
 

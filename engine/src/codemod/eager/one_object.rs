@@ -23,7 +23,7 @@ const FACTORIES: &[&str] =
 
 /// Writes that rows loaded for something else than the reader of `entry` would not show.
 pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
-    let mut look = Look { cx, steps, gets_rows: true, seen: FxHashSet::default(), out };
+    let mut look = Look { cx, steps, seen: FxHashSet::default(), out };
     let classes = own_code::classes(cx, entry);
     match entry.kind {
         EntryKind::ListAction => look.answers(&classes),
@@ -32,18 +32,13 @@ pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut
             look.methods(&classes);
             look.users_of(entry.class);
         }
-        _ => {
-            look.gets_rows = false;
-            look.methods(&classes);
-        }
+        _ => {}
     }
 }
 
 struct Look<'c, 'a> {
     cx: &'c Context<'a>,
     steps: &'c [Step],
-    /// Whether rows of the queryset come to the methods that are looked at by ways of the framework.
-    gets_rows: bool,
     seen: FxHashSet<FunctionId>,
     out: &'c mut Vec<Hazard>,
 }
@@ -64,8 +59,8 @@ impl Look<'_, '_> {
                 if let Some((_, Member::Function(function, _))) = program.member(permission, PERMISSION)
                     && self.seen.insert(*function)
                 {
-                    let facts = cx.analyzer.function(*function);
-                    guards::stale_copies(cx.project, &facts.events, self.steps, self.out);
+                    let events = cx.analyzer.writing(*function);
+                    guards::stale_copies(cx.project, events.iter(), self.steps, self.out);
                 }
             }
         }
@@ -90,7 +85,7 @@ impl Look<'_, '_> {
             }
         }
         if entry.kind == EntryKind::Inline {
-            let around = program.class_ids().filter(|class| {
+            let around = cx.analyzer.form_users().iter().copied().filter(|class| {
                 named_in(cx, *class, "inlines", &program.class(entry.class).name)
                     && named_classes(cx, *class, "inlines").contains(&entry.class)
             });
@@ -143,12 +138,11 @@ impl Look<'_, '_> {
             .flat_map(|factory| calls.of(factory))
             .filter(|site| mentions(program.file(site.file).node(site.call).text()));
         for site in made.chain(from_factory) {
-            let def = program.file(site.file).node(site.call).enclosing_function();
-            if let Some(function) = def.and_then(|def| program.function_at(site.file, def.id())) {
+            if let Some(function) = site.function {
                 self.writes(function);
             }
         }
-        for class in program.class_ids() {
+        for class in cx.analyzer.form_users().iter().copied() {
             let info = program.class(class);
             let has_it = ["form_class", "form", "get_form_class"].iter().any(|name| {
                 let node = match info.members.get(*name) {
@@ -173,7 +167,7 @@ impl Look<'_, '_> {
             return;
         }
         let mut found = Vec::new();
-        guards::stale_copies(cx.project, &cx.analyzer.function(function).events, self.steps, &mut found);
+        guards::stale_copies(cx.project, cx.analyzer.writing(function).iter(), self.steps, &mut found);
         let def = program.file(info.file).node(info.node);
         // What a request, or the object itself, has under the same name is something else.
         let is_read = |n: Node<'_>, name: &str| match Expr::of(n) {
@@ -183,9 +177,7 @@ impl Look<'_, '_> {
             _ => false,
         };
         let first = self.steps.first();
-        let reads = || {
-            self.gets_rows && first.is_some_and(|step| def.descendants().any(|n| is_read(n, &step.attribute)))
-        };
+        let reads = || first.is_some_and(|step| def.descendants().any(|n| is_read(n, &step.attribute)));
         let counts = |hazard: &Hazard| hazard.kind == HazardKind::StaleCopy || reads();
         let elsewhere = |hazard: Hazard| match hazard.kind {
             HazardKind::StaleCopy => Hazard { kind: HazardKind::StaleElsewhere, ..hazard },
@@ -208,7 +200,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
         None if BETWEEN.contains(&name) => def.span().start,
         None => return,
     };
-    let facts = cx.analyzer.function(function);
+    let events = cx.analyzer.writing(function);
     let is_shown_after = |event: &&Event| {
         let at = source.node(event.at).span();
         let Some(rest) = def.file_text().get(at.end as usize..def.span().end as usize) else { return true };
@@ -219,7 +211,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
                 || rest.contains("super()")
                 || steps.iter().any(|step| rest.contains(&*step.attribute)))
     };
-    guards::stale_copies(cx.project, facts.events.iter().filter(is_shown_after), steps, out);
+    guards::stale_copies(cx.project, events.iter().filter(is_shown_after), steps, out);
 }
 
 /// `update()` and `save()` of the serializers that the views name.
