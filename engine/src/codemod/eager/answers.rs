@@ -3,14 +3,14 @@
 //! there, for nothing.
 
 use super::entries::shown;
+use super::guards;
 use super::own_code::{classes, is_loaded_by_chain};
 use super::prefetch::LOADING;
 use super::reads::Load;
 use super::remote::QUIET;
 use super::step::Step;
-use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, Source, Type};
+use crate::infer::{Entry, EntryKind, Source, Trait, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments};
 use crate::text::{FileId, Site};
 
@@ -280,7 +280,8 @@ fn shown_at(cx: &Context<'_>, entry: &Entry, steps: &[Step]) -> Vec<Site> {
     let reads = shown(cx, entry, Load::Prefetch);
     let is_it = |path: &crate::infer::Path| reads.iter().any(|r| r.path == *path && r.steps == steps);
     let events = entry.facts.events.iter().filter(|e| e.rounds.iter().any(|r| r.is_certain));
-    let read = events.filter_map(|e| Some((super::reads::rows_read(&entry.facts, e, Load::Prefetch)?.1, e.site)));
+    let read =
+        events.filter_map(|e| Some((super::reads::rows_read(&entry.facts, e, Load::Prefetch)?.1, e.site)));
     read.filter(|(path, _)| is_it(path)).map(|(_, site)| site).collect()
 }
 
@@ -345,7 +346,8 @@ fn shared(
                 && !matches!(program.member(class, name), Some((_, Member::Function(f, _))) if hands_on(cx, *f))
         });
         // A class that others are made from shows nothing by itself, unless somebody asks for it.
-        let is_base = !program.descendants(class).is_empty() && calls_on(cx, "as_view", &[class]).is_empty();
+        let is_base = program.descendants(class).iter().any(|below| *below != class)
+            && calls_on(cx, "as_view", &[class]).is_empty();
         let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class).peekable();
         if is_other || is_base && entries.peek().is_none() {
             continue;
@@ -354,8 +356,9 @@ fn shared(
         let reads = entries.any(|e| {
             let rows = e.facts.value(e.rows).and_then(|v| v.queryset.as_deref());
             // What it loads by itself costs nothing more.
-            rows.is_some_and(|qs| qs.prefetched.iter().any(|p| **p == *lookup))
-                || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
+            rows.is_some_and(|qs| {
+                qs.is(Trait::OpaquePrefetch) || qs.prefetched.iter().any(|p| **p == *lookup)
+            }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {
             add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), looped_class(cx, class)), out);

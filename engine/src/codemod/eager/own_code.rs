@@ -49,13 +49,7 @@ pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     out
 }
 
-fn in_method(
-    cx: &Context<'_>,
-    function: FunctionId,
-    kind: EntryKind,
-    steps: &[Step],
-    out: &mut Vec<Hazard>,
-) {
+fn in_method(cx: &Context<'_>, function: FunctionId, kind: EntryKind, steps: &[Step], out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
@@ -112,7 +106,9 @@ fn gives_rows(node: Node<'_>, has_items: bool) -> bool {
     let is_self = |n: Node<'_>| matches!(Expr::of(n), Expr::Name("self"));
     match Expr::of(node) {
         Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
-            Expr::Attribute { value, attr, .. } if attr == if has_items { "items" } else { "get_queryset" } => {
+            Expr::Attribute { value, attr, .. }
+                if attr == if has_items { "items" } else { "get_queryset" } =>
+            {
                 is_self(value) || matches!(Expr::of(value), Expr::Call { func, .. } if func.text() == "super")
             }
             _ => false,

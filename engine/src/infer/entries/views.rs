@@ -150,7 +150,8 @@ impl<'a> Frame<'a, '_> {
         }
         let mut rows = qs.clone();
         rows.values = smallvec::SmallVec::from_slice(&[value]);
-        let chooses = ["get_table_kwargs", "exclude_columns"].iter().any(|n| program.member(class, n).is_some());
+        let chooses =
+            ["get_table_kwargs", "exclude_columns"].iter().any(|n| program.member(class, n).is_some());
         self.show_rows(table, &Type::QuerySet(Arc::new(rows)), chooses, node)
     }
 }
