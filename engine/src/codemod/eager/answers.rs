@@ -10,7 +10,7 @@ use super::reads::Load;
 use super::remote::QUIET;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, Source, Type};
+use crate::infer::{Entry, EntryKind, Source, Trait, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments};
 use crate::text::{FileId, Site};
 
@@ -346,7 +346,8 @@ fn shared(
                 && !matches!(program.member(class, name), Some((_, Member::Function(f, _))) if hands_on(cx, *f))
         });
         // A class that others are made from shows nothing by itself, unless somebody asks for it.
-        let is_base = !program.descendants(class).is_empty() && calls_on(cx, "as_view", &[class]).is_empty();
+        let is_base = program.descendants(class).iter().any(|below| *below != class)
+            && calls_on(cx, "as_view", &[class]).is_empty();
         let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class).peekable();
         if is_other || is_base && entries.peek().is_none() {
             continue;
@@ -355,8 +356,9 @@ fn shared(
         let reads = entries.any(|e| {
             let rows = e.facts.value(e.rows).and_then(|v| v.queryset.as_deref());
             // What it loads by itself costs nothing more.
-            rows.is_some_and(|qs| qs.prefetched.iter().any(|p| **p == *lookup))
-                || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
+            rows.is_some_and(|qs| {
+                qs.is(Trait::OpaquePrefetch) || qs.prefetched.iter().any(|p| **p == *lookup)
+            }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {
             add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), looped_class(cx, class)), out);
