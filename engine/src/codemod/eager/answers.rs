@@ -345,11 +345,19 @@ fn shared(
             own.iter().flatten().any(|_| !from(entry.class, name).iter().any(|o| own.contains(o)))
                 && !matches!(program.member(class, name), Some((_, Member::Function(f, _))) if hands_on(cx, *f))
         });
+        // What it prefetches by itself is looked at where the queryset is narrowed.
+        let loads_itself = match program.member(class, "get_queryset") {
+            Some((_, Member::Function(function, _))) if hands_on(cx, *function) => {
+                let info = program.function(*function);
+                program.file(info.file).node(info.node).text().contains("prefetch_related(")
+            }
+            _ => false,
+        };
         // A class that others are made from shows nothing by itself, unless somebody asks for it.
         let is_base = program.descendants(class).iter().any(|below| *below != class)
             && calls_on(cx, "as_view", &[class]).is_empty();
         let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class).peekable();
-        if is_other || is_base && entries.peek().is_none() {
+        if is_other || loads_itself || is_base && entries.peek().is_none() {
             continue;
         }
         let lookup = steps.iter().map(|s| s.attribute.as_str()).collect::<Vec<_>>().join("__");
