@@ -6,6 +6,7 @@
 
 mod handed;
 mod hazards;
+mod helper;
 mod later;
 mod linked;
 mod names;
@@ -143,8 +144,8 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
     let mut own = Group { reads: Vec::new(), remote: Vec::new(), ..group.clone() };
     for read in &group.reads {
         match reader::local(cx, &group, read) {
-            Ok(Some(spelled)) => {
-                found.add(cx, cx.file, &spelled, &read.steps, read.is_certain, read.site);
+            Ok(Some((file, spelled))) => {
+                found.add(cx, file, &spelled, &read.steps, read.is_certain, read.site);
                 own.reads.push(read.clone());
             }
             Ok(None) => {}
