@@ -7,8 +7,9 @@ use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::class_around;
 use crate::python::{
-    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
 };
+use crate::text::FileId;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ const RESHAPING: &[&str] =
 const GIVING: &[&str] =
     &["get_queryset", "filter_queryset", "queryset", "object_list", "get_table_data", "qs"];
 /// Parameters that hold it.
-const NAMES: &[&str] = &["queryset", "qs"];
+pub(super) const NAMES: &[&str] = &["queryset", "qs"];
 /// Attributes that name classes which get the queryset: filters and paginators.
 const HANDED_TO: &[&str] = &[
     "filterset_class",
@@ -32,6 +33,7 @@ const HANDED_TO: &[&str] = &[
     "list_filter",
     "pagination_class",
     "paginator_class",
+    "django_paginator_class",
     "paginator",
 ];
 /// What REST framework takes from its settings for views that do not say so themselves: the setting, and the attribute.
@@ -39,6 +41,8 @@ const DEFAULTS: &[(&str, &str)] =
     &[("DEFAULT_FILTER_BACKENDS", "filter_backends"), ("DEFAULT_PAGINATION_CLASS", "pagination_class")];
 /// Classes below that are looked at.
 const MAX_CLASSES: usize = 200;
+/// Variables that hold classes are followed this far.
+const MAX_DEPTH: usize = 4;
 
 const REST_FRAMEWORK: &str = "rest_framework.";
 
@@ -142,27 +146,46 @@ fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
             out.extend(program.class(below).mro.iter().copied());
         }
     }
-    let mut handed: Vec<ClassId> = Vec::new();
-    for (class, name) in out.iter().flat_map(|class| HANDED_TO.iter().map(move |name| (*class, *name))) {
-        let info = program.class(class);
-        let Some(Member::Value(value)) = info.members.get(name) else { continue };
-        let nodes = program.file(info.file).node(*value).descendants();
-        let named = nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute));
-        handed.extend(named.filter_map(|n| match program.resolve_expr(info.file, n.id()) {
-            Some(Def::Class(class)) => Some(class),
-            _ => None,
-        }));
-    }
-    for (setting, attribute) in DEFAULTS {
-        if out.iter().any(|class| takes_default(cx, *class, attribute)) {
-            handed.extend(named_in_settings(cx, setting));
-        }
-    }
-    for class in handed {
+    for class in handed(cx, &out) {
         out.extend(program.class(class).mro.iter().copied());
     }
     out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
     out
+}
+
+/// The classes that get the queryset of one of `classes`: filters and paginators that it names, or the settings for it.
+pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<ClassId> {
+    let program = cx.project.program();
+    let mut out = BTreeSet::new();
+    for (class, name) in classes.iter().flat_map(|class| HANDED_TO.iter().map(move |name| (*class, *name))) {
+        let info = program.class(class);
+        let Some(Member::Value(value)) = info.members.get(name) else { continue };
+        named_in(cx, info.file, *value, 0, &mut out);
+    }
+    for (setting, attribute) in DEFAULTS {
+        if classes.iter().any(|class| takes_default(cx, *class, attribute)) {
+            out.extend(named_in_settings(cx, setting));
+        }
+    }
+    out
+}
+
+/// The classes that an expression names, or a variable in it: `[Backend] + BACKENDS`.
+fn named_in(cx: &Context<'_>, file: FileId, node: NodeId, depth: usize, out: &mut BTreeSet<ClassId>) {
+    let program = cx.project.program();
+    if depth > MAX_DEPTH {
+        return;
+    }
+    let nodes = program.file(file).node(node).descendants();
+    for name in nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute)) {
+        match program.resolve_expr(file, name.id()) {
+            Some(Def::Class(class)) => {
+                out.insert(class);
+            }
+            Some(Def::Variable { file, value: Some(value) }) => named_in(cx, file, value, depth + 1, out),
+            _ => {}
+        }
+    }
 }
 
 /// Whether a view of REST framework takes `attribute` from the settings.

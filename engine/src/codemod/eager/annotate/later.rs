@@ -5,6 +5,7 @@ use super::super::callers::callers;
 use super::super::guards;
 use super::super::sources::is_derived;
 use super::Counting;
+use super::handed;
 use super::settings::setting;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
@@ -321,7 +322,9 @@ fn of_class(cx: &Context<'_>, found: &Counting, entry: &Entry, out: &mut Vec<Haz
         Source::Expression(file, node) => Some(Site { file, span: program.file(file).node(node).span() }),
         _ => None,
     };
-    for class in family(cx, entry.class) {
+    let family = family(cx, entry.class);
+    handed::hazards(cx, found, &family, model, out);
+    for class in family {
         let info = program.class(class);
         for name in &info.order {
             let Some(member) = info.members.get(name) else { continue };

@@ -4,7 +4,9 @@
 //! Readers, sources and places are those of eager loading. What is new is that the reader changes as well: it asks the
 //! row for the annotation, so it must not meet a row of any other queryset.
 
+mod handed;
 mod hazards;
+mod helper;
 mod later;
 mod linked;
 mod names;
@@ -142,8 +144,8 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
     let mut own = Group { reads: Vec::new(), remote: Vec::new(), ..group.clone() };
     for read in &group.reads {
         match reader::local(cx, &group, read) {
-            Ok(Some(spelled)) => {
-                found.add(cx, cx.file, &spelled, &read.steps, read.is_certain, read.site);
+            Ok(Some((file, spelled))) => {
+                found.add(cx, file, &spelled, &read.steps, read.is_certain, read.site);
                 own.reads.push(read.clone());
             }
             Ok(None) => {}

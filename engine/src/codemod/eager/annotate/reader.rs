@@ -3,7 +3,7 @@
 use super::super::guards;
 use super::super::reads::{Group, Read};
 use super::super::remote::Remote;
-use super::linked;
+use super::{helper, linked};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Root, Type};
 use crate::python::{
@@ -97,8 +97,13 @@ fn row_of(node: Node<'_>) -> Option<Node<'_>> {
     }
 }
 
-/// A read of this frame: taken apart where it stands here and asks a row of the group; nothing where it is no count.
-pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<Option<Spelled<'a>>, Hazard> {
+/// A read of this frame: taken apart, with its file, where it asks a row of the group, here or in a function that gets no
+/// other rows; nothing where it is no count.
+pub(super) fn local<'a>(
+    cx: &Context<'a>,
+    group: &Group,
+    read: &Read,
+) -> Result<Option<(FileId, Spelled<'a>)>, Hazard> {
     let node = cx.node(read.at);
     let is_count = |method: &str| matches!(method, "count" | "exists" | "__len__");
     let method = cx.facts.events.get(read.event).and_then(|e| match &e.kind {
@@ -109,7 +114,10 @@ pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<
         return match elsewhere(cx, read.site) {
             Err(hazard) if method.is_some_and(is_count) => Err(hazard),
             Err(_) => Ok(None),
-            Ok(_) => Err(shared(cx, read.site)),
+            Ok(found) if !helper::gets_rows_alone(cx, group, read.site.file, &found) => {
+                Err(shared(cx, read.site))
+            }
+            Ok(found) => Ok(Some((read.site.file, found))),
         };
     }
     let Some(found) = spelled(node).or_else(|| linked::spelled(cx, node)) else {
@@ -117,7 +125,11 @@ pub(super) fn local<'a>(cx: &Context<'a>, group: &Group, read: &Read) -> Result<
     };
     let is_row = matches!(cx.type_of(found.row), Type::Instance(i)
         if i.path.is_empty() && matches!(i.root, Root::Row(v) if group.rows.contains(&v)));
-    if is_row && comes_of_loop(cx, found.row) { Ok(Some(found)) } else { Err(shared(cx, read.site)) }
+    if is_row && comes_of_loop(cx, found.row) {
+        Ok(Some((cx.file, found)))
+    } else {
+        Err(shared(cx, read.site))
+    }
 }
 
 /// Whether the name of a row is bound by a loop or a lambda that gets the queryset itself, or a list of its rows that

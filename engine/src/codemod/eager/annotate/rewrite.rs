@@ -9,7 +9,7 @@ use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind, ImportRequest};
 use crate::django::RelationKind;
 use crate::infer::QuerySet;
 use crate::python::emit::{append_calls, quote_of, string_literal, whole_line};
-use crate::python::{Node, NodeId};
+use crate::python::{Kind, Node, NodeId};
 use crate::text::{Edit, Site, Span};
 
 const MODELS: &str = "django.db.models";
@@ -108,9 +108,11 @@ fn count<'a>(
 /// The lookups of the filter before the count, each behind `prefix`.
 fn conditions(cx: &Context<'_>, annotation: &Annotation, prefix: &str) -> Result<Option<String>, Hazard> {
     let Some(condition) = annotation.condition else { return Ok(None) };
-    if condition.file != cx.file {
+    let lookups = condition.arguments(cx);
+    let names = |n: Node<'_>| n.descendants().any(|n| n.kind() == Kind::Name);
+    // Names of the condition belong to another module.
+    if condition.file != cx.file && lookups.iter().any(|a| names(a.value)) {
         let list = cx.project.program().file(condition.file).node(condition.list);
-        // The names of the condition belong to another module.
         let site = Site { file: condition.file, span: list.span() };
         return Err(Hazard::at(
             HazardKind::RowCondition,
@@ -118,7 +120,6 @@ fn conditions(cx: &Context<'_>, annotation: &Annotation, prefix: &str) -> Result
             site,
         ));
     }
-    let lookups = condition.arguments(cx);
     let texts = lookups.iter().map(|a| format!("{prefix}{}={}", a.name.unwrap_or_default(), a.value.text()));
     Ok(Some(texts.collect::<Vec<_>>().join(", ")))
 }

@@ -32,18 +32,14 @@ pub(super) fn setting(
     }
     match name {
         "ordering_fields" => {
-            let is_column = |n: Node<'_>| {
-                string_value(n).is_some_and(|path| model.is_some_and(|m| !goes_to_many(cx, m, &path)))
-            };
-            if !value.children().all(is_column) {
+            if !are_columns(cx, value, model) {
                 out.push(escapes(value));
             }
         }
         "filterset_class" | "filter_class" => out.push(escapes(value)),
         "filterset_fields" | "filter_fields" => {
-            let is_plain = value.descendants().filter(|n| n.kind() == Kind::Str).all(|n| {
-                string_value(n).is_some_and(|path| model.is_some_and(|m| !goes_to_many(cx, m, &path)))
-            });
+            let mut paths = value.descendants().filter(|n| n.kind() == Kind::Str);
+            let is_plain = paths.all(|n| string_value(n).is_some_and(|path| is_column(cx, model, &path)));
             if !is_plain || !matches!(Expr::of(value), Expr::List(_) | Expr::Tuple(_) | Expr::Dict(_)) {
                 out.push(escapes(value));
             }
@@ -111,9 +107,9 @@ fn narrows<'a>(cx: &Context<'_>, def: Node<'a>, model: Option<ModelId>) -> Optio
         let Expr::Call { func, arguments: list } = Expr::of(*call) else { return false };
         let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
         let is_plain = || {
-            arguments(list).iter().all(|a| {
-                a.stars == 0 && a.name.is_some_and(|n| model.is_some_and(|m| !goes_to_many(cx, m, n)))
-            })
+            arguments(list)
+                .iter()
+                .all(|a| a.stars == 0 && a.name.is_some_and(|path| is_column(cx, model, path)))
         };
         match attr {
             "filter" => !is_plain(),
@@ -123,6 +119,20 @@ fn narrows<'a>(cx: &Context<'_>, def: Node<'a>, model: Option<ModelId>) -> Optio
             _ => false,
         }
     })
+}
+
+/// Whether a list, or the only string, names columns of the model or of rows that it points to.
+pub(super) fn are_columns(cx: &Context<'_>, value: Node<'_>, model: Option<ModelId>) -> bool {
+    let is_path = |n: Node<'_>| string_value(n).is_some_and(|path| is_column(cx, model, &path));
+    match Expr::of(value) {
+        Expr::List(list) | Expr::Tuple(list) => list.children().all(is_path),
+        _ => is_path(value),
+    }
+}
+
+/// Whether a lookup path of the model's rows goes over no relation to many rows.
+pub(super) fn is_column(cx: &Context<'_>, model: Option<ModelId>, path: &str) -> bool {
+    model.is_some_and(|model| !goes_to_many(cx, model, path))
 }
 
 /// Whether a lookup path goes over a relation to many rows.
