@@ -31,11 +31,7 @@ pub(super) fn setting(
         return;
     }
     match name {
-        "ordering_fields" => {
-            if !are_columns(cx, value, model) {
-                out.push(escapes(value));
-            }
-        }
+        "ordering_fields" if !are_columns(cx, value, model) => out.push(escapes(value)),
         "filterset_class" | "filter_class" => out.push(escapes(value)),
         "filterset_fields" | "filter_fields" => {
             let mut paths = value.descendants().filter(|n| n.kind() == Kind::Str);
