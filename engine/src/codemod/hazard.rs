@@ -199,6 +199,8 @@ hazards! {
     // Eager loading.
     /// Something in the loop may write the related table, so that an eager copy is stale.
     StaleCopy, Blocking, "`{}` may change the related rows while the loop runs";
+    /// Async code takes the error of a relation that is read lazily, which Django raises there.
+    LazyReadCaught, OptIn, "`{}` takes the error that Django raises where async code reads a relation lazily";
     /// Other code that gets rows of the queryset may write the related table while it holds them.
     StaleElsewhere, OptIn, "`{}` may change the related rows while other code holds rows of this queryset";
     /// An instance is changed that a prefetch hands out again, for another read or another row.

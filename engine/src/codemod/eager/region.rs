@@ -24,11 +24,41 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     looked_into(cx, &is_ours, out);
     copied(cx, &is_ours, out);
     kept_by_others(cx, group, out);
+    refused_in_async_code(cx, &is_ours, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
     if suspends || region.leaves {
         let mut seen = BTreeSet::new();
         for event in consumers(cx, &mut seen) {
             guards::stale_copies(cx.project, [&event], &steps, out);
+        }
+    }
+}
+
+/// `except SynchronousOnlyOperation:` around a read in an async function (django/utils/asyncio.py, `async_unsafe`).
+fn refused_in_async_code(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
+    let is_async = cx
+        .project
+        .program()
+        .function_at(cx.file, cx.facts.scope)
+        .is_some_and(|function| cx.project.program().function(function).is_async);
+    if !is_async {
+        return;
+    }
+    for event in &cx.facts.events {
+        let (EventKind::ReadRelation { root, .. } | EventKind::ReadMany { root, .. }) = &event.kind else {
+            continue;
+        };
+        if !matches!(root, Root::Row(v) if is_ours(v)) {
+            continue;
+        }
+        let tries = cx.node(event.at).ancestors().filter(|n| n.kind() == Kind::Try);
+        for handler in tries.flat_map(Node::children).filter(|n| n.kind() == Kind::ExceptHandler) {
+            let head = guards::first_line(handler);
+            let names = ["SynchronousOnlyOperation", "Exception", "except:"];
+            let hazard = Hazard::at(HazardKind::LazyReadCaught, head.trim_end_matches(':'), cx.site(handler));
+            if names.iter().any(|name| head.contains(name)) && !out.contains(&hazard) {
+                out.push(hazard);
+            }
         }
     }
 }
