@@ -16,6 +16,8 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
         docs: include_str!("README.md"),
         hazards: &[
             HazardKind::StaleCopy,
+            HazardKind::StaleElsewhere,
+            HazardKind::LazyReadCaught,
             HazardKind::RelatedBaseManager,
             HazardKind::NoConstraint,
             HazardKind::LockedRows,
