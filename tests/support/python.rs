@@ -22,8 +22,9 @@ pub fn target(name: &str) -> PathBuf {
 }
 
 /// Packages that are known by name.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "djangorestframework>=3.16,<4",
+    "jinja2>=3.1,<4",
     "django-tables2>=2.7,<4",
     "django-filter>=24,<27",
     "django-guardian>=3,<4",
