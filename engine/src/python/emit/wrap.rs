@@ -87,8 +87,10 @@ fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: u
     }
     let code = text.trim_start();
     let indent = text.get(..text.len() - code.len())?;
-    // The innermost statement is the last that holds the first edit.
-    let at = group.first()?.span.start;
+    // The innermost statement is the last that holds the first edit, or the first code of the line where that is only
+    // moved to the right.
+    let code_start = start + (region.len() - region.trim_start().len()) as u32;
+    let at = group.first()?.span.start.max(code_start);
     let statement = file
         .root()
         .descendants()
