@@ -16,17 +16,6 @@ use std::sync::{Arc, PoisonError};
 const OF_VIEWS: &[&str] =
     &["object", "object_list", "queryset", "model", "request", "args", "kwargs", "form"];
 
-/// What may happen to a queryset whose rows stay what they are.
-const NARROWING: &[Trait] = &[
-    Trait::Distinct,
-    Trait::Annotated,
-    Trait::Ordered,
-    Trait::OrderedSometimes,
-    Trait::Unordered,
-    Trait::ToMany,
-    Trait::Empty,
-];
-
 /// The expressions that are assigned to an attribute.
 pub(super) type Assigned = Option<Arc<[(FileId, NodeId)]>>;
 
@@ -246,7 +235,7 @@ fn narrowed(mut out: QuerySet, given: &QuerySet, made: &QuerySet) -> Option<Quer
         && made.selected == given.selected
         && made.prefetched == given.prefetched
         && made.deferred == given.deferred
-        && made.traits.difference(&given.traits).all(|t| NARROWING.contains(t));
+        && made.traits.difference(&given.traits).all(|t| t.is_narrowing() || *t == Trait::Empty);
     out.traits.extend(made.traits.iter().copied());
     out.annotations.extend(made.annotations.iter().cloned());
     out.joined.extend(made.joined.iter().copied());

@@ -303,6 +303,11 @@ impl Facts {
         self.values.get(id.0 as usize)
     }
 
+    /// Whether `other` is `value`, or one of the several that it stands for.
+    pub fn is_or_may_be(&self, value: ValueId, other: ValueId) -> bool {
+        value == other || self.value(value).is_some_and(|v| v.alternatives.contains(&other))
+    }
+
     /// The events at or below `node`.
     pub fn events_in<'a>(&'a self, node: crate::python::Node<'a>) -> impl Iterator<Item = &'a Event> {
         self.events.iter().filter(move |e| node.contains(e.at))

@@ -6,7 +6,7 @@ use super::frame::Frame;
 use super::types::{Name, QuerySet, Rows, Type};
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, Stmt,
-    arguments, parameters, string_value,
+    arguments, is_super, parameters, string_value,
 };
 use std::sync::Arc;
 
@@ -189,10 +189,6 @@ fn narrows(program: &Program, function: FunctionId, name: &str) -> bool {
         }
     }
     returns > 0
-}
-
-fn is_super(node: Node<'_>) -> bool {
-    matches!(Expr::of(node), Expr::Call { func, .. } if func.text() == "super")
 }
 
 /// What a filter of a filter set calls with the queryset.

@@ -8,7 +8,8 @@ use super::types::{Instance, Root, Type};
 use crate::django::admin::is_model_admin;
 use crate::django::{ModelId, Project, Signal};
 use crate::python::{
-    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, parameters, string_value,
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, is_super, parameters,
+    string_value,
 };
 
 /// Functions of Django's that find a model by the names of its app and class.
@@ -257,7 +258,7 @@ impl<'a> Frame<'a, '_> {
             };
             match (attr, Expr::of(owner)) {
                 ("get_object", Expr::Name(name)) => is_parameter(name, 0),
-                ("get_object", Expr::Call { func, .. }) => func.text() == "super",
+                ("get_object", _) => is_super(owner),
                 ("save", Expr::Name(name)) => {
                     let is_form_valid = def
                         .and_then(|def| def.child(Field::Name))

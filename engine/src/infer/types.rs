@@ -121,6 +121,21 @@ pub enum Trait {
     OpaqueLookup,
 }
 
+impl Trait {
+    /// Whether it narrows, orders or annotates rows that stay what they are, with what is loaded with them.
+    pub fn is_narrowing(self) -> bool {
+        matches!(
+            self,
+            Trait::Distinct
+                | Trait::Annotated
+                | Trait::Ordered
+                | Trait::OrderedSometimes
+                | Trait::Unordered
+                | Trait::ToMany
+        )
+    }
+}
+
 /// What is said of the order of rows.
 const ORDERING: &[Trait] = &[Trait::Ordered, Trait::Unordered, Trait::Reversed, Trait::Sliced];
 

@@ -24,5 +24,5 @@ pub use parse::parse;
 pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
 pub use view::{
     Argument, Expr, Generator, Handler, Parameter, ParameterKind, Stmt, arguments, generators,
-    innermost_loop, parameters, string_value,
+    innermost_loop, is_super, parameters, string_value,
 };

@@ -571,6 +571,11 @@ pub fn parameters<'a>(function: Node<'a>) -> Vec<Parameter<'a>> {
     out
 }
 
+/// Whether an expression is `super()`, with or without arguments.
+pub fn is_super(node: Node<'_>) -> bool {
+    matches!(Expr::of(node.peel()), Expr::Call { func, .. } if func.text() == "super")
+}
+
 /// The value of a string literal: no f-string, no bytes; adjacent literals joined. `None` for one with an
 /// escape other than the simple ones.
 pub fn string_value(node: Node<'_>) -> Option<String> {

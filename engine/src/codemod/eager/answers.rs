@@ -2,7 +2,7 @@
 //! another way, a form that is posted, another template, another view with the same queryset. A prefetch costs a query
 //! there, for nothing.
 
-use super::entries::shown;
+use super::entries::{looped, shown};
 use super::guards;
 use super::own_code::{classes, is_loaded_by_chain};
 use super::prefetch::LOADING;
@@ -11,7 +11,7 @@ use super::remote::QUIET;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Source, Trait, Type};
-use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super};
 use crate::text::{FileId, Site};
 
 /// Methods that make the response (django/views/generic/base.py, list.py and detail.py).
@@ -145,10 +145,6 @@ fn other_answers(cx: &Context<'_>, class: ClassId, is_own: bool, sites: &mut Vec
             }
         }
     }
-}
-
-fn is_super(node: Node<'_>) -> bool {
-    matches!(Expr::of(node), Expr::Call { func, .. } if func.text() == "super")
 }
 
 fn is_self(node: Node<'_>) -> bool {
@@ -369,14 +365,9 @@ fn shared(
             }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {
-            add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), looped_class(cx, class)), out);
+            add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), looped(program, class)), out);
         }
     }
-}
-
-fn looped_class(cx: &Context<'_>, class: ClassId) -> Site {
-    let info = cx.project.program().class(class);
-    cx.project.program().name_site(info.file, info.node)
 }
 
 /// Whether a method asks the class above.

@@ -5,7 +5,7 @@
 
 use crate::codemod::Context;
 use crate::infer::{CallSite, Facts};
-use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, Program, parameters};
+use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, Program, is_super, parameters};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -73,8 +73,7 @@ fn is_of_another(program: &Program, function: FunctionId, site: &CallSite) -> bo
     let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
     let is_own = match Expr::of(value) {
         Expr::Name(name) => parameters(source.node(def)).first().is_some_and(|p| p.name == name),
-        Expr::Call { func, .. } => func.text() == "super",
-        _ => false,
+        _ => is_super(value),
     };
     is_own && !program.descendants(class).into_iter().any(|below| program.class(below).mro.contains(&own))
 }

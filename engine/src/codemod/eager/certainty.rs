@@ -89,7 +89,7 @@ pub(super) fn lost(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
 /// The places that load the rows of `value`, in order. A list that a callee gives has been loaded by the call.
 fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
     let of_queryset = cx.facts.events.iter().enumerate().filter_map(|(i, e)| match &e.kind {
-        EventKind::Use { value: v, how } if is_or_may_be(cx, value, *v) && how.evaluates() => {
+        EventKind::Use { value: v, how } if cx.facts.is_or_may_be(value, *v) && how.evaluates() => {
             Some(Load { event: Some(i), at: e.at })
         }
         _ => None,
@@ -99,11 +99,6 @@ fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
         _ => None,
     });
     by_call.into_iter().chain(of_queryset).collect()
-}
-
-/// Whether `other` is `value`, or one of the several that it stands for.
-fn is_or_may_be(cx: &Context<'_>, value: ValueId, other: ValueId) -> bool {
-    value == other || cx.value(value).is_some_and(|v| v.alternatives.contains(&other))
 }
 
 fn in_vain(cx: &Context<'_>, load: Load) -> Hazard {
@@ -239,7 +234,7 @@ fn is_added_to(list: Node<'_>) -> bool {
 /// Whether an expression is the queryset, or a list of its rows.
 fn gives(cx: &Context<'_>, node: Node<'_>, value: ValueId) -> bool {
     let ty = cx.type_of(cx.node(node.id()));
-    let is_among = |qs: &QuerySet| qs.values.iter().any(|v| is_or_may_be(cx, value, *v));
+    let is_among = |qs: &QuerySet| qs.values.iter().any(|v| cx.facts.is_or_may_be(value, *v));
     holds_rows(cx, ty, value) || matches!(ty, Type::QuerySet(qs) if is_among(qs))
 }
 
@@ -261,7 +256,7 @@ fn holds_rows(cx: &Context<'_>, ty: &Type, value: ValueId) -> bool {
 
 fn is_row(cx: &Context<'_>, ty: &Type, value: ValueId) -> bool {
     match ty {
-        Type::Instance(Instance { root: Root::Row(v), .. }) => is_or_may_be(cx, value, *v),
+        Type::Instance(Instance { root: Root::Row(v), .. }) => cx.facts.is_or_may_be(value, *v),
         Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| is_row(cx, t, value)),
         _ => false,
     }

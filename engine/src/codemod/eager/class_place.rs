@@ -56,7 +56,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
             out.push(group);
             out.len() - 1
         });
-        let at = looped(program, entry);
+        let at = looped(program, entry.class);
         if let Some(group) = out.get_mut(index) {
             for read in reads {
                 group.remote.push(remote(cx, entry, read, at, load));

@@ -9,7 +9,7 @@ use super::step::{self, Step};
 use super::{guards, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, Use, ValueId};
-use crate::python::Program;
+use crate::python::{ClassId, Program};
 use crate::text::Site;
 
 /// The entries whose queryset the frame of `cx` builds, each with its type there.
@@ -33,7 +33,7 @@ pub(super) fn built_here<'a>(cx: &Context<'a>) -> impl Iterator<Item = (&'a Entr
 pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
     let program = cx.project.program();
     for (entry, ty) in built_here(cx) {
-        let at = looped(program, entry);
+        let at = looped(program, entry.class);
         // A join in the queryset takes the place of those that the framework makes.
         if load == Load::Join && !entry.joined_by_framework().is_empty() {
             continue;
@@ -76,8 +76,8 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
 }
 
 /// The name of the class that shows the rows.
-pub(super) fn looped(program: &Program, entry: &Entry) -> Site {
-    let class = program.class(entry.class);
+pub(super) fn looped(program: &Program, class: ClassId) -> Site {
+    let class = program.class(class);
     program.name_site(class.file, class.node)
 }
 
@@ -127,7 +127,7 @@ pub(super) fn others(cx: &Context<'_>, source: Source, load: Load, reads: &mut [
             if !own.iter().any(|o| o.steps == read.steps && o.is_certain) {
                 let program = cx.project.program();
                 let subject = program.class(entry.class).name.clone();
-                let hazard = Hazard::at(HazardKind::SharedQuerySet, subject, looped(program, entry));
+                let hazard = Hazard::at(HazardKind::SharedQuerySet, subject, looped(program, entry.class));
                 if !read.hazards.contains(&hazard) {
                     read.hazards.push(hazard);
                 }

@@ -169,15 +169,13 @@ fn describe(cx: &Context<'_>, group: &Group) -> Description {
         Load::Join | Load::Count => 1,
         Load::Prefetch => 1 + group.levels(),
     };
-    let after = if group.steps().iter().any(|s| s.is_generic) {
-        format!(
-            "{} and one for each model",
-            if queries == 2 { "1 query".to_owned() } else { format!("{} queries", queries - 1) }
-        )
-    } else if queries == 1 {
-        "1 query".to_owned()
-    } else {
-        format!("{queries} queries")
+    let count = |queries: usize| match queries {
+        1 => "1 query".to_owned(),
+        _ => format!("{queries} queries"),
+    };
+    let after = match group.steps().iter().any(|s| s.is_generic) {
+        true => format!("{} and one for each model", count(queries - 1)),
+        false => count(queries),
     };
     Description {
         site: site(cx, group),

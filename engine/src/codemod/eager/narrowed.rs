@@ -160,7 +160,10 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
     for (class, name) in classes.iter().flat_map(|class| HANDED_TO.iter().map(move |name| (*class, *name))) {
         let info = program.class(class);
         let Some(Member::Value(value)) = info.members.get(name) else { continue };
-        named_in(cx, info.file, *value, 0, &mut out);
+        out.extend(named_in(cx, info.file, *value).into_iter().filter_map(|def| match def {
+            Def::Class(class) => Some(class),
+            _ => None,
+        }));
     }
     for (setting, attribute) in DEFAULTS {
         if classes.iter().any(|class| takes_default(cx, *class, attribute)) {
@@ -170,8 +173,14 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
     out
 }
 
-/// The classes that an expression names, or a variable in it: `[Backend] + BACKENDS`.
-fn named_in(cx: &Context<'_>, file: FileId, node: NodeId, depth: usize, out: &mut BTreeSet<ClassId>) {
+/// The classes and functions that an expression names, or a variable in it: `[Backend] + BACKENDS`.
+pub(super) fn named_in(cx: &Context<'_>, file: FileId, node: NodeId) -> Vec<Def> {
+    let mut out = Vec::new();
+    collect_named(cx, file, node, 0, &mut out);
+    out
+}
+
+fn collect_named(cx: &Context<'_>, file: FileId, node: NodeId, depth: usize, out: &mut Vec<Def>) {
     let program = cx.project.program();
     if depth > MAX_DEPTH {
         return;
@@ -179,11 +188,11 @@ fn named_in(cx: &Context<'_>, file: FileId, node: NodeId, depth: usize, out: &mu
     let nodes = program.file(file).node(node).descendants();
     for name in nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute)) {
         match program.resolve_expr(file, name.id()) {
-            Some(Def::Class(class)) => {
-                out.insert(class);
+            Some(Def::Variable { file, value: Some(value) }) => {
+                collect_named(cx, file, value, depth + 1, out);
             }
-            Some(Def::Variable { file, value: Some(value) }) => named_in(cx, file, value, depth + 1, out),
-            _ => {}
+            Some(def) => out.push(def),
+            None => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 //! meanwhile is not in it.
 
 use super::guards;
+use super::narrowed::named_in;
 use super::own_code;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -86,7 +87,7 @@ impl Look<'_, '_> {
         }
         if entry.kind == EntryKind::Inline {
             let around = cx.analyzer.form_users().iter().copied().filter(|class| {
-                named_in(cx, *class, "inlines", &program.class(entry.class).name)
+                program.class(*class).members.contains_key("inlines")
                     && named_classes(cx, *class, "inlines").contains(&entry.class)
             });
             let around: Vec<ClassId> =
@@ -237,27 +238,14 @@ fn named_classes(cx: &Context<'_>, class: ClassId, name: &str) -> Vec<ClassId> {
     })
 }
 
-/// Whether the body of a class has the attribute and its text has the name.
-fn named_in(cx: &Context<'_>, class: ClassId, attribute: &str, name: &str) -> bool {
-    let program = cx.project.program();
-    let info = program.class(class);
-    match info.members.get(attribute) {
-        Some(Member::Value(value)) => program.file(info.file).node(*value).text().contains(name),
-        _ => false,
-    }
-}
-
 /// What an attribute or a method of a class names.
 fn named<T>(cx: &Context<'_>, class: ClassId, name: &str, wanted: impl Fn(Def) -> Option<T>) -> Vec<T> {
     let program = cx.project.program();
     let Some((owner, member)) = program.member(class, name) else { return Vec::new() };
-    let file = program.class(owner).file;
     let node = match member {
         Member::Value(value) => *value,
         Member::Function(function, _) => program.function(*function).node,
         _ => return Vec::new(),
     };
-    let nodes = program.file(file).node(node).descendants();
-    let names = nodes.filter(|n| matches!(n.kind(), Kind::Name | Kind::Attribute));
-    names.filter_map(|n| wanted(program.resolve_expr(file, n.id())?)).collect()
+    named_in(cx, program.class(owner).file, node).into_iter().filter_map(wanted).collect()
 }

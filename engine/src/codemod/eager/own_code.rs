@@ -9,7 +9,7 @@ use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, EventKind, Rows, Source, Type, Use, ValueId};
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Member, Node};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Member, Node, is_super};
 use crate::text::Site;
 
 /// Methods that give the queryset or one of its rows to the framework.
@@ -109,7 +109,7 @@ fn gives_rows(node: Node<'_>, has_items: bool) -> bool {
             Expr::Attribute { value, attr, .. }
                 if attr == if has_items { "items" } else { "get_queryset" } =>
             {
-                is_self(value) || matches!(Expr::of(value), Expr::Call { func, .. } if func.text() == "super")
+                is_self(value) || is_super(value)
             }
             _ => false,
         },

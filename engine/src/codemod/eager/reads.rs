@@ -134,8 +134,7 @@ impl Group {
 
     /// Whether rows of `value` are among those that are read, or may be.
     pub(super) fn has_rows_of(&self, cx: &Context<'_>, value: ValueId) -> bool {
-        let may_be = |row: &ValueId| cx.value(*row).is_some_and(|row| row.alternatives.contains(&value));
-        self.rows.contains(&value) || self.rows.iter().any(may_be)
+        self.rows.iter().any(|row| cx.facts.is_or_may_be(*row, value))
     }
 
     /// Every step of every path, each once.

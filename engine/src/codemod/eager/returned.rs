@@ -177,8 +177,8 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
     let def = program.file(info.file).node(info.node);
     let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
-            let may_be = *v == value || cx.value(value).is_some_and(|value| value.alternatives.contains(v));
-            may_be && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
+            cx.facts.is_or_may_be(value, *v)
+                && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
         }
         _ => false,
     });

@@ -80,19 +80,18 @@ fn of_model(analyzer: &Analyzer<'_>, class: ClassId, out: &mut Vec<Entry>) {
     let info = program.class(class);
     let Some(model) = meta_model(analyzer.project, class) else { return };
     let body = program.file(info.file).node(info.node);
+    // `Meta` says of some fields what they are made of.
+    let Some((_, Member::Class(meta))) = program.member(class, "Meta") else { return };
+    let meta = *meta;
     let is_changed = |name: &str| {
-        ["widgets", "field_classes"].iter().any(|option| body.text().contains(option)) && {
-            let Some(Member::Class(meta)) = info.members.get("Meta") else { return true };
-            let meta = program.class(*meta);
-            let options = ["widgets", "field_classes"].iter().filter_map(|option| meta.members.get(*option));
-            options.into_iter().any(|option| match option {
-                Member::Value(value) => {
-                    let names = program.file(meta.file).node(*value).descendants();
-                    names.filter(|n| n.kind() == Kind::Str).any(|n| string_value(n).as_deref() == Some(name))
-                }
-                _ => true,
-            })
-        }
+        let options = ["widgets", "field_classes"].iter().filter_map(|option| program.member(meta, option));
+        options.into_iter().any(|(owner, option)| match option {
+            Member::Value(value) => {
+                let names = program.file(program.class(owner).file).node(*value).descendants();
+                names.filter(|n| n.kind() == Kind::Str).any(|n| string_value(n).as_deref() == Some(name))
+            }
+            _ => true,
+        })
     };
     let mut seen: Vec<String> = Vec::new();
     for key in body.descendants().filter(|n| n.kind() == Kind::Str && is_field(*n)) {

@@ -29,8 +29,9 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             continue;
         };
         let handler = *handler;
-        if owner != class && !names_rows(analyzer, class, owner).is_empty() {
-            out.extend(handled(analyzer, class, owner, handler));
+        let named = names_rows(analyzer, class, owner);
+        if owner != class && !named.is_empty() {
+            out.extend(handled(analyzer, class, handler, named));
         }
     }
 }
@@ -58,11 +59,11 @@ fn names_rows(analyzer: &Analyzer<'_>, class: ClassId, above: ClassId) -> Vec<So
     out
 }
 
-fn handled(analyzer: &Analyzer<'_>, class: ClassId, above: ClassId, handler: FunctionId) -> Vec<Entry> {
+fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: Vec<Source>) -> Vec<Entry> {
     let program = analyzer.project.program();
     let facts = analyzer.method_below(handler, class);
     let mut sources: BTreeMap<Site, Source> = BTreeMap::new();
-    for source in names_rows(analyzer, class, above) {
+    for source in named {
         let (file, node) = match source {
             Source::Function(function) => (program.function(function).file, program.function(function).node),
             Source::Expression(file, node) | Source::Model(file, node) => (file, node),

@@ -6,20 +6,8 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::facts::{Facts, Origin};
 use crate::infer::frame::Frame;
 use crate::infer::types::{QuerySet, Root, Rows, Trait, Type, ValueId};
-use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node};
+use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node, is_super};
 use std::sync::Arc;
-
-/// What may happen to a queryset on the way, and what is loaded with its rows stays.
-const KEEPING: &[Trait] = &[
-    Trait::Distinct,
-    Trait::Annotated,
-    Trait::Ordered,
-    Trait::OrderedSometimes,
-    Trait::Unordered,
-    Trait::ToMany,
-    Trait::OpaqueLookup,
-    Trait::Sliced,
-];
 
 /// What the class names that Django's own `get_queryset()` goes by, where `function`, the `get_queryset()` that the class
 /// has from a class above, only narrows it: whatever is loaded with the rows that the class names is loaded with those that
@@ -83,7 +71,7 @@ fn above<'p>(az: &Analyzer<'p>, class: ClassId, function: FunctionId) -> Option<
 fn is_from_above(node: Node<'_>) -> bool {
     let Expr::Call { func, .. } = Expr::of(node.peel()) else { return false };
     let Expr::Attribute { value, attr: "get_queryset", .. } = Expr::of(func) else { return false };
-    matches!(Expr::of(value.peel()), Expr::Call { func, .. } if func.text() == "super")
+    is_super(value)
 }
 
 /// The queryset whose rows are in the list or page that `function`, called for an object of `class`, gives, and the
@@ -129,7 +117,10 @@ pub(super) fn keeps(before: &QuerySet, after: &QuerySet) -> bool {
         && before.selected.is_subset(&after.selected)
         && before.prefetched.is_subset(&after.prefetched)
         && before.deferred == after.deferred
-        && after.traits.difference(&before.traits).all(|t| KEEPING.contains(t))
+        && after
+            .traits
+            .difference(&before.traits)
+            .all(|t| t.is_narrowing() || matches!(t, Trait::OpaqueLookup | Trait::Sliced))
 }
 
 /// The querysets that one was made from, itself included.

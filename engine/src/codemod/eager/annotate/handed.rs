@@ -7,7 +7,8 @@ use super::settings::{are_columns, is_column};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
 use crate::python::{
-    Argument, ClassId, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
+    Argument, ClassId, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super, parameters,
+    string_value,
 };
 use crate::text::Site;
 use rustc_hash::FxHashSet;
@@ -161,10 +162,5 @@ fn is_of_super(list: Node<'_>) -> bool {
         Expr::Call { func, .. } => Some(func),
         _ => None,
     });
-    func.is_some_and(|func| match Expr::of(func) {
-        Expr::Attribute { value, .. } => {
-            matches!(Expr::of(value), Expr::Call { func, .. } if func.text() == "super")
-        }
-        _ => false,
-    })
+    func.is_some_and(|func| matches!(Expr::of(func), Expr::Attribute { value, .. } if is_super(value)))
 }

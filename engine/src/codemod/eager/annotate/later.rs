@@ -10,7 +10,7 @@ use super::settings::setting;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
 use crate::infer::{Entry, Escape, Event, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
-use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, parameters};
+use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, is_super, parameters};
 use crate::text::Site;
 
 /// Methods that mean the same on rows with a number more.
@@ -228,8 +228,7 @@ fn returned(
         let may_be_it = |call: &&Node<'_>| {
             let Expr::Call { func, .. } = Expr::of(**call) else { return true };
             let Expr::Attribute { value, .. } = Expr::of(func) else { return family.is_none() };
-            let is_own = matches!(Expr::of(value), Expr::Name("self" | "cls"))
-                || matches!(Expr::of(value), Expr::Call { func, .. } if func.text() == "super");
+            let is_own = matches!(Expr::of(value), Expr::Name("self" | "cls")) || is_super(value);
             if is_own {
                 return is_related;
             }
