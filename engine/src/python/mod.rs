@@ -9,6 +9,7 @@ mod link;
 mod modules;
 mod parse;
 mod program;
+mod search_path;
 mod symbols;
 #[cfg(test)]
 mod tests;

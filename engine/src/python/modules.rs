@@ -2,9 +2,10 @@
 //!
 //! A directory counts as a package when it has an `__init__.py`, when it stands inside a package, or when it
 //! looks like a Django app (`models.py`, `apps.py`, `migrations`). An absolute import may start at any directory
-//! that is not a package, because any of them may be on `sys.path`.
+//! that is not a package, because any of them may be on `sys.path`, and at those that `manage.py` and the like put there.
 
 use super::program::Parsed;
+use super::search_path;
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -269,7 +270,8 @@ impl Modules {
     /// Name every source and index the names.
     pub fn build(sources: &[Parsed]) -> (Modules, Vec<Named>) {
         let mut marked: FxHashSet<&str> = FxHashSet::default();
-        let mut importable_roots: FxHashSet<&str> = FxHashSet::default();
+        let mut importable_roots: FxHashSet<String> = FxHashSet::default();
+        let mut added = Vec::new();
         for source in sources {
             let (dir, file) = split(source.source().path());
             match file {
@@ -280,10 +282,24 @@ impl Modules {
                     }
                 }
                 "manage.py" => {
-                    importable_roots.insert(dir);
+                    importable_roots.insert(dir.to_owned());
                 }
                 _ => {}
             }
+            added.extend(search_path::added(source));
+        }
+        if !added.is_empty() {
+            let with_sources: FxHashSet<&str> = sources
+                .iter()
+                .flat_map(|s| {
+                    std::iter::successors(Some(split(s.source().path()).0), |d| {
+                        (!d.is_empty()).then(|| split(d).0)
+                    })
+                })
+                .collect();
+            importable_roots.extend(
+                added.into_iter().filter_map(|c| c.into_iter().find(|d| with_sources.contains(d.as_str()))),
+            );
         }
         marked.remove("");
         // A directory called like a package but standing for a root of its own.

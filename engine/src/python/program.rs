@@ -174,6 +174,11 @@ impl Parsed {
     pub fn source(&self) -> &Source {
         &self.source
     }
+
+    /// Its tree.
+    pub(super) fn ast(&self) -> &Ast {
+        &self.ast
+    }
 }
 
 /// Every file with its names resolved.

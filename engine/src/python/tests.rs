@@ -48,6 +48,25 @@ fn modules_are_named_from_the_outermost_package() {
 }
 
 #[test]
+fn modules_may_start_where_an_entry_point_puts_them_on_the_path() {
+    let files = |manage| {
+        program(&[
+            ("manage.py", manage),
+            ("shop/__init__.py", ""),
+            ("shop/books/__init__.py", ""),
+            ("shop/books/models.py", "class Book: pass\n"),
+            ("shop/books/views.py", "from books.models import Book\n"),
+        ])
+    };
+    let with = files("import os, sys\nif True:\n    sys.path.append(os.path.join(here, 'shop'))\n");
+    assert_eq!(path(&with, "shop.books.views", "Book").as_deref(), Some("shop.books.models.Book"));
+    let without = files("import os, sys\n");
+    assert_eq!(path(&without, "shop.books.views", "Book").as_deref(), Some("books.models.Book"));
+    let elsewhere = files("import sys\nsys.path.insert(0, HERE / 'vendor')\nother.path.append('shop')\n");
+    assert_eq!(path(&elsewhere, "shop.books.views", "Book").as_deref(), Some("books.models.Book"));
+}
+
+#[test]
 fn of_two_modules_with_one_name_the_nearest_counts() {
     let p = program(&[
         ("a/shop/__init__.py", ""),
