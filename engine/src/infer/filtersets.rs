@@ -1,7 +1,7 @@
 //! The filter sets of django-filter: `qs` is the queryset that they were given, filtered.
 
 use super::calls::Arg;
-use super::facts::Use;
+use super::facts::{EventKind, Use};
 use super::frame::Frame;
 use super::types::{Name, QuerySet, Rows, Type};
 use crate::python::{
@@ -80,6 +80,12 @@ impl<'a> Frame<'a, '_> {
                 Type::QuerySet(qs) if qs.model == out.model && qs.rows == Rows::Instances => {
                     out.traits.extend(qs.traits.iter().copied());
                     out.deferred.extend(qs.deferred.iter().cloned());
+                }
+                // Taken for some of the rows; what gave it may do anything.
+                Type::Unknown => {
+                    let program = self.az.project.program();
+                    let name = Name::from(program.function(function).name.as_str());
+                    self.event(node, EventKind::UnknownCall { name });
                 }
                 _ => return None,
             }
