@@ -8,7 +8,7 @@ use super::sources::is_derived;
 use super::step::{self, Step};
 use super::{guards, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, Source, Type, Use, ValueId};
+use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, SingleObjects, Source, Type, Use, ValueId};
 use crate::python::{ClassId, Program};
 use crate::text::Site;
 
@@ -94,8 +94,14 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     }
     // A change form asks for one object of the same queryset, and the formset of an inline for its rows when it is saved.
     let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
-    if let Some(at) = entry.single_objects.or(is_of_admin.then_some(looped))
+    let single = entry.single_objects.as_ref();
+    let reads_as_well = |one: &SingleObjects| {
+        let answer = one.answer.as_deref();
+        answer.is_some_and(|e| shown(cx, e, load).iter().any(|r| r.steps == steps && r.is_certain))
+    };
+    if let Some(at) = single.map(|one| one.site).or(is_of_admin.then_some(looped))
         && load == Load::Prefetch
+        && !single.is_some_and(reads_as_well)
     {
         let subject = cx.project.program().class(entry.class).name.clone();
         hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));

@@ -31,7 +31,8 @@ pub(super) fn without_other_actions(cx: &Context<'_>, group: &Group, hazards: &m
     let Some((entry, _)) = place(cx, group) else { return };
     let class = cx.project.program().class(entry.class);
     hazards.retain(|hazard| {
-        let is_of_class = hazard.site == entry.single_objects && hazard.subject == class.name;
+        let is_of_class =
+            hazard.site == entry.single_objects.as_ref().map(|s| s.site) && hazard.subject == class.name;
         hazard.kind != HazardKind::LoadedWithout
             || !(is_of_class || is_in_other_action(cx, entry.class, hazard))
     });

@@ -53,11 +53,9 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 let Some(info) = cx.value(*target) else { continue };
                 let Some(site) = info.site else { continue };
                 let Some(function) = function_at(cx, site) else { continue };
-                match (returns_fresh(cx, function, 0), info.kept) {
-                    (Err(site), _) | (Ok(()), Some(site)) => {
-                        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
-                    }
-                    _ => {}
+                let made = call_is_fresh(cx, cx.facts, info.origin, function, 0);
+                if let Some(site) = made.err().map(|at| at.unwrap_or(site)).or(info.kept) {
+                    out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
                 }
             }
         }
@@ -72,12 +70,52 @@ pub(super) fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
     })
 }
 
-/// Whether each call of the function makes a queryset that nobody else has; otherwise the place that says it does not.
-fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result<(), Site> {
+/// What a function gives that is not new.
+enum Known {
+    /// What is known here, or somewhere, to others as well.
+    At(Option<Site>),
+    /// The queryset that the method was called on (`return self`), which may be new itself.
+    Receiver(Site),
+}
+
+/// Whether the call that a value comes from makes a queryset that nobody else has; otherwise the place that says it
+/// does not, where there is one.
+fn call_is_fresh(
+    cx: &Context<'_>,
+    facts: &Facts,
+    made: Origin,
+    function: FunctionId,
+    depth: usize,
+) -> Result<(), Option<Site>> {
+    let site = match returns_fresh(cx, function, depth) {
+        Ok(()) => return Ok(()),
+        Err(Known::At(site)) => return Err(site),
+        Err(Known::Receiver(site)) => site,
+    };
+    let Origin::Expr(call) = made else { return Err(Some(site)) };
+    let Expr::Call { func, .. } = Expr::of(cx.project.program().file(facts.file).node(call)) else {
+        return Err(Some(site));
+    };
+    let Expr::Attribute { value, .. } = Expr::of(func) else { return Err(Some(site)) };
+    match facts.type_of(value) {
+        // django/db/models/manager.py: a manager asks get_queryset() for a new one each time.
+        Type::Manager(_) => Ok(()),
+        Type::QuerySet(qs) => qs.values.iter().try_for_each(|v| match is_fresh(cx, facts, *v, depth + 1) {
+            Ok(()) => Ok(()),
+            Err(Known::At(at)) => Err(at.or(Some(site))),
+            Err(Known::Receiver(at)) => Err(Some(at)),
+        }),
+        _ => Err(Some(site)),
+    }
+}
+
+/// Whether each call of the function makes a queryset that nobody else has; otherwise what says that it does not.
+fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result<(), Known> {
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    let place = |node: Node<'_>| Site { file: info.file, span: node.span() };
+    let at = |node: Node<'_>| Site { file: info.file, span: node.span() };
+    let place = |node: Node<'_>| Known::At(Some(at(node)));
     if depth > MAX_DEPTH {
         return Err(place(def));
     }
@@ -94,7 +132,13 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
             for alternative in returns.alternatives() {
                 let Type::QuerySet(qs) = alternative else { continue };
                 for value in &qs.values {
-                    is_fresh(cx, &facts, *value, depth).map_err(|site| site.unwrap_or(place(def)))?;
+                    match is_fresh(cx, &facts, *value, depth) {
+                        Err(Known::Receiver(site)) if info.class.is_none() => {
+                            return Err(Known::At(Some(site)));
+                        }
+                        Err(Known::At(site)) => return Err(Known::At(site.or(Some(at(def))))),
+                        other => other?,
+                    }
                 }
             }
             Ok(())
@@ -133,18 +177,20 @@ const CHAIN: &[&str] = &[
     "reverse",
 ];
 
-fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Result<(), Option<Site>> {
-    let Some(info) = facts.value(value) else { return Err(None) };
+fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Result<(), Known> {
+    let Some(info) = facts.value(value) else { return Err(Known::At(None)) };
     if !info.alternatives.is_empty() {
         return info.alternatives.iter().try_for_each(|v| is_fresh(cx, facts, *v, depth + 1));
     }
     if depth > MAX_DEPTH {
-        return Err(None);
+        return Err(Known::At(None));
     }
     match info.origin {
-        // The argument comes back, and the caller has it from elsewhere.
-        Origin::Parameter(_) => return Err(info.site),
-        Origin::Outside | Origin::Callee => return Err(info.site),
+        // The argument comes back, and the caller has it from elsewhere; so does what the method was called on.
+        Origin::Parameter(0) => {
+            return Err(info.site.map_or(Known::At(None), Known::Receiver));
+        }
+        Origin::Parameter(_) | Origin::Outside | Origin::Callee => return Err(Known::At(info.site)),
         Origin::Expr(_) => {}
     }
     let evaluated = facts.uses(value).find(|(_, how)| {
@@ -153,10 +199,10 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
         how.evaluates() || leaves
     });
     if let Some((event, _)) = evaluated {
-        return Err(Some(event.site));
+        return Err(Known::At(Some(event.site)));
     }
     match info.site.and_then(|site| function_at(cx, site)) {
-        Some(function) => returns_fresh(cx, function, depth + 1).map_err(Some),
+        Some(function) => call_is_fresh(cx, facts, info.origin, function, depth + 1).map_err(Known::At),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 mod tests;
 
 use super::named::{keeps, origins};
-use super::{Entry, EntryKind, Source};
+use super::{Entry, EntryKind, SingleObjects, Source};
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
@@ -241,7 +241,7 @@ fn options(
         source,
         rows,
         facts: Arc::new(facts),
-        single_objects: Some(place),
+        single_objects: Some(SingleObjects::at(place)),
         unknown_base: unknown_base(program, class),
     })
 }

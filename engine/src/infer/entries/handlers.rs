@@ -4,7 +4,7 @@
 //! A handler that the view defines itself is an ordinary frame, and so is one whose rows are the same for all views.
 
 use super::named::origins;
-use super::{Entry, EntryKind, Source};
+use super::{Entry, EntryKind, SingleObjects, Source};
 use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::facts::EventKind;
@@ -92,7 +92,9 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: 
         rows,
         facts: facts.clone(),
         // What else the class does with the attribute is not looked at.
-        single_objects: Some(program.name_site(program.class(class).file, program.class(class).node)),
+        single_objects: Some(SingleObjects::at(
+            program.name_site(program.class(class).file, program.class(class).node),
+        )),
         unknown_base: unknown_base(program, class),
     };
     rows.into_iter().map(entry).collect()

@@ -78,10 +78,26 @@ pub struct Entry {
     /// What is read of its rows.
     pub facts: Arc<Facts>,
     /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
-    /// a prefetch costs a query there: the name of the class that has such an action.
-    pub single_objects: Option<Site>,
+    /// a prefetch costs a query there.
+    pub single_objects: Option<SingleObjects>,
     /// A base of the class that is not known, and may show other rows or in another way: where it comes from.
     pub unknown_base: Option<String>,
+}
+
+/// The use of one object of an entry's queryset.
+#[derive(Debug)]
+pub struct SingleObjects {
+    /// The name of the class that has such an action.
+    pub site: Site,
+    /// What is read of the object, where it is known to the end.
+    pub answer: Option<Box<Entry>>,
+}
+
+impl SingleObjects {
+    /// Nothing is known of what is read.
+    pub fn at(site: Site) -> SingleObjects {
+        SingleObjects { site, answer: None }
+    }
 }
 
 impl Entry {

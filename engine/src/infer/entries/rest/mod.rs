@@ -15,7 +15,7 @@ mod serializers;
 mod tests;
 mod values;
 
-use super::{Entry, EntryKind};
+use super::{Entry, EntryKind, SingleObjects};
 use crate::django::{Project, unknown_base};
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
@@ -84,8 +84,22 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
     if !lists(analyzer, class) {
         return None;
     }
-    let ((source, rows, single_objects), facts) = analyzer.on_behalf(class, |frame, node| {
-        let classes = frame.serializer_classes(class, Some("list"));
+    let mut entry = shown_by(analyzer, class, "list")?;
+    let single = analyzer.on_behalf(class, |frame, node| {
+        let site = Site { file: frame.file, span: node.span() };
+        frame.single_objects(class).map(|is_answered| (site, is_answered))
+    });
+    if let Some(((site, is_answered), _)) = single {
+        let answer = if is_answered { shown_by(analyzer, class, "retrieve").map(Box::new) } else { None };
+        entry.single_objects = Some(SingleObjects { site, answer });
+    }
+    Some(entry)
+}
+
+/// What the serializers of an action read of each row of the view's queryset.
+fn shown_by(analyzer: &Analyzer<'_>, class: ClassId, action: &str) -> Option<Entry> {
+    let ((source, rows), facts) = analyzer.on_behalf(class, |frame, node| {
+        let classes = frame.serializer_classes(class, Some(action));
         if classes.found.is_empty() {
             return None;
         }
@@ -116,11 +130,11 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
                 }
             }
         });
-        let single = frame.single_objects(class).then(|| Site { file: frame.file, span: node.span() });
-        Some((source, rows, single))
+        Some((source, rows))
     })?;
     let unknown_base = unknown_base(analyzer.project().program(), class);
     let facts = Arc::new(facts);
+    let single_objects = None;
     Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts, single_objects, unknown_base })
 }
 
@@ -228,8 +242,9 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// Whether a view gets one object of its queryset for something that its list action does not stand for.
-    fn single_objects(&self, class: ClassId) -> bool {
+    /// Whether a view gets one object of its queryset for something that its list action does not stand for, and then
+    /// whether it only answers with it.
+    fn single_objects(&self, class: ClassId) -> Option<bool> {
         let project = self.az.project;
         let program = project.program();
         let list = self.serializer_classes(class, Some("list"));
@@ -241,9 +256,11 @@ impl<'a> Frame<'a, '_> {
             }
             _ => false,
         };
-        has_base(project, class, WRITING)
-            || (has_base(project, class, SHOWING) && self.serializer_classes(class, Some("retrieve")) != list)
-            || program.class(class).mro.iter().any(|c| program.class(*c).members.values().any(gets_object))
+        let does_more = has_base(project, class, WRITING)
+            || program.class(class).mro.iter().any(|c| program.class(*c).members.values().any(gets_object));
+        let answers =
+            has_base(project, class, SHOWING) && self.serializer_classes(class, Some("retrieve")) != list;
+        (does_more || answers).then_some(!does_more)
     }
 
     /// A method that a class of the program has from a class of REST framework.
