@@ -285,7 +285,7 @@ fn in_class<'a>(cx: &Context<'a>, found: &Found<'a>, class: ClassId) -> Result<V
     let nowhere =
         || cx.hazard(HazardKind::NoPlaceToEdit, "the class has no body to add to", cx.node(found.node.id()));
     let calls = format!(".prefetch_related({})", names.join(", "));
-    let own = get_queryset_with(file, file.node(info.node), &calls, cx.options.line_length);
+    let own = get_queryset_with(file, file.node(info.node), &["request"], &calls, cx.options.line_length);
     let mut edits = vec![own.ok_or_else(nowhere)?];
     if kept.is_empty() {
         let statement = found.node.parent().filter(|p| p.kind() == Kind::ExprStatement).unwrap_or(found.node);

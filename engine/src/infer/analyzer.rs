@@ -161,7 +161,7 @@ impl<'p> Analyzer<'p> {
     }
 
     /// The facts of a method of an object of `class`, which is below the class that defines it.
-    pub(super) fn method_below(&self, method: FunctionId, class: ClassId) -> Facts {
+    pub fn method_below(&self, method: FunctionId, class: ClassId) -> Facts {
         let mut stack = Stack::of(method);
         let mut arguments = self.default_arguments(method, &mut stack);
         if let Some(receiver) = arguments.first_mut() {

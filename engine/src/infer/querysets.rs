@@ -159,8 +159,18 @@ impl<'a> Frame<'a, '_> {
             }
             "filter" | "exclude" | "complex_filter" => {
                 let raw = args.iter().any(is_raw);
+                let key = self.az.project.model(model).primary_key().map_or("id", |f| f.name.as_str());
+                let is_key = |arg: &Arg<'_>| {
+                    let name = arg.name.unwrap_or_default();
+                    let name = name.strip_suffix("__exact").unwrap_or(name);
+                    name == "pk" || name == key
+                };
+                let is_one = name == "filter" && args.iter().any(is_key);
                 self.derive(qs, node, |q| {
                     q.related = None;
+                    if is_one {
+                        q.traits.insert(Trait::OneRow);
+                    }
                     if raw {
                         q.traits.insert(Trait::RawSql);
                     }

@@ -115,6 +115,8 @@ pub enum Trait {
     Iterator,
     /// FilteredRelation
     FilteredRelation,
+    /// filter(pk=...): one row at most
+    OneRow,
     /// A lookup, an ordering or an expression goes over a to-many relation: a row may come more than once
     ToMany,
     /// A lookup or an ordering is not spelled out: it may go over any relation
@@ -132,6 +134,7 @@ impl Trait {
                 | Trait::OrderedSometimes
                 | Trait::Unordered
                 | Trait::ToMany
+                | Trait::OneRow
         )
     }
 }

@@ -86,7 +86,9 @@ fn owner<'a>(cx: &Context<'a>, entry: &Entry) -> Option<(&'a str, ClassId)> {
             let is_it = matches!(info.name.as_str(), "get_queryset" | "items");
             Some((info.name.as_str(), info.class?)).filter(|_| is_it)
         }
-        Source::Model(..) => program.member(entry.class, "model").map(|(owner, _)| ("model", owner)),
+        Source::Model(..) | Source::Above(..) => {
+            program.member(entry.class, "model").map(|(owner, _)| ("model", owner))
+        }
         Source::Expression(file, node) => {
             if let Some((owner, Member::Value(value))) = program.member(entry.class, "queryset")
                 && (program.class(owner).file, *value) == (file, node)

@@ -2,10 +2,11 @@
 //! documents is added to the class.
 
 use super::entries::{looped, remote, shown};
+use super::place::is_new;
 use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, QuerySet, Source};
+use crate::infer::{Entry, EntryKind, QuerySet, Source, Type};
 use crate::python::emit::{indentation, quote_of, statement, string_literal};
 use crate::python::{ClassId, Expr, Field, File, Kind, Member, Node, NodeId, string_value};
 use crate::text::{Edit, Site};
@@ -18,6 +19,8 @@ pub struct ClassPlace {
     pub kind: EntryKind,
     /// The class that is edited.
     pub class: ClassId,
+    /// What names the model.
+    pub source: Source,
     /// The expression that names the model.
     pub node: NodeId,
     /// The rows.
@@ -34,7 +37,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let program = cx.project.program();
     let mut out: Vec<Group> = Vec::new();
     for entry in cx.analyzer.entries_from(cx.file) {
-        let Source::Model(file, node) = entry.source else { continue };
+        let (Source::Model(file, node) | Source::Above(file, node)) = entry.source else { continue };
         if file != cx.file {
             continue;
         }
@@ -45,14 +48,16 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         }
         // The attribute may stand in a class above.
         let class = owner_of(cx, entry, node).unwrap_or(entry.class);
-        let known = out.iter().position(|g| g.class_place.as_ref().is_some_and(|p| p.node == node));
+        let is_same = |p: &ClassPlace| p.source == entry.source;
+        let known = out.iter().position(|g| g.class_place.as_ref().is_some_and(is_same));
         let index = known.unwrap_or_else(|| {
             let mut group = Group::new(load, Vec::new());
             let joined = match load {
                 Load::Join => entry.joined_by_framework().iter().map(|n| n.to_string()).collect(),
                 Load::Prefetch | Load::Count => Vec::new(),
             };
-            group.class_place = Some(ClassPlace { kind: entry.kind, class, node, queryset, joined });
+            group.class_place =
+                Some(ClassPlace { kind: entry.kind, class, source: entry.source, node, queryset, joined });
             out.push(group);
             out.len() - 1
         });
@@ -81,8 +86,7 @@ fn owner_of(cx: &Context<'_>, entry: &Entry, node: NodeId) -> Option<ClassId> {
 /// Other entries of the same place that read something else.
 fn unread(cx: &Context<'_>, group: &mut Group) {
     let Some(place) = &group.class_place else { return };
-    let at = Source::Model(cx.file, place.node);
-    super::entries::others(cx, at, group.load, &mut group.remote);
+    super::entries::others(cx, place.source, group.load, &mut group.remote);
 }
 
 /// What stands in the way of the edit.
@@ -117,6 +121,19 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
             let site = program.name_site(info.file, info.node);
             out.push(blocked("a class below names another model", site));
         }
+    }
+    if let Source::Above(..) = place.source {
+        let above = match program.member(place.class, "get_queryset") {
+            Some((_, Member::Function(function, _))) => *function,
+            _ => return,
+        };
+        let facts = cx.analyzer.method_below(above, place.class);
+        let given = facts.returns.iter().flat_map(Type::alternatives).filter_map(Type::queryset);
+        let kept = given.flat_map(|qs| qs.values.iter()).find_map(|v| is_new(cx, &facts, *v).err());
+        if let Some(site) = kept {
+            out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site.unwrap_or(class_site)));
+        }
+        return;
     }
     if node.text().contains("self.queryset") {
         out.push(blocked("the class looks at `self.queryset`", class_site));
@@ -183,7 +200,10 @@ pub(super) fn rewrite(
             }
         }
         (EntryKind::Changelist | EntryKind::Inline, _) => {
-            get_queryset_with(file, class, calls, cx.options.line_length).ok_or_else(nowhere)?
+            get_queryset_with(file, class, &["request"], calls, cx.options.line_length).ok_or_else(nowhere)?
+        }
+        _ if matches!(place.source, Source::Above(..)) => {
+            get_queryset_with(file, class, &[], calls, cx.options.line_length).ok_or_else(nowhere)?
         }
         _ => {
             let after = assignment(body, "model").map_or(first, |(s, _)| s);
@@ -197,15 +217,23 @@ pub(super) fn rewrite(
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
 }
 
-/// A `get_queryset()` at the end of a class of the admin that makes `calls`, `.prefetch_related("books")`, on the rows.
-pub fn get_queryset_with(file: &File, class: Node<'_>, calls: &str, line_length: usize) -> Option<Edit> {
+/// A `get_queryset()` at the end of a class that makes `calls`, `.prefetch_related("books")`, on the rows of the one above;
+/// `given` are its parameters after `self`.
+pub fn get_queryset_with(
+    file: &File,
+    class: Node<'_>,
+    given: &[&str],
+    calls: &str,
+    line_length: usize,
+) -> Option<Edit> {
     let body = class.child(Field::Body)?;
     let (first, last) = (body.children().next()?, body.children().last()?);
     let (newline, unit) = (file.source.newline().as_str(), file.source.indent_unit());
     let indent = indentation(file, first);
-    let call = format!("return super().get_queryset(request){calls}");
+    let call = format!("return super().get_queryset({}){calls}", given.join(", "));
     let line = statement(file, &call, &format!("{indent}{unit}"), line_length);
-    let text = format!("{newline}{newline}{indent}def get_queryset(self, request):{newline}{line}");
+    let parameters = [&["self"], given].concat().join(", ");
+    let text = format!("{newline}{newline}{indent}def get_queryset({parameters}):{newline}{line}");
     Some(Edit::insert(last.span().end, text))
 }
 

@@ -66,7 +66,7 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
         let (file, node) = match above.source {
             Source::Function(function) => (program.function(function).file, program.function(function).node),
             Source::Expression(file, node) => (file, node),
-            Source::Model(..) => return false,
+            Source::Model(..) | Source::Above(..) => return false,
         };
         above.source != entry.source
             && program.class(entry.class).mro.contains(&above.class)

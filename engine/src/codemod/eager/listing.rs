@@ -126,7 +126,7 @@ fn place<'a>(cx: &Context<'a>, group: &Group) -> Option<(&'a Entry, Place<'a>)> 
             }
             Place::Class(node)
         }
-        Source::Model(..) => return None,
+        Source::Model(..) | Source::Above(..) => return None,
     };
     Some((entry, place))
 }

@@ -34,7 +34,7 @@ pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let name = match entry.source {
         Source::Function(function) => program.function(function).name.as_str(),
         Source::Expression(..) => "queryset",
-        Source::Model(..) => "model",
+        Source::Model(..) | Source::Above(..) => "model",
     };
     let owner = |class: ClassId, name: &str| program.member(class, name).map(|(owner, _)| owner);
     let has_it = |class: &ClassId| {

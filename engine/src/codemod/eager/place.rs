@@ -62,6 +62,15 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
+/// Whether nobody else has a queryset of a frame; otherwise the place that says so, where there is one.
+pub(super) fn is_new(cx: &Context<'_>, facts: &Facts, value: ValueId) -> Result<(), Option<Site>> {
+    match is_fresh(cx, facts, value, 0) {
+        Ok(()) => Ok(()),
+        Err(Known::At(site)) => Err(site),
+        Err(Known::Receiver(site)) => Err(Some(site)),
+    }
+}
+
 pub(super) fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
     let program = cx.project.program();
     program.functions_in(site.file).find(|f| {

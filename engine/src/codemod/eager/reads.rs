@@ -188,7 +188,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if load == Load::Join && cx.value(value).is_some_and(|v| v.origin == Origin::Callee) {
             continue;
         }
-        if !is_joinable(queryset) || reloads(cx, value) {
+        if !is_joinable(queryset, load) || reloads(cx, value) {
             continue;
         }
         let Some(steps) = step::steps(cx.project, queryset.model, &path) else { continue };
@@ -218,7 +218,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     for (values, path, read) in remote::reads(cx, load) {
         let is_out = |value: &ValueId| {
             cx.value(*value).and_then(|v| v.queryset.as_deref()).is_none_or(|queryset| {
-                !is_joinable(queryset)
+                !is_joinable(queryset, load)
                     || reloads(cx, *value)
                     || is_loaded(queryset, &path, &read.steps, load)
                     || is_replaced(cx, usize::MAX, *value, &path)
@@ -305,9 +305,12 @@ fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet, prefetches: &OnceC
     safe.iter().any(|group| group.rows.contains(&outer))
 }
 
-/// Rows are instances, and nothing unknown was done to what is loaded with them.
-fn is_joinable(queryset: &QuerySet) -> bool {
-    queryset.rows == Rows::Instances
+/// Rows are instances, several of them, and nothing unknown was done to what is loaded with them.
+fn is_joinable(queryset: &QuerySet, load: Load) -> bool {
+    // A loop over one row reads a key as often as that row alone does.
+    let is_loop = load != Load::Join || !queryset.is(Trait::OneRow) || queryset.is(Trait::ToMany);
+    is_loop
+        && queryset.rows == Rows::Instances
         && !queryset.is(Trait::Mysterious)
         && !queryset.is(Trait::Dates)
         && !queryset.is(Trait::OpaquePrefetch)

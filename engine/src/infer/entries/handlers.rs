@@ -66,7 +66,9 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: 
     for source in named {
         let (file, node) = match source {
             Source::Function(function) => (program.function(function).file, program.function(function).node),
-            Source::Expression(file, node) | Source::Model(file, node) => (file, node),
+            Source::Expression(file, node) | Source::Model(file, node) | Source::Above(file, node) => {
+                (file, node)
+            }
         };
         sources.insert(Site { file, span: program.file(file).node(node).span() }, source);
     }

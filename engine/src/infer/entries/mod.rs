@@ -38,6 +38,8 @@ pub enum Source {
     Expression(FileId, NodeId),
     /// The class only names the model, at this expression: `model = Book`, or where the model is registered.
     Model(FileId, NodeId),
+    /// A `get_queryset()` of a class above goes by the model that the class names at this expression.
+    Above(FileId, NodeId),
 }
 
 /// What shows the rows.
@@ -155,7 +157,7 @@ impl Analyzer<'_> {
                 let file = match entry.source {
                     Source::Function(function) => self.project.program().function(function).file,
                     Source::Expression(file, _) => file,
-                    Source::Model(file, node) => {
+                    Source::Model(file, node) | Source::Above(file, node) => {
                         entries.named.insert((file, node));
                         file
                     }
@@ -203,7 +205,8 @@ impl<'a> Frame<'a, '_> {
             let function = *function;
             let ty = self.call_function(function, Some(Type::Object(class)), &[], node);
             // A base or a mixin narrows what the class names.
-            let source = named::named_source(self, class, function);
+            let source = named::named_source(self, class, function)
+                .or_else(|| named::source_above(self, class, function, &ty));
             return Some((source.unwrap_or(Source::Function(function)), ty));
         }
         let (owner, Member::Value(value)) = program.member(class, "queryset")? else { return None };

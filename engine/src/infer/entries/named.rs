@@ -6,7 +6,7 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::facts::{Facts, Origin};
 use crate::infer::frame::Frame;
 use crate::infer::types::{QuerySet, Root, Rows, Trait, Type, ValueId};
-use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node, is_super};
+use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node, is_super, parameters};
 use std::sync::Arc;
 
 /// What the class names that Django's own `get_queryset()` goes by, where `function`, the `get_queryset()` that the class
@@ -31,6 +31,36 @@ pub(super) fn named_source(frame: &Frame<'_, '_>, class: ClassId, function: Func
         _ => model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))?,
     };
     narrows(frame.az, class, function, 0).then_some(source)
+}
+
+/// The expression at which `class` names the model that `function`, the `get_queryset()` of a class above, builds its
+/// rows from: the method has no queryset of its own that could be edited there.
+pub(super) fn source_above(
+    frame: &Frame<'_, '_>,
+    class: ClassId,
+    function: FunctionId,
+    given: &Type,
+) -> Option<Source> {
+    let program = frame.az.project.program();
+    let info = program.function(function);
+    if info.class == Some(class) || info.is_generator || info.is_async || !info.decorators.is_empty() {
+        return None;
+    }
+    let def = program.file(info.file).node(info.node);
+    let Type::QuerySet(qs) = given else { return None };
+    let keeps_rows = qs.traits.iter().all(|t| t.is_narrowing() || matches!(t, Trait::OpaqueLookup));
+    if parameters(def).len() != 1 || qs.rows != Rows::Instances || !keeps_rows {
+        return None;
+    }
+    if let Some(Type::QuerySet(_)) = frame.az.function(function).returns {
+        return None;
+    }
+    let (model, file, value) = model_member(frame, class)?;
+    let owner = program.class(class).mro.iter().find(|c| program.class(**c).members.contains_key("model"))?;
+    // The class that names the model stands below the one that asks for it.
+    let is_below =
+        info.class.is_some_and(|above| *owner != above && program.class(*owner).mro.contains(&above));
+    (model == qs.model && is_below).then_some(Source::Above(file, value))
 }
 
 /// Whether `function`, called for an object of `class`, gives the rows that Django's own method gives, or some of them.

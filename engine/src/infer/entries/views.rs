@@ -10,7 +10,7 @@ use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
 use crate::infer::types::{Instance, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
-use crate::python::{ClassId, Def, FunctionId, Kind, Member, Node, NodeId, Program};
+use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -202,6 +202,9 @@ fn rows<'a>(
         };
         return Some((source, qs, ty));
     }
+    if is_mere_base(frame.az, class) {
+        return None;
+    }
     let (model, file, value) = model_member(frame, class)?;
     let manager = frame.model_attribute(model, "_default_manager", node);
     let Type::Manager(manager) = manager else { return None };
@@ -211,6 +214,23 @@ fn rows<'a>(
     }
     let given = frame.made_queryset(qs, node);
     Some((Source::Model(file, value), given.queryset()?.clone(), given))
+}
+
+/// Whether a class is no view by itself: nothing routes it, and every class below gets its rows in its own way.
+fn is_mere_base(az: &Analyzer<'_>, class: ClassId) -> bool {
+    let program = az.project.program();
+    let has_own = |below: &ClassId| {
+        ["get_queryset", "queryset"].iter().any(|name| program.member(*below, name).is_some())
+    };
+    let mut below = program.descendants(class).into_iter().filter(|c| *c != class).peekable();
+    let name = program.class(class).name.as_str();
+    let is_routed = || {
+        az.call_sites().of("as_view").iter().any(|site| {
+            let call = program.file(site.file).node(site.call);
+            matches!(Expr::of(call), Expr::Call { func, .. } if func.text().split('.').any(|p| p == name))
+        })
+    };
+    below.peek().is_some() && below.all(|c| has_own(&c)) && !is_routed()
 }
 
 /// `model = Book`: the model, and the expression that names it.

@@ -82,7 +82,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         .analyzer
         .entries_from(cx.file)
         .filter(|e| match (e.source, &found.group.class_place) {
-            (Source::Model(_, node), Some(place)) => node == place.node,
+            (Source::Model(_, node) | Source::Above(_, node), Some(place)) => node == place.node,
             (Source::Function(function), None) => own == Some(function),
             (Source::Expression(file, node), None) => {
                 file == cx.file && targets.iter().any(|t| is_built_in(cx, *t, node))
