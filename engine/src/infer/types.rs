@@ -427,6 +427,9 @@ impl QuerySet {
             _ => (a, b),
         };
         let mut traits: BTreeSet<Trait> = a.traits.union(&b.traits).copied().collect();
+        if !(a.is(Trait::OneRow) && b.is(Trait::OneRow)) {
+            traits.remove(&Trait::OneRow);
+        }
         if is_empty != (true, true) {
             traits.remove(&Trait::Empty);
         }
