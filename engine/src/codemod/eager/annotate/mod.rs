@@ -41,6 +41,8 @@ pub struct Counting {
     readers: Vec<Reader>,
     /// Why the readers cannot be rewritten, where none of them can.
     foreign: Vec<Hazard>,
+    /// Whether each number comes from a subquery of its own instead of from a join.
+    is_apart: bool,
 }
 
 /// One annotation.
@@ -139,7 +141,8 @@ impl Codemod for AnnotateCount {
 /// What a group counts: the readers that can be rewritten, or else why they cannot.
 fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group>>) -> Option<Counting> {
     leave_to_prefetch(cx, &mut group, rows_wanted);
-    let mut found = Counting { group, annotations: Vec::new(), readers: Vec::new(), foreign: Vec::new() };
+    let (annotations, readers, foreign) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Counting { group, annotations, readers, foreign, is_apart: false };
     let group = std::mem::replace(&mut found.group, Group::new(Load::Count, Vec::new()));
     let mut own = Group { reads: Vec::new(), remote: Vec::new(), ..group.clone() };
     for read in &group.reads {
@@ -165,6 +168,7 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
         found.foreign.clear();
         found.group = own;
         names::give(cx, &mut found);
+        found.is_apart = hazards::ask_for_subqueries(cx, &mut found);
         return Some(found);
     }
     found.group = group;
@@ -214,7 +218,7 @@ impl Counting {
 
     /// Whether the rows get grouped.
     fn is_grouped(&self) -> bool {
-        self.annotations.iter().any(|a| a.what == What::Count)
+        !self.is_apart && self.annotations.iter().any(|a| a.what == What::Count)
     }
 }
 
