@@ -1,13 +1,11 @@
 //! Names of `select_related()` that lead to several rows: in a call on a queryset, or in `list_select_related`.
 
-use ormend_engine::codemod::eager::{Named, named, names_in};
+use ormend_engine::codemod::eager::{Named, joining_class, named, names_in};
 use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
 use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
-use ormend_engine::python::{
-    Argument, ClassId, Def, Expr, Field, Kind, Member, Node, arguments, string_value,
-};
+use ormend_engine::python::{Argument, ClassId, Def, Expr, Kind, Node, arguments, string_value};
 
 /// Where such names stand.
 pub struct Found<'a> {
@@ -131,39 +129,19 @@ fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = No
 }
 
 fn in_class<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
-    if node.child(Field::Left)?.text() != "list_select_related" {
-        return None;
-    }
-    let program = cx.project.program();
-    let def = node.ancestors().find(|n| n.kind() == Kind::ClassDef)?;
-    let class = program.class_at(cx.file, def.id())?;
-    let (owner, member) = program.member(class, "list_select_related")?;
+    let (class, model) = joining_class(cx, node)?;
+    let (owner, member) = cx.project.program().member(class, "list_select_related")?;
     let list = names_in(cx, class, member).filter(|list| owner == class && node.contains(list.id()))?;
-    // One class may be registered for several models.
-    let mut models: Vec<ModelId> = cx
-        .project
-        .admin()
-        .registrations()
-        .iter()
-        .filter(|r| r.class.is_some_and(|c| program.class(c).mro.contains(&class)))
-        .map(|r| r.model)
-        .collect();
-    models.sort();
-    models.dedup();
-    let [model] = models.as_slice() else { return None };
-    // Whoever says it in a method does not look at the list.
-    let is_read =
-        !matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
-    let moved = moved(cx, *model, list.children());
+    let moved = moved(cx, model, list.children());
     let place = Place::Admin { class };
-    (is_read && !moved.is_empty()).then_some(Found {
+    (!moved.is_empty()).then_some(Found {
         file: cx.file,
         node,
         chain: node,
         list,
         spread: None,
         place,
-        model: *model,
+        model,
         moved,
     })
 }

@@ -5,6 +5,7 @@ use super::entries::{looped, remote, shown};
 use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::infer::{Entry, EntryKind, QuerySet, Source};
 use crate::python::emit::{indentation, quote_of, statement, string_literal};
 use crate::python::{ClassId, Expr, Field, File, Kind, Member, Node, NodeId, string_value};
@@ -124,6 +125,26 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
     if cx.model(place.queryset.model).manager(&cx.model(place.queryset.model).default_manager).is_none() {
         out.push(blocked("the model has no manager", class_site));
     }
+}
+
+/// The class of the admin in whose body `list_select_related` is assigned, and the one model that it is registered for;
+/// nothing where a method says what is joined.
+pub fn joining_class(cx: &Context<'_>, assignment: Node<'_>) -> Option<(ClassId, ModelId)> {
+    if assignment.child(Field::Left)?.text() != "list_select_related" {
+        return None;
+    }
+    let program = cx.project.program();
+    let def = assignment.ancestors().find(|n| n.kind() == Kind::ClassDef)?;
+    let class = program.class_at(cx.file, def.id())?;
+    let registrations = cx.project.admin().registrations().iter();
+    let below = registrations.filter(|r| r.class.is_some_and(|c| program.class(c).mro.contains(&class)));
+    let mut models: Vec<ModelId> = below.map(|r| r.model).collect();
+    models.sort();
+    models.dedup();
+    let [model] = models.as_slice() else { return None };
+    let is_method =
+        matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
+    (!is_method).then_some((class, *model))
 }
 
 /// The literal list of names that a class attribute is.

@@ -42,11 +42,11 @@ mod width;
 
 pub use annotate::AnnotateCount;
 pub use bypassed::PrefetchBypassed;
-pub use class_place::{get_queryset_with, names_in};
+pub use class_place::{get_queryset_with, joining_class, names_in};
 pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
 pub use place::existing;
-pub use readers::{Readers, readers};
+pub use readers::{Readers, readers, readers_of_class};
 pub use reads::{Group, Load};
 pub use refused::relied_on;
 pub use rewrite::extend_arguments;
