@@ -189,12 +189,7 @@ pub(super) fn rewrite(
                 Some(list) => extended(list, &names),
                 None => {
                     let columns = assignment(body, "list_display");
-                    let is_list = columns.is_some_and(|(_, v)| matches!(Expr::of(v), Expr::List(_)));
-                    let text = match (is_list, names.as_slice()) {
-                        (true, _) => format!("list_select_related = [{}]", names.join(", ")),
-                        (false, [only]) => format!("list_select_related = ({only},)"),
-                        (false, _) => format!("list_select_related = ({})", names.join(", ")),
-                    };
+                    let text = format!("list_select_related = {}", like_columns(body, &names));
                     match columns.map(|(statement, _)| statement).or_else(|| last_attribute(body)) {
                         Some(after) => Edit::insert(after.span().end, format!("{newline}{indent}{text}")),
                         // Before the methods, where there is nothing else.
@@ -216,6 +211,16 @@ pub(super) fn rewrite(
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
+}
+
+/// `names` as a list or a tuple, whichever the class body has for its columns.
+pub fn like_columns(body: Node<'_>, names: &[String]) -> String {
+    let is_list = |(_, value): (Node<'_>, Node<'_>)| matches!(Expr::of(value), Expr::List(_));
+    match (assignment(body, "list_display").is_some_and(is_list), names) {
+        (true, _) => format!("[{}]", names.join(", ")),
+        (false, [only]) => format!("({only},)"),
+        (false, _) => format!("({})", names.join(", ")),
+    }
 }
 
 /// A `get_queryset()` at the end of a class of the admin that makes `calls`, `.prefetch_related("books")`, on the rows.

@@ -42,7 +42,7 @@ mod width;
 
 pub use annotate::AnnotateCount;
 pub use bypassed::PrefetchBypassed;
-pub use class_place::{get_queryset_with, joining_class, names_in};
+pub use class_place::{get_queryset_with, joining_class, like_columns, names_in};
 pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
 pub use place::existing;

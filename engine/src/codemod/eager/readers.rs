@@ -249,8 +249,7 @@ fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Reade
             EventKind::Use { value, how } if is_ours(*value) => match how {
                 Use::Escape(Escape::Return) => returned = true,
                 // Its rows are looked at as well.
-                Use::Escape(Escape::External)
-                    if owner(cx, cx.node(event.at)).is_some_and(|owner| is_ours(owner)) => {}
+                Use::Escape(Escape::External) if owner(cx, cx.node(event.at)).is_some_and(is_ours) => {}
                 Use::Escape(_) | Use::Other => out.unseen.push(gets(cx, event.at, event.site)),
                 Use::Method(name) if !is_known(name) => out.unseen.push(gets(cx, event.at, event.site)),
                 _ => {}

@@ -154,13 +154,13 @@ pub(super) fn beyond_reach(cx: &Context<'_>, group: &Group) -> Vec<Hazard> {
         return Vec::new();
     }
     let read = group.reads.iter().map(|r| (&r.steps, r.site));
-    let mut all = read.chain(group.remote.iter().map(|r| (&r.steps, r.site)));
+    let all = read.chain(group.remote.iter().map(|r| (&r.steps, r.site)));
     if !all.clone().all(|(steps, _)| steps.len() == 1) {
         return Vec::new();
     }
     let mut out: Vec<Hazard> = Vec::new();
     let named = |steps: &[super::Step]| steps.first().map_or(String::new(), |s| s.attribute.clone());
-    while let Some((steps, site)) = all.next() {
+    for (steps, site) in all {
         let hazard = Hazard::at(HazardKind::RowsOnlyCounted, named(steps), site);
         if !out.iter().any(|h| h.subject == hazard.subject) {
             out.push(hazard);
