@@ -26,6 +26,7 @@ const UNPROVABLE: &[HazardKind] = &[
     HazardKind::TemplateReader,
     HazardKind::RarelyCounted,
     HazardKind::MultipliedRows,
+    HazardKind::RowsOnlyCounted,
     HazardKind::WideLoad,
     // What the test sees is another row only where two meet: its case has a race.
     HazardKind::DecidedBefore,

@@ -36,7 +36,7 @@ impl Codemod for BareSelectRelated {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Call]
+        &[Kind::Call, Kind::Assign]
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
@@ -49,14 +49,17 @@ impl Codemod for BareSelectRelated {
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
         let names: Vec<String> = found.plan.names.iter().map(|n| format!("`{n}`")).collect();
+        let what = if found.receiver.is_some() { "select_related" } else { "list_select_related" };
+        let is_unread = found.plan.hazards.iter().all(|h| h.kind != HazardKind::QuerySetEscapes);
         let message = match names.as_slice() {
+            [] if !is_unread => {
+                format!("Name what is read in `{what}`, which joins every foreign key without names")
+            }
             [] => "Leave out `select_related()`: nobody reads what it joins".to_owned(),
-            [only] => format!("Name {only} in `select_related`, which joins every foreign key without names"),
+            [only] => format!("Name {only} in `{what}`, which joins every foreign key without names"),
             [rest @ .., last] => {
                 let listed = rest.join(", ");
-                format!(
-                    "Name {listed} and {last} in `select_related`, which joins every foreign key without names"
-                )
+                format!("Name {listed} and {last} in `{what}`, which joins every foreign key without names")
             }
         };
         let joins = |n: usize| match n {

@@ -97,6 +97,32 @@ pub fn plan<'a>(
     Some(plan(used, hazards))
 }
 
+/// What to write for `list_select_related = True` of a class whose changelist shows `queryset`.
+pub fn plan_of_class<'a>(
+    cx: &Context<'a>,
+    value: Node<'a>,
+    readers: &Readers,
+    queryset: &QuerySet,
+) -> Option<Plan> {
+    let mut hazards = Vec::new();
+    custom(cx, queryset, Load::Join, &mut hazards);
+    hazards.retain(|h| h.kind != HazardKind::CustomQuerySet);
+    if readers.traits.contains(&Trait::Deferred) {
+        hazards.push(cx.hazard(HazardKind::DeferredColumns, "only()", value));
+    }
+    let (all, unknown) = joins(cx.project, queryset.model);
+    let is_few = unknown.is_empty() && longest(&all).len() <= MOST_NAMES;
+    let kept =
+        if is_few { all.clone() } else { all.iter().filter(|p| is_read(readers, p)).cloned().collect() };
+    if !is_few {
+        let unseen = readers.unseen.iter();
+        hazards.extend(unseen.map(|(who, at)| Hazard::at(HazardKind::UnseenReader, who.clone(), *at)));
+        hazards.extend(narrowed(cx, value, readers, &all, &kept));
+        hazards.extend(unknown);
+    }
+    Some(Plan { names: longest(&kept), joined: all.len(), kept: kept.len(), hazards })
+}
+
 /// Whether a later call of the chain is a `select_related()` with arguments.
 fn is_named(call: Node<'_>) -> bool {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };

@@ -18,6 +18,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::RarelyRead,
             HazardKind::LoadedWithout,
             HazardKind::SharedQuerySet,
+            HazardKind::RowsOnlyCounted,
             HazardKind::NoConstraint,
             HazardKind::QuerySetShape,
             HazardKind::ResultCacheUsed,

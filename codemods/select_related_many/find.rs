@@ -1,13 +1,11 @@
 //! Names of `select_related()` that lead to several rows: in a call on a queryset, or in `list_select_related`.
 
-use ormend_engine::codemod::eager::{Named, named, names_in};
+use ormend_engine::codemod::eager::{Named, joining_class, named, names_in};
 use ormend_engine::codemod::guards::queryset::{calls_after, queryset_of};
 use ormend_engine::codemod::{Context, FileId};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
-use ormend_engine::python::{
-    Argument, ClassId, Def, Expr, Field, Kind, Member, Node, arguments, string_value,
-};
+use ormend_engine::python::{Argument, ClassId, Def, Expr, Kind, Node, arguments, string_value};
 
 /// Where such names stand.
 pub struct Found<'a> {
@@ -19,6 +17,8 @@ pub struct Found<'a> {
     pub chain: Node<'a>,
     /// What holds the names: the list of arguments, or a list or tuple display.
     pub list: Node<'a>,
+    /// The file of `list` and of the names: another one where a constant is imported.
+    pub list_file: FileId,
     /// The argument that spreads the list, where `list` is a display that a call is given with a star.
     pub spread: Option<Node<'a>>,
     /// Which of the two.
@@ -80,7 +80,7 @@ fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     };
     let spread = spread(cx, &args);
     let literals: Vec<Node<'a>> = match spread {
-        Some((_, display)) => display.children().collect(),
+        Some((_, _, display)) => display.children().collect(),
         None => args.iter().filter(|a| a.stars == 0).map(|a| a.value).collect(),
     };
     let literals = literals.into_iter().filter(|n| string_value(*n).is_some_and(|s| !is_own(&s)));
@@ -91,34 +91,37 @@ fn in_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
         file: cx.file,
         node,
         chain,
-        list: spread.map_or(list, |(_, display)| display),
-        spread: spread.map(|(value, _)| value),
+        list: spread.map_or(list, |(_, _, display)| display),
+        list_file: spread.map_or(cx.file, |(_, file, _)| file),
+        spread: spread.map(|(value, _, _)| value),
         place,
         model: queryset.model,
         moved,
     })
 }
 
-/// `*["author", "tags"]`, or `*NAMES` of the module, as the only argument: what is spread, and the display.
-fn spread<'a>(cx: &Context<'a>, args: &[Argument<'a>]) -> Option<(Node<'a>, Node<'a>)> {
+/// `*["author", "tags"]`, or `*NAMES` of a module, as the only argument: what is spread, and the display with its file.
+fn spread<'a>(cx: &Context<'a>, args: &[Argument<'a>]) -> Option<(Node<'a>, FileId, Node<'a>)> {
     let [only] = args else { return None };
-    let display = match Expr::of(only.value) {
+    let program = cx.project.program();
+    let (file, display) = match Expr::of(only.value) {
         _ if only.stars != 1 => return None,
-        Expr::Name(name) => {
-            let is_local = |f: Node<'a>| f.descendants().any(|n| n.is_binding() && n.text() == name);
+        Expr::Name(_) | Expr::Attribute { .. } => {
+            let root = only.value.descendants().find(|n| n.kind() == Kind::Name)?.text();
+            let is_local = |f: Node<'a>| f.descendants().any(|n| n.is_binding() && n.text() == root);
             if only.value.enclosing_function().is_some_and(is_local) {
                 return None;
             }
-            match cx.project.program().resolve_expr(cx.file, only.value.id())? {
-                Def::Variable { file, value: Some(value) } if file == cx.file => cx.node(value).peel(),
+            match program.resolve_expr(cx.file, only.value.id())? {
+                Def::Variable { file, value: Some(value) } => (file, program.file(file).node(value).peel()),
                 _ => return None,
             }
         }
-        _ => only.value.peel(),
+        _ => (cx.file, only.value.peel()),
     };
     let is_written = matches!(Expr::of(display), Expr::List(_) | Expr::Tuple(_))
         && display.children().filter(|n| n.kind() != Kind::Comment).all(|n| string_value(n).is_some());
-    is_written.then_some((only.value, display))
+    is_written.then_some((only.value, file, display))
 }
 
 fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = Node<'a>>) -> Vec<Moved<'a>> {
@@ -131,39 +134,20 @@ fn moved<'a>(cx: &Context<'a>, model: ModelId, literals: impl Iterator<Item = No
 }
 
 fn in_class<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
-    if node.child(Field::Left)?.text() != "list_select_related" {
-        return None;
-    }
-    let program = cx.project.program();
-    let def = node.ancestors().find(|n| n.kind() == Kind::ClassDef)?;
-    let class = program.class_at(cx.file, def.id())?;
-    let (owner, member) = program.member(class, "list_select_related")?;
+    let (class, model) = joining_class(cx, node)?;
+    let (owner, member) = cx.project.program().member(class, "list_select_related")?;
     let list = names_in(cx, class, member).filter(|list| owner == class && node.contains(list.id()))?;
-    // One class may be registered for several models.
-    let mut models: Vec<ModelId> = cx
-        .project
-        .admin()
-        .registrations()
-        .iter()
-        .filter(|r| r.class.is_some_and(|c| program.class(c).mro.contains(&class)))
-        .map(|r| r.model)
-        .collect();
-    models.sort();
-    models.dedup();
-    let [model] = models.as_slice() else { return None };
-    // Whoever says it in a method does not look at the list.
-    let is_read =
-        !matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
-    let moved = moved(cx, *model, list.children());
+    let moved = moved(cx, model, list.children());
     let place = Place::Admin { class };
-    (is_read && !moved.is_empty()).then_some(Found {
+    (!moved.is_empty()).then_some(Found {
         file: cx.file,
         node,
         chain: node,
         list,
+        list_file: cx.file,
         spread: None,
         place,
-        model: *model,
+        model,
         moved,
     })
 }

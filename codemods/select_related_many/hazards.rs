@@ -11,7 +11,8 @@ use ormend_engine::python::{Expr, Field, Kind, Node, arguments, string_value};
 pub fn hazards<'a>(cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
     for moved in &found.moved {
         if let Some(step) = &moved.named.generic {
-            out.push(cx.hazard(HazardKind::GenericTarget, step.clone(), moved.node));
+            let site = Site { file: found.list_file, span: moved.node.span() };
+            out.push(Hazard::at(HazardKind::GenericTarget, step.clone(), site));
         }
     }
     match &found.place {

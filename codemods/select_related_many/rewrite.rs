@@ -3,7 +3,7 @@
 use super::find::{Found, Moved, Place};
 use ormend_engine::codemod::eager::{Load, existing, extend_arguments, get_queryset_with};
 use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
-use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind, Site};
+use ormend_engine::codemod::{Context, FileId, Fix, Hazard, HazardKind, Site};
 use ormend_engine::infer::Type;
 use ormend_engine::python::emit::{append_call, string_literal, whole_line};
 use ormend_engine::python::{ClassId, Expr, Kind, Node, arguments, string_value};
@@ -36,13 +36,20 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
         _ => {}
     }
     if !kept.is_empty() {
-        if let Some(name) = found.spread.filter(|s| s.id() != found.list.id())
-            && let Some(site) = other_use(cx, name, found.list)
-        {
-            let text = format!("`{}` is used elsewhere", name.text());
-            return Err(Hazard::at(HazardKind::NoPlaceToEdit, text, site));
+        let constant = found.spread.filter(|s| found.list_file != cx.file || s.id() != found.list.id());
+        match constant.and_then(|name| Some((name, other_use(cx, found, name)?))) {
+            // Whoever else uses the constant keeps it, and the names that stay are written out.
+            Some((name, _)) if !may_change(cx, found, name) => {
+                let Some(argument) = name.with_parens().parent() else { return Ok(Vec::new()) };
+                keeps_comments(cx, argument.span())?;
+                edits.push(Edit::replace(argument.span(), kept.written_out(quote)));
+            }
+            Some((name, site)) => {
+                let text = format!("`{}` is used elsewhere", name.text());
+                return Err(Hazard::at(HazardKind::NoPlaceToEdit, text, site));
+            }
+            None => edits.extend(kept.edits(cx, found, quote)?),
         }
-        edits.extend(kept.edits(cx, found, quote)?);
         if target.is_none() && !lookups.is_empty() {
             let names: Vec<String> = lookups.iter().map(|l| string_literal(l, quote)).collect();
             match one_a_line(cx, found, &names).filter(|_| found.spread.is_none()) {
@@ -78,24 +85,47 @@ fn in_call<'a>(cx: &Context<'a>, found: &Found<'a>, receiver: Node<'a>) -> Resul
     Ok(edits)
 }
 
-/// Where else the variable is used that `spread` names and `display` is the value of.
-fn other_use<'a>(cx: &Context<'a>, spread: Node<'a>, display: Node<'a>) -> Option<Site> {
+/// Where else the constant is used that `spread` names, or where it is imported.
+fn other_use<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> Option<Site> {
+    uses(cx, found, spread).into_iter().next().map(|(file, node)| Site { file, span: node.span() })
+}
+
+/// Every other place with the name of the constant.
+fn uses<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> Vec<(FileId, Node<'a>)> {
     let program = cx.project.program();
-    let name = spread.text();
+    let Some(name) = spread.descendants().filter(|n| n.kind() == Kind::Name).last().map(Node::text) else {
+        return Vec::new();
+    };
     let is_target = |n: &Node<'_>| {
         let assign = n.with_parens().parent();
-        n.is_binding() && assign.is_some_and(|a| a.contains(display.id()) && a.kind() == Kind::Assign)
+        n.is_binding() && assign.is_some_and(|a| a.contains(found.list.id()) && a.kind() == Kind::Assign)
     };
-    program.file_ids().filter(|file| !cx.project.is_known_file(*file)).find_map(|file| {
+    let mut out = Vec::new();
+    for file in program.file_ids().filter(|file| !cx.project.is_known_file(*file)) {
         let source = program.file(file);
         if !source.source.text().contains(name) {
-            return None;
+            continue;
         }
-        let is_own = |n: &Node<'_>| file == cx.file && (n.id() == spread.id() || is_target(n));
-        let mut uses = source.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
-        let other = uses.find(|n| !is_own(n))?;
-        Some(Site { file, span: other.span() })
-    })
+        let is_own = |n: &Node<'_>| {
+            file == cx.file && spread.contains(n.id()) || file == found.list_file && is_target(n)
+        };
+        let named = source.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+        out.extend(named.filter(|n| !is_own(n)).map(|n| (file, n)));
+    }
+    out
+}
+
+/// Whether the constant is a list that somebody may change: who does more than to import it or to spread it, too.
+fn may_change<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> bool {
+    let is_import = |k: Kind| matches!(k, Kind::Import | Kind::ImportFrom | Kind::AliasedImport);
+    let is_spread = |n: Node<'_>| {
+        let mut around = n.ancestors().take_while(|a| matches!(a.kind(), Kind::Attribute | Kind::Starred));
+        around.any(|a| a.kind() == Kind::Starred)
+    };
+    matches!(Expr::of(found.list), Expr::List(_))
+        && uses(cx, found, spread)
+            .into_iter()
+            .any(|(_, n)| !is_spread(n) && !n.ancestors().take(4).any(|a| is_import(a.kind())))
 }
 
 /// The call with one name a line, where the names stood so and do not fit on one.
@@ -183,6 +213,13 @@ impl<'a> Kept<'a> {
 
     fn is_empty(&self) -> bool {
         self.stay.is_empty() && self.items.iter().all(|(_, before)| before.is_none())
+    }
+
+    /// What is left of the names, as arguments.
+    fn written_out(&self, quote: char) -> String {
+        let stay = self.stay.iter().filter_map(|n| string_value(*n));
+        let cut = self.items.iter().filter_map(|(_, before)| before.clone());
+        stay.chain(cut).map(|name| string_literal(&name, quote)).collect::<Vec<_>>().join(", ")
     }
 
     /// What goes is taken out with its comma, what is cut short is replaced.

@@ -47,7 +47,8 @@ pub fn found<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     let unresolved = unresolved(cx, queryset.model, bare, how)?;
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let meant = meant(cx, node, queryset.model, bare, how, &unresolved);
-    if !matches!(meant, Meant::Several(_)) && !unresolved.part.chars().all(is_name) {
+    let is_certain = matches!(meant, Meant::Several(_) | Meant::Certainly(_));
+    if !is_certain && !unresolved.part.chars().all(is_name) {
         return None;
     }
     if !certain::is_plain(cx, queryset, method)

@@ -1,8 +1,8 @@
 //! What a name that is none was meant to be.
 
-use super::paths::{How, Unresolved, is_known, names};
+use super::paths::{How, Unresolved, is_known, leads_to, names};
 use ormend_engine::codemod::Context;
-use ormend_engine::django::{ModelId, RelationKind};
+use ormend_engine::django::{ModelId, RelationKind, ReverseRelation};
 use ormend_engine::python::{Binding, Kind, Member, Node, string_value};
 
 /// What was meant.
@@ -40,6 +40,15 @@ pub fn meant(
     };
     if let Some(path) = other_name(cx, unresolved, how).and_then(|name| with(&name)) {
         return Meant::Certainly(path);
+    }
+    if let Some(path) =
+        attributes(cx, model, path, how).or_else(|| relations(cx, model, path, how, unresolved))
+    {
+        return Meant::Certainly(path);
+    }
+    let guess = spelled_apart(cx, unresolved, how).or_else(|| of_its_model(cx, unresolved, how));
+    if let Some(path) = guess.and_then(|name| with(&name)) {
+        return Meant::Perhaps(path);
     }
     let info = cx.model(unresolved.model);
     let part = unresolved.part.as_str();
@@ -88,6 +97,59 @@ fn run_together(
         .then_some(pieces)
 }
 
+/// `"book.author"`: attributes, which lookups spell with two underscores.
+fn attributes(cx: &Context<'_>, model: ModelId, path: &str, how: How) -> Option<String> {
+    // An order by "table.column" was one of columns once.
+    let can_be = !matches!(how, How::Lookup | How::Order) && path.contains('.');
+    let out = path.replace('.', "__");
+    (can_be && is_known(cx, model, &out, how)).then_some(out)
+}
+
+/// `"book__author__name"` where relations are wanted: all but the column that it ends in.
+fn relations(
+    cx: &Context<'_>,
+    model: ModelId,
+    path: &str,
+    how: How,
+    unresolved: &Unresolved,
+) -> Option<String> {
+    let parts: Vec<&str> = path.split("__").collect();
+    let is_column = cx.model(unresolved.model).field(&unresolved.part).is_some_and(|f| f.relation.is_none());
+    if !how.wants_relation() || !is_column || unresolved.index == 0 || unresolved.index + 1 != parts.len() {
+        return None;
+    }
+    let out = parts.get(..unresolved.index)?.join("__");
+    is_known(cx, model, &out, how).then_some(out)
+}
+
+/// `book_author` with one underscore more, where that leads over a relation to a name, and in one place only.
+fn spelled_apart(cx: &Context<'_>, unresolved: &Unresolved, how: How) -> Option<String> {
+    let part = unresolved.part.as_str();
+    let mut found = part.match_indices('_').filter_map(|(at, _)| {
+        let (before, behind) = (part.get(..at)?, part.get(at + 1..)?);
+        leads_to(cx, unresolved.model, before, behind, how).then(|| format!("{before}__{behind}"))
+    });
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The only relation backwards from a model, where it has another name than that of its model: `book_set`, `book`.
+fn of_its_model(cx: &Context<'_>, unresolved: &Unresolved, how: How) -> Option<String> {
+    let part = unresolved.part.as_str();
+    let wanted = part.strip_suffix("_set").unwrap_or(part);
+    let is_its = |r: &&ReverseRelation| cx.model(r.source).name.to_lowercase() == wanted;
+    let mut found = cx.model(unresolved.model).reverse.iter().filter(is_its);
+    let reverse = found.next().filter(|r| how != How::Join || r.is_single())?;
+    found.next().is_none().then(|| name_of(reverse, how))
+}
+
+/// What a path calls a relation backwards.
+fn name_of(reverse: &ReverseRelation, how: How) -> String {
+    match how {
+        How::Prefetch => reverse.accessor.clone(),
+        _ => reverse.query_name.clone(),
+    }
+}
+
 /// The name that the same thing has where it stands: the relation of a key's column, the attribute or the lookup of a
 /// relation backwards.
 fn other_name(cx: &Context<'_>, unresolved: &Unresolved, how: How) -> Option<String> {
@@ -100,14 +162,11 @@ fn other_name(cx: &Context<'_>, unresolved: &Unresolved, how: How) -> Option<Str
         return matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne)
             .then(|| field.name.clone());
     }
-    let of = |r: &&ormend_engine::django::ReverseRelation| match how {
+    let of = |r: &&ReverseRelation| match how {
         How::Prefetch => r.query_name == part,
         _ => r.accessor == part,
     };
     let mut found = info.reverse.iter().filter(of);
     let reverse = found.next().filter(|r| how != How::Join || r.is_single())?;
-    found.next().is_none().then(|| match how {
-        How::Prefetch => reverse.accessor.clone(),
-        _ => reverse.query_name.clone(),
-    })
+    found.next().is_none().then(|| name_of(reverse, how))
 }

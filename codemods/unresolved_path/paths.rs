@@ -112,6 +112,14 @@ pub fn is_known(cx: &Context<'_>, model: ModelId, path: &str, how: How) -> bool 
         && unresolved(cx, model, path, how).is_none()
 }
 
+/// Whether `before` is a relation of `model`, and `behind` a name there.
+pub fn leads_to(cx: &Context<'_>, model: ModelId, before: &str, behind: &str, how: How) -> bool {
+    match next(cx, model, before, how) {
+        Some(Next::Model(to)) => next(cx, to, behind, how).is_some(),
+        _ => false,
+    }
+}
+
 fn next(cx: &Context<'_>, from: ModelId, part: &str, how: How) -> Option<Next> {
     // What a descendant has may be asked of it through its base; what points at a proxy points at the model behind it, and at
     // those that inherit from that one.

@@ -253,6 +253,8 @@ hazards! {
     LostOrder, Blocking, "`{}` orders the rows, and a query that groups drops that order";
     /// Several relations are joined before their rows are counted.
     MultipliedRows, OptIn, "`{}` are joined together, and the database goes over every combination of their rows";
+    /// Rows are loaded for their number alone.
+    RowsOnlyCounted, OptIn, "the rows of `{}` are only counted here, and would all be loaded for that";
     /// All attributes of a row are looked at.
     AttributesSeen, Blocking, "`{}` sees every attribute of a row, an annotation among them";
     /// Only some rows are asked.

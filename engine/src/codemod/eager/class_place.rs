@@ -6,6 +6,7 @@ use super::place::is_new;
 use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::infer::{Entry, EntryKind, QuerySet, Source, Type};
 use crate::python::emit::{indentation, quote_of, statement, string_literal};
 use crate::python::{ClassId, Expr, Field, File, Kind, Member, Node, NodeId, string_value};
@@ -143,6 +144,26 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
     }
 }
 
+/// The class of the admin in whose body `list_select_related` is assigned, and the one model that it is registered for;
+/// nothing where a method says what is joined.
+pub fn joining_class(cx: &Context<'_>, assignment: Node<'_>) -> Option<(ClassId, ModelId)> {
+    if assignment.child(Field::Left)?.text() != "list_select_related" {
+        return None;
+    }
+    let program = cx.project.program();
+    let def = assignment.ancestors().find(|n| n.kind() == Kind::ClassDef)?;
+    let class = program.class_at(cx.file, def.id())?;
+    let registrations = cx.project.admin().registrations().iter();
+    let below = registrations.filter(|r| r.class.is_some_and(|c| program.class(c).mro.contains(&class)));
+    let mut models: Vec<ModelId> = below.map(|r| r.model).collect();
+    models.sort();
+    models.dedup();
+    let [model] = models.as_slice() else { return None };
+    let is_method =
+        matches!(program.member(class, "get_list_select_related"), Some((_, Member::Function(..))));
+    (!is_method).then_some((class, *model))
+}
+
 /// The literal list of names that a class attribute is.
 pub fn names_in<'a>(cx: &Context<'a>, class: ClassId, member: &Member) -> Option<Node<'a>> {
     let Member::Value(value) = member else { return None };
@@ -185,12 +206,7 @@ pub(super) fn rewrite(
                 Some(list) => extended(list, &names),
                 None => {
                     let columns = assignment(body, "list_display");
-                    let is_list = columns.is_some_and(|(_, v)| matches!(Expr::of(v), Expr::List(_)));
-                    let text = match (is_list, names.as_slice()) {
-                        (true, _) => format!("list_select_related = [{}]", names.join(", ")),
-                        (false, [only]) => format!("list_select_related = ({only},)"),
-                        (false, _) => format!("list_select_related = ({})", names.join(", ")),
-                    };
+                    let text = format!("list_select_related = {}", like_columns(body, &names));
                     match columns.map(|(statement, _)| statement).or_else(|| last_attribute(body)) {
                         Some(after) => Edit::insert(after.span().end, format!("{newline}{indent}{text}")),
                         // Before the methods, where there is nothing else.
@@ -215,6 +231,16 @@ pub(super) fn rewrite(
         }
     };
     Ok(Fix { edits: vec![FileEdit { file: info.file, edit }], ..Fix::default() })
+}
+
+/// `names` as a list or a tuple, whichever the class body has for its columns.
+pub fn like_columns(body: Node<'_>, names: &[String]) -> String {
+    let is_list = |(_, value): (Node<'_>, Node<'_>)| matches!(Expr::of(value), Expr::List(_));
+    match (assignment(body, "list_display").is_some_and(is_list), names) {
+        (true, _) => format!("[{}]", names.join(", ")),
+        (false, [only]) => format!("({only},)"),
+        (false, _) => format!("({})", names.join(", ")),
+    }
 }
 
 /// A `get_queryset()` at the end of a class that makes `calls`, `.prefetch_related("books")`, on the rows of the one above;

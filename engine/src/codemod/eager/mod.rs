@@ -42,11 +42,11 @@ mod width;
 
 pub use annotate::AnnotateCount;
 pub use bypassed::PrefetchBypassed;
-pub use class_place::{get_queryset_with, names_in};
+pub use class_place::{get_queryset_with, joining_class, like_columns, names_in};
 pub use guards::{has_foreign_base, joined_differs, node_at};
 pub use named::{Named, follow, named};
 pub use place::existing;
-pub use readers::{Readers, readers};
+pub use readers::{Readers, readers, readers_of_class};
 pub use reads::{Group, Load};
 pub use refused::relied_on;
 pub use rewrite::extend_arguments;
@@ -114,7 +114,9 @@ fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
     if !may_be_source(cx, node) {
         return None;
     }
-    reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()))
+    let is_wanted =
+        |g: &Group| load != Load::Prefetch || g.reads_rows(cx) || !annotate::beyond_reach(cx, g).is_empty();
+    reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()) && is_wanted(g))
 }
 
 /// What could make the rewrite change behaviour.
@@ -135,6 +137,9 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     routers::routed(cx.project, &steps, out);
     if group.load == Load::Prefetch {
         prefetch::hazards(cx, group, out);
+        if !group.reads_rows(cx) {
+            out.extend(annotate::beyond_reach(cx, group));
+        }
     }
     region::hazards(cx, group, out);
 }

@@ -4,10 +4,15 @@
 
 use super::sources::is_derived;
 use crate::codemod::Context;
-use crate::infer::{Escape, EventKind, Origin, Root, Trait, Use, ValueId, is_queryset_method};
-use crate::python::{Expr, Field, FunctionId, Kind, Node, arguments, string_value};
+use crate::django::ModelId;
+use crate::infer::{
+    EntryKind, Escape, EventKind, Facts, Origin, QuerySet, Root, Trait, Type, Use, ValueId,
+    is_queryset_method,
+};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, arguments, string_value};
 use crate::text::Site;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What reads the rows.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +28,22 @@ pub struct Readers {
 /// Functions that pass the queryset on and are followed.
 const MOST_FUNCTIONS: usize = 8;
 
+/// Callers of a method that are looked at.
+const MOST_CALLERS: usize = 50;
+
 /// The readers of the rows of `value`, a queryset of the frame of `cx`.
 pub fn readers(cx: &Context<'_>, value: ValueId) -> Readers {
     let mut out = Readers::default();
-    let is_ours = |v: ValueId| v == value || is_derived(cx, v, value, 0);
+    let owners = owners(cx, value);
+    // Rows that are prefetched are also those of the relation.
+    let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
+    let model = queryset.filter(|_| !owners.is_empty()).map(|qs| qs.model);
+    let is_ours = |v: ValueId| {
+        let is_of = |from: ValueId| v == from || is_derived(cx, v, from, 0);
+        is_of(value) || owners.iter().any(|owner| is_of(*owner)) || is_related(cx, v, model)
+    };
+    shown(cx, value, &mut out);
+    managers(cx, model, &mut out);
     // What a module or class body makes is an attribute that anybody may look at.
     let is_shared = |n: Node<'_>| matches!(n.kind(), Kind::Global | Kind::Nonlocal);
     if cx.facts.scope == cx.root().id() || cx.scope().descendants().any(is_shared) {
@@ -62,7 +79,10 @@ pub fn readers(cx: &Context<'_>, value: ValueId) -> Readers {
                     .push((super::guards::first_line(call).to_owned(), caller.site(caller.node(site.call))));
                 continue;
             }
-            let is_ours = |v: ValueId| made.iter().any(|m| *m == v || is_derived(&caller, v, *m, 0));
+            let is_ours = |v: ValueId| {
+                made.iter().any(|m| *m == v || is_derived(&caller, v, *m, 0)) || is_related(&caller, v, model)
+            };
+            managers(&caller, model, &mut out);
             if in_frame(&caller, &is_ours, &mut out)
                 && let Some(outer) = passing_on(&caller, &mut out).filter(|f| !functions.contains(f))
             {
@@ -71,6 +91,98 @@ pub fn readers(cx: &Context<'_>, value: ValueId) -> Readers {
         }
     }
     out
+}
+
+/// What frameworks read of the rows, where they ask this frame for them. They may do more with them.
+fn shown(cx: &Context<'_>, value: ValueId, out: &mut Readers) {
+    for (entry, ty) in super::entries::built_here(cx) {
+        let querysets = ty.alternatives().iter().filter_map(Type::queryset);
+        let gives = |v: &ValueId| *v == value || is_derived(cx, *v, value, 0);
+        if querysets.flat_map(|qs| &qs.values).any(gives) {
+            out.attributes.extend(attributes(&entry.facts));
+        }
+    }
+}
+
+/// What the changelist of a class of the admin, and of those below it, reads of its rows. The forms, actions and templates
+/// of the admin get them, too. Nothing where the rows are not known.
+pub fn readers_of_class(cx: &Context<'_>, class: ClassId) -> Option<(Readers, Arc<QuerySet>)> {
+    let program = cx.project.program();
+    let mut out = Readers::default();
+    let mut rows = None;
+    for entry in cx.analyzer.entries().iter().filter(|e| e.kind == EntryKind::Changelist) {
+        let info = program.class(entry.class);
+        if !info.mro.contains(&class) {
+            continue;
+        }
+        let queryset = entry.facts.value(entry.rows)?.queryset.clone()?;
+        out.attributes.extend(attributes(&entry.facts));
+        out.traits.extend(queryset.traits.iter().copied());
+        out.unseen.push((info.name.clone(), super::entries::looped(program, entry.class)));
+        rows = Some(queryset);
+    }
+    rows.map(|rows| (out, rows))
+}
+
+/// The attributes that lead to relations which a frame reads.
+pub(super) fn attributes(facts: &Facts) -> impl Iterator<Item = String> + '_ {
+    facts.events.iter().flat_map(|event| match &event.kind {
+        EventKind::ReadRelation { path, .. } | EventKind::ReadMany { path, .. } => {
+            path.iter().map(|p| p.to_string()).collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// The querysets that prefetch their relation with the rows of `value`. Whoever has their rows has these.
+fn owners(cx: &Context<'_>, value: ValueId) -> Vec<ValueId> {
+    let given = cx.facts.events.iter().filter(|event| match &event.kind {
+        EventKind::Use { value: v, how } => {
+            matches!(how, Use::Escape(Escape::External)) && (*v == value || is_derived(cx, *v, value, 0))
+        }
+        _ => false,
+    });
+    given.filter_map(|event| owner(cx, cx.node(event.at))).collect()
+}
+
+/// The queryset that is given `node` to prefetch with: `Author.objects.prefetch_related(Prefetch("books", queryset=node))`.
+fn owner(cx: &Context<'_>, node: Node<'_>) -> Option<ValueId> {
+    let prefetch = call_around(node)?;
+    let Expr::Call { func, .. } = Expr::of(prefetch) else { return None };
+    let named = cx.project.program().resolve_expr(cx.file, func.id());
+    if !matches!(named, Some(Def::External(path)) if &*path == "django.db.models.Prefetch") {
+        return None;
+    }
+    let asked = call_around(prefetch)?;
+    let Expr::Call { func, arguments: list } = Expr::of(asked) else { return None };
+    let is_asked = matches!(Expr::of(func), Expr::Attribute { attr: "prefetch_related", .. })
+        && arguments(list).iter().any(|a| a.value.peel() == prefetch);
+    match cx.type_of(cx.node(asked.id())) {
+        Type::QuerySet(qs) if is_asked => qs.values.first().copied(),
+        _ => None,
+    }
+}
+
+fn call_around(node: Node<'_>) -> Option<Node<'_>> {
+    node.ancestors().take(4).find(|n| n.kind() == Kind::Call)
+}
+
+/// Whether a value is asked for over a relation to `model`, whose rows may be those that are prefetched.
+fn is_related(cx: &Context<'_>, value: ValueId, model: Option<ModelId>) -> bool {
+    let queryset = cx.value(value).and_then(|v| v.queryset.as_deref());
+    queryset.is_some_and(|qs| Some(qs.model) == model && qs.related.is_some())
+}
+
+/// Where the manager of a relation to `model` goes out of sight.
+fn managers(cx: &Context<'_>, model: Option<ModelId>, out: &mut Readers) {
+    let Some(model) = model else { return };
+    for node in cx.scope().descendants().filter(|n| n.kind() == Kind::Attribute) {
+        let is_it = matches!(cx.type_of(node), Type::Manager(m) if m.model == model && m.related.is_some());
+        let is_asked = node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Attribute);
+        if is_it && !is_asked {
+            out.unseen.push(gets(cx, node.id(), cx.site(node)));
+        }
+    }
 }
 
 /// The function of the frame, which returns the rows to callers that are all known.
@@ -86,7 +198,18 @@ fn passing_on(cx: &Context<'_>, out: &mut Readers) -> Option<FunctionId> {
     }
     let name = def.child(Field::Name).unwrap_or(def);
     out.unseen.push((format!("{}()", info.name), cx.site(name)));
+    read_by_callers(cx, &info.name, cx.site(def), out);
     None
+}
+
+/// What those callers of a method read that are known, all of which never are.
+fn read_by_callers(cx: &Context<'_>, name: &str, def: Site, out: &mut Readers) {
+    for site in cx.analyzer.call_sites().of(name).iter().take(MOST_CALLERS) {
+        let facts = cx.analyzer.caller(site.file, site.function);
+        if facts.values.iter().any(|v| v.site == Some(def)) {
+            out.attributes.extend(attributes(&facts));
+        }
+    }
 }
 
 /// Whether something called `name` is used otherwise than by a call: whoever has it may call it, too.
@@ -120,13 +243,13 @@ fn is_called_or_named(node: Node<'_>) -> bool {
 /// What one frame does with the rows; whether it returns the queryset.
 fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Readers) -> bool {
     let mut returned = false;
+    out.attributes.extend(attributes(cx.facts));
     for event in &cx.facts.events {
         match &event.kind {
-            EventKind::ReadRelation { path, .. } | EventKind::ReadMany { path, .. } => {
-                out.attributes.extend(path.iter().map(|p| p.to_string()));
-            }
             EventKind::Use { value, how } if is_ours(*value) => match how {
                 Use::Escape(Escape::Return) => returned = true,
+                // Its rows are looked at as well.
+                Use::Escape(Escape::External) if owner(cx, cx.node(event.at)).is_some_and(is_ours) => {}
                 Use::Escape(_) | Use::Other => out.unseen.push(gets(cx, event.at, event.site)),
                 Use::Method(name) if !is_known(name) => out.unseen.push(gets(cx, event.at, event.site)),
                 _ => {}

@@ -167,7 +167,7 @@ impl Group {
     }
 
     /// Whether some read wants the rows of a relation, not only their number.
-    fn reads_rows(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn reads_rows(&self, cx: &Context<'_>) -> bool {
         self.remote.iter().any(|r| r.wants_rows)
             || self.reads.iter().any(|r| cx.facts.events.get(r.event).is_some_and(wants_rows))
     }
@@ -235,11 +235,9 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     if load == Load::Prefetch {
         out.values_mut().for_each(Group::leave_out_rare);
     }
-    // Rows that are only counted want no rows of the relation.
     let mut groups: Vec<Group> = out.into_values().collect();
     groups.extend(class_place::groups(cx, load));
     groups.iter_mut().for_each(|group| width::leave_out(cx, group));
-    groups.retain(|g| load != Load::Prefetch || g.reads_rows(cx));
     groups
 }
 
@@ -301,7 +299,8 @@ fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet, prefetches: &OnceC
         super::hazards(cx, group, &mut hazards);
         Outcome::of(&hazards) == Outcome::Safe
     };
-    let safe = prefetches.get_or_init(|| groups(cx, Load::Prefetch).into_iter().filter(is_safe).collect());
+    let is_taken = |group: &Group| group.reads_rows(cx) && is_safe(group);
+    let safe = prefetches.get_or_init(|| groups(cx, Load::Prefetch).into_iter().filter(is_taken).collect());
     safe.iter().any(|group| group.rows.contains(&outer))
 }
 

@@ -3,6 +3,7 @@
 use super::super::{class_place, conditions, guards, narrowed, place, prefetch, region, routers, shape};
 use super::later;
 use super::reader::What;
+use super::rewrite::rewrite;
 use super::settings;
 use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -50,6 +51,24 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         }
     }
     later::hazards(cx, found, out);
+}
+
+/// Whether numbers of joined rows would be wrong, lose the order or cost too much, and those of subqueries would not.
+pub(super) fn ask_for_subqueries(cx: &Context<'_>, found: &mut Counting) -> bool {
+    let is_of_joins = |h: &Hazard| {
+        matches!(h.kind, HazardKind::MultipliedRows | HazardKind::QuerySetShape | HazardKind::LostOrder)
+    };
+    let mut joined = Vec::new();
+    hazards(cx, found, &mut joined);
+    if !joined.iter().any(is_of_joins) {
+        return false;
+    }
+    found.is_apart = true;
+    let mut apart = Vec::new();
+    hazards(cx, found, &mut apart);
+    let can_be_written = rewrite(cx, found).is_ok();
+    found.is_apart = false;
+    can_be_written && !apart.iter().any(is_of_joins)
 }
 
 /// Relations that are joined and counted together, at most; the database goes over every combination of their rows.

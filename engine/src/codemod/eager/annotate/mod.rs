@@ -21,7 +21,7 @@ pub(super) use reader::comes_of_loop;
 
 use super::reads::{self, Group, Load};
 use super::{anchor, may_be_source, site};
-use crate::codemod::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, Related};
+use crate::codemod::{Codemod, Context, Description, Fix, Hazard, HazardKind, Meta, Queries, Related};
 use crate::infer::EventKind;
 use crate::python::{Argument, Kind, Node, NodeId, arguments};
 use crate::text::{FileId, Site};
@@ -41,6 +41,8 @@ pub struct Counting {
     readers: Vec<Reader>,
     /// Why the readers cannot be rewritten, where none of them can.
     foreign: Vec<Hazard>,
+    /// Whether each number comes from a subquery of its own instead of from a join.
+    is_apart: bool,
 }
 
 /// One annotation.
@@ -136,10 +138,42 @@ impl Codemod for AnnotateCount {
     }
 }
 
+/// What the rows of `group` are asked for is nothing but numbers, by readers which an annotation cannot be written into: a
+/// template, a method of the model, a serializer of new rows. A prefetch gives them their numbers as well, with all rows of
+/// the relation: one hazard for each relation. Nothing where some reader can be rewritten, or none of it is counted.
+pub(super) fn beyond_reach(cx: &Context<'_>, group: &Group) -> Vec<Hazard> {
+    let place = group.class_place.as_ref().map(|p| p.node);
+    let is_same = |other: &Group| {
+        !other.rows.is_disjoint(&group.rows)
+            || place.is_some() && other.class_place.as_ref().map(|p| p.node) == place
+    };
+    let Some(counted) = reads::groups(cx, Load::Count).into_iter().find(is_same) else { return Vec::new() };
+    let Some(found) = counting(cx, counted, &OnceCell::new()) else { return Vec::new() };
+    let is_foreign = |h: &Hazard| matches!(h.kind, HazardKind::SharedReader | HazardKind::TemplateReader);
+    if found.foreign.is_empty() || !found.foreign.iter().all(is_foreign) {
+        return Vec::new();
+    }
+    let read = group.reads.iter().map(|r| (&r.steps, r.site));
+    let all = read.chain(group.remote.iter().map(|r| (&r.steps, r.site)));
+    if !all.clone().all(|(steps, _)| steps.len() == 1) {
+        return Vec::new();
+    }
+    let mut out: Vec<Hazard> = Vec::new();
+    let named = |steps: &[super::Step]| steps.first().map_or(String::new(), |s| s.attribute.clone());
+    for (steps, site) in all {
+        let hazard = Hazard::at(HazardKind::RowsOnlyCounted, named(steps), site);
+        if !out.iter().any(|h| h.subject == hazard.subject) {
+            out.push(hazard);
+        }
+    }
+    out
+}
+
 /// What a group counts: the readers that can be rewritten, or else why they cannot.
 fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group>>) -> Option<Counting> {
     leave_to_prefetch(cx, &mut group, rows_wanted);
-    let mut found = Counting { group, annotations: Vec::new(), readers: Vec::new(), foreign: Vec::new() };
+    let (annotations, readers, foreign) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Counting { group, annotations, readers, foreign, is_apart: false };
     let group = std::mem::replace(&mut found.group, Group::new(Load::Count, Vec::new()));
     let mut own = Group { reads: Vec::new(), remote: Vec::new(), ..group.clone() };
     for read in &group.reads {
@@ -165,6 +199,7 @@ fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Vec<Group
         found.foreign.clear();
         found.group = own;
         names::give(cx, &mut found);
+        found.is_apart = hazards::ask_for_subqueries(cx, &mut found);
         return Some(found);
     }
     found.group = group;
@@ -214,7 +249,7 @@ impl Counting {
 
     /// Whether the rows get grouped.
     fn is_grouped(&self) -> bool {
-        self.annotations.iter().any(|a| a.what == What::Count)
+        !self.is_apart && self.annotations.iter().any(|a| a.what == What::Count)
     }
 }
 

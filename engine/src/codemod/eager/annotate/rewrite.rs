@@ -2,17 +2,19 @@
 
 use super::super::{class_place, place};
 use super::hazards::order;
+use super::names::is_attribute;
 use super::reader::What;
 use super::{Annotation, Counting, Reader};
 use crate::codemod::naming::{imported, model_name};
 use crate::codemod::{Context, FileEdit, Fix, Hazard, HazardKind, ImportRequest};
-use crate::django::RelationKind;
+use crate::django::{Model, RelationKind};
 use crate::infer::QuerySet;
 use crate::python::emit::{append_calls, quote_of, string_literal, whole_line};
 use crate::python::{Kind, Node, NodeId};
 use crate::text::{Edit, Site, Span};
 
 const MODELS: &str = "django.db.models";
+const FUNCTIONS: &str = "django.db.models.functions";
 
 /// Annotate the rows, and read the annotations.
 pub(super) fn rewrite(cx: &Context<'_>, found: &Counting) -> Result<Fix, Hazard> {
@@ -65,6 +67,7 @@ fn calls(
     let mut names = Vec::new();
     for annotation in &found.annotations {
         let text = match annotation.what {
+            What::Count if found.is_apart => count_apart(cx, annotation, at, imports)?,
             What::Count => count(cx, annotation, at, imports)?,
             What::Exists => exists(cx, annotation, at, imports)?,
         };
@@ -131,35 +134,97 @@ fn exists<'a>(
     at: Node<'a>,
     imports: &mut Vec<ImportRequest>,
 ) -> Result<String, Hazard> {
+    let way = way_back(cx, annotation)?;
+    let exists = named(cx, at, "Exists", imports)?;
+    let rows = rows_of_outer(cx, annotation, &way, at, imports)?;
+    Ok(format!("{exists}({rows})"))
+}
+
+/// `Coalesce(Subquery(Book.objects.filter(author=OuterRef("pk")).values("author").annotate(total=Count("pk")).values("total")), 0)`:
+/// without rows there is no group, and so no number.
+fn count_apart<'a>(
+    cx: &Context<'a>,
+    annotation: &Annotation,
+    at: Node<'a>,
+    imports: &mut Vec<ImportRequest>,
+) -> Result<String, Hazard> {
+    let way = way_back(cx, annotation)?;
+    let (coalesce, request) = imported(cx, at, FUNCTIONS, "Coalesce")?;
+    imports.extend(request);
+    let subquery = named(cx, at, "Subquery", imports)?;
+    let count = named(cx, at, "Count", imports)?;
+    let rows = rows_of_outer(cx, annotation, &way, at, imports)?;
+    let quote = quote_of(cx.project.program().file(cx.file));
+    let literal = |name: &str| string_literal(name, quote);
+    let total = TOTALS
+        .iter()
+        .find(|name| !is_attribute(cx, annotation.step.to, name))
+        .ok_or_else(|| Hazard::at(HazardKind::NoPlaceToEdit, "every name is taken", annotation.site))?;
+    let (back, pk, number) = (literal(&way.back), literal("pk"), literal(total));
+    let order = if has_plain_order(cx.model(annotation.step.to)) { "" } else { ".order_by()" };
+    let numbers = format!("{rows}{order}.values({back}).annotate({total}={count}({pk})).values({number})");
+    Ok(format!("{coalesce}({subquery}({numbers}), 0)"))
+}
+
+/// Whether the order of a model joins nothing. A query that groups drops it, but not its joins.
+fn has_plain_order(model: &Model) -> bool {
+    let is_column = |name: &str| {
+        name == "pk"
+            || model.field(name).is_some_and(|f| f.relation.is_none())
+            || model.field_by_attname(name).is_some()
+    };
+    let is_known = !model.has_unknown_ordering && !model.has_unknown_base;
+    is_known && model.ordering.iter().all(|name| is_column(name.trim_start_matches(['-', '+'])))
+}
+
+/// What the number in a subquery is called.
+const TOTALS: &[&str] = &["total", "number", "row_count"];
+
+/// `Book.objects.filter(author=OuterRef("pk"))`
+fn rows_of_outer<'a>(
+    cx: &Context<'a>,
+    annotation: &Annotation,
+    way: &WayBack,
+    at: Node<'a>,
+    imports: &mut Vec<ImportRequest>,
+) -> Result<String, Hazard> {
+    let outer = named(cx, at, "OuterRef", imports)?;
+    let (model, request) = model_name(cx, at, annotation.step.to)?;
+    imports.extend(request);
+    let quote = quote_of(cx.project.program().file(cx.file));
+    let key = string_literal(way.key.as_deref().unwrap_or("pk"), quote);
+    let rest = conditions(cx, annotation, "")?.map(|c| format!(", {c}")).unwrap_or_default();
+    let manager = &cx.model(annotation.step.to).default_manager;
+    Ok(format!("{model}.{manager}.filter({}={outer}({key}){rest})", way.back))
+}
+
+/// How a lookup of the related rows names the row that they hang on.
+struct WayBack {
+    back: String,
+    /// The column that it compares, where that is not the primary key.
+    key: Option<String>,
+}
+
+/// The way back over the relation of an annotation.
+fn way_back(cx: &Context<'_>, annotation: &Annotation) -> Result<WayBack, Hazard> {
     let step = &annotation.step;
     let from = cx.model(step.from);
     let nowhere = || {
         let text = format!("nothing leads from `{}` back to `{}`", cx.model(step.to).name, from.name);
         Hazard::at(HazardKind::NoPlaceToEdit, text, annotation.site)
     };
-    let (back, key) = match from.field(&step.attribute) {
-        Some(field) => {
-            let relation = field.relation.as_ref().filter(|r| r.kind == RelationKind::ManyToMany);
-            (relation.and_then(|r| r.query_name.clone()).ok_or_else(nowhere)?, None)
-        }
-        None => {
-            let reverse = from.reverse(&step.attribute).ok_or_else(nowhere)?;
-            let field = cx.model(reverse.source).field(&reverse.field).ok_or_else(nowhere)?;
-            if !matches!(reverse.kind, RelationKind::ForeignKey | RelationKind::ManyToMany) {
-                return Err(nowhere());
-            }
-            (reverse.field.clone(), field.relation.as_ref().and_then(|r| r.to_field.clone()))
-        }
-    };
-    let exists = named(cx, at, "Exists", imports)?;
-    let outer = named(cx, at, "OuterRef", imports)?;
-    let (model, request) = model_name(cx, at, step.to)?;
-    imports.extend(request);
-    let quote = quote_of(cx.project.program().file(cx.file));
-    let key = string_literal(key.as_deref().unwrap_or("pk"), quote);
-    let rest = conditions(cx, annotation, "")?.map(|c| format!(", {c}")).unwrap_or_default();
-    let manager = &cx.model(step.to).default_manager;
-    Ok(format!("{exists}({model}.{manager}.filter({back}={outer}({key}){rest}))"))
+    if let Some(field) = from.field(&step.attribute) {
+        let relation = field.relation.as_ref().filter(|r| r.kind == RelationKind::ManyToMany);
+        let back = relation.and_then(|r| r.query_name.clone()).ok_or_else(nowhere)?;
+        return Ok(WayBack { back, key: None });
+    }
+    let reverse = from.reverse(&step.attribute).ok_or_else(nowhere)?;
+    let field = cx.model(reverse.source).field(&reverse.field).ok_or_else(nowhere)?;
+    if !matches!(reverse.kind, RelationKind::ForeignKey | RelationKind::ManyToMany) {
+        return Err(nowhere());
+    }
+    let key = field.relation.as_ref().and_then(|r| r.to_field.clone());
+    Ok(WayBack { back: reverse.field.clone(), key })
 }
 
 /// The calls appended to a chain; `all()` of a manager gives way to them.
