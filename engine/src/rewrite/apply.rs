@@ -11,7 +11,7 @@ use super::suppress::Suppressions;
 use super::{Change, Warning};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
-use crate::python::{insert_imports, parse};
+use crate::python::{Node, insert_imports, loose_newline, parse};
 use crate::text::{Edit, FileId, Site, Span, apply};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::collections::BTreeMap;
@@ -191,7 +191,7 @@ fn one_pass(
         entry.partners.extend(partners.copied().filter(|other| *other != file));
         let reason = match apply(parsed.source.text(), &all) {
             None => Some("two fixes overlap"),
-            Some(text) if has_new_error(parsed.root().has_error(), &text) => Some("a fix does not parse"),
+            Some(text) if has_new_error(parsed.root(), &text) => Some("a fix does not parse"),
             Some(text) if !entry.seen.insert(hash(&text)) => Some("the fixes undo each other"),
             Some(text) => {
                 entry.text = text;
@@ -269,8 +269,14 @@ fn inside(offset: u32, span: Span) -> bool {
     span.start <= offset && offset <= span.end
 }
 
-fn has_new_error(had_error: bool, text: &str) -> bool {
-    !had_error && parse(text).root(text).has_error()
+/// Whether `text`, made of the file with the root `before`, is not Python any more.
+fn has_new_error(before: Node<'_>, text: &str) -> bool {
+    let ast = parse(text);
+    let after = ast.root(text);
+    if after.has_error() {
+        return !before.has_error();
+    }
+    loose_newline(after).is_some() && loose_newline(before).is_none()
 }
 
 fn hash(text: &str) -> u64 {
