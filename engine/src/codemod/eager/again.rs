@@ -4,7 +4,6 @@
 //! Read one by one, each read makes instances of its own, and a slice is a queryset.
 
 use super::guards;
-use super::reads::climbed;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -27,7 +26,7 @@ pub(super) struct Rows<'a> {
 impl Rows<'_> {
     /// The steps to what stands at `path` from `root`, where a prefetch would bring it.
     fn steps(&self, cx: &Context<'_>, root: Root, path: &Path) -> Option<(ValueId, Vec<Step>)> {
-        let (value, path) = climbed(cx.facts, root, path)?;
+        let (value, path) = cx.facts.climbed(root, path)?;
         let first = self.paths.first()?.first()?;
         let steps = step::steps(cx.project, first.from, &path)?;
         let is_prefetched = !steps.is_empty() && self.paths.iter().any(|p| p.starts_with(&steps));
@@ -190,7 +189,7 @@ fn holds_rows(cx: &Context<'_>, rows: &Rows<'_>, ty: &Type) -> bool {
     match ty {
         Type::QuerySet(qs) => qs.related.is_some() || qs.values.iter().any(rows.is_ours),
         Type::Instance(i) => {
-            climbed(cx.facts, i.root, &i.path).is_some_and(|(value, _)| (rows.is_ours)(&value))
+            cx.facts.climbed(i.root, &i.path).is_some_and(|(value, _)| (rows.is_ours)(&value))
         }
         Type::List(t) | Type::Iterator(t) | Type::Set(t) => holds_rows(cx, rows, t),
         Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| holds_rows(cx, rows, t)),
