@@ -15,6 +15,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::StaleCopy,
             HazardKind::LazyReadCaught,
             HazardKind::SharedInstance,
+            HazardKind::AttributesSeen,
             HazardKind::RarelyRead,
             HazardKind::LoadedWithout,
             HazardKind::SharedQuerySet,

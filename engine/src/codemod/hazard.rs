@@ -256,7 +256,7 @@ hazards! {
     /// Rows are loaded for their number alone.
     RowsOnlyCounted, OptIn, "the rows of `{}` are only counted here, and would all be loaded for that";
     /// All attributes of a row are looked at.
-    AttributesSeen, Blocking, "`{}` sees every attribute of a row, an annotation among them";
+    AttributesSeen, Blocking, "`{}` sees every attribute of a row, and what is loaded with it among them";
     /// Only some rows are asked.
     RarelyCounted, OptIn, "`{}` is only counted under a condition, and would be counted for every row";
     /// What is asked for may change from row to row, or goes over other tables.

@@ -34,6 +34,7 @@ mod repeats;
 mod returned;
 mod rewrite;
 mod routers;
+mod seen;
 mod served;
 mod shape;
 mod sources;
