@@ -16,6 +16,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::LazyReadCaught,
             HazardKind::SharedInstance,
             HazardKind::AttributesSeen,
+            HazardKind::RelatedAccessor,
             HazardKind::RarelyRead,
             HazardKind::LoadedWithout,
             HazardKind::SharedQuerySet,

@@ -207,6 +207,8 @@ hazards! {
     SharedInstance, Blocking, "`{}` changes an instance that the prefetch would hand out again";
     /// The related model's base manager filters or annotates.
     RelatedBaseManager, Blocking, "`{}` sets base_manager_name, which a join does not use";
+    /// The class of the field reads its relation in its own way.
+    RelatedAccessor, Blocking, "`{}` decides how the relation is read, which eager loading passes by";
     /// The foreign key has no constraint, so a join may drop rows.
     NoConstraint, Blocking, "`{}` has no database constraint, so a join may drop rows";
     /// The related instance is watched when it is made.

@@ -16,6 +16,7 @@ mod callers;
 mod certainty;
 mod class_place;
 mod conditions;
+mod descriptors;
 mod entries;
 mod guards;
 mod listing;

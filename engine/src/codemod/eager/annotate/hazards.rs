@@ -1,7 +1,7 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
 use super::super::{
-    class_place, conditions, guards, narrowed, place, prefetch, region, routers, seen, shape,
+    class_place, conditions, descriptors, guards, narrowed, place, prefetch, region, routers, seen, shape,
 };
 use super::later;
 use super::reader::What;
@@ -32,6 +32,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     shape::hazards(cx, group, out);
     narrowed::hazards(cx, group, out);
     routers::routed(cx.project, &steps, out);
+    descriptors::own(cx.project, &steps, out);
     region::hazards(cx, group, out);
     prefetch::cloned(cx, group, out);
     looked_at(cx, found, out);
