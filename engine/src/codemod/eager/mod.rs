@@ -19,6 +19,7 @@ mod conditions;
 mod descriptors;
 mod entries;
 mod guards;
+mod hooks;
 mod listing;
 mod named;
 mod narrowed;
