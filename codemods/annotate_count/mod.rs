@@ -19,6 +19,7 @@ pub const ANNOTATE_COUNT: AnnotateCount = AnnotateCount {
             HazardKind::RarelyCounted,
             HazardKind::MultipliedRows,
             HazardKind::AttributesSeen,
+            HazardKind::RelatedAccessor,
             HazardKind::RowCondition,
             HazardKind::QuerySetShape,
             HazardKind::QuerySetEscapes,

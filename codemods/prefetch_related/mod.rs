@@ -15,6 +15,8 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::StaleCopy,
             HazardKind::LazyReadCaught,
             HazardKind::SharedInstance,
+            HazardKind::AttributesSeen,
+            HazardKind::RelatedAccessor,
             HazardKind::RarelyRead,
             HazardKind::LoadedWithout,
             HazardKind::SharedQuerySet,

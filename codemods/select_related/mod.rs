@@ -19,6 +19,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::StaleElsewhere,
             HazardKind::LazyReadCaught,
             HazardKind::RelatedBaseManager,
+            HazardKind::RelatedAccessor,
             HazardKind::NoConstraint,
             HazardKind::LockedRows,
             HazardKind::BareSelectRelated,

@@ -207,6 +207,8 @@ hazards! {
     SharedInstance, Blocking, "`{}` changes an instance that the prefetch would hand out again";
     /// The related model's base manager filters or annotates.
     RelatedBaseManager, Blocking, "`{}` sets base_manager_name, which a join does not use";
+    /// The class of the field reads its relation in its own way.
+    RelatedAccessor, Blocking, "`{}` decides how the relation is read, which eager loading passes by";
     /// The foreign key has no constraint, so a join may drop rows.
     NoConstraint, Blocking, "`{}` has no database constraint, so a join may drop rows";
     /// The related instance is watched when it is made.
@@ -256,7 +258,7 @@ hazards! {
     /// Rows are loaded for their number alone.
     RowsOnlyCounted, OptIn, "the rows of `{}` are only counted here, and would all be loaded for that";
     /// All attributes of a row are looked at.
-    AttributesSeen, Blocking, "`{}` sees every attribute of a row, an annotation among them";
+    AttributesSeen, Blocking, "`{}` sees every attribute of a row, and what is loaded with it among them";
     /// Only some rows are asked.
     RarelyCounted, OptIn, "`{}` is only counted under a condition, and would be counted for every row";
     /// What is asked for may change from row to row, or goes over other tables.

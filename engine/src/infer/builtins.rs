@@ -138,7 +138,7 @@ impl<'a> Frame<'a, '_> {
                 let items: Vec<Type> =
                     args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
                 // The shortest of several ends it.
-                let may_skip = items.len() > 1;
+                let may_skip = items.len() > 1 || self.may_stay_unread(node);
                 let elements = Type::list(Type::Tuple(items.clone().into()));
                 let ty = first.map_or(Type::Unknown, |function| {
                     self.each(&elements, |frame| {

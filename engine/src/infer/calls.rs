@@ -167,11 +167,11 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Union(types) => {
                 let types = types.clone();
-                types
-                    .iter()
-                    .filter(|t| **t != Type::None)
-                    .map(|t| self.call_value(t, args, node, func))
-                    .fold(Type::Never, Type::join)
+                let several: Vec<&Type> = types.iter().filter(|t| **t != Type::None).collect();
+                let count = several.len();
+                let given = self.one_of(several, |frame, t| frame.call_value(t, args, node, func));
+                self.doubt_unread(node, count);
+                given.into_iter().fold(Type::Never, Type::join)
             }
             Type::External(path) => {
                 let path = path.clone();
@@ -249,13 +249,13 @@ impl<'a> Frame<'a, '_> {
                 }
                 let is_some = |t: &&Type| **t != Type::None;
                 let all_lack = types.iter().filter(is_some).all(|t| self.lacks_method(t, name));
-                let mut out = Type::Never;
-                for ty in types.iter().filter(is_some) {
-                    if all_lack || !self.lacks_method(ty, name) {
-                        out = out.join(self.method_call(ty, name, args, node, func));
-                    }
-                }
-                out
+                let several: Vec<&Type> = types
+                    .iter()
+                    .filter(is_some)
+                    .filter(|t| all_lack || !self.lacks_method(t, name))
+                    .collect();
+                let given = self.one_of(several, |frame, t| frame.method_call(t, name, args, node, func));
+                given.into_iter().fold(Type::Never, Type::join)
             }
             Type::External(path) => {
                 // What `_meta` leads to may be any model's manager.

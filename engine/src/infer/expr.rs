@@ -83,6 +83,9 @@ impl<'a> Frame<'a, '_> {
                     return ty;
                 }
                 let owner = self.expr(value);
+                if attr == "data" {
+                    self.read_serializers(node);
+                }
                 self.attribute(&owner, attr, node)
             }
             Expr::Call { func, arguments } => self.call(node, func, arguments),
@@ -510,7 +513,8 @@ impl<'a> Frame<'a, '_> {
         }
         let iterated = self.expr(generator.iter);
         let item = self.iterate(&iterated, generator.iter);
-        let may_skip = self.may_skip(generator.iter);
+        let may_skip =
+            self.may_skip(generator.iter) || node.kind() == Kind::GeneratorExp && self.may_stay_unread(node);
         self.each(&iterated, |frame| {
             frame.conditional += u32::from(may_skip);
             frame.assign(generator.target, item, None);

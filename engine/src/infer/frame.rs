@@ -4,6 +4,7 @@
 //! Names bound in the frame live in `env`; a name that is not there is looked up at the top of the module.
 
 use super::analyzer::Analyzer;
+use super::entries::Unread;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
 use super::types::{Dict, Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
@@ -65,6 +66,8 @@ pub(super) struct Frame<'a, 's> {
     pub foreign: Option<Site>,
     /// Values that are made at foreign places.
     pub by_site: FxHashMap<Site, ValueId>,
+    /// Serializers whose `.data` is read further down.
+    pub unread: Vec<Unread>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -103,6 +106,7 @@ impl<'a, 's> Frame<'a, 's> {
             rounds: Vec::new(),
             foreign: None,
             by_site: FxHashMap::default(),
+            unread: Vec::new(),
         }
     }
 

@@ -107,7 +107,11 @@ impl<'a> Frame<'a, '_> {
             self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
             return Type::Unknown;
         };
+        let start = self.facts.events.len();
         let translation = self.take_over(&summary, &bound, node);
+        if info.is_generator && self.may_stay_unread(node) {
+            self.put_off(node, start);
+        }
         for decorator in info.decorators.iter().flatten() {
             if let Def::Function(decorator) = decorator {
                 self.wrapped_by(*decorator, node);

@@ -4,6 +4,7 @@
 //! every object with what is done to it, and every effect, those of callees included ([`Facts`]).
 
 mod admin;
+mod alternatives;
 mod analyzer;
 mod attributes;
 mod builtins;

@@ -1,10 +1,10 @@
 //! A relation that was prefetched hands out the same objects again: a second read gives the instances of the first, rows
 //! that lead to one row share its instance, and a slice of the rows is a list.
 //!
-//! Read one by one, each read makes instances of its own, and a slice is a queryset.
+//! Read one by one, each read makes instances of its own, a slice is a queryset, and the row keeps nothing of it.
 
 use super::guards;
-use super::reads::climbed;
+use super::seen;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -27,17 +27,32 @@ pub(super) struct Rows<'a> {
 impl Rows<'_> {
     /// The steps to what stands at `path` from `root`, where a prefetch would bring it.
     fn steps(&self, cx: &Context<'_>, root: Root, path: &Path) -> Option<(ValueId, Vec<Step>)> {
-        let (value, path) = climbed(cx.facts, root, path)?;
+        let (value, path) = cx.facts.climbed(root, path)?;
         let first = self.paths.first()?.first()?;
         let steps = step::steps(cx.project, first.from, &path)?;
         let is_prefetched = !steps.is_empty() && self.paths.iter().any(|p| p.starts_with(&steps));
         (is_prefetched && (self.is_ours)(&value)).then_some((value, steps))
+    }
+
+    /// Whether what stands at `path` from `root` would keep prefetched rows.
+    fn keeps_rows(&self, cx: &Context<'_>, root: Root, path: &Path) -> bool {
+        let Some((value, path)) = cx.facts.climbed(root, path) else { return false };
+        let Some(first) = self.paths.iter().find_map(|p| p.first()) else { return false };
+        let Some(steps) = step::steps(cx.project, first.from, &path) else { return false };
+        let goes_on = |p: &Vec<Step>| p.starts_with(&steps) && p.get(steps.len()).is_some_and(|s| s.is_many);
+        (self.is_ours)(&value) && self.paths.iter().any(goes_on)
     }
 }
 
 /// Hazards of handing out the same objects again.
 pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) {
     for event in &cx.facts.events {
+        if let Some((root, path)) = seen::opened(cx, event)
+            && rows.keeps_rows(cx, root, path)
+            && !seen::leaves_out_private(cx, event)
+        {
+            out.push(seen::hazard(cx, event));
+        }
         match &event.kind {
             EventKind::WriteAttribute { root, path, name } => {
                 let Some((value, steps)) = rows.steps(cx, *root, path) else { continue };
@@ -190,7 +205,7 @@ fn holds_rows(cx: &Context<'_>, rows: &Rows<'_>, ty: &Type) -> bool {
     match ty {
         Type::QuerySet(qs) => qs.related.is_some() || qs.values.iter().any(rows.is_ours),
         Type::Instance(i) => {
-            climbed(cx.facts, i.root, &i.path).is_some_and(|(value, _)| (rows.is_ours)(&value))
+            cx.facts.climbed(i.root, &i.path).is_some_and(|(value, _)| (rows.is_ours)(&value))
         }
         Type::List(t) | Type::Iterator(t) | Type::Set(t) => holds_rows(cx, rows, t),
         Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| holds_rows(cx, rows, t)),

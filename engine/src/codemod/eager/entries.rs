@@ -6,7 +6,7 @@ use super::reads::{Load, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
-use super::{guards, one_object, own_code};
+use super::{guards, hooks, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, SingleObjects, Source, Type, Use, ValueId};
 use crate::python::{ClassId, Program};
@@ -109,6 +109,11 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
     if load == Load::Prefetch {
         own_code::loads(cx, entry, &steps, &mut hazards);
         answers::hazards(cx, entry, &steps, &mut hazards);
+        if entry.kind == EntryKind::ListAction
+            && let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref())
+        {
+            hooks::hazards(cx, entry.class, queryset, &mut hazards);
+        }
         let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
         let rows = Rows {

@@ -2,6 +2,7 @@
 //!
 //! Every guard looks at the relations from a row as [`Step`]s.
 
+use super::descriptors;
 use super::reads::Load;
 use super::step::Step;
 use crate::codemod::{Hazard, HazardKind};
@@ -135,9 +136,10 @@ pub fn has_foreign_base(project: &Project, model: ModelId) -> bool {
     })
 }
 
-/// A read goes through the related model's base manager, a join through none; a key without a constraint may point at
-/// no row.
+/// A read goes through the descriptor of the field and the related model's base manager, a join through neither; a key
+/// without a constraint may point at no row.
 pub fn joined_differs(project: &Project, steps: &[Step], load: Load, out: &mut Vec<Hazard>) {
+    descriptors::own(project, steps, out);
     for step in steps.iter().filter(|s| !s.is_many && !s.is_generic) {
         let target = project.model(step.to);
         // A prefetch goes through the base manager, as the read does.

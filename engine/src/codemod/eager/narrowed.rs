@@ -173,6 +173,20 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
     out
 }
 
+/// The classes that REST framework makes for a view, by an attribute of it, or else by a setting.
+pub(super) fn given_to(cx: &Context<'_>, view: ClassId, attribute: &str, setting: &str) -> Vec<ClassId> {
+    let program = cx.project.program();
+    if takes_default(cx, view, attribute) {
+        return named_in_settings(cx, setting);
+    }
+    let Some((owner, Member::Value(value))) = program.member(view, attribute) else { return Vec::new() };
+    let class = |def| match def {
+        Def::Class(class) => Some(class),
+        _ => None,
+    };
+    named_in(cx, program.class(owner).file, *value).into_iter().filter_map(class).collect()
+}
+
 /// The classes and functions that an expression names, or a variable in it: `[Backend] + BACKENDS`.
 pub(super) fn named_in(cx: &Context<'_>, file: FileId, node: NodeId) -> Vec<Def> {
     let mut out = Vec::new();

@@ -3,7 +3,6 @@
 
 use super::guards;
 use super::prefetch::LOADING;
-use super::reads::climbed;
 use super::remote::QUIET;
 use super::sources::is_derived;
 use super::step::{self, Step};
@@ -128,7 +127,7 @@ fn reads(cx: &Context<'_>, value: ValueId, steps: &[Step]) -> bool {
         else {
             return false;
         };
-        let Some((row, path)) = climbed(cx.facts, *root, path) else { return false };
+        let Some((row, path)) = cx.facts.climbed(*root, path) else { return false };
         let is_it = row == value || is_derived(cx, row, value, 0) || is_derived(cx, value, row, 0);
         let from = steps.first().map(|s| s.from);
         is_it

@@ -6,7 +6,7 @@ use super::certainty::{goes_over_all, loaded_in_vain};
 use super::reads::{Group, Read};
 use super::sources::is_derived;
 use super::step::Step;
-use super::{guards, shape};
+use super::{guards, hooks, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value};
@@ -40,6 +40,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         loaded_in_vain(cx, *row, &certain, out);
     }
     streamed(cx, group, out);
+    hooked(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
     let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
@@ -106,24 +107,40 @@ fn is_plain(queryset: Option<&crate::infer::QuerySet>) -> bool {
     queryset.is_some_and(|qs| qs.rows != crate::infer::Rows::Instances)
 }
 
+/// What the view at hand asks its own hooks for, before it goes over the rows: `self.paginate_queryset(books)`.
+fn hooked(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let class = program.function_at(cx.file, cx.facts.scope).and_then(|f| program.function(f).class);
+    let Some(class) = class.filter(|_| !group.reads.is_empty()) else { return };
+    let asks = |n: Node<'_>| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => {
+            matches!(Expr::of(func), Expr::Attribute { value, attr: "paginate_queryset" | "filter_queryset", .. }
+                if matches!(Expr::of(value), Expr::Name("self")))
+        }
+        _ => false,
+    };
+    let queryset = group.rows.iter().find_map(|row| cx.value(*row)?.queryset.clone());
+    if let Some(queryset) = queryset.filter(|_| cx.scope().descendants().any(asks)) {
+        hooks::hazards(cx, class, &queryset, out);
+    }
+}
+
 /// `iterator()` without a chunk size prefetches nothing (4.2) or refuses to (5.0 and later).
 fn streamed(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for row in &group.rows {
-        for (event, how) in cx.facts.uses(*row) {
-            let Use::Method(name) = how else { continue };
-            if !matches!(&**name, "iterator" | "aiterator") {
-                continue;
-            }
-            let call = cx.node(event.at);
-            let has_size = match Expr::of(call) {
-                Expr::Call { arguments: list, .. } => !arguments(list).is_empty(),
-                _ => false,
-            };
-            if !has_size {
-                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
-            }
-        }
+        out.extend(cx.facts.uses(*row).filter_map(|(event, how)| is_streamed(cx, event.site, how)));
     }
+}
+
+/// Whether a use of a queryset is an `iterator()` without a chunk size, wherever it stands.
+pub(super) fn is_streamed(cx: &Context<'_>, site: Site, how: &Use) -> Option<Hazard> {
+    let Use::Method(name) = how else { return None };
+    if !matches!(&**name, "iterator" | "aiterator") {
+        return None;
+    }
+    let call = guards::node_at(cx.project, site).map(Expr::of);
+    let has_size = matches!(call, Some(Expr::Call { arguments: list, .. }) if !arguments(list).is_empty());
+    (!has_size).then(|| Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), site))
 }
 
 /// A row that becomes another row keeps what was prefetched for the first.

@@ -253,9 +253,9 @@ pub(super) fn rows_read(facts: &Facts, event: &Event, load: Load) -> Option<(Val
         (EventKind::ReadRelation { root: Root::Row(value), path, .. }, Load::Join) => {
             Some((*value, path.clone()))
         }
-        (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => climbed(facts, *root, path),
+        (EventKind::ReadRelation { root, path, .. }, Load::Prefetch) => facts.climbed(*root, path),
         (EventKind::ReadMany { root, path, method, .. }, Load::Prefetch) if SERVED.contains(&&**method) => {
-            climbed(facts, *root, path)
+            facts.climbed(*root, path)
         }
         (EventKind::ReadMany { root: Root::Row(value), path, method, .. }, Load::Count)
             if path.len() == 1 && COUNTING.contains(&&**method) =>
@@ -271,29 +271,11 @@ pub(super) fn wants_rows(event: &Event) -> bool {
     !matches!(&event.kind, EventKind::ReadMany { method, .. } if **method != *"all")
 }
 
-/// Up from the rows of a relation to the rows that have the relation, as long as that is known: the outermost queryset,
-/// and the path from its rows.
-pub(super) fn climbed(facts: &Facts, root: Root, path: &Path) -> Option<(ValueId, Path)> {
-    let Root::Row(mut value) = root else { return None };
-    let mut path = path.clone();
-    for _ in 0..8 {
-        let related = facts.value(value).and_then(|v| v.queryset.as_deref()?.related.clone());
-        let Some(related) = related else { break };
-        let Root::Row(outer) = related.owner.root else { break };
-        let mut longer = related.owner.path.clone();
-        longer.push(related.accessor.clone());
-        longer.extend(path);
-        path = longer;
-        value = outer;
-    }
-    Some((value, path))
-}
-
 /// Whether rows of a relation are better prefetched with the rows that have it than joined to, each time anew.
 /// `prefetches` keeps the safe prefetches of the frame.
 fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet, prefetches: &OnceCell<Vec<Group>>) -> bool {
     let Some(related) = &queryset.related else { return false };
-    let Some((outer, _)) = climbed(cx.facts, related.owner.root, &related.owner.path) else { return false };
+    let Some((outer, _)) = cx.facts.climbed(related.owner.root, &related.owner.path) else { return false };
     let is_safe = |group: &Group| {
         let mut hazards = Vec::new();
         super::hazards(cx, group, &mut hazards);

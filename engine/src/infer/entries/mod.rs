@@ -17,6 +17,7 @@ mod named;
 mod rest;
 mod views;
 
+pub(super) use rest::Unread;
 pub use rest::updates_one_object;
 
 use super::analyzer::Analyzer;

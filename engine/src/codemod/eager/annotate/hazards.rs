@@ -1,6 +1,8 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
-use super::super::{class_place, conditions, guards, narrowed, place, prefetch, region, routers, shape};
+use super::super::{
+    class_place, conditions, descriptors, guards, narrowed, place, prefetch, region, routers, seen, shape,
+};
 use super::later;
 use super::reader::What;
 use super::rewrite::rewrite;
@@ -9,7 +11,7 @@ use super::{Annotation, Counting};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::listed;
 use crate::django::{Model, ModelId, RelationKind};
-use crate::infer::{EntryKind, EventKind, QuerySet, Root, Trait, ValueId};
+use crate::infer::{EntryKind, QuerySet, Root, Trait, ValueId};
 use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 use crate::text::Site;
 
@@ -30,6 +32,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     shape::hazards(cx, group, out);
     narrowed::hazards(cx, group, out);
     routers::routed(cx.project, &steps, out);
+    descriptors::own(cx.project, &steps, out);
     region::hazards(cx, group, out);
     prefetch::cloned(cx, group, out);
     looked_at(cx, found, out);
@@ -93,34 +96,14 @@ fn multiplied(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
 
 /// Code that looks at all attributes of a row sees the annotation.
 fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
-    let ours = |root: &Root| matches!(root, Root::Row(v) if found.group.rows.contains(v));
     for event in &cx.facts.events {
-        let is_seen = match &event.kind {
-            EventKind::ReadAttribute { root, path, name } => {
-                path.is_empty() && ours(root) && **name == *"__dict__"
-            }
-            EventKind::InstanceEscapes { root, path, .. } => {
-                path.is_empty()
-                    && ours(root)
-                    && guards::node_at(cx.project, event.site).is_some_and(is_opened)
-            }
-            _ => false,
-        };
-        if is_seen {
-            let subject = guards::node_at(cx.project, event.site).map_or("vars", guards::first_line);
-            out.push(Hazard::at(HazardKind::AttributesSeen, subject, event.site));
+        let opened = seen::opened(cx, event);
+        if opened.is_some_and(|(root, path)| {
+            path.is_empty() && matches!(root, Root::Row(v) if found.group.rows.contains(&v))
+        }) {
+            out.push(seen::hazard(cx, event));
         }
     }
-}
-
-/// Whether a row is given to `vars()`, `dir()` or code that pickles it.
-fn is_opened(node: Node<'_>) -> bool {
-    node.ancestors().take(3).any(|n| match Expr::of(n) {
-        Expr::Call { func, .. } if n.kind() == Kind::Call => {
-            matches!(func.text(), "vars" | "dir") || func.text().contains("pickle")
-        }
-        _ => false,
-    })
 }
 
 /// The rows of the relation, as a join sees them.

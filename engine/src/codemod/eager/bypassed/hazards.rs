@@ -1,7 +1,7 @@
 //! What makes the rows of a `Prefetch` others than those that are asked for, or leaves a reader without what it reads.
 
 use super::super::annotate::comes_of_loop;
-use super::super::reads::{Load, climbed};
+use super::super::reads::Load;
 use super::super::{conditions, guards, remote, sources};
 use super::Bypassed;
 use super::chain::Chain;
@@ -130,7 +130,7 @@ fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
         match &event.kind {
             EventKind::ReadMany { root, path, .. } => {
                 let is_other = !found.group.reads.iter().any(|r| r.site == event.site);
-                let is_it = climbed(cx.facts, *root, path).is_some_and(|(value, path)| {
+                let is_it = cx.facts.climbed(*root, path).is_some_and(|(value, path)| {
                     is_built(value) && path.join("__").starts_with(&found.lookup)
                 });
                 if is_it && is_other {

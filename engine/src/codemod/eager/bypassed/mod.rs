@@ -7,7 +7,7 @@ mod rewrite;
 
 use super::certainty::goes_over_all;
 use super::entries::built_here;
-use super::reads::{Group, Load, Read, climbed};
+use super::reads::{Group, Load, Read};
 use super::sources::targets;
 use super::step::{self, Step};
 use super::{guards, may_be_source, repeats, shape, site};
@@ -123,7 +123,7 @@ fn asked<'e>(cx: &Context<'_>, facts: &Facts, event: &'e Event) -> Option<(Value
     if **method == *"first" && (!target.ordering.is_empty() || target.has_unknown_ordering) {
         return None;
     }
-    let (value, path) = climbed(facts, *root, path)?;
+    let (value, path) = facts.climbed(*root, path)?;
     let queryset = facts.value(value)?.queryset.as_deref()?;
     let name = path.join("__");
     let is_prefetched = queryset.prefetched.iter().any(|p| {

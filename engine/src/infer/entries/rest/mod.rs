@@ -13,7 +13,10 @@ mod model_fields;
 mod serializers;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod values;
+
+pub(in crate::infer) use unread::Unread;
 
 use super::{Entry, EntryKind, SingleObjects};
 use crate::django::{Project, unknown_base};
@@ -300,15 +303,16 @@ impl<'a> Frame<'a, '_> {
                     Some(_) => self.serializer_classes(class, self.action()),
                     None => self.serializer_classes(class, None),
                 };
-                let is_sure = !classes.is_open && classes.found.len() == 1;
-                let mut is_followed = !classes.is_open && !classes.found.is_empty();
-                for serializer in &classes.found {
-                    is_followed &= if is_sure {
-                        self.made_serializer(*serializer, args, node)
-                    } else {
-                        self.conditionally(|frame| frame.made_serializer(*serializer, args, node))
-                    };
+                let start = self.facts.events.len();
+                let made = self.one_of(classes.found.clone(), |frame, serializer| {
+                    frame.made_serializer(serializer, args, node)
+                });
+                if classes.is_open {
+                    self.put_off(node, start);
                 }
+                // One more than are known, where there may be others.
+                self.doubt_unread(node, classes.found.len() + usize::from(classes.is_open));
+                let is_followed = !classes.is_open && !made.is_empty() && made.iter().all(|is_made| *is_made);
                 is_followed.then(|| {
                     let objects = classes.found.into_iter().map(Type::Object);
                     objects.fold(Type::Never, Type::join)

@@ -6,6 +6,7 @@ use super::declared::{
 };
 use super::fields::{FieldClass, Reader};
 use super::model_fields::forward_relations;
+use super::unread::{Reading, Unread, reading};
 use crate::django::{ModelId, Project};
 use crate::infer::analyzer::{Analyzer, MAX_COST};
 use crate::infer::calls::Arg;
@@ -14,7 +15,7 @@ use crate::infer::frame::Frame;
 use crate::infer::memo::{Stack, Task};
 use crate::infer::summary::{Summary, summarize};
 use crate::infer::types::{Instance, Name, Root, Type, ValueId};
-use crate::python::{Binding, ClassId, Def, Expr, Field, Kind, Member, Node};
+use crate::python::{Binding, ClassId, Def, Expr, Field, Member, Node};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -203,9 +204,8 @@ impl<'a> Frame<'a, '_> {
         Some(Type::dict(Type::Str, Type::Unknown))
     }
 
-    /// `Serializer(rows, many=True)`, `Serializer(instance)`: what reading `.data` reads happens here, once, whether
-    /// that stands in the same expression, further down, or in whoever gets the serializer. Only where it certainly
-    /// follows is it more than possible. Nothing is done for one that validates data.
+    /// `Serializer(rows, many=True)`, `Serializer(instance)`: reading `.data` reads. Where that stands further down, it
+    /// happens there; what happens in whoever gets the serializer happens here, and is no more than possible. Nothing is done for one that validates data.
     pub(in crate::infer) fn made_serializer(
         &mut self,
         class: ClassId,
@@ -246,65 +246,23 @@ impl<'a> Frame<'a, '_> {
         }
         let reading = reading(node);
         let how = if reading == Reading::Elsewhere { Escape::Store } else { Escape::External };
-        let read = |frame: &mut Self| match many {
-            true => frame.write_each(&ty, at, |frame, row| {
-                frame.represent(class, row, node);
-                frame.escape(row, at, how);
-            }),
-            false => {
-                frame.represent(class, &ty, node);
-                frame.escape(&ty, at, how);
-            }
-        };
+        let mut unread =
+            Unread { made: node.id(), data: Vec::new(), class, given: ty, many, how, is_sure: true };
         match reading {
-            Reading::Certain => read(self),
-            _ => self.conditionally(read),
+            Reading::Here => self.read_serializer(&unread, node, at),
+            Reading::At(data) => {
+                unread.data = data;
+                self.put_off_serializer(unread);
+            }
+            Reading::Local | Reading::Elsewhere => {
+                self.may_read_serializer(&unread, node, at);
+            }
         }
         for other in args.iter().filter(|a| a.node != at) {
             self.escape(&other.ty.clone(), other.node, Escape::Store);
         }
         true
     }
-}
-
-/// Where `.data` of a serializer is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// In the same expression, or further down the same block.
-    Certain,
-    /// Nobody but the function has it, which may read it.
-    Local,
-    /// Whoever gets the serializer may.
-    Elsewhere,
-}
-
-fn reading(made: Node<'_>) -> Reading {
-    let Some(parent) = made.with_parens().parent() else { return Reading::Elsewhere };
-    if matches!(Expr::of(parent), Expr::Attribute { attr: "data", .. } if parent.kind() == Kind::Attribute) {
-        return Reading::Certain;
-    }
-    let target =
-        parent.child(Field::Left).filter(|t| parent.kind() == Kind::Assign && t.kind() == Kind::Name);
-    let (Some(target), Some(statement), Some(scope)) = (target, made.statement(), made.enclosing_scope())
-    else {
-        return Reading::Elsewhere;
-    };
-    let is_it = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == target.text();
-    let attribute = |n: Node<'_>| match n.parent().map(Expr::of) {
-        Some(Expr::Attribute { attr, .. }) if n.field() == Field::Object => Some(attr.to_owned()),
-        _ => None,
-    };
-    if scope.descendants().filter(is_it).any(|n| !n.is_binding() && attribute(n).is_none()) {
-        return Reading::Elsewhere;
-    }
-    let simple = [Kind::ExprStatement, Kind::Return, Kind::Assign];
-    let later = statement.parent().into_iter().flat_map(|block| block.children().collect::<Vec<_>>());
-    let reads = later
-        .skip_while(|s| s.id() <= statement.id())
-        .take_while(|s| !s.descendants().any(|n| is_it(&n) && n.is_binding()))
-        .filter(|s| simple.contains(&s.kind()))
-        .any(|s| s.descendants().any(|n| is_it(&n) && attribute(n).as_deref() == Some("data")));
-    if reads { Reading::Certain } else { Reading::Local }
 }
 
 /// Whether a serializer's `Meta.model` can be what an instance of `model` is written by.

@@ -1,0 +1,132 @@
+//! What REST framework does with the queryset of a view before its list is written: `filter_queryset()` of the view and of
+//! its filter backends, `paginate_queryset()` of the view and of its paginator. Where the project has its own, they may
+//! stream the rows, look at one of them, or load rows that are not shown.
+
+use super::certainty::{is_picked, lost};
+use super::guards;
+use super::narrowed::given_to;
+use super::prefetch::{LOADING, is_streamed};
+use super::sources::is_derived;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Escape, EventKind, QuerySet, Rows, Type, Use, ValueId};
+use crate::python::{Binding, ClassId, FunctionId, Member};
+use crate::text::Site;
+use std::sync::Arc;
+
+/// The hooks of a view: the attribute that names the classes which have it, the setting for views that do not say so, its
+/// name, and which of its parameters is the queryset. The view's own take it first.
+const HOOKS: &[(&str, &str, &str, usize)] = &[
+    ("filter_backends", "DEFAULT_FILTER_BACKENDS", "filter_queryset", 2),
+    ("pagination_class", "DEFAULT_PAGINATION_CLASS", "paginate_queryset", 1),
+];
+
+/// What the hooks of the view `class` do to a queryset with prefetches, other than hand it on or give its rows.
+pub(super) fn hazards(cx: &Context<'_>, class: ClassId, queryset: &QuerySet, out: &mut Vec<Hazard>) {
+    for (attribute, setting, name, index) in HOOKS {
+        in_hook(cx, class, name, 1, queryset, out);
+        for handed in given_to(cx, class, attribute, setting) {
+            in_hook(cx, handed, name, *index, queryset, out);
+        }
+    }
+}
+
+/// The hook `name` of an object of `class`, which has the queryset in its parameter `index`.
+fn in_hook(
+    cx: &Context<'_>,
+    class: ClassId,
+    name: &str,
+    index: usize,
+    queryset: &QuerySet,
+    out: &mut Vec<Hazard>,
+) {
+    let program = cx.project.program();
+    let Some((owner, Member::Function(function, Binding::Method))) = program.member(class, name) else {
+        return;
+    };
+    if cx.project.is_known_file(program.class(owner).file) {
+        return;
+    }
+    let given = ValueId(index as u32);
+    let facts = called(cx, class, *function, index, queryset);
+    let inner = Context { facts: &facts, file: facts.file, ..*cx };
+    let is_ours = |v: ValueId| v == given || is_derived(&inner, v, given, 0);
+    let mut add = |hazard: Hazard| {
+        if !out.contains(&hazard) {
+            out.push(hazard);
+        }
+    };
+    let (mut loaded, mut streams): (Vec<ValueId>, Vec<Site>) = Default::default();
+    for event in &facts.events {
+        let EventKind::Use { value, how } = &event.kind else { continue };
+        let has_instances = inner
+            .value(*value)
+            .and_then(|v| v.queryset.as_deref())
+            .is_some_and(|q| q.rows == Rows::Instances);
+        if !is_ours(*value) || !has_instances {
+            continue;
+        }
+        if let Some(hazard) = is_streamed(cx, event.site, how) {
+            add(hazard);
+            streams.push(event.site);
+        }
+        // Said already.
+        if streams.contains(&event.site) {
+            continue;
+        }
+        let loads_one = match how {
+            Use::Index => true,
+            Use::Method(name) => LOADING.contains(&&**name),
+            _ => false,
+        };
+        // Rows that go on are those that are shown; a backend that loads them may leave all of them out.
+        let goes_on =
+            || is_given(&inner, *value) && !is_picked(&inner, *value) && name == "paginate_queryset";
+        if loads_one || how.evaluates() && !goes_on() {
+            let node = guards::node_at(cx.project, event.site);
+            let subject = node.map_or("...", guards::first_line);
+            add(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
+        } else if how.evaluates() && !loaded.contains(value) {
+            loaded.push(*value);
+        }
+    }
+    let mut in_vain = Vec::new();
+    for value in loaded {
+        lost(&inner, value, &mut in_vain);
+    }
+    in_vain.into_iter().for_each(add);
+}
+
+/// The facts of a hook that is called with the queryset.
+fn called(
+    cx: &Context<'_>,
+    class: ClassId,
+    function: FunctionId,
+    index: usize,
+    queryset: &QuerySet,
+) -> crate::infer::Facts {
+    let mut arguments = vec![Type::Object(class)];
+    arguments.resize(index, Type::Unknown);
+    let mut queryset = queryset.clone();
+    queryset.related = None;
+    arguments.push(Type::QuerySet(Arc::new(queryset)));
+    cx.analyzer.called(function, &arguments)
+}
+
+/// Whether the rows of `value` are among what the frame gives to its caller.
+fn is_given(cx: &Context<'_>, value: ValueId) -> bool {
+    let is_it = |v: ValueId| v == value || is_derived(cx, v, value, 0) || is_derived(cx, value, v, 0);
+    let is_returned = cx.facts.events.iter().any(|e| {
+        matches!(&e.kind, EventKind::Use { value: v, how: Use::Escape(Escape::Return | Escape::External) } if is_it(*v))
+    });
+    is_returned || cx.facts.returns.as_ref().is_some_and(|ty| holds(ty, &is_it))
+}
+
+fn holds(ty: &Type, is_it: &dyn Fn(ValueId) -> bool) -> bool {
+    match ty {
+        Type::QuerySet(qs) => qs.values.iter().any(|v| is_it(*v)),
+        Type::Instance(i) => matches!(i.root, crate::infer::Root::Row(v) if is_it(v)),
+        Type::List(t) | Type::Set(t) | Type::Iterator(t) => holds(t, is_it),
+        Type::Union(types) | Type::Tuple(types) => types.iter().any(|t| holds(t, is_it)),
+        _ => false,
+    }
+}

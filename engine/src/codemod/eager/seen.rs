@@ -1,0 +1,82 @@
+//! Code that looks at everything an instance has: `vars(author)`, `author.__dict__`, a pickle. It sees what a query has put
+//! there besides the columns: annotations, and the rows that were prefetched (`_prefetched_objects_cache`).
+
+use super::guards;
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::infer::{Event, EventKind, Path, Root};
+use crate::python::{Expr, Kind, Node, arguments, string_value};
+
+/// The instance of which `event` looks at every attribute: its root, and the relations from there.
+pub(super) fn opened<'e>(cx: &Context<'_>, event: &'e Event) -> Option<(Root, &'e Path)> {
+    let node = || guards::node_at(cx.project, event.site);
+    match &event.kind {
+        EventKind::ReadAttribute { root, path, name }
+            if **name == *"__dict__" && !node().is_some_and(|n| is_keyed(n) || is_asked_for(n)) =>
+        {
+            Some((*root, path))
+        }
+        EventKind::InstanceEscapes { root, path, .. } => {
+            node().is_some_and(is_opened).then_some((*root, path))
+        }
+        _ => None,
+    }
+}
+
+/// What to say of it.
+pub(super) fn hazard(cx: &Context<'_>, event: &Event) -> Hazard {
+    let subject = guards::node_at(cx.project, event.site).map_or("vars", guards::first_line);
+    Hazard::at(HazardKind::AttributesSeen, subject, event.site)
+}
+
+/// Whether the event leaves out names that begin with an underscore: `{k: v for k, v in vars(a).items() if k[0] != "_"}`.
+pub(super) fn leaves_out_private(cx: &Context<'_>, event: &Event) -> bool {
+    let Some(node) = guards::node_at(cx.project, event.site) else { return false };
+    let comprehension = node
+        .ancestors()
+        .take_while(|a| !a.kind().is_statement())
+        .find(|a| matches!(a.kind(), Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp));
+    let skips = |condition: &Node<'_>| match Expr::of(*condition) {
+        Expr::Not(inner) => match Expr::of(inner) {
+            Expr::Call { func, arguments: list } => {
+                matches!(Expr::of(func), Expr::Attribute { attr: "startswith", .. })
+                    && matches!(arguments(list).as_slice(), [only] if string_value(only.value).as_deref() == Some("_"))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    comprehension.is_some_and(|c| {
+        crate::python::generators(c)
+            .iter()
+            .any(|g| g.iter.contains(node.id()) && g.conditions.iter().any(skips))
+    })
+}
+
+/// Whether a row is given to `vars()`, `dir()` or code that pickles it.
+fn is_opened(node: Node<'_>) -> bool {
+    node.ancestors().take(3).any(|n| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => match func.text() {
+            "vars" => !is_keyed(n),
+            text => text == "dir" || text.contains("pickle"),
+        },
+        _ => false,
+    })
+}
+
+/// `hasattr(author, "__dict__")`
+fn is_asked_for(node: Node<'_>) -> bool {
+    matches!(Expr::of(node), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("hasattr")))
+}
+
+/// Whether a dict of attributes is asked for, or given, one name: `author.__dict__["name"]`, `"name" in vars(author)`.
+fn is_keyed(dict: Node<'_>) -> bool {
+    const OF_ONE: &[&str] = &["get", "pop", "setdefault", "update", "__contains__", "__getitem__"];
+    let whole = dict.with_parens();
+    let Some(parent) = whole.parent() else { return false };
+    match Expr::of(parent) {
+        Expr::Subscript { value, .. } => value.peel() == dict.peel(),
+        Expr::Attribute { attr, .. } => OF_ONE.contains(&attr),
+        Expr::Compare { op: Kind::In | Kind::NotIn, right, .. } => right.peel() == dict.peel(),
+        _ => false,
+    }
+}

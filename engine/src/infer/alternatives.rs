@@ -1,0 +1,178 @@
+//! One of several: a call through a variable that may hold any of them, a serializer that may be of any of several classes.
+
+use super::facts::{Event, EventKind, Facts};
+use super::frame::Frame;
+use super::types::{Path, Root, ValueId};
+use crate::python::{Field, Kind, Node};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ops::Range;
+
+impl Facts {
+    /// Up from the rows of a relation to the rows that have the relation, as long as that is known: the outermost
+    /// queryset, and the path from its rows.
+    pub fn climbed(&self, root: Root, path: &Path) -> Option<(ValueId, Path)> {
+        let Root::Row(mut value) = root else { return None };
+        let mut path = path.clone();
+        for _ in 0..8 {
+            let related = self.value(value).and_then(|v| v.queryset.as_deref()?.related.clone());
+            let Some(related) = related else { break };
+            let Root::Row(outer) = related.owner.root else { break };
+            let mut longer = related.owner.path.clone();
+            longer.push(related.accessor.clone());
+            longer.extend(path);
+            path = longer;
+            value = outer;
+        }
+        Some((value, path))
+    }
+}
+
+impl<'a> Frame<'a, '_> {
+    /// Nothing that the events from `start` on do at `node` is certain: they happen when somebody asks for it.
+    pub(super) fn put_off(&mut self, node: Node<'a>, start: usize) {
+        let at = self.at(node).id();
+        for event in self.facts.events.iter_mut().skip(start).filter(|e| e.at == at) {
+            event.is_certain = false;
+            event.rounds.iter_mut().for_each(|round| round.is_certain = false);
+        }
+    }
+
+    /// Evaluate each of several things of which one is done. Only what all of them do is as certain as if there were one.
+    pub(super) fn one_of<T, R>(
+        &mut self,
+        several: impl IntoIterator<Item = T>,
+        mut evaluate: impl FnMut(&mut Self, T) -> R,
+    ) -> Vec<R> {
+        let mut out = Vec::new();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for one in several {
+            let start = self.facts.events.len();
+            out.push(evaluate(self, one));
+            ranges.push(start..self.facts.events.len());
+        }
+        if ranges.len() > 1 {
+            self.weaken(&ranges);
+        }
+        out
+    }
+
+    /// What only some of several ways do is not certain.
+    fn weaken(&mut self, ways: &[Range<usize>]) {
+        let around: Vec<ValueId> =
+            self.rounds.iter().flat_map(|(values, _)| values.iter().copied()).collect();
+        let done: Vec<Done> = ways.iter().map(|way| Done::of(&self.facts, way)).collect();
+        for (index, way) in ways.iter().enumerate() {
+            let others = || done.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, done)| done);
+            for at in way.clone() {
+                let Some(key) = self.facts.events.get(at).map(|e| Key::of(&self.facts, e)) else { continue };
+                let Some(event) = self.facts.events.get_mut(at) else { continue };
+                event.is_certain &=
+                    others().all(|other| other.events.get(&key).is_some_and(|e| e.is_certain));
+                for round in &mut event.rounds {
+                    // Rows that no other way loads are those of this way alone.
+                    let is_shared = around.contains(&round.value)
+                        || others().any(|other| other.loaded.contains(&round.value));
+                    round.is_certain &= !is_shared
+                        || others().all(|other| {
+                            other.events.get(&key).is_some_and(|e| e.rounds.contains(&round.value))
+                        });
+                }
+            }
+        }
+    }
+
+    /// Whether nobody may ever ask for what the lazy iterator `node` gives: it is kept under a name, and what consumes it
+    /// stands behind a condition or a way out.
+    pub(super) fn may_stay_unread(&self, node: Node<'a>) -> bool {
+        let Some(parent) = node.with_parens().parent() else { return false };
+        if matches!(parent.kind(), Kind::Pair | Kind::List | Kind::Tuple) {
+            return true;
+        }
+        if parent.kind() != Kind::Assign {
+            return false;
+        }
+        let Some(target) = parent.child(Field::Left) else { return false };
+        let (Kind::Name, Some(scope)) = (target.kind(), node.enclosing_scope()) else { return true };
+        let end = parent.subtree_end();
+        let is_use = |n: &Node<'a>| {
+            n.id() >= end && n.kind() == Kind::Name && n.text() == target.text() && !n.is_binding()
+        };
+        !scope.descendants().filter(is_use).any(|used| self.is_reached(parent, used, scope))
+    }
+
+    /// Whether `to`, which stands further down, is evaluated whenever `from` is.
+    fn is_reached(&self, from: Node<'a>, to: Node<'a>, scope: Node<'a>) -> bool {
+        let mut child = to;
+        for outer in to.ancestors() {
+            match outer.kind() {
+                // Both stand in the block, or below it.
+                Kind::Block | Kind::Module if outer.contains(from.id()) => break,
+                Kind::Block | Kind::Lambda | Kind::IfExp => return false,
+                Kind::BoolOp if outer.children().next().is_some_and(|first| first.id() != child.id()) => {
+                    return false;
+                }
+                _ => {}
+            }
+            child = outer;
+        }
+        let leaves = |n: &Node<'a>| {
+            matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Break | Kind::Continue)
+                && !n.contains(to.id())
+        };
+        !scope.descendants().filter(|n| n.id() > from.id() && n.id() < to.id()).any(|n| leaves(&n))
+    }
+}
+
+/// What an event is for whoever asks what is loaded.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    /// A relation is read, by whatever method.
+    Read(ValueId, Path),
+    /// Anything else.
+    Other(EventKind),
+}
+
+impl Key {
+    fn of(facts: &Facts, event: &Event) -> Key {
+        let read = match &event.kind {
+            EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. } => {
+                facts.climbed(*root, path)
+            }
+            _ => None,
+        };
+        read.map_or_else(|| Key::Other(event.kind.clone()), |(value, path)| Key::Read(value, path))
+    }
+}
+
+/// What one of several ways does.
+#[derive(Default)]
+struct Done {
+    events: FxHashMap<Key, Certainly>,
+    /// The querysets whose rows it loads.
+    loaded: FxHashSet<ValueId>,
+}
+
+/// How certain something is that may be done more than once.
+#[derive(Default)]
+struct Certainly {
+    is_certain: bool,
+    /// The loops of which every round does it.
+    rounds: FxHashSet<ValueId>,
+}
+
+impl Done {
+    fn of(facts: &Facts, way: &Range<usize>) -> Done {
+        let mut out = Done::default();
+        for event in facts.events.get(way.clone()).unwrap_or_default() {
+            let known = out.events.entry(Key::of(facts, event)).or_default();
+            known.is_certain |= event.is_certain;
+            known.rounds.extend(event.rounds.iter().filter(|r| r.is_certain).map(|r| r.value));
+            if let EventKind::Use { value, how } = &event.kind
+                && how.may_load()
+            {
+                out.loaded.insert(*value);
+            }
+        }
+        out
+    }
+}
