@@ -7,7 +7,7 @@ use super::facts::Origin;
 use super::frame::Frame;
 use super::summary::Translation;
 use super::types::{Name, Root, Type};
-use crate::python::{ClassId, Def, Field, Member, Node, parameters};
+use crate::python::{ClassId, Def, Field, Kind, Member, Node, parameters};
 use crate::text::Site;
 use std::sync::Arc;
 
@@ -51,13 +51,23 @@ impl<'a> Frame<'a, '_> {
     /// Whether nothing but `__init__` assigns the attribute of objects of a class.
     fn is_set_by_init(&self, class: ClassId, name: &str) -> bool {
         let program = self.az.project.program();
+        let is_plain = match program.member(class, name) {
+            None | Some((_, Member::Annotation(_))) => true,
+            Some((owner, Member::Value(value))) => {
+                program.file(program.class(owner).file).node(*value).kind() == Kind::None
+            }
+            // A property does with it what it likes.
+            Some(_) => false,
+        };
         let is_in_init = |file, node: crate::python::NodeId| {
             let def = program.file(file).node(node).enclosing_function();
             def.and_then(|d| d.child(Field::Name)).is_some_and(|n| n.text() == "__init__")
         };
-        self.az
-            .assigned(class, name)
-            .is_some_and(|all| all.iter().all(|(file, node)| is_in_init(*file, *node)))
+        is_plain
+            && self
+                .az
+                .assigned(class, name)
+                .is_some_and(|all| all.iter().all(|(file, node)| is_in_init(*file, *node)))
     }
 
     fn is_plain_class(&self, class: ClassId) -> bool {
@@ -85,7 +95,12 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn record_of(&self, class: ClassId, object: Type, made: &Type) -> Type {
         match (made, &object) {
             (Type::Record(record), Type::Object(_)) if self.is_plain_class(class) => {
-                Type::Record(Arc::new(Record { class, fields: record.fields.clone() }))
+                let is_kept = |(name, _): &&(Name, Type)| self.is_set_by_init(class, name);
+                let fields: Vec<(Name, Type)> = record.fields.iter().filter(is_kept).cloned().collect();
+                match fields.is_empty() {
+                    true => object,
+                    false => Type::Record(Arc::new(Record { class, fields })),
+                }
             }
             _ => object,
         }

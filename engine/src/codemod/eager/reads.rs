@@ -188,9 +188,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if load == Load::Join && cx.value(value).is_some_and(|v| v.origin == Origin::Callee) {
             continue;
         }
-        if !is_joinable(queryset, load)
-            || reloads(cx, value)
-            || (load != Load::Join && is_brought(cx, value))
+        if !is_joinable(queryset, load) || reloads(cx, value) || (load != Load::Join && is_brought(cx, value))
         {
             continue;
         }
