@@ -448,6 +448,29 @@ impl<'p> Analyzer<'p> {
         }
     }
 
+    /// As [`Analyzer::summary`], of a lambda that stands outside functions.
+    pub(super) fn lambda_summary(
+        &self,
+        file: FileId,
+        lambda: NodeId,
+        arguments: Vec<Type>,
+        stack: &mut Stack,
+    ) -> Option<Arc<Summary>> {
+        let found = self.memo.evaluate(Task::Lambda(file, lambda, arguments), stack, |task, stack| {
+            let Task::Lambda(file, lambda, arguments) = task else { return Summary::default() };
+            let def = self.project.program().file(*file).node(*lambda);
+            let mut frame = Frame::new(self, stack, *file, def, None);
+            frame.run_function(arguments);
+            let (facts, cost) = frame.finish();
+            summarize(facts, cost, false)
+        });
+        match found {
+            Ok(summary) => Some(summary),
+            Err(Met::Recursion) => Some(Arc::new(Summary { cost: 1, ..Summary::default() })),
+            Err(Met::TooDeep) => None,
+        }
+    }
+
     /// The type of an expression by itself: a module variable's or class attribute's value, or what a method assigns
     /// to an attribute of `self`.
     pub(super) fn outside(&self, file: FileId, node: NodeId, stack: &mut Stack) -> Arc<Summary> {
@@ -461,7 +484,7 @@ impl<'p> Analyzer<'p> {
             if method.is_some() {
                 frame.enter_assignment(node);
             }
-            let returns = frame.expr(node);
+            let returns = frame.expr(node).without_records();
             let (facts, cost) = frame.finish();
             Summary { returns: Some(returns), values: facts.values, cost, ..Summary::default() }
         });

@@ -3,6 +3,7 @@
 use super::calls::Arg;
 use super::facts::{Escape, EventKind, Made, Use};
 use super::frame::Frame;
+use super::prefetched::PREFETCH;
 use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type};
 use crate::python::{Def, Node, string_value};
 use std::sync::Arc;
@@ -31,13 +32,48 @@ const CONVERTING: &[&str] = &[
     "__dir__",
 ];
 
+/// Iterators over what they are given, in that order: they show how far it has come, or leave some of it out.
+const PASSING_ON: &[&str] = &[
+    "tqdm.tqdm",
+    "tqdm.auto.tqdm",
+    "tqdm.std.tqdm",
+    "tqdm.asyncio.tqdm",
+    "tqdm.notebook.tqdm",
+    "tqdm.autonotebook.tqdm",
+    "rich.progress.track",
+    "alive_progress.alive_it",
+    "progressbar.progressbar",
+    "click.progressbar",
+    "more_itertools.peekable",
+    "more_itertools.seekable",
+];
+
+/// Iterators over lists of so many elements of what they are given.
+const CHUNKING: &[&str] = &[
+    "itertools.batched",
+    "itertools.pairwise",
+    "more_itertools.batched",
+    "more_itertools.chunked",
+    "more_itertools.chunked_even",
+    "more_itertools.divide",
+    "more_itertools.grouper",
+    "more_itertools.ichunked",
+    "more_itertools.sliced",
+    "more_itertools.windowed",
+    "toolz.partition_all",
+    "toolz.itertoolz.partition_all",
+    "funcy.chunks",
+];
+
 impl<'a> Frame<'a, '_> {
     pub(super) fn call_external(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) -> Type {
         let first = args.first();
         let looks_only =
             ["isinstance", "issubclass", "hasattr", "getattr", "setattr", "type", "id", "callable"];
         if path.strip_prefix("builtins.").is_some_and(|name| !looks_only.contains(&name)) {
-            for arg in args.iter().filter(|a| matches!(a.ty.without_none(), Type::Object(_))) {
+            for arg in
+                args.iter().filter(|a| matches!(a.ty.without_none(), Type::Object(_) | Type::Record(_)))
+            {
                 self.object_dunders(&arg.ty, CONVERTING, arg.node);
             }
         }
@@ -56,7 +92,16 @@ impl<'a> Frame<'a, '_> {
             "list" => self.collected(first, Type::list),
             "set" | "frozenset" => self.collected(first, |t| Type::Set(Arc::new(t))),
             "tuple" => self.collected(first, Type::list),
+            // Called until it gives what ends it.
+            "iter" if args.len() == 2 => {
+                let element = first.map_or(Type::Unknown, |function| self.called_with(function, &[]));
+                Type::iterator(element)
+            }
             "iter" | "reversed" => self.collected(first, Type::iterator),
+            path if PASSING_ON.contains(&path) => self.collected(first, Type::iterator),
+            path if CHUNKING.contains(&path) => {
+                self.collected(first, |element| Type::iterator(Type::list(element)))
+            }
             "itertools.chain.from_iterable" => {
                 let each = first.map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
                 match first {
@@ -155,6 +200,7 @@ impl<'a> Frame<'a, '_> {
                 }
                 Type::iterator(ty)
             }
+            path if let Some(callable) = self.made_callable(path, args, node) => callable,
             "functools.partial" | "functools.partialmethod" => {
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::Store);
@@ -184,6 +230,11 @@ impl<'a> Frame<'a, '_> {
                 let mut known = super::types::KnownKeys::new();
                 self.add_keys(args.iter().filter(|a| a.stars == 0), &mut known);
                 let (key, value) = match element.as_ref() {
+                    // A copy of another one.
+                    Some(_) if let Some(Type::Dict(kv)) = first.map(|a| &a.ty) => match args.len() {
+                        1 => (kv.0.clone(), kv.1.clone()),
+                        _ => (Type::Unknown, Type::Unknown),
+                    },
                     Some(Type::Tuple(kv)) => match kv.as_ref() {
                         [key, value] => (key.clone(), value.clone()),
                         _ => (Type::Unknown, Type::Unknown),
@@ -201,8 +252,14 @@ impl<'a> Frame<'a, '_> {
                     Some(Type::Def(Def::External(made))) => match made.as_str() {
                         "builtins.list" => Type::dict(Type::Never, Type::list(Type::Never)),
                         "builtins.set" => Type::dict(Type::Never, Type::Set(Arc::new(Type::Never))),
+                        "builtins.dict" => Type::dict(Type::Never, Type::dict(Type::Never, Type::Never)),
                         _ => Type::dict(Type::Unknown, Type::Unknown),
                     },
+                    // Called for each key that is not there.
+                    Some(Type::Local(_) | Type::Callable(_)) => {
+                        let value = first.map_or(Type::Unknown, |make| self.called_with(make, &[]));
+                        Type::dict(Type::Never, value)
+                    }
                     _ => Type::dict(Type::Unknown, Type::Unknown),
                 }
             }
@@ -296,13 +353,13 @@ impl<'a> Frame<'a, '_> {
             "type" => match first.map(|a| a.ty.clone()) {
                 Some(Type::Instance(i)) => Type::ModelClass(i.model),
                 Some(Type::Object(class)) => Type::Def(Def::Class(class)),
+                Some(Type::Record(record)) => Type::Def(Def::Class(record.class)),
                 _ => Type::Unknown,
             },
             "range" => Type::iterator(Type::Int),
             "asgiref.sync.sync_to_async" | "asgiref.sync.async_to_sync" => {
                 first.map_or(Type::Unknown, |a| a.ty.clone())
             }
-            "operator.attrgetter" => Type::External(Name::from("operator.attrgetter")),
             "copy.copy" | "copy.deepcopy" => match first.map(|a| a.ty.clone()) {
                 Some(Type::Instance(i)) => Type::Instance(Instance::root(i.model, Root::Opaque)),
                 Some(Type::QuerySet(qs)) => {
@@ -343,13 +400,20 @@ impl<'a> Frame<'a, '_> {
                 let model = self.named_model(args).and_then(|m| self.az.project.historical(m));
                 model.map_or(Type::Unknown, Type::ModelClass)
             }
+            path if PREFETCH.contains(&path)
+                && let Some(object) = self.prefetch_object(args, node) =>
+            {
+                object
+            }
             "django.db.models.prefetch_related_objects" => {
+                self.prefetched_for_objects(args);
                 for arg in args {
                     self.escape(&arg.ty.clone(), arg.node, Escape::External);
                 }
                 Type::None
             }
             super::pages::PAGINATOR => self.paginator(args, node),
+            path if let Some(page) = self.paginator_of_rest(path, args, node) => page,
             "guardian.shortcuts.get_objects_for_user" | "guardian.shortcuts.get_objects_for_group" => {
                 self.permitted(path, args, node)
             }
@@ -430,8 +494,12 @@ impl<'a> Frame<'a, '_> {
         match ty {
             Type::External(path) if path.contains("atomic") => Type::None,
             Type::External(path) => Type::External(path.clone()),
-            Type::Object(class) => {
-                let class = *class;
+            Type::Object(_) | Type::Record(_) => {
+                let class = match ty {
+                    Type::Record(record) => record.class,
+                    Type::Object(class) => *class,
+                    _ => return Type::Unknown,
+                };
                 let out = self.method_of_class(class, "__enter__", ty, &[], node);
                 self.method_of_class(class, "__exit__", ty, &[], node);
                 out

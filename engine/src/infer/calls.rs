@@ -119,11 +119,12 @@ impl<'a> Frame<'a, '_> {
                 {
                     let init = *init;
                     let args = if is_followed { &[] } else { args };
-                    self.call_function(init, Some(object.clone()), args, node);
+                    let made = self.call_function(init, Some(object.clone()), args, node);
+                    return self.record_of(class, object, &made);
                 } else if !is_followed {
                     self.escape_all(args, node, Escape::Store);
                 }
-                object
+                self.record_of_fields(class, args).unwrap_or(object)
             }
             Type::ModelClass(model) => {
                 let model = *model;
@@ -155,6 +156,10 @@ impl<'a> Frame<'a, '_> {
                 let types = bind_local(def, args);
                 self.call_local(def, &types, Some(node))
             }
+            Type::Callable(callable) => {
+                let callable = callable.clone();
+                self.call_made(&callable, args, node, func)
+            }
             // Objects that stand for their rows are not called.
             Type::Bound(_, name) if is_of_rows(name) => Type::Unknown,
             Type::Bound(receiver, name) => {
@@ -164,6 +169,10 @@ impl<'a> Frame<'a, '_> {
             Type::Object(class) => {
                 let class = *class;
                 self.method_of_class(class, "__call__", &Type::Object(class), args, node)
+            }
+            Type::Record(record) => {
+                let class = record.class;
+                self.method_of_class(class, "__call__", &callee.clone(), args, node)
             }
             Type::Union(types) => {
                 let types = types.clone();
@@ -238,6 +247,7 @@ impl<'a> Frame<'a, '_> {
                 let class = *class;
                 self.method_of_class(class, name, owner, args, node)
             }
+            Type::Record(record) => self.method_of_class(record.class, name, owner, args, node),
             Type::Super(class, receiver) => {
                 let (class, receiver) = (*class, receiver.clone());
                 self.super_method(class, &receiver, name, args, node)
@@ -288,7 +298,9 @@ impl<'a> Frame<'a, '_> {
                 Type::Unknown
             }
             // Of a local function: what somebody gave it.
-            Type::Unknown | Type::Bound(..) | Type::Local(_) => self.call_unknown(name, args, node),
+            Type::Unknown | Type::Bound(..) | Type::Local(_) | Type::Callable(_) | Type::Prefetch(_) => {
+                self.call_unknown(name, args, node)
+            }
         }
     }
 
@@ -448,6 +460,7 @@ impl<'a> Frame<'a, '_> {
         let start = match receiver {
             Type::Instance(i) => self.az.project.model(i.model).class,
             Type::Object(c) => *c,
+            Type::Record(record) => record.class,
             _ => class,
         };
         let mro = &program.class(start).mro;
@@ -463,7 +476,9 @@ impl<'a> Frame<'a, '_> {
                 Binding::StaticMethod => None,
                 _ => Some(receiver.clone()),
             };
-            return self.call_function(function, receiver, args, node);
+            let made = self.call_function(function, receiver, args, node);
+            self.adopt_fields(&made);
+            return made;
         }
         match receiver {
             Type::Instance(instance) => self.builtin_instance_method(instance, name, args, node),
@@ -540,16 +555,24 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn escape_all(&mut self, args: &[Arg<'a>], _node: Node<'a>, how: Escape) {
         for arg in args {
             self.escape(&arg.ty.clone(), arg.node, how);
-            if let Type::Local(id) = arg.ty {
-                let def = self.scope.at(id);
-                self.call_local(def, &[], None);
+            match &arg.ty {
+                Type::Local(id) => {
+                    let def = self.scope.at(*id);
+                    self.call_local(def, &[], None);
+                }
+                // Whoever gets it may call it.
+                Type::Callable(callable) => {
+                    let callable = callable.clone();
+                    self.call_made(&callable, &[], arg.node, arg.node);
+                }
+                _ => {}
             }
         }
     }
 }
 
 /// Types for the parameters of a local function.
-fn bind_local<'a>(def: Node<'a>, args: &[Arg<'a>]) -> Vec<Type> {
+pub(super) fn bind_local<'a>(def: Node<'a>, args: &[Arg<'a>]) -> Vec<Type> {
     let params = parameters(def);
     let mut out = vec![Type::Unknown; params.len()];
     let mut at = 0;

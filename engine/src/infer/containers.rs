@@ -4,7 +4,7 @@ use super::calls::Arg;
 use super::facts::Escape;
 use super::frame::Frame;
 use super::types::{Dict, KnownKeys, Name, Type};
-use crate::python::{Expr, Node, arguments};
+use crate::python::{Expr, Node};
 use std::sync::Arc;
 
 impl<'a> Frame<'a, '_> {
@@ -118,7 +118,8 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// The container that an expression gives is `ty` from here on: what a name holds, or one of the values of a dict.
+    /// The container that an expression gives is `ty` from here on: what a name holds, or one of the values of a dict, which
+    /// may itself be one of the values of another.
     fn grown(&mut self, container: Option<Node<'a>>, ty: Type) {
         let Some(container) = container else { return };
         let (owner, key) = match Expr::of(container) {
@@ -140,8 +141,17 @@ impl<'a> Frame<'a, '_> {
             },
             _ => return,
         };
-        let Expr::Name(name) = Expr::of(owner) else { return };
-        let Some(Type::Dict(kv)) = self.lookup(name).cloned() else { return };
+        let quietly = |frame: &mut Self, node| {
+            frame.dry += 1;
+            let ty = frame.expr(node);
+            frame.dry -= 1;
+            ty
+        };
+        let owner_type = match Expr::of(owner) {
+            Expr::Name(name) => self.lookup(name).cloned(),
+            _ => Some(quietly(self, owner)),
+        };
+        let Some(Type::Dict(kv)) = owner_type else { return };
         let mut known = kv.2.clone();
         let literal = key.and_then(crate::python::string_value);
         match literal.as_deref().and_then(|text| known.get_mut(text)) {
@@ -149,13 +159,11 @@ impl<'a> Frame<'a, '_> {
             None => known.clear(),
         }
         let key = key.map_or(kv.0.clone(), |index| {
-            self.dry += 1;
-            let ty = self.expr(index);
-            self.dry -= 1;
+            let ty = quietly(self, index);
             self.either(kv.0.clone(), ty, index)
         });
         let value = self.either(kv.1.clone(), ty, owner);
-        self.bind(name, Type::Dict(Arc::new(Dict(key, value, known))));
+        self.grown(Some(owner), Type::Dict(Arc::new(Dict(key, value, known))));
     }
 
     /// What is known of a dict that is given these arguments, as by `update()`: keywords are keys, and what a positional one
@@ -203,31 +211,11 @@ impl<'a> Frame<'a, '_> {
                 let at = if function.node.peel().id() == *id { None } else { Some(function.node) };
                 self.call_local(def, values, at)
             }
-            Type::External(name) if &**name == "operator.attrgetter" => self.got(function.node, values),
             Type::None => Type::Unknown,
             other => {
                 let other = other.clone();
                 self.call_value(&other, &args, function.node, function.node)
             }
-        }
-    }
-
-    /// What `attrgetter("a.b", "c")` reads of a value.
-    pub(super) fn got(&mut self, getter: Node<'a>, values: &[Type]) -> Type {
-        let (Expr::Call { arguments: list, .. }, Some(value)) = (Expr::of(getter), values.first()) else {
-            return Type::Unknown;
-        };
-        let args = arguments(list);
-        let mut types = Vec::new();
-        for arg in &args {
-            let Some(path) = crate::python::string_value(arg.value) else { return Type::Unknown };
-            let read =
-                path.split('.').fold(value.clone(), |owner, name| self.attribute(&owner, name, getter));
-            types.push(read);
-        }
-        match types.len() {
-            1 => types.remove(0),
-            _ => Type::Tuple(types.into()),
         }
     }
 }

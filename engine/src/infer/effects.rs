@@ -35,6 +35,9 @@ impl<'a> Frame<'a, '_> {
                     let def = self.scope.at(id);
                     self.call_local(def, &[], Some(node));
                 }
+                Type::Callable(callable) => {
+                    self.call_made(&callable, &[], node, node);
+                }
                 _ => {}
             }
         }

@@ -2,7 +2,7 @@
 
 use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
-use super::types::{Dict, Name, Type};
+use super::types::{Callable, Dict, Name, Type};
 use crate::django::FieldKind;
 use crate::python::{Def, Expr, Generator, Kind, Node, generators};
 use std::collections::BTreeMap;
@@ -64,9 +64,10 @@ impl<'a> Frame<'a, '_> {
         if self.dry > 0 || self.env.is_none() {
             return;
         }
+        let ty = ty.clone().without_records();
         let joined = match self.facts.types.remove(&node.id()) {
-            Some(before) => before.join(ty.clone()),
-            None => ty.clone(),
+            Some(before) => before.join(ty),
+            None => ty,
         };
         self.facts.types.insert(node.id(), joined);
     }
@@ -197,7 +198,10 @@ impl<'a> Frame<'a, '_> {
             }
             Expr::Lambda { .. } => {
                 self.defer_local(node);
-                Type::Local(node.id())
+                match is_outside_functions(node) {
+                    true => Type::Callable(Arc::new(Callable::Lambda(self.file, node.id()))),
+                    false => Type::Local(node.id()),
+                }
             }
             Expr::Comp { node, element } => self.comprehension(node, element),
             Expr::Tuple(node) => {
@@ -552,12 +556,16 @@ impl<'a> Frame<'a, '_> {
     /// where there are none.
     pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) -> Type {
         match ty {
-            Type::Object(class) => {
-                let class = *class;
+            Type::Object(_) | Type::Record(_) => {
+                let class = match ty {
+                    Type::Record(record) => record.class,
+                    Type::Object(class) => *class,
+                    _ => return Type::Never,
+                };
                 let program = self.az.project.program();
                 let defined = names.iter().filter(|name| program.member(class, name).is_some());
-                defined.fold(Type::Never, |ty, name| {
-                    ty.join(self.method_of_class(class, name, &Type::Object(class), &[], node))
+                defined.fold(Type::Never, |made, name| {
+                    made.join(self.method_of_class(class, name, ty, &[], node))
                 })
             }
             Type::Union(types) => {
@@ -661,6 +669,11 @@ impl<'a> Frame<'a, '_> {
             Type::Object(_) => {
                 self.object_dunders(ty, &["__str__", "__repr__", "__format__"], node);
             }
+            Type::Record(_) => {
+                self.object_dunders(ty, &["__str__", "__repr__", "__format__"], node);
+                // A data class shows its fields.
+                self.escape(ty, node, Escape::External);
+            }
             Type::Iterator(_) | Type::Bound(..) => self.escape(ty, node, Escape::External),
             _ => {}
         }
@@ -701,4 +714,19 @@ pub(super) fn arithmetic(left: &Type, op: Kind, right: &Type) -> Type {
 /// Whether an external thing is a query expression.
 pub(super) fn is_expression(path: &str) -> bool {
     path.starts_with("django.db.models.") && !path.ends_with(".Prefetch")
+}
+
+/// Whether a lambda sees no names but those of its module: it stands in no function, lambda or comprehension.
+fn is_outside_functions(lambda: Node<'_>) -> bool {
+    lambda.ancestors().all(|n| {
+        !matches!(
+            n.kind(),
+            Kind::FunctionDef
+                | Kind::Lambda
+                | Kind::ListComp
+                | Kind::SetComp
+                | Kind::DictComp
+                | Kind::GeneratorExp
+        )
+    })
 }

@@ -68,6 +68,8 @@ pub(super) struct Frame<'a, 's> {
     pub by_site: FxHashMap<Site, ValueId>,
     /// Serializers whose `.data` is read further down.
     pub unread: Vec<Unread>,
+    /// Rows that the `Prefetch` objects of callees bring, by the place of the object.
+    pub brought: FxHashMap<Site, ValueId>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -107,6 +109,7 @@ impl<'a, 's> Frame<'a, 's> {
             foreign: None,
             by_site: FxHashMap::default(),
             unread: Vec::new(),
+            brought: FxHashMap::default(),
         }
     }
 
@@ -157,13 +160,28 @@ impl<'a, 's> Frame<'a, 's> {
             }
         }
         if let Some(body) = scope.child(crate::python::Field::Body) {
-            self.block(body);
+            match scope.kind() {
+                Kind::Lambda => {
+                    let ty = self.expr(body);
+                    self.returned(ty);
+                }
+                _ => self.block(body),
+            }
         }
-        if self.env.is_some() && self.returns.is_some() && !self.is_generator() {
+        if self.env.is_some()
+            && self.returns.is_some()
+            && !self.is_generator()
+            && scope.kind() != Kind::Lambda
+        {
             // Falling off the end returns None.
             self.returned(Type::None);
         }
         if self.returns.is_none() {
+            // What `__init__` makes is the object.
+            if let Some(made) = self.made_of_self() {
+                self.returns = Some(made);
+                return;
+            }
             // A body that only raises gives nothing at all.
             self.returns = Some(if self.env.is_some() { Type::None } else { Type::Never });
         }
@@ -278,6 +296,11 @@ impl<'a, 's> Frame<'a, 's> {
     pub fn rows_within(&self, ty: &Type) -> SmallVec<[ValueId; 1]> {
         let mut values = SmallVec::new();
         rows_within(ty, &self.facts, &mut values, 0);
+        if let Type::QuerySet(qs) = ty
+            && let Some(brought) = self.brought_by(qs)
+        {
+            values.extend(brought.values.iter().copied());
+        }
         values
     }
 
@@ -394,6 +417,17 @@ impl<'a, 's> Frame<'a, 's> {
             Type::Bound(receiver, _) => {
                 let receiver = receiver.clone();
                 self.escape(&receiver, node, how);
+            }
+            Type::Record(record) => {
+                for (_, ty) in &record.clone().fields {
+                    self.escape(ty, node, how);
+                }
+            }
+            Type::Callable(callable) => {
+                if let super::types::Callable::Partial(function, given, ..) = &*callable.clone() {
+                    self.escape(function, node, how);
+                    given.iter().for_each(|ty| self.escape(ty, node, how));
+                }
             }
             _ => {}
         }
@@ -525,7 +559,7 @@ impl<'a, 's> Frame<'a, 's> {
     pub fn element(&mut self, ty: &Type, node: Node<'a>) -> Type {
         match ty {
             Type::QuerySet(qs) => {
-                let qs = qs.clone();
+                let qs = self.brought_by(qs).unwrap_or_else(|| qs.clone());
                 let value = self.single(&qs, node);
                 row_type(&qs, value)
             }

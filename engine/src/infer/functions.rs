@@ -5,7 +5,7 @@ use super::calls::{Arg, is_of_rows};
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
 use super::summary::{Summary, Translation, abstracted, opaque, rows_of};
-use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
+use super::types::{Instance, Name, Path, QuerySet, Root, Type, ValueId};
 use crate::python::{Def, Expr, FunctionId, Node, ParameterKind, parameters};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
@@ -150,7 +150,7 @@ impl<'a> Frame<'a, '_> {
             if self.dry > 0 {
                 break;
             }
-            self.adopt(&event.kind, &mut translation);
+            self.adopt(&event.kind, &mut translation, node);
             // A summary holds each of the ambient ones once.
             if let Some(kind) = self.translated(&event.kind, &translation)
                 && (kind.is_ambient() || seen.insert((event.site, kind.clone())))
@@ -240,7 +240,7 @@ impl<'a> Frame<'a, '_> {
 
     /// The querysets that a callee makes from relations of its arguments become values of this frame, so that what is
     /// read of their rows can be told.
-    fn adopt(&mut self, kind: &EventKind, t: &mut Translation<'_>) {
+    fn adopt(&mut self, kind: &EventKind, t: &mut Translation<'_>, node: Node<'a>) {
         let (EventKind::ReadRelation { root, .. }
         | EventKind::ReadMany { root, .. }
         | EventKind::ReadAttribute { root, .. }
@@ -250,6 +250,13 @@ impl<'a> Frame<'a, '_> {
         else {
             return;
         };
+        if let Root::Row(v) = root
+            && !t.adopted.contains_key(v)
+            && let Some(row) = self.row_of_several(*v, t, node)
+        {
+            t.adopted.insert(*v, row);
+            return;
+        }
         // Outermost last: a row of a relation of a row of a relation.
         let mut chain: SmallVec<[ValueId; 4]> = SmallVec::new();
         let mut next = *root;
@@ -270,6 +277,7 @@ impl<'a> Frame<'a, '_> {
             let Some((root, path)) = t.roots(related.owner.root, &related.owner.path) else { return };
             let id = ValueId(self.facts.values.len() as u32);
             let mut out = (**qs).clone();
+            out.forget_lists();
             out.values = SmallVec::from_slice(&[id]);
             out.related = Some(Arc::new(super::types::Related {
                 owner: Instance { model: related.owner.model, root, path },
@@ -286,6 +294,24 @@ impl<'a> Frame<'a, '_> {
             });
             t.adopted.insert(v, id);
         }
+    }
+
+    /// The value here that stands for rows of several arguments, which the callee has as one.
+    fn row_of_several(&mut self, value: ValueId, t: &Translation<'_>, node: Node<'a>) -> Option<ValueId> {
+        let several = t.summary.values.get(value.0 as usize).map(|v| v.alternatives.clone())?;
+        if several.len() < 2 {
+            return None;
+        }
+        let mut both = Type::Never;
+        for alternative in several {
+            let Some((Root::Row(row), path)) = t.roots(Root::Row(alternative), &Path::new()) else {
+                return None;
+            };
+            let queryset =
+                self.facts.value(row).and_then(|v| v.queryset.clone()).filter(|_| path.is_empty())?;
+            both = both.join(Type::QuerySet(queryset));
+        }
+        Some(self.single(both.queryset()?, node))
     }
 
     pub(super) fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
@@ -332,6 +358,12 @@ impl<'a> Frame<'a, '_> {
         site: Site,
     ) -> Type {
         match ty {
+            Type::Instance(i)
+                if let Root::Row(v) = i.root
+                    && let Some(row) = self.row_of_several(v, t, node) =>
+            {
+                Type::Instance(Instance { model: i.model, root: Root::Row(row), path: i.path.clone() })
+            }
             Type::Instance(i) => match t.roots(i.root, &i.path) {
                 Some((root, path)) => Type::Instance(Instance { model: i.model, root, path }),
                 None => match i.root {
@@ -359,6 +391,7 @@ impl<'a> Frame<'a, '_> {
             },
             Type::QuerySet(qs) => {
                 let mut out: QuerySet = (**qs).clone();
+                self.lists_of_callee(&mut out, &t.summary.values, site.file);
                 out.related = match out.related.take() {
                     Some(related) => t.roots(related.owner.root, &related.owner.path).map(|(root, path)| {
                         Arc::new(super::types::Related {
@@ -437,12 +470,20 @@ impl<'a> Frame<'a, '_> {
                     let ty = self.at_site(place, |frame| frame.translated_type(ty, t, node, place));
                     known.insert(key.clone(), (ty, *file, *value));
                 }
-                Type::Dict(Arc::new(super::types::Dict(opaque(&dict.0), opaque(&dict.1), known)))
+                // Rows of one queryset, grouped.
+                let holds_rows = dict.1.held_instance().is_some_and(|i| matches!(i.root, Root::Row(_)));
+                let value = match holds_rows {
+                    true => self.translated_type(&dict.1, t, node, site),
+                    false => opaque(&dict.1),
+                };
+                Type::Dict(Arc::new(super::types::Dict(opaque(&dict.0), value, known)))
             }
             Type::Bound(rows, made) if is_of_rows(made) => {
                 Type::Bound(Arc::new(self.translated_type(rows, t, node, site)), made.clone())
             }
             Type::Local(_) | Type::Bound(..) | Type::Super(..) => Type::Unknown,
+            Type::Callable(_) | Type::Prefetch(_) => opaque(ty),
+            Type::Record(record) => self.translated_record(record, t, node, site),
             other => other.clone(),
         }
     }
@@ -469,6 +510,7 @@ impl<'a> Frame<'a, '_> {
                     kept: None,
                 });
                 let mut out = (*qs).clone();
+                self.lists_of_callee(&mut out, &summary.values, file);
                 out.values = SmallVec::from_slice(&[id]);
                 let out = Arc::new(out);
                 self.set_queryset(id, &out);

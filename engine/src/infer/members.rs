@@ -2,7 +2,7 @@
 
 use super::facts::{EventKind, Made, Use};
 use super::frame::Frame;
-use super::types::{Instance, Manager, Name, Path, QuerySetClass, Related, Root, Type};
+use super::types::{Callable, Instance, Manager, Name, Path, QuerySetClass, Related, Root, Type};
 use crate::django::{Field, FieldKind, ModelId, RelationKind};
 use crate::python::{Binding, ClassId, Def, Expr, Member, Node};
 use std::collections::BTreeSet;
@@ -62,6 +62,10 @@ impl<'a> Frame<'a, '_> {
             }
             Type::Manager(_) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Type::Object(class) => self.object_attribute(*class, owner, name, node),
+            Type::Record(record) => match record.field(name) {
+                Some(kept) => kept.clone(),
+                None => self.object_attribute(record.class, owner, name, node),
+            },
             Type::Super(..) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Type::External(path) => {
                 if &**path == "django.http.HttpRequest" {
@@ -202,6 +206,12 @@ impl<'a> Frame<'a, '_> {
                 {
                     return self.method_of_class(descriptor, "__get__", &ty, &[], node);
                 }
+                // Python gives it the object before its arguments.
+                if let Type::Callable(callable) = &ty
+                    && matches!(**callable, Callable::Lambda(..) | Callable::Partial(..))
+                {
+                    return Type::Unknown;
+                }
                 // An instance may have its own.
                 self.narrowed_on_self(class, name, ty)
             }
@@ -224,6 +234,7 @@ impl<'a> Frame<'a, '_> {
                 let is_kept = name == "object" || !self.is_assigned_on_self(class, name);
                 given.filter(|_| is_kept).unwrap_or(Type::Unknown)
             }
+            None if let Some(paginator) = self.rest_attribute(class, name, node) => paginator,
             None if name == "request" => {
                 let info = self.az.project.program().class(class);
                 let is_view = info
@@ -354,6 +365,9 @@ impl<'a> Frame<'a, '_> {
             _ => {
                 if name == "__class__" {
                     return Type::ModelClass(instance.model);
+                }
+                if let Some(list) = self.prefetched_list(instance, name, node) {
+                    return list;
                 }
                 self.event(node, read(name));
                 self.instance_dunders(instance, &["__getattr__"], node);

@@ -30,6 +30,8 @@ pub(super) enum Task {
     Call(FunctionId, Vec<Type>),
     /// An expression outside functions: a module variable's or class attribute's value.
     Value(FileId, NodeId),
+    /// A call of a lambda outside functions.
+    Lambda(FileId, NodeId, Vec<Type>),
     /// The fields of a serializer, for an instance of the model.
     Fields(ClassId, ModelId),
     /// What methods of a class assign to an attribute of `self`.
@@ -43,6 +45,7 @@ type Unit = u32;
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Outer {
     Value(FileId, NodeId),
+    Lambda(FileId, NodeId),
     Fields(ClassId),
     Assigned(ClassId, Name),
 }
@@ -102,6 +105,7 @@ impl Memo {
         let key = match task {
             Task::Call(function, _) => return function.0,
             Task::Value(file, node) => Outer::Value(*file, *node),
+            Task::Lambda(file, node, _) => Outer::Lambda(*file, *node),
             Task::Fields(class, _) => Outer::Fields(*class),
             Task::Assigned(class, name) => Outer::Assigned(*class, name.clone()),
         };

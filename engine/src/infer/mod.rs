@@ -8,6 +8,7 @@ mod alternatives;
 mod analyzer;
 mod attributes;
 mod builtins;
+mod callables;
 mod calls;
 mod callsites;
 mod containers;
@@ -31,7 +32,9 @@ mod pages;
 mod passed;
 mod paths;
 mod prefetch;
+mod prefetched;
 mod querysets;
+mod records;
 mod rendering;
 mod requests;
 mod statements;
@@ -49,5 +52,6 @@ pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Us
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
 pub use types::{
-    Instance, Manager, Name, Path, QuerySet, QuerySetClass, Related, Root, Rows, Trait, Type, ValueId,
+    Callable, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet, QuerySetClass,
+    Record, Related, Root, Rows, Trait, Type, ValueId,
 };

@@ -4,7 +4,7 @@ use super::calls::Arg;
 use super::frame::Frame;
 use super::types::Name;
 use crate::django::lists::{class_around, elements, named};
-use crate::python::{Def, Expr, Kind, Node, string_value};
+use crate::python::{Def, Expr, Field, Kind, Node, string_value};
 use std::collections::BTreeSet;
 
 impl<'a> Frame<'a, '_> {
@@ -39,12 +39,27 @@ impl<'a> Frame<'a, '_> {
     /// The elements of what is spread: a list or tuple that is written out here or is a constant.
     fn spread(&self, node: Node<'a>) -> Option<Vec<Node<'a>>> {
         let program = self.az.project.program();
+        let node = self.own_list(node).unwrap_or(node);
         let mut names = node.descendants().chain([node]).filter(|n| n.kind() == Kind::Name);
         if names.any(|n| self.is_own_name(n)) {
             return None;
         }
         let listed = elements(program, self.file, node.id(), class_around(program, self.file, node))?;
         Some(listed.into_iter().map(|(file, node)| program.file(file).node(node)).collect())
+    }
+
+    /// The list or tuple that a variable of this function is, which is only spread: nobody adds to it.
+    fn own_list(&self, node: Node<'a>) -> Option<Node<'a>> {
+        let Expr::Name(name) = Expr::of(node) else { return None };
+        if self.volatile.contains(name) || self.scope.kind() != Kind::FunctionDef || !self.is_own_name(node) {
+            return None;
+        }
+        let value = super::rendering::assigned_once(self.scope, name)?;
+        let is_spread = |n: Node<'a>| n.parent().is_some_and(|p| p.kind() == Kind::Starred);
+        let mut others = self.scope.descendants().filter(|n| {
+            n.kind() == Kind::Name && n.text() == name && !n.is_binding() && n.field() != Field::Attribute
+        });
+        (matches!(Expr::of(value), Expr::List(_) | Expr::Tuple(_)) && others.all(is_spread)).then_some(value)
     }
 
     /// The string that a name stands for, or `node` itself.

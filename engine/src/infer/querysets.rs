@@ -220,12 +220,24 @@ impl<'a> Frame<'a, '_> {
             }
             "prefetch_related" => {
                 let clears = matches!(args, [only] if matches!(Expr::of(only.node), Expr::None));
-                let names = self.lookups_given(args);
+                let is_object = |a: &Arg<'a>| a.stars == 0 && matches!(a.ty, Type::Prefetch(_));
+                let (objects, others): (Vec<Arg<'a>>, Vec<Arg<'a>>) =
+                    args.iter().cloned().partition(is_object);
+                let names = self.lookups_given(&others);
+                let mut with_objects = (**qs).clone();
+                for object in &objects {
+                    if let Type::Prefetch(object) = &object.ty {
+                        self.add_prefetch(&mut with_objects, object);
+                    }
+                }
                 self.derive(qs, node, |q| {
+                    (q.prefetched, q.lists) = (with_objects.prefetched, with_objects.lists);
+                    q.traits = with_objects.traits;
                     q.related = None;
                     if clears {
                         q.traits.insert(Trait::Forgetful);
                         q.prefetched.clear();
+                        q.lists.clear();
                         return;
                     }
                     for name in names {

@@ -316,8 +316,9 @@ impl<'a> Frame<'a, '_> {
     }
 
     pub fn returned(&mut self, ty: Type) {
+        let scope = self.scope;
         self.returns = Some(match self.returns.take() {
-            Some(before) => before.join(ty),
+            Some(before) => self.either(before, ty, scope),
             None => ty,
         });
     }
@@ -485,9 +486,14 @@ impl<'a> Frame<'a, '_> {
                     other => {
                         self.escape(&ty, target, Escape::Store);
                         self.object_dunders(other, STORING, target);
-                        if let Type::Object(class) = other {
-                            self.set_property(*class, other, attr, target);
-                            self.set_descriptor(*class, attr, target);
+                        let class = match other {
+                            Type::Object(class) => Some(*class),
+                            Type::Record(record) => Some(record.class),
+                            _ => None,
+                        };
+                        if let Some(class) = class {
+                            self.set_property(class, other, attr, target);
+                            self.set_descriptor(class, attr, target);
                         }
                     }
                 }

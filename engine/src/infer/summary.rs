@@ -2,7 +2,7 @@
 
 use super::calls::is_of_rows;
 use super::facts::{Event, EventKind, Facts, Made, Origin, Round, Rounds, Use};
-use super::types::{Instance, Name, Path, Root, Type, ValueId};
+use super::types::{Dict, Instance, Name, Path, Record, Root, Type, ValueId};
 use crate::python::NodeId;
 use crate::text::Site;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -117,26 +117,46 @@ pub(super) fn abstracted(ty: &Type, index: usize) -> Type {
         Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Value(value))),
         Type::QuerySet(qs) => {
             let mut qs = (**qs).clone();
+            qs.forget_lists();
             qs.values = SmallVec::from_slice(&[value]);
             qs.related = qs.related.map(|r| opaque_related(&r));
             Type::QuerySet(Arc::new(qs))
         }
-        Type::List(t) => Type::List(Arc::new(row_of(t, value))),
-        Type::Set(t) => Type::Set(Arc::new(row_of(t, value))),
-        Type::Iterator(t) => Type::Iterator(Arc::new(row_of(t, value))),
+        // The only rows that a container holds are those of the parameter.
+        Type::List(_) | Type::Set(_) | Type::Iterator(_) | Type::Dict(_) => match ty.held_instance() {
+            Some(held) => rows_of_parameter(ty, held, value),
+            None => opaque(ty),
+        },
         Type::Union(types) => {
             Type::Union(types.iter().map(|t| abstracted(t, index)).collect::<Vec<_>>().into())
         }
         Type::Bound(rows, made) if is_of_rows(made) => {
             Type::Bound(Arc::new(abstracted(rows, index)), made.clone())
         }
+        Type::Record(record) => match (record.rows(), record.fields.first()) {
+            (Some(rows), Some((name, _))) => Type::Record(Arc::new(Record {
+                class: record.class,
+                fields: vec![(name.clone(), abstracted(rows, index))],
+            })),
+            _ => Type::Object(record.class),
+        },
         other => opaque(other),
     }
 }
 
-fn row_of(ty: &Type, value: ValueId) -> Type {
+fn rows_of_parameter(ty: &Type, held: &Instance, value: ValueId) -> Type {
+    let within = |t: &Type| rows_of_parameter(t, held, value);
     match ty {
-        Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Row(value))),
+        Type::Instance(i) if i == held => Type::Instance(Instance::root(i.model, Root::Row(value))),
+        Type::List(t) => Type::List(Arc::new(within(t))),
+        Type::Set(t) => Type::Set(Arc::new(within(t))),
+        Type::Iterator(t) => Type::Iterator(Arc::new(within(t))),
+        Type::Tuple(types) => Type::Tuple(types.iter().map(within).collect::<Vec<_>>().into()),
+        Type::Union(types) => types.iter().map(within).fold(Type::Never, Type::join),
+        Type::Dict(kv) => {
+            let known = kv.2.iter().map(|(key, (ty, file, node))| (key.clone(), (within(ty), *file, *node)));
+            Type::Dict(Arc::new(Dict(within(&kv.0), within(&kv.1), known.collect())))
+        }
         other => opaque(other),
     }
 }
@@ -153,6 +173,12 @@ pub(super) fn opaque(ty: &Type) -> Type {
     match ty {
         Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Opaque)),
         Type::QuerySet(_) | Type::Local(_) | Type::Bound(..) => Type::Unknown,
+        Type::Record(record) => Type::Object(record.class),
+        Type::Prefetch(object) => Type::Prefetch(Arc::new(object.opaque())),
+        Type::Callable(callable) => match callable.opaque() {
+            Some(callable) => Type::Callable(Arc::new(callable)),
+            None => Type::Unknown,
+        },
         Type::Manager(m) => {
             let mut m = (**m).clone();
             m.related = m.related.map(|r| opaque_related(&r));
@@ -208,8 +234,8 @@ impl<'s> Translation<'s> {
                 let parameter = self.parameter(v)?;
                 match rows_of(self.arguments.get(parameter)?.without_none()) {
                     Type::QuerySet(qs) => Some((Root::Row(*qs.values.first()?), path.clone())),
-                    Type::List(t) | Type::Set(t) | Type::Iterator(t) => {
-                        let instance = t.instance()?;
+                    ty @ (Type::List(_) | Type::Set(_) | Type::Iterator(_) | Type::Dict(_)) => {
+                        let instance = ty.held_instance()?;
                         Some((instance.root, extended(&instance.path, path)))
                     }
                     _ => None,
@@ -241,6 +267,7 @@ impl<'s> Translation<'s> {
 pub(super) fn rows_of(ty: &Type) -> &Type {
     match ty {
         Type::Bound(rows, made) if is_of_rows(made) => rows,
+        Type::Record(record) => record.rows().unwrap_or(ty),
         other => other,
     }
 }

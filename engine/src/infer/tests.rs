@@ -196,3 +196,48 @@ fn attributes_of_functions_are_unknown() {
         });
     }
 }
+
+#[test]
+fn iterators_of_packages_give_rows() {
+    let code = "
+from more_itertools import chunked
+from shop.models import Book
+from tqdm import tqdm
+
+def f():
+    for book in tqdm(Book.objects.all()):
+        book.author
+    for page in chunked(Book.objects.all(), 3):
+        for book in page:
+            book.author
+";
+    let reads = with_f(code, |_, facts| {
+        let is_read = |e: &&Event| {
+            matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(_), .. }) && !e.rounds.is_empty()
+        };
+        facts.events.iter().filter(is_read).count()
+    });
+    assert_eq!(reads, 2);
+}
+
+#[test]
+fn an_object_keeps_what_it_is_given() {
+    let code = "
+from shop.models import Book
+
+class Report:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def lines(self):
+        return [book.author.name for book in self.rows]
+
+def f():
+    return Report(Book.objects.all()).lines()
+";
+    let reads = with_f(code, |_, facts| {
+        let is_read = |e: &&Event| matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(_), .. });
+        facts.events.iter().filter(is_read).count()
+    });
+    assert_eq!(reads, 1);
+}

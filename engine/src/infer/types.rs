@@ -7,6 +7,10 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use super::callables::{Callable, Item};
+pub use super::prefetched::{PrefetchObject, PrefetchedRows};
+pub use super::records::Record;
+
 /// A name, shared.
 pub type Name = Arc<str>;
 
@@ -109,6 +113,8 @@ pub enum Trait {
     Mysterious,
     /// A prefetch that is not a literal string
     OpaquePrefetch,
+    /// A prefetch into lists: `Prefetch(to_attr=...)`
+    PrefetchedList,
     /// select_related(None), prefetch_related(None): what was loaded before is not
     Forgetful,
     /// iterator()
@@ -167,6 +173,8 @@ pub struct QuerySet {
     pub joined: BTreeSet<ModelId>,
     /// The rest.
     pub traits: BTreeSet<Trait>,
+    /// What `Prefetch` objects bring along with the rows.
+    pub lists: Vec<PrefetchedRows>,
     /// For a related manager's queryset: the owner and the accessor, whose prefetch cache may serve it.
     pub related: Option<Arc<Related>>,
 }
@@ -226,6 +234,8 @@ pub enum Type {
     Def(Def),
     /// An instance of a class of the program that is not a model, manager or queryset.
     Object(ClassId),
+    /// One of those of which is known that it keeps querysets or rows.
+    Record(Arc<Record>),
     /// `super()` inside a method of that class, for that receiver.
     Super(ClassId, Arc<Type>),
     /// An instance of something outside the program, by the dotted path of what made it.
@@ -234,6 +244,10 @@ pub enum Type {
     Bound(Arc<Type>, Name),
     /// A function or lambda defined inside the current frame.
     Local(NodeId),
+    /// A `Prefetch` object.
+    Prefetch(Arc<PrefetchObject>),
+    /// A callable that is a value, whoever calls it.
+    Callable(Arc<Callable>),
     /// One of these; `None` among them for an optional.
     Union(Arc<[Type]>),
 }
@@ -303,6 +317,33 @@ impl Type {
         match self.without_none() {
             Type::Instance(instance) => Some(instance),
             _ => None,
+        }
+    }
+
+    /// The instance that a container holds, however deep; nothing where it holds several that differ.
+    pub fn held_instance(&self) -> Option<&Instance> {
+        let mut found = None;
+        self.find_held(&mut found).then_some(found)?
+    }
+
+    /// Whether there is no second instance.
+    fn find_held<'t>(&'t self, found: &mut Option<&'t Instance>) -> bool {
+        match self {
+            Type::Instance(instance) => match found {
+                Some(before) => *before == instance,
+                None => {
+                    *found = Some(instance);
+                    true
+                }
+            },
+            Type::List(t) | Type::Set(t) | Type::Iterator(t) => t.find_held(found),
+            Type::Tuple(types) | Type::Union(types) => types.iter().all(|t| t.find_held(found)),
+            Type::Dict(kv) => {
+                kv.0.find_held(found)
+                    && kv.1.find_held(found)
+                    && kv.2.values().all(|(ty, ..)| ty.find_held(found))
+            }
+            _ => true,
         }
     }
 
@@ -404,6 +445,7 @@ impl QuerySet {
             annotations: BTreeSet::new(),
             joined: BTreeSet::new(),
             traits: BTreeSet::new(),
+            lists: Vec::new(),
             related: None,
         }
     }
@@ -411,6 +453,20 @@ impl QuerySet {
     /// Whether it has the trait on some path.
     pub fn is(&self, property: Trait) -> bool {
         self.traits.contains(&property)
+    }
+
+    /// A list that only one of them has is that one's wherever it is there at all; the rows of a relation may be others.
+    fn join_lists(a: &QuerySet, b: &QuerySet) -> Vec<PrefetchedRows> {
+        let is_named = |list: &PrefetchedRows, among: &QuerySet| {
+            among.lists.iter().any(|l| (&l.path, &l.name) == (&list.path, &list.name))
+        };
+        let of_both = a.lists.iter().filter(|l| b.lists.contains(l));
+        let of_a = a.lists.iter().filter(|l| l.is_list && !is_named(l, b));
+        let of_b = b.lists.iter().filter(|l| l.is_list && !is_named(l, a));
+        let mut out: Vec<PrefetchedRows> = of_both.chain(of_a).chain(of_b).cloned().collect();
+        // The order of joins must not show.
+        out.sort_by(|x, y| (&x.path, &x.name).cmp(&(&y.path, &y.name)));
+        out
     }
 
     /// What is true of both is kept; what may limit a rewrite is collected.
@@ -449,6 +505,7 @@ impl QuerySet {
             annotations: a.annotations.union(&b.annotations).cloned().collect(),
             joined: a.joined.union(&b.joined).copied().collect(),
             traits,
+            lists: QuerySet::join_lists(a, b),
             related: if a.related == b.related { a.related.clone() } else { None },
         }
     }

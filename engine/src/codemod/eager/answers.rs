@@ -363,7 +363,9 @@ fn shared(
             let rows = e.facts.value(e.rows).and_then(|v| v.queryset.as_deref());
             // What it loads by itself costs nothing more.
             rows.is_some_and(|qs| {
-                qs.is(Trait::OpaquePrefetch) || qs.prefetched.iter().any(|p| **p == *lookup)
+                qs.is(Trait::OpaquePrefetch)
+                    || qs.is(Trait::PrefetchedList)
+                    || qs.prefetched.iter().any(|p| **p == *lookup)
             }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {

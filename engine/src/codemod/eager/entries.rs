@@ -2,13 +2,15 @@
 
 use super::again::{self, Rows};
 use super::answers;
-use super::reads::{Load, is_loaded, rows_read, wants_rows};
+use super::reads::{Load, is_key_only, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use super::{guards, hooks, one_object, own_code};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, EventKind, Facts, Path, SingleObjects, Source, Type, Use, ValueId};
+use crate::infer::{
+    Entry, EntryKind, EventKind, Facts, Origin, Path, Root, SingleObjects, Source, Type, Use, ValueId,
+};
 use crate::python::{ClassId, Program};
 use crate::text::Site;
 
@@ -49,6 +51,34 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
             let [remote] = remote;
             out.push((values.clone(), path, remote));
         }
+        if load == Load::Join {
+            brought(cx, entry, at, out);
+        }
+    }
+}
+
+/// The reads of rows that the `Prefetch` objects of the frame of `cx` bring to an entry.
+fn brought(cx: &Context<'_>, entry: &Entry, at: Site, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
+    let facts = &entry.facts;
+    let made_here = |site: Site| {
+        (0..cx.facts.values.len() as u32).map(ValueId).find(|v| {
+            let Some(Origin::Expr(node)) = cx.value(*v).map(|v| v.origin) else { return false };
+            let node = cx.node(node);
+            cx.site(node) == site && matches!(cx.type_of(node), Type::Prefetch(_))
+        })
+    };
+    for event in &facts.events {
+        let EventKind::ReadRelation { root: Root::Row(v), path, .. } = &event.kind else { continue };
+        let Some(info) = facts.value(*v).filter(|v| v.origin == Origin::Callee) else { continue };
+        let (Some(queryset), Some(own)) = (info.queryset.as_deref(), info.site.and_then(made_here)) else {
+            continue;
+        };
+        let steps = step::steps(cx.project, queryset.model, path)
+            .filter(|s| Load::Join.is_for(s) && !is_loaded(queryset, path, s, Load::Join));
+        let Some(steps) = steps.filter(|s| !is_key_only(cx, event.site, s)) else { continue };
+        let (path, is_certain) = (path.clone(), event.is_certain);
+        let read = ShownRead { path: path.clone(), steps, site: event.site, is_certain, wants_rows: true };
+        out.push((vec![own], path, remote(cx, entry, read, at, Load::Join)));
     }
 }
 

@@ -105,7 +105,7 @@ const SOURCES: &[Kind] =
 /// Whether a queryset may be built at `node`: most nodes are none.
 fn may_be_source<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     let may_be = match cx.type_of(node) {
-        Type::QuerySet(_) | Type::Manager(_) => true,
+        Type::QuerySet(_) | Type::Manager(_) | Type::Prefetch(_) => true,
         Type::Union(types) => types.iter().any(|t| matches!(t, Type::QuerySet(_))),
         _ => false,
     };
@@ -200,6 +200,11 @@ fn anchor(cx: &Context<'_>, group: &Group) -> Option<NodeId> {
     }
     let first = group.targets.first()?;
     if let Ok(node) = place::expression(cx, *first) {
+        return Some(node.peel().id());
+    }
+    if let Some(node) = place::origin(cx, *first).map(|node| cx.node(node))
+        && matches!(cx.type_of(node), Type::Prefetch(_))
+    {
         return Some(node.peel().id());
     }
     let row = group.rows.first()?;

@@ -34,7 +34,11 @@ pub(super) fn expression<'a>(cx: &Context<'a>, value: ValueId) -> Result<Node<'a
             if is_place {
                 return Ok(node);
             }
-            Err(hazard("it is made by a function inside this one".to_owned(), Some(cx.site(node))))
+            let text = match cx.type_of(node) {
+                Type::Prefetch(_) => "the `Prefetch` has no `queryset`",
+                _ => "it is made by a function inside this one",
+            };
+            Err(hazard(text.to_owned(), Some(cx.site(node))))
         }
         Some(Origin::Parameter(_)) => {
             let name = site.map_or("it", |s| cx.project.program().file(s.file).source.slice(s.span));

@@ -12,7 +12,7 @@ use super::sources::targets;
 use super::step::{self, Step};
 use super::width;
 use crate::codemod::{Context, Outcome};
-use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, ValueId};
+use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, ValueId};
 use crate::python::{Expr, NodeId};
 use crate::text::Site;
 use std::cell::OnceCell;
@@ -188,7 +188,8 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         if load == Load::Join && cx.value(value).is_some_and(|v| v.origin == Origin::Callee) {
             continue;
         }
-        if !is_joinable(queryset, load) || reloads(cx, value) {
+        if !is_joinable(queryset, load) || reloads(cx, value) || (load != Load::Join && is_brought(cx, value))
+        {
             continue;
         }
         let Some(steps) = step::steps(cx.project, queryset.model, &path) else { continue };
@@ -360,6 +361,12 @@ pub(super) fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &
         }
         _ => false,
     })
+}
+
+/// Whether the rows are those of a `Prefetch`, which loads them whether they are read or not.
+fn is_brought(cx: &Context<'_>, value: ValueId) -> bool {
+    let Some(Origin::Expr(node)) = cx.value(value).map(|v| v.origin) else { return false };
+    matches!(cx.type_of(cx.node(node)), Type::Prefetch(_))
 }
 
 /// Whether the rows are handed to prefetch_related_objects().

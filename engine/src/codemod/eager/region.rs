@@ -6,7 +6,7 @@ use super::reads::Group;
 use super::{guards, listing};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments};
 use crate::text::FileId;
 use std::collections::BTreeSet;
 
@@ -158,13 +158,29 @@ fn is_changed(node: Node<'_>) -> bool {
 
 /// The attributes that the frame assigns.
 pub(super) fn stored_names<'a>(cx: &Context<'a>) -> Vec<&'a str> {
-    let assigned = cx.scope().descendants().filter(|n| n.field() == Field::Left);
-    assigned
-        .filter_map(|n| match Expr::of(n) {
+    let program = cx.project.program();
+    let assigned = |scope: Node<'a>| {
+        scope.descendants().filter(|n| n.field() == Field::Left).filter_map(|n| match Expr::of(n) {
             Expr::Attribute { attr, .. } if n.kind() == Kind::Attribute => Some(attr),
             _ => None,
         })
-        .collect()
+    };
+    // Objects that are made here keep what they are given.
+    let made = cx.scope().descendants().filter_map(|call| match Expr::of(call) {
+        Expr::Call { func, .. } if call.kind() == Kind::Call => match cx.type_of(func) {
+            Type::Def(Def::Class(class)) => program.member(*class, "__init__"),
+            _ => None,
+        },
+        _ => None,
+    });
+    let inits = made.filter_map(|(_, member)| match member {
+        Member::Function(init, _) => {
+            let info = program.function(*init);
+            Some(program.file(info.file).node(info.node))
+        }
+        _ => None,
+    });
+    assigned(cx.scope()).chain(inits.flat_map(assigned)).collect()
 }
 
 /// Rows that outlive the frame: somebody else may write the related rows, and then read the relation of a row that

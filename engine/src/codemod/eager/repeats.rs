@@ -40,7 +40,7 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
     // A function that is given to sorted() and its like is called with each row.
     let is_function = match cx.type_of(start) {
         Type::Def(_) | Type::Local(_) => matches!(start.peel().kind(), Kind::Name | Kind::Attribute),
-        Type::External(name) => &**name == "operator.attrgetter",
+        Type::Callable(_) => true,
         _ => false,
     };
     if is_function && let Some(call) = start.ancestors().take(3).find(|n| n.kind() == Kind::Call) {

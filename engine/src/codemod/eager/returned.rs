@@ -25,8 +25,8 @@ pub(super) fn reads(
     function: FunctionId,
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    if let Some(Type::List(element)) = &cx.facts.returns
-        && let Some(value) = row_among(element)
+    if let Some(held @ (Type::List(_) | Type::Dict(_))) = &cx.facts.returns
+        && let Some(value) = row_among(held)
         && is_handed_over(cx, function, value)
     {
         of_list(cx, load, function, value, out);
@@ -103,25 +103,23 @@ struct Given<'x> {
     at: Option<Site>,
 }
 
-/// The queryset whose rows the elements of a list are, by themselves or as the only rows in a tuple.
-fn row_among(element: &Type) -> Option<ValueId> {
-    let row = |ty: &Type| match ty {
-        Type::Instance(Instance { root: Root::Row(value), path, .. }) if path.is_empty() => Some(*value),
-        _ => None,
-    };
-    match element {
-        Type::Tuple(types) => {
-            let mut instances = types.iter().filter(|ty| matches!(ty, Type::Instance(_)));
-            let only = instances.next().filter(|_| instances.next().is_none())?;
-            let is_plain = |ty: &&Type| {
-                matches!(
-                    ty,
-                    Type::Instance(_) | Type::Int | Type::Str | Type::Bool | Type::Float | Type::None
-                )
-            };
-            types.iter().all(|ty| is_plain(&ty)).then(|| row(only))?
+/// The queryset whose rows the elements of a container are, by themselves, in tuples, or grouped.
+fn row_among(held: &Type) -> Option<ValueId> {
+    fn is_plain(ty: &Type) -> bool {
+        match ty {
+            Type::Instance(_) | Type::Never | Type::None => true,
+            Type::Int | Type::Str | Type::Bool | Type::Float | Type::Column(_) => true,
+            Type::List(t) | Type::Set(t) => is_plain(t),
+            Type::Tuple(types) => types.iter().all(is_plain),
+            Type::Dict(dict) => {
+                is_plain(&dict.0) && is_plain(&dict.1) && dict.2.values().all(|(ty, ..)| is_plain(ty))
+            }
+            _ => false,
         }
-        element => row(element),
+    }
+    match held.held_instance()? {
+        Instance { root: Root::Row(value), path, .. } if path.is_empty() && is_plain(held) => Some(*value),
+        _ => None,
     }
 }
 
@@ -183,18 +181,28 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
         _ => false,
     });
     let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return);
-    let is_fresh = returned.all(|n| n.children().next().is_some_and(|v| is_new_list(def, v, 0)));
+    let is_fresh = returned.all(|n| n.children().next().is_some_and(|v| is_new_container(cx, def, v, 0)));
     !is_remembered(cx, function) && !is_kept && is_fresh
 }
 
-/// Whether the expression makes a list, or is a name of the function that holds nothing else.
-fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
+/// Calls that make a container.
+const MAKING: &[&str] = &[
+    "builtins.list",
+    "builtins.sorted",
+    "builtins.dict",
+    "collections.defaultdict",
+    "collections.OrderedDict",
+];
+
+/// Whether the expression makes a list or dict, or is a name of the function that holds nothing else.
+fn is_new_container(cx: &Context<'_>, def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
     match Expr::of(node) {
-        Expr::Comp { node, .. } => node.kind() == Kind::ListComp,
-        Expr::List(_) => true,
-        Expr::Call { func, .. } => matches!(Expr::of(func), Expr::Name("list" | "sorted")),
+        Expr::Comp { node, .. } => matches!(node.kind(), Kind::ListComp | Kind::DictComp),
+        Expr::List(_) | Expr::Dict(_) => true,
+        Expr::Call { func, .. } => matches!(cx.type_of(cx.node(func.peel().id())),
+            Type::Def(Def::External(path)) if MAKING.contains(&path.as_str())),
         Expr::BinOp { left, op: Kind::Add, right } if depth < 4 => {
-            is_new_list(def, left, depth + 1) && is_new_list(def, right, depth + 1)
+            is_new_container(cx, def, left, depth + 1) && is_new_container(cx, def, right, depth + 1)
         }
         Expr::Name(name) if depth < 4 => {
             let bound = |n: &Node<'_>| n.kind() == Kind::Name && n.text() == name && n.field() == Field::Left;
@@ -202,7 +210,7 @@ fn is_new_list(def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
             bindings.peek().is_some()
                 && bindings.all(|n| {
                     n.parent().filter(|p| p.kind() == Kind::Assign).is_some_and(|p| {
-                        p.child(Field::Right).is_some_and(|value| is_new_list(def, value, depth + 1))
+                        p.child(Field::Right).is_some_and(|value| is_new_container(cx, def, value, depth + 1))
                     })
                 })
                 && !parameters(def).iter().any(|p| p.name == name)

@@ -57,8 +57,8 @@ fn leaves(cx: &Context<'_>, value: ValueId, depth: usize, out: &mut BTreeSet<Val
     if let (Origin::Expr(node), Some(parent)) = (info.origin, info.parent)
         && (cx.node(node).kind() == Kind::Subscript
             || is_page(cx, value, parent)
-            // A filter set filters what it was given.
-            || matches!(cx.type_of(cx.node(node)), Type::Bound(..)))
+            // A filter set filters what it was given, other objects keep it.
+            || matches!(cx.type_of(cx.node(node)), Type::Bound(..) | Type::Prefetch(_) | Type::Object(_)))
     {
         return leaves(cx, parent, depth + 1, out);
     }

@@ -281,7 +281,7 @@ impl<'a> Subject<'a> {
     /// Whether a value of this type may be, or hold, the instance.
     fn may_be(&self, ty: &Type) -> bool {
         match ty {
-            Type::Unknown | Type::Local(_) | Type::Bound(..) => true,
+            Type::Unknown | Type::Local(_) | Type::Bound(..) | Type::Callable(_) => true,
             Type::Instance(i) => i.model == self.instance.model || self.is_held_by(i.root, &i.path),
             Type::List(t) | Type::Set(t) | Type::Iterator(t) => self.may_be(t),
             Type::Dict(kv) => self.may_be(&kv.0) || self.may_be(&kv.1),

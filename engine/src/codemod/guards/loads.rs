@@ -275,9 +275,15 @@ fn row_of_loop<'a>(
     let shared = comes_with(&queryset.selected)
         || comes_with(&queryset.prefetched)
         || comes_with(&queryset.known)
-        || [Trait::BareSelectRelated, Trait::OpaquePrefetch, Trait::Mysterious, Trait::Locked]
-            .iter()
-            .any(|t| queryset.is(*t))
+        || [
+            Trait::BareSelectRelated,
+            Trait::OpaquePrefetch,
+            Trait::PrefetchedList,
+            Trait::Mysterious,
+            Trait::Locked,
+        ]
+        .iter()
+        .any(|t| queryset.is(*t))
         || queryset.class != QuerySetClass::Plain
         || queryset.related.as_ref().is_some_and(|r| !is_loaded_here(cx, r.owner.root));
     if shared {

@@ -254,6 +254,7 @@ pub fn prefetched(
 fn is_bare(cx: &Context<'_>, queryset: &QuerySet) -> bool {
     queryset.prefetched.is_empty()
         && !queryset.is(Trait::OpaquePrefetch)
+        && !queryset.is(Trait::PrefetchedList)
         && queryset.class != QuerySetClass::Unknown
         && !cx.source().text().contains("prefetch_related_objects")
 }

@@ -13,6 +13,8 @@ pub(super) struct Chain<'a> {
     /// The whole chain, with `count()` or `exists()` behind it.
     pub whole: Node<'a>,
     pub row: Node<'a>,
+    /// `row.books`, where a name is given to it first.
+    pub named: Option<Node<'a>>,
     /// The calls, with their arguments.
     pub links: Vec<(&'a str, Node<'a>)>,
     pub how: How,
@@ -31,7 +33,8 @@ impl<'a> Chain<'a> {
     pub fn of(cx: &Context<'a>, first: Node<'a>) -> Option<Chain<'a>> {
         let Expr::Call { func, .. } = Expr::of(first) else { return None };
         let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
-        let row = match Expr::of(value) {
+        let named = relation_named(value);
+        let row = match Expr::of(named.unwrap_or(value)) {
             Expr::Attribute { value, .. } => value,
             Expr::Call { func, arguments: none } if arguments(none).is_empty() => match Expr::of(func) {
                 Expr::Attribute { value, attr: "all", .. } => match Expr::of(value) {
@@ -45,7 +48,7 @@ impl<'a> Chain<'a> {
         if row.kind() != Kind::Name {
             return None;
         }
-        let mut out = Chain { whole: first, row, links: Vec::new(), how: How::Rows };
+        let mut out = Chain { whole: first, row, links: Vec::new(), how: How::Rows, named };
         let mut node = first;
         for _ in 0..20 {
             let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
@@ -54,6 +57,7 @@ impl<'a> Chain<'a> {
             match attr {
                 "filter" | "exclude" | "order_by" if !is_bare => out.links.push((attr, list)),
                 "all" if is_bare => {}
+                "iterator" => {}
                 "count" if is_bare => out.how = How::Count,
                 "exists" if is_bare => out.how = How::Exists,
                 _ => return None,
@@ -69,6 +73,37 @@ impl<'a> Chain<'a> {
         }
         (out.how != How::Rows || is_gone_over(cx, out.whole)).then_some(out)
     }
+}
+
+/// `row.books`, where `chapters = row.books` stands before in the same round, and the name is used for nothing else.
+fn relation_named(name: Node<'_>) -> Option<Node<'_>> {
+    let Expr::Name(text) = Expr::of(name) else { return None };
+    let scope = name.enclosing_scope()?;
+    let mut mentions = scope
+        .descendants()
+        .filter(|n| n.kind() == Kind::Name && n.text() == text && n.field() != Field::Attribute);
+    let (Some(first), Some(second), None) = (mentions.next(), mentions.next(), mentions.next()) else {
+        return None;
+    };
+    let assignment = first.parent().filter(|p| p.kind() == Kind::Assign && first.field() == Field::Left)?;
+    let value = assignment.child(Field::Right)?.peel();
+    let block = assignment.ancestors().find(|n| n.kind() == Kind::Block)?;
+    // No loop comes between them.
+    let between = name.ancestors().take_while(|n| n.id() != block.id());
+    let repeats = |n: &Node<'_>| match n.kind() {
+        Kind::While => true,
+        Kind::For => n.child(Field::Right).is_none_or(|iter| !iter.contains(name.id())),
+        _ => false,
+    };
+    let is_relation = match Expr::of(value) {
+        Expr::Attribute { .. } => true,
+        Expr::Call { func, arguments: none } => {
+            arguments(none).is_empty() && matches!(Expr::of(func), Expr::Attribute { attr: "all", .. })
+        }
+        _ => false,
+    };
+    let is_plain = is_relation && second == name.peel() && block.contains(name.id());
+    (is_plain && !between.into_iter().any(|n| repeats(&n))).then_some(value)
 }
 
 /// Whether an expression is only gone over where it stands.

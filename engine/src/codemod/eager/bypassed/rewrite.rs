@@ -24,6 +24,11 @@ pub(super) fn rewrite(cx: &Context<'_>, found: &Bypassed) -> Result<Fix, Hazard>
     let Some(asked) = Chain::of(cx, reader) else {
         return Err(cx.hazard(HazardKind::QueryNeeded, guards::first_line(reader), reader));
     };
+    // Asked for all rows, the relation gives those that are there.
+    if asked.links.is_empty() && asked.how == How::Rows {
+        let text = format!("{}.{}.all()", asked.row.text(), step.attribute);
+        return Ok(cx.fix(vec![Edit::replace(asked.whole.span(), text)]));
+    }
     let node = place::expression(cx, *target)?;
     let call = place::existing(cx, node, Load::Prefetch);
     let literal = call.and_then(|call| {
@@ -57,11 +62,20 @@ pub(super) fn rewrite(cx: &Context<'_>, found: &Bypassed) -> Result<Fix, Hazard>
     );
     let row = format!("{}.{name}", asked.row.text());
     let read = match asked.how {
-        How::Rows => row,
+        How::Rows => row.clone(),
         How::Count => format!("len({row})"),
         How::Exists => format!("bool({row})"),
     };
-    let edits = vec![Edit::replace(literal.span(), text), Edit::replace(asked.whole.span(), read)];
+    let mut edits = vec![Edit::replace(literal.span(), text)];
+    match asked.named {
+        // The name is that of the list from here on.
+        Some(relation) => {
+            let name = asked.whole.descendants().find(|n| n.kind() == Kind::Name).map_or("", Node::text);
+            edits.push(Edit::replace(relation.span(), row.clone()));
+            edits.push(Edit::replace(asked.whole.span(), read.replace(&row, name)));
+        }
+        None => edits.push(Edit::replace(asked.whole.span(), read)),
+    }
     let edits = edits.into_iter().map(|edit| FileEdit { file: cx.file, edit }).collect();
     Ok(Fix { edits, imports: first.into_iter().chain(second).collect(), ..Fix::default() })
 }

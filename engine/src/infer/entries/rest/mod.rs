@@ -73,6 +73,9 @@ pub fn updates_one_object(project: &Project, class: ClassId) -> bool {
     has_base(project, class, UPDATING)
 }
 
+/// The module of the paginators.
+const PAGINATION: &str = "rest_framework.pagination.";
+
 /// The entries of views and viewsets.
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let project = analyzer.project();
@@ -323,15 +326,68 @@ impl<'a> Frame<'a, '_> {
                 self.use_queryset(&qs, node, Use::Method(Name::from("filter")));
                 Some(self.derive(&qs, node, |q| q.related = None))
             }
-            ("paginate_queryset", [only]) => {
-                let qs = only.ty.queryset()?.clone();
-                self.use_queryset(&qs, node, Use::Slice);
-                self.evaluated(&qs, node, "__getitem__");
-                let value = self.single(&qs, node);
-                Some(Type::list(crate::infer::frame::row_type(&qs, value)).optional())
+            // A paginator gets the request as well.
+            ("paginate_queryset", _) => {
+                let is_paginator = info.external_bases.iter().any(|b| b.starts_with(PAGINATION));
+                let cuts = project.program().member(class, "django_paginator_class").is_none();
+                match args {
+                    [_] if !is_paginator => self.paginated(args, node),
+                    _ if is_paginator && cuts => self.paginated(args, node),
+                    _ => None,
+                }
             }
             _ => None,
         }
+    }
+
+    /// A method of one of REST framework's own paginators.
+    pub(in crate::infer) fn paginator_of_rest(
+        &mut self,
+        path: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Option<Type> {
+        let (class, method) = path.strip_prefix(PAGINATION)?.split_once('.')?;
+        (class.ends_with("Pagination") && method == "paginate_queryset")
+            .then(|| self.paginated(args, node))?
+    }
+
+    /// The paginator of a view: `self.paginator`.
+    pub(in crate::infer) fn rest_attribute(
+        &mut self,
+        class: ClassId,
+        name: &str,
+        node: Node<'a>,
+    ) -> Option<Type> {
+        let program = self.az.project.program();
+        let is_view =
+            |b: &String| b.starts_with("rest_framework.generics") || b.starts_with("rest_framework.viewsets");
+        if name != "paginator" || !program.class(class).external_bases.iter().any(is_view) {
+            return None;
+        }
+        let made = match program.member(class, "pagination_class") {
+            Some((owner, Member::Value(value))) => self.class_value(owner, *value, node),
+            _ => return None,
+        };
+        match made {
+            Type::Def(Def::Class(paginator)) => Some(self.az.object_of_class(paginator)),
+            Type::Def(Def::External(path)) => Some(Type::External(Name::from(path.as_str()))),
+            _ => None,
+        }
+    }
+
+    /// The rows of a page of the queryset that comes first.
+    fn paginated(&mut self, args: &[Arg<'a>], node: Node<'a>) -> Option<Type> {
+        let is_rows = |(i, arg): &(usize, &Arg<'a>)| match arg.name {
+            Some(name) => name == "queryset",
+            None => *i == 0 && arg.stars == 0,
+        };
+        let (_, rows) = args.iter().enumerate().find(is_rows)?;
+        let qs = rows.ty.queryset()?.clone();
+        self.use_queryset(&qs, node, Use::Slice);
+        self.evaluated(&qs, node, "__getitem__");
+        let value = self.single(&qs, node);
+        Some(Type::list(crate::infer::frame::row_type(&qs, value)).optional())
     }
 
     /// Whether the view may have another queryset or serializer here than its class says: `@action(serializer_class=...)`.

@@ -81,6 +81,12 @@ impl<'a> Frame<'a, '_> {
         if project.program().class(serializer).has_unknown_base || self.cost > MAX_COST {
             return;
         }
+        // What a `Prefetch` has brought is known here alone.
+        if self.has_prefetched_rows(given) && base_of_package(project, serializer).is_none() {
+            let (given, model) = (instance.without_none().clone(), given.model);
+            self.read_fields_here(serializer, given, model, node);
+            return;
+        }
         let Some(summary) = self.az.fields_of(serializer, given.model, self.stack) else { return };
         let bound = [instance.clone()];
         match base_of_package(project, serializer) {
@@ -94,6 +100,22 @@ impl<'a> Frame<'a, '_> {
                 frame.take_over(&summary, &bound, node);
             }),
         }
+    }
+
+    /// The fields, read in this frame: what happens in the file of the serializer happens at `node`.
+    fn read_fields_here(&mut self, serializer: ClassId, instance: Type, model: ModelId, node: Node<'a>) {
+        let program = self.az.project.program();
+        let info = program.class(serializer);
+        let class = program.file(info.file).node(info.node);
+        let Some(name) = class.child(Field::Name) else { return };
+        let site = Site { file: info.file, span: name.span() };
+        let outer = (self.file, self.class, self.at_override);
+        (self.at_override, self.class, self.file) = (Some(self.at(node)), Some(serializer), info.file);
+        self.at_site(site, |frame| {
+            let reader = Reader { serializer: Some(serializer), instance, node: name };
+            frame.read_fields(&reader, serializer, model);
+        });
+        (self.file, self.class, self.at_override) = outer;
     }
 
     fn read_fields(&mut self, reader: &Reader<'a>, serializer: ClassId, model: ModelId) {
