@@ -350,6 +350,7 @@ impl<'a> Frame<'a, '_> {
                 Type::None
             }
             super::pages::PAGINATOR => self.paginator(args, node),
+            path if let Some(class) = self.form_set_class(path, args) => class,
             "guardian.shortcuts.get_objects_for_user" | "guardian.shortcuts.get_objects_for_group" => {
                 self.permitted(path, args, node)
             }

@@ -16,6 +16,7 @@ mod expr;
 mod external;
 mod facts;
 mod filtersets;
+mod formsets;
 mod frame;
 mod framework;
 mod functions;

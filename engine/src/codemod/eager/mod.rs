@@ -11,6 +11,7 @@
 mod again;
 mod annotate;
 mod answers;
+mod asked;
 mod bypassed;
 mod callers;
 mod certainty;
@@ -18,6 +19,7 @@ mod class_place;
 mod conditions;
 mod entries;
 mod guards;
+mod kept;
 mod listing;
 mod named;
 mod narrowed;
