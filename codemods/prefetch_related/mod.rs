@@ -13,6 +13,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
         docs: include_str!("README.md"),
         hazards: &[
             HazardKind::StaleCopy,
+            HazardKind::StaleElsewhere,
             HazardKind::LazyReadCaught,
             HazardKind::SharedInstance,
             HazardKind::AttributesSeen,

@@ -16,22 +16,44 @@ use std::sync::{Arc, PoisonError};
 const OF_VIEWS: &[&str] =
     &["object", "object_list", "queryset", "model", "request", "args", "kwargs", "form"];
 
+/// Bases of views that leave it to the class to give itself an `object`.
+const WITHOUT_OBJECT: &[&str] = &[
+    "SingleObjectMixin",
+    "MultipleObjectMixin",
+    "ListView",
+    "BaseListView",
+    "TemplateView",
+    "TemplateResponseMixin",
+    "ContextMixin",
+    "View",
+    "LoginRequiredMixin",
+    "PermissionRequiredMixin",
+    "UserPassesTestMixin",
+];
+
+/// Whether nothing but the class itself assigns `self.object`.
+fn leaves_object(bases: &[String]) -> bool {
+    bases.iter().all(|base| {
+        base.starts_with("builtins.") || WITHOUT_OBJECT.contains(&base.rsplit('.').next().unwrap_or(""))
+    })
+}
+
 /// The expressions that are assigned to an attribute.
 pub(super) type Assigned = Option<Arc<[(FileId, NodeId)]>>;
 
 impl<'a> Frame<'a, '_> {
-    /// The queryset or manager that the methods of a class assign to `self.name`, wherever that is assigned.
+    /// The queryset, manager or object that the methods of a class assign to `self.name`, wherever that is assigned.
     pub(super) fn assigned_attribute(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
         let assigned = self.az.assigned(class, name)?;
         let mut ty = Type::Never;
         for (file, value) in assigned.iter() {
             let summary = self.az.outside(*file, *value, self.stack);
-            if !matches!(summary.returns, Some(Type::QuerySet(_) | Type::Manager(_) | Type::Object(_))) {
+            if !summary.returns.as_ref().is_some_and(is_followed) {
                 return None;
             }
             ty = ty.join(self.imported(&summary, *file, *value, node));
         }
-        matches!(ty, Type::QuerySet(_) | Type::Manager(_) | Type::Object(_)).then_some(ty)
+        is_followed(&ty).then_some(ty)
     }
 
     /// What `self.name` may hold, where the class body says `ty` and methods assign to it: for a queryset, as long as
@@ -223,6 +245,11 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
+/// Whether an attribute that holds such a value is followed.
+fn is_followed(ty: &Type) -> bool {
+    matches!(ty, Type::QuerySet(_) | Type::Manager(_) | Type::Object(_) | Type::Instance(_))
+}
+
 fn reads_own(value: Node<'_>, attr: &str) -> bool {
     value.descendants().any(|n| matches!(Expr::of(n), Expr::Attribute { attr: name, .. } if name == attr))
 }
@@ -326,7 +353,9 @@ impl Analyzer<'_> {
         let info = program.class(class);
         let is_plain =
             |base: &String| ["django.", "builtins.", "abc.", "typing."].iter().any(|p| base.starts_with(p));
-        if info.has_unknown_base || !info.external_bases.iter().all(is_plain) || OF_VIEWS.contains(&name) {
+        let is_of_view =
+            OF_VIEWS.contains(&name) && !(name == "object" && leaves_object(&info.external_bases));
+        if info.has_unknown_base || !info.external_bases.iter().all(is_plain) || is_of_view {
             return None;
         }
         if !self.stores().on_self.contains(name) {

@@ -414,6 +414,7 @@ impl<'a> Frame<'a, '_> {
             }
             super::pages::PAGINATOR => self.paginator(args, node),
             path if let Some(page) = self.paginator_of_rest(path, args, node) => page,
+            path if let Some(class) = self.form_set_class(path, args) => class,
             "guardian.shortcuts.get_objects_for_user" | "guardian.shortcuts.get_objects_for_group" => {
                 self.permitted(path, args, node)
             }

@@ -160,6 +160,13 @@ impl<'a> Frame<'a, '_> {
                 let callable = callable.clone();
                 self.call_made(&callable, args, node, func)
             }
+            Type::Bound(made, name) if &**name == super::formsets::FORM_SET_CLASS => {
+                let made = made.clone();
+                self.form_set(&made, args, node).unwrap_or_else(|| {
+                    self.call_external(super::formsets::FORM_SET, args, node);
+                    Type::External(Name::from(super::formsets::FORM_SET))
+                })
+            }
             // Objects that stand for their rows are not called.
             Type::Bound(_, name) if is_of_rows(name) => Type::Unknown,
             Type::Bound(receiver, name) => {
@@ -291,6 +298,12 @@ impl<'a> Frame<'a, '_> {
             Type::Bound(rows, made) if &**made == super::pages::PAGINATOR => {
                 let rows = rows.clone();
                 self.paginator_method(&rows, name, node)
+            }
+            Type::Bound(rows, made)
+                if matches!(&**made, super::formsets::FORM_SET | super::formsets::FORM) =>
+            {
+                let rows = rows.clone();
+                self.form_method(&rows, name, args, node)
             }
             // The form of a filter set looks at nothing but its fields.
             Type::Bound(_, made) if &**made == super::filtersets::FILTER_SET => {
@@ -437,6 +450,11 @@ impl<'a> Frame<'a, '_> {
         {
             return context;
         }
+        if name == "paginate_queryset"
+            && let Some(page) = self.page_of_view(class, args, node)
+        {
+            return page;
+        }
         self.escape_all(args, node, Escape::External);
         if external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_") {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
@@ -444,7 +462,7 @@ impl<'a> Frame<'a, '_> {
         if name == "get_context_data" {
             return Type::dict(Type::Str, Type::Unknown);
         }
-        self.framework_method(class, name, node).unwrap_or(Type::Unknown)
+        self.framework_method(class, name, args, node).unwrap_or(Type::Unknown)
     }
 
     pub(super) fn super_method(
@@ -610,7 +628,8 @@ fn queryset_model(args: &[Arg<'_>]) -> Option<crate::django::ModelId> {
 
 /// Whether what a [`Type::Bound`] names is no method, but an object that stands for the rows of its receiver.
 pub(super) fn is_of_rows(name: &str) -> bool {
-    name == super::pages::PAGINATOR || name == super::filtersets::FILTER_SET
+    use super::formsets::{FORM, FORM_SET};
+    [super::pages::PAGINATOR, super::filtersets::FILTER_SET, FORM_SET, FORM].contains(&name)
 }
 
 /// The first line of a callee's text, for messages.

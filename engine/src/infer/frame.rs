@@ -531,6 +531,10 @@ impl<'a, 's> Frame<'a, 's> {
             if let Type::QuerySet(qs) = alternative {
                 frame.use_queryset(qs, node, Use::Iterate);
                 frame.evaluated(qs, node, "all");
+            } else if let Type::Bound(rows, made) = alternative
+                && &**made == super::formsets::FORM_SET
+            {
+                frame.iterate(&rows.clone(), node);
             } else {
                 frame.object_dunders(alternative, &["__iter__", "__getitem__"], node);
             }
@@ -571,6 +575,10 @@ impl<'a, 's> Frame<'a, 's> {
             Type::Dict(kv) => kv.0.clone(),
             Type::Str => Type::Str,
             Type::Bytes => Type::Int,
+            Type::Bound(rows, made) if &**made == super::formsets::FORM_SET => {
+                let row = self.element(&rows.clone(), node);
+                Type::Bound(Arc::new(row), Name::from(super::formsets::FORM))
+            }
             Type::Union(types) => {
                 let types = types.clone();
                 types
@@ -627,6 +635,7 @@ fn rows_within(ty: &Type, facts: &Facts, out: &mut SmallVec<[ValueId; 1]>, depth
         }
         Type::Instance(Instance { root: Root::Row(value), .. }) if depth > 0 => add(*value),
         Type::List(t) | Type::Set(t) | Type::Iterator(t) => rows_within(t, facts, out, depth + 1),
+        Type::Bound(rows, made) if super::calls::is_of_rows(made) => rows_within(rows, facts, out, depth),
         Type::Dict(kv) => {
             rows_within(&kv.0, facts, out, depth + 1);
             rows_within(&kv.1, facts, out, depth + 1);

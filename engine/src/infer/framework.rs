@@ -38,6 +38,8 @@ const MODEL_FORMS: &[&str] =
 
 /// Views of Django's that set `self.object` before any of their methods for a request runs.
 const OBJECT_VIEWS: &[&str] = &["DetailView", "UpdateView", "DeleteView"];
+/// What gives a view `get_object()`.
+const OBJECT_MIXIN: &str = "SingleObjectMixin";
 
 /// The model of whose instances the framework gives one to the parameter at `index`.
 pub(super) fn parameter(
@@ -142,7 +144,7 @@ fn is_row_view(project: &Project, class: ClassId) -> bool {
 fn is_object_view(project: &Project, class: ClassId) -> bool {
     project.program().class(class).external_bases.iter().any(|base| {
         let name = base.rsplit('.').next().unwrap_or("");
-        (base.starts_with("django.views.generic") && OBJECT_VIEWS.contains(&name))
+        (base.starts_with("django.views.generic") && (OBJECT_VIEWS.contains(&name) || name == OBJECT_MIXIN))
             || (base.starts_with("rest_framework.generics") && name.ends_with("View"))
             || (base.starts_with("rest_framework.viewsets") && name.ends_with("ViewSet"))
     })
@@ -274,7 +276,13 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// What a method gives that a class has from a base of the framework.
-    pub(super) fn framework_method(&mut self, class: ClassId, name: &str, node: Node<'a>) -> Option<Type> {
+    pub(super) fn framework_method(
+        &mut self,
+        class: ClassId,
+        name: &str,
+        args: &[Arg<'a>],
+        node: Node<'a>,
+    ) -> Option<Type> {
         let project = self.az.project;
         if name == "get_queryset"
             && let Some(rows) = self.admin_queryset(class, node)
@@ -286,7 +294,16 @@ impl<'a> Frame<'a, '_> {
         }
         let model = match name {
             "save" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
-            "get_object" if is_object_view(project, class) => self.view_model(class, node)?,
+            "get_object" if is_object_view(project, class) => {
+                let given =
+                    args.iter().find(|a| a.name.is_none_or(|name| name == "queryset") && a.stars == 0);
+                match given.map(|a| &a.ty) {
+                    Some(Type::QuerySet(qs)) => qs.model,
+                    Some(Type::Manager(manager)) => manager.model,
+                    Some(_) => return None,
+                    None => self.view_model(class, node)?,
+                }
+            }
             "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
             _ => return None,
         };

@@ -93,6 +93,14 @@ impl<'a> Frame<'a, '_> {
                 "qs" => (**rows).clone(),
                 _ => Type::External(Name::from(format!("{made}.{name}"))),
             },
+            Type::Bound(rows, made) if &**made == super::formsets::FORM_SET => {
+                let rows = rows.clone();
+                self.form_set_attribute(&rows, name, node)
+            }
+            Type::Bound(row, made) if &**made == super::formsets::FORM => match name {
+                "instance" => (**row).clone(),
+                _ => Type::External(Name::from(format!("{made}.{name}"))),
+            },
             // Of a page: the list of its rows.
             Type::List(_) if name == "object_list" => owner.clone(),
             other => Type::Bound(Arc::new(other.clone()), Name::from(name)),
@@ -230,7 +238,10 @@ impl<'a> Frame<'a, '_> {
                 Type::External(Name::from("django.core.management.base.style"))
             }
             None if matches!(name, "instance" | "object" | "model") => {
-                let given = self.framework_attribute(class, name, node);
+                let given = match self.framework_attribute(class, name, node) {
+                    None if name == "object" => self.assigned_attribute(class, name, node),
+                    given => given,
+                };
                 let is_kept = name == "object" || !self.is_assigned_on_self(class, name);
                 given.filter(|_| is_kept).unwrap_or(Type::Unknown)
             }

@@ -52,6 +52,34 @@ impl<'a> Frame<'a, '_> {
         None
     }
 
+    /// `self.paginate_queryset(queryset, page_size)` of a list view: the paginator, the page, its rows, and whether there are
+    /// other pages (django/views/generic/list.py, `MultipleObjectMixin`).
+    pub(super) fn page_of_view(&mut self, class: ClassId, args: &[Arg<'a>], node: Node<'a>) -> Option<Type> {
+        let program = self.az.project.program();
+        let info = program.class(class);
+        let is_list = |base: &String| {
+            base.starts_with("django.views.generic") && base.contains("List")
+                || base.ends_with(".MultipleObjectMixin")
+        };
+        let own = ["get_paginator", "paginator_class", "paginate_queryset"];
+        if info.has_unknown_base
+            || !info.external_bases.iter().any(is_list)
+            || !info
+                .external_bases
+                .iter()
+                .all(|base| base.starts_with("django.") || base.starts_with("builtins."))
+            || own.iter().any(|name| program.member(class, name).is_some())
+            || self.az.is_assigned_from_outside("object_list")
+        {
+            return None;
+        }
+        let rows = args.iter().find(|a| a.name.is_none_or(|name| name == "queryset") && a.stars == 0)?;
+        let Type::QuerySet(_) = &rows.ty else { return None };
+        let page = self.paginator_method(&rows.ty.clone(), "page", node);
+        let paginator = Type::External(Name::from(PAGINATOR));
+        Some(Type::Tuple(vec![paginator, page.clone(), page, Type::Bool].into()))
+    }
+
     /// A method of a paginator of the rows of `ty`.
     pub(super) fn paginator_method(&mut self, ty: &Type, name: &str, node: Node<'a>) -> Type {
         match ty {

@@ -172,6 +172,9 @@ fn opaque_related(related: &super::types::Related) -> Arc<super::types::Related>
 pub(super) fn opaque(ty: &Type) -> Type {
     match ty {
         Type::Instance(i) => Type::Instance(Instance::root(i.model, Root::Opaque)),
+        Type::Bound(made, name) if &**name == super::formsets::FORM_SET_CLASS => {
+            Type::Bound(Arc::new(opaque(made)), name.clone())
+        }
         Type::QuerySet(_) | Type::Local(_) | Type::Bound(..) => Type::Unknown,
         Type::Record(record) => Type::Object(record.class),
         Type::Prefetch(object) => Type::Prefetch(Arc::new(object.opaque())),

@@ -2,7 +2,7 @@
 //! another way, a form that is posted, another template, another view with the same queryset. A prefetch costs a query
 //! there, for nothing.
 
-use super::entries::{looped, shown};
+use super::entries::shown;
 use super::guards;
 use super::own_code::{classes, is_loaded_by_chain};
 use super::prefetch::LOADING;
@@ -87,10 +87,10 @@ fn owner<'a>(cx: &Context<'a>, entry: &Entry) -> Option<(&'a str, ClassId)> {
             Some((info.name.as_str(), info.class?)).filter(|_| is_it)
         }
         Source::Model(..) | Source::Above(..) => {
-            program.member(entry.class, "model").map(|(owner, _)| ("model", owner))
+            program.member(entry.class?, "model").map(|(owner, _)| ("model", owner))
         }
         Source::Expression(file, node) => {
-            if let Some((owner, Member::Value(value))) = program.member(entry.class, "queryset")
+            if let Some((owner, Member::Value(value))) = program.member(entry.class?, "queryset")
                 && (program.class(owner).file, *value) == (file, node)
             {
                 return Some(("queryset", owner));
@@ -263,7 +263,11 @@ fn posted(cx: &Context<'_>, class: ClassId, sites: &mut Vec<Site>) {
 /// (django/contrib/sitemaps/__init__.py, `Sitemap.get_latest_lastmod`).
 fn latest(cx: &Context<'_>, entry: &Entry, steps: &[Step], sites: &mut Vec<Site>) {
     let program = cx.project.program();
-    let Some((_, Member::Function(function, _))) = program.member(entry.class, "lastmod") else { return };
+    let Some((_, Member::Function(function, _))) =
+        entry.class.and_then(|class| program.member(class, "lastmod"))
+    else {
+        return;
+    };
     let info = program.function(*function);
     let def = program.file(info.file).node(info.node);
     let reads = shown_at(cx, entry, steps);
@@ -326,7 +330,7 @@ fn shared(
         }
         found => vec![found.map(|(owner, _)| owner)],
     };
-    for class in program.descendants(owner).into_iter().chain([owner]).filter(|c| *c != entry.class) {
+    for class in program.descendants(owner).into_iter().chain([owner]).filter(|c| Some(*c) != entry.class) {
         let info = program.class(class);
         let is_view = info.external_bases.iter().any(|base| base != "builtins.object");
         if !is_view || cx.project.is_known_file(info.file) || !from(class, name).contains(&Some(owner)) {
@@ -340,7 +344,7 @@ fn shared(
         };
         let is_other = more.iter().any(|name| {
             let own = from(class, name);
-            own.iter().flatten().any(|_| !from(entry.class, name).iter().any(|o| own.contains(o)))
+            own.iter().flatten().any(|_| !entry.class.is_some_and(|class| from(class, name).iter().any(|o| own.contains(o))))
                 && !matches!(program.member(class, name), Some((_, Member::Function(f, _))) if hands_on(cx, *f))
         });
         // What it prefetches by itself is looked at where the queryset is narrowed.
@@ -354,7 +358,7 @@ fn shared(
         // A class that others are made from shows nothing by itself, unless somebody asks for it.
         let is_base = program.descendants(class).iter().any(|below| *below != class)
             && calls_on(cx, "as_view", &[class]).is_empty();
-        let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class).peekable();
+        let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == Some(class)).peekable();
         if is_other || loads_itself || is_base && entries.peek().is_none() {
             continue;
         }
@@ -369,7 +373,14 @@ fn shared(
             }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {
-            add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), looped(program, class)), out);
+            add(
+                Hazard::at(
+                    HazardKind::SharedQuerySet,
+                    info.name.clone(),
+                    program.name_site(info.file, info.node),
+                ),
+                out,
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Classes that only name the model whose rows a framework shows: there is no queryset to extend, so what the framework
 //! documents is added to the class.
 
-use super::entries::{looped, remote, shown};
+use super::entries::{remote, shown};
 use super::place::is_new;
 use super::reads::{Group, Load};
 use crate::codemod::naming::manager_name;
@@ -35,7 +35,6 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     if cx.facts.scope != cx.root().id() {
         return Vec::new();
     }
-    let program = cx.project.program();
     let mut out: Vec<Group> = Vec::new();
     for entry in cx.analyzer.entries_from(cx.file) {
         let (Source::Model(file, node) | Source::Above(file, node)) = entry.source else { continue };
@@ -48,7 +47,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
             continue;
         }
         // The attribute may stand in a class above.
-        let class = owner_of(cx, entry, node).unwrap_or(entry.class);
+        let Some(class) = owner_of(cx, entry, node).or(entry.class) else { continue };
         let is_same = |p: &ClassPlace| p.source == entry.source;
         let known = out.iter().position(|g| g.class_place.as_ref().is_some_and(is_same));
         let index = known.unwrap_or_else(|| {
@@ -62,10 +61,9 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
             out.push(group);
             out.len() - 1
         });
-        let at = looped(program, entry.class);
         if let Some(group) = out.get_mut(index) {
             for read in reads {
-                group.remote.push(remote(cx, entry, read, at, load));
+                group.remote.push(remote(cx, entry, read, load));
             }
         }
     }
@@ -78,7 +76,7 @@ pub(super) fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
 /// The class whose body holds the expression, for views that inherit `model`.
 fn owner_of(cx: &Context<'_>, entry: &Entry, node: NodeId) -> Option<ClassId> {
     let program = cx.project.program();
-    program.class(entry.class).mro.iter().copied().find(|class| {
+    program.class(entry.class?).mro.iter().copied().find(|class| {
         let info = program.class(*class);
         info.file == cx.file && program.file(info.file).node(info.node).contains(node)
     })

@@ -2,6 +2,7 @@
 
 use super::again::{self, Rows};
 use super::answers;
+use super::asked;
 use super::reads::{Load, is_key_only, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
@@ -11,7 +12,6 @@ use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
     Entry, EntryKind, EventKind, Facts, Origin, Path, Root, SingleObjects, Source, Type, Use, ValueId,
 };
-use crate::python::{ClassId, Program};
 use crate::text::Site;
 
 /// The entries whose queryset the frame of `cx` builds, each with its type there.
@@ -33,9 +33,7 @@ pub(super) fn built_here<'a>(cx: &Context<'a>) -> impl Iterator<Item = (&'a Entr
 
 /// The reads of the entries whose queryset the frame of `cx` builds, each with the value of the frame.
 pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
-    let program = cx.project.program();
     for (entry, ty) in built_here(cx) {
-        let at = looped(program, entry.class);
         // A join in the queryset takes the place of those that the framework makes.
         if load == Load::Join && !entry.joined_by_framework().is_empty() {
             continue;
@@ -46,19 +44,19 @@ pub(super) fn reads(cx: &Context<'_>, load: Load, out: &mut Vec<(Vec<ValueId>, P
                 continue;
             }
             let path = read.path.clone();
-            let mut remote = [remote(cx, entry, read, at, load)];
+            let mut remote = [remote(cx, entry, read, load)];
             others(cx, entry.source, load, &mut remote);
             let [remote] = remote;
             out.push((values.clone(), path, remote));
         }
         if load == Load::Join {
-            brought(cx, entry, at, out);
+            brought(cx, entry, out);
         }
     }
 }
 
 /// The reads of rows that the `Prefetch` objects of the frame of `cx` bring to an entry.
-fn brought(cx: &Context<'_>, entry: &Entry, at: Site, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
+fn brought(cx: &Context<'_>, entry: &Entry, out: &mut Vec<(Vec<ValueId>, Path, Remote)>) {
     let facts = &entry.facts;
     let made_here = |site: Site| {
         (0..cx.facts.values.len() as u32).map(ValueId).find(|v| {
@@ -78,7 +76,7 @@ fn brought(cx: &Context<'_>, entry: &Entry, at: Site, out: &mut Vec<(Vec<ValueId
         let Some(steps) = steps.filter(|s| !is_key_only(cx, event.site, s)) else { continue };
         let (path, is_certain) = (path.clone(), event.is_certain);
         let read = ShownRead { path: path.clone(), steps, site: event.site, is_certain, wants_rows: true };
-        out.push((vec![own], path, remote(cx, entry, read, at, Load::Join)));
+        out.push((vec![own], path, remote(cx, entry, read, Load::Join)));
     }
 }
 
@@ -99,23 +97,21 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
             Source::Model(..) | Source::Above(..) => return false,
         };
         above.source != entry.source
-            && program.class(entry.class).mro.contains(&above.class)
+            && above.class.zip(entry.class).is_some_and(|(a, e)| program.class(e).mro.contains(&a))
             && comes_from(Site { file, span: program.file(file).node(node).span() })
             && shown(cx, above, load).iter().any(|read| read.steps == steps)
     })
 }
 
-/// The name of the class that shows the rows.
-pub(super) fn looped(program: &Program, class: ClassId) -> Site {
-    let class = program.class(class);
-    program.name_site(class.file, class.node)
-}
-
 /// A read of an entry.
-pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: Site, load: Load) -> Remote {
+pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Load) -> Remote {
+    let looped = entry.at;
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
     let mut hazards = Vec::new();
-    guards::stale_copies(cx.project, &entry.facts.events, &steps, &mut hazards);
+    guards::stale_copies(cx.project, asked::events(cx, entry), &steps, &mut hazards);
+    if entry.kind == EntryKind::Template || asked::keeper(cx, entry).is_some() {
+        asked::hazards(cx, entry, &steps, load, &mut hazards);
+    }
     if let Some(base) = &entry.unknown_base {
         hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));
     }
@@ -133,16 +129,17 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
         && load == Load::Prefetch
         && !single.is_some_and(reads_as_well)
     {
-        let subject = cx.project.program().class(entry.class).name.clone();
+        let subject = entry.name(cx.project.program());
         hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));
     }
     if load == Load::Prefetch {
         own_code::loads(cx, entry, &steps, &mut hazards);
         answers::hazards(cx, entry, &steps, &mut hazards);
         if entry.kind == EntryKind::ListAction
+            && let Some(class) = entry.class
             && let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref())
         {
-            hooks::hazards(cx, entry.class, queryset, &mut hazards);
+            hooks::hazards(cx, class, queryset, &mut hazards);
         }
         let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
         let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
@@ -154,7 +151,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, looped: S
         };
         again::hazards(&inner, &rows, &mut hazards);
     }
-    Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: Some(entry.class) }
+    Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: entry.class }
 }
 
 /// Entries with the same queryset that do not read what another of them reads: the prefetch would be for nothing there.
@@ -164,11 +161,10 @@ pub(super) fn others(cx: &Context<'_>, source: Source, load: Load, reads: &mut [
     }
     for entry in cx.analyzer.entries().iter().filter(|e| e.source == source) {
         let own = shown(cx, entry, load);
-        for read in reads.iter_mut().filter(|r| r.shown_by != Some(entry.class)) {
+        for read in reads.iter_mut().filter(|r| r.looped != entry.at) {
             if !own.iter().any(|o| o.steps == read.steps && o.is_certain) {
-                let program = cx.project.program();
-                let subject = program.class(entry.class).name.clone();
-                let hazard = Hazard::at(HazardKind::SharedQuerySet, subject, looped(program, entry.class));
+                let subject = entry.name(cx.project.program());
+                let hazard = Hazard::at(HazardKind::SharedQuerySet, subject, entry.at);
                 if !read.hazards.contains(&hazard) {
                     read.hazards.push(hazard);
                 }
@@ -208,7 +204,7 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
             continue;
         }
         // Nor is one of the rows of a list: the first, or what one round of the loop reads alone.
-        let by_rounds = matches!(entry.kind, EntryKind::ListView | EntryKind::Handler);
+        let by_rounds = matches!(entry.kind, EntryKind::ListView | EntryKind::Handler | EntryKind::Template);
         if by_rounds && !event.rounds.iter().any(|r| r.value == value) {
             continue;
         }

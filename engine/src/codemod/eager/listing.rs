@@ -29,12 +29,12 @@ enum Place<'a> {
 /// Leave out what is no hazard where the rows of the list action alone get the prefetch.
 pub(super) fn without_other_actions(cx: &Context<'_>, group: &Group, hazards: &mut Vec<Hazard>) {
     let Some((entry, _)) = place(cx, group) else { return };
-    let class = cx.project.program().class(entry.class);
+    let name = entry.name(cx.project.program());
     hazards.retain(|hazard| {
         let is_of_class =
-            hazard.site == entry.single_objects.as_ref().map(|s| s.site) && hazard.subject == class.name;
+            hazard.site == entry.single_objects.as_ref().map(|s| s.site) && hazard.subject == name;
         hazard.kind != HazardKind::LoadedWithout
-            || !(is_of_class || is_in_other_action(cx, entry.class, hazard))
+            || !(is_of_class || entry.class.is_some_and(|class| is_in_other_action(cx, class, hazard)))
     });
 }
 
@@ -94,8 +94,10 @@ fn place<'a>(cx: &Context<'a>, group: &Group) -> Option<(&'a Entry, Place<'a>)> 
     }
     let class = group.remote.first()?.shown_by?;
     let program = cx.project.program();
-    let entry =
-        cx.analyzer.entries_from(cx.file).find(|e| e.class == class && e.kind == EntryKind::ListAction)?;
+    let entry = cx
+        .analyzer
+        .entries_from(cx.file)
+        .find(|e| e.class == Some(class) && e.kind == EntryKind::ListAction)?;
     let info = program.class(class);
     let is_viewset = info.external_bases.iter().any(|base| base.starts_with("rest_framework.viewsets."));
     if !is_viewset

@@ -11,6 +11,7 @@
 mod again;
 mod annotate;
 mod answers;
+mod asked;
 mod bypassed;
 mod callers;
 mod certainty;
@@ -20,6 +21,7 @@ mod descriptors;
 mod entries;
 mod guards;
 mod hooks;
+mod kept;
 mod listing;
 mod named;
 mod narrowed;

@@ -31,7 +31,7 @@ pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut
         EntryKind::Changelist | EntryKind::Inline => look.admin(entry, &classes),
         EntryKind::Choices => {
             look.methods(&classes);
-            look.users_of(entry.class);
+            entry.class.into_iter().for_each(|class| look.users_of(class));
         }
         _ => {}
     }
@@ -88,7 +88,7 @@ impl Look<'_, '_> {
         if entry.kind == EntryKind::Inline {
             let around = cx.analyzer.form_users().iter().copied().filter(|class| {
                 program.class(*class).members.contains_key("inlines")
-                    && named_classes(cx, *class, "inlines").contains(&entry.class)
+                    && named_classes(cx, *class, "inlines").iter().any(|inline| entry.class == Some(*inline))
             });
             let around: Vec<ClassId> =
                 around.flat_map(|class| program.class(class).mro.iter().copied()).collect();

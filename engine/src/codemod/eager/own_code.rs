@@ -30,17 +30,17 @@ pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut V
 /// The classes whose methods have the entry's queryset: those above it, and those that inherit the queryset.
 pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let program = cx.project.program();
+    let Some(own) = entry.class else { return Vec::new() };
     let name = match entry.source {
         Source::Function(function) => program.function(function).name.as_str(),
         Source::Expression(..) => "queryset",
         Source::Model(..) | Source::Above(..) => "model",
     };
     let owner = |class: ClassId, name: &str| program.member(class, name).map(|(owner, _)| owner);
-    let has_it = |class: &ClassId| {
-        [name, "get_queryset"].iter().all(|name| owner(*class, name) == owner(entry.class, name))
-    };
-    let below = program.descendants(owner(entry.class, name).unwrap_or(entry.class));
-    let mut out = program.class(entry.class).mro.clone();
+    let has_it =
+        |class: &ClassId| [name, "get_queryset"].iter().all(|name| owner(*class, name) == owner(own, name));
+    let below = program.descendants(owner(own, name).unwrap_or(own));
+    let mut out = program.class(own).mro.clone();
     out.extend(below.into_iter().filter(has_it));
     out.sort();
     out.dedup();

@@ -111,14 +111,14 @@ pub fn readers_of_class(cx: &Context<'_>, class: ClassId) -> Option<(Readers, Ar
     let mut out = Readers::default();
     let mut rows = None;
     for entry in cx.analyzer.entries().iter().filter(|e| e.kind == EntryKind::Changelist) {
-        let info = program.class(entry.class);
+        let Some(info) = entry.class.map(|shown| program.class(shown)) else { continue };
         if !info.mro.contains(&class) {
             continue;
         }
         let queryset = entry.facts.value(entry.rows)?.queryset.clone()?;
         out.attributes.extend(attributes(&entry.facts));
         out.traits.extend(queryset.traits.iter().copied());
-        out.unseen.push((info.name.clone(), super::entries::looped(program, entry.class)));
+        out.unseen.push((info.name.clone(), entry.at));
         rows = Some(queryset);
     }
     rows.map(|rows| (out, rows))

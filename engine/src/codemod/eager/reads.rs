@@ -199,7 +199,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         {
             continue;
         }
-        if is_replaced(cx, index, value, &path) || returned::is_left_to_callee(cx, value) {
+        if is_replaced(cx, index, value, &path) || returned::is_left_to_callee(cx, value, load) {
             continue;
         }
         let round = event.rounds.iter().find(|r| r.value == value);

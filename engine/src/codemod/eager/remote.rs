@@ -1,13 +1,14 @@
 //! Rows that another frame reads: what this function returns ([`returned`]), or a queryset that it keeps in an attribute of
 //! `self`. The join is asked for here, where the queryset is built, and the reads are looked up where they are made.
 //!
-//! The rows must be loaded for one reader: nobody keeps the list, and nothing but the loop that reads evaluates the
-//! queryset.
+//! Nobody keeps the list that a function gives. The queryset of an attribute may be read by several functions, between which
+//! nothing changes the related rows; for a prefetch, nothing but the loop that reads evaluates it.
 
 use super::again::{self, Rows};
 use super::certainty::{goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
+use super::kept;
 use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
 use super::region;
 use super::repeats::repeating;
@@ -19,6 +20,9 @@ use crate::infer::{Escape, Event, EventKind, Origin, Path, QuerySet, Root, Type,
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, string_value};
 use crate::text::{FileId, Site};
 use std::collections::BTreeMap;
+
+/// Functions that read one attribute and are looked at.
+const MAX_READERS: usize = 8;
 
 /// The value of something that is no fresh queryset.
 const NOBODY: ValueId = ValueId(u32::MAX);
@@ -71,6 +75,7 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     entries::reads(cx, load, &mut out);
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
     returned::reads(cx, load, function, &mut out);
+    kept::reads(cx, load, function, &mut out);
     if let Some(class) = program.function(function).class {
         of_attributes(cx, load, function, class, &mut out);
     }
@@ -112,41 +117,72 @@ fn of_attributes(
         // What is made from another one of them has the join from there.
         let is_last = |v: &&ValueId| !values.iter().any(|o| o != *v && is_derived(cx, **v, *o, 0));
         let roots: Vec<ValueId> = values.iter().filter(is_last).copied().collect();
-        let Some(read) = only_load(cx, class, attr) else { continue };
-        let Some(reader) = read.1.enclosing_function().and_then(|def| program.function_at(read.0, def.id()))
-        else {
-            continue;
-        };
-        if reader == function || program.function(reader).is_generator {
-            continue;
-        }
-        let facts = cx.analyzer.function(reader);
-        let inner = Context { facts: &facts, file: read.0, ..*cx };
+        let Some(readers) = readers(cx, load, class, attr, function) else { continue };
         let sites: Vec<Site> = assigned
             .iter()
             .map(|(file, node)| Site { file: *file, span: program.file(*file).node(*node).span() })
             .collect();
-        let is_one = |v: &ValueId| {
-            inner
-                .value(*v)
-                .is_some_and(|v| v.origin == Origin::Outside && v.site.is_some_and(|s| sites.contains(&s)))
-        };
-        let of_attribute = |v: &ValueId| {
-            let alternatives = inner.value(*v).map(|v| v.alternatives.as_slice()).unwrap_or_default();
-            is_one(v) || (!alternatives.is_empty() && alternatives.iter().all(is_one))
-        };
-        let events: Vec<&Event> = facts.events.iter().collect();
         let first = out.len();
-        for value in &roots {
-            found(&inner, load, (cx, *value), &of_attribute, &events, out);
-        }
         let mut looked = Vec::new();
-        region::looked_into(&inner, &of_attribute, &mut looked);
-        region::copied(&inner, &of_attribute, &mut looked);
+        for reader in &readers {
+            let facts = cx.analyzer.caller(program.function(*reader).file, Some(*reader));
+            let inner = Context { facts: &facts, file: facts.file, ..*cx };
+            let is_one = |v: &ValueId| {
+                inner.value(*v).is_some_and(|v| {
+                    v.origin == Origin::Outside && v.site.is_some_and(|s| sites.contains(&s))
+                })
+            };
+            let of_attribute = |v: &ValueId| {
+                let alternatives = inner.value(*v).map(|v| v.alternatives.as_slice()).unwrap_or_default();
+                is_one(v) || (!alternatives.is_empty() && alternatives.iter().all(is_one))
+            };
+            let events: Vec<&Event> = facts.events.iter().collect();
+            for value in &roots {
+                found(&inner, load, (cx, *value), &of_attribute, &events, out);
+            }
+            region::looked_into(&inner, &of_attribute, &mut looked);
+            region::copied(&inner, &of_attribute, &mut looked);
+        }
+        // What one of them has loaded another one reads.
+        if readers.len() > 1 {
+            let mut steps: Vec<Step> = Vec::new();
+            for (_, _, read) in out.iter().skip(first) {
+                steps.extend(
+                    read.steps.iter().filter(|step| !steps.contains(step)).cloned().collect::<Vec<_>>(),
+                );
+            }
+            kept::between(cx, class, &readers, &steps, &mut looked);
+            kept::around(cx, &readers, &steps, &mut looked);
+        }
         for (_, _, read) in out.iter_mut().skip(first) {
             read.hazards.extend(looked.iter().cloned());
         }
     }
+}
+
+/// The functions that may load the rows of an attribute that `function` gives; for a prefetch, the only one.
+fn readers(
+    cx: &Context<'_>,
+    load: Load,
+    class: ClassId,
+    name: &str,
+    function: FunctionId,
+) -> Option<Vec<FunctionId>> {
+    let program = cx.project.program();
+    let places = loads_of(cx, class, name)?;
+    let mut out: Vec<FunctionId> = Vec::new();
+    for (file, node) in &places {
+        let def = node.enclosing_function()?;
+        let reader = program.function_at(*file, def.id())?;
+        if reader == function || program.function(reader).is_generator {
+            return None;
+        }
+        if !out.contains(&reader) {
+            out.push(reader);
+        }
+    }
+    let is_known = !out.is_empty() && out.len() <= MAX_READERS && (load == Load::Join || places.len() == 1);
+    is_known.then_some(out)
 }
 
 /// The reads of the frame of `cx` from rows of the values that `is_ours` knows.
@@ -158,16 +194,7 @@ pub(super) fn found(
     events: &[&Event],
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    let leaves = cx.facts.events.iter().any(|e| match &e.kind {
-        EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
-            is_ours(v)
-                && path.is_empty()
-                && matches!(how, Escape::Return | Escape::Store | Escape::UnknownCall | Escape::Yield)
-        }
-        _ => false,
-    });
-    // What a generator does between two rows is up to others.
-    if leaves || cx.facts.events.iter().any(|e| e.kind == EventKind::Suspend) {
+    if leaves(cx, is_ours) {
         return;
     }
     let Some(model) = builder.value(value).and_then(|v| Some(v.queryset.as_deref()?.model)) else { return };
@@ -218,6 +245,19 @@ pub(super) fn found(
     }
 }
 
+/// Whether the frame gives rows to somebody who is not looked at. What a generator does between two rows is up to others.
+pub(super) fn leaves(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+    cx.facts.events.iter().any(|e| match &e.kind {
+        EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
+            is_ours(v)
+                && path.is_empty()
+                && matches!(how, Escape::Return | Escape::Store | Escape::UnknownCall | Escape::Yield)
+        }
+        EventKind::Suspend => true,
+        _ => false,
+    })
+}
+
 /// Whether a template does it.
 fn in_template(cx: &Context<'_>, event: &Event) -> bool {
     guards::node_at(cx.project, event.site).is_none()
@@ -230,13 +270,13 @@ fn is_loaded(cx: &Context<'_>, qs: &QuerySet) -> bool {
     })
 }
 
-/// The only place that may load the rows of the attribute `name` of objects of `class`.
-fn only_load<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<(FileId, Node<'a>)> {
+/// The places that may load the rows of the attribute `name` of objects of `class`.
+fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<Vec<(FileId, Node<'a>)>> {
     let program = cx.project.program();
     let mut ours = program.class(class).mro.clone();
     ours.extend(program.descendants(class));
     let dotted = format!(".{name}");
-    let mut found = None;
+    let mut found = Vec::new();
     for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
         let source = program.file(file);
         let text = source.source.text();
@@ -265,17 +305,14 @@ fn only_load<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<(FileId
             if other && matches!(Expr::of(owner), Expr::Name("self" | "cls")) {
                 continue;
             }
-            if found.is_some() {
-                return None;
-            }
-            found = Some((file, node));
+            found.push((file, node));
         }
     }
-    found
+    Some(found)
 }
 
 /// `x.books.filter(...)` and `x.items()`: no rows of the attribute are loaded.
-fn is_quiet(node: Node<'_>) -> bool {
+pub(super) fn is_quiet(node: Node<'_>) -> bool {
     let Some(parent) = node.with_parens().parent() else { return false };
     let is_called = |n: Node<'_>| {
         n.with_parens().parent().is_some_and(|call| {

@@ -14,6 +14,8 @@ fn holds_rows(ty: &Type, value: ValueId) -> bool {
         Type::List(t) | Type::Set(t) | Type::Iterator(t) => holds_rows(t, value),
         Type::Tuple(types) | Type::Union(types) => types.iter().any(|t| holds_rows(t, value)),
         Type::Dict(kv) => holds_rows(&kv.0, value) || holds_rows(&kv.1, value),
+        // A formset or a form of one.
+        Type::Bound(rows, _) => holds_rows(rows, value),
         _ => false,
     }
 }

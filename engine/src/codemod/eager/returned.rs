@@ -6,10 +6,11 @@
 use super::callers::callers;
 use super::certainty::lost;
 use super::guards;
+use super::kept;
 use super::place;
 use super::reads::Load;
 use super::region;
-use super::remote::{Remote, found};
+use super::remote::{Remote, found, leaves};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, Root, Type, Use, ValueId};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
@@ -140,11 +141,23 @@ fn perhaps_rows(returns: &Type) -> Option<Vec<ValueId>> {
 }
 
 /// Whether the rows of `value` are those of a function that asks for the join itself, because what it gives here may be
-/// no queryset.
-pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId) -> bool {
+/// no queryset, or because it keeps it.
+pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId, load: Load) -> bool {
     let Some(Origin::Expr(node)) = cx.value(value).map(|v| v.origin) else { return false };
     let Some(site) = cx.value(value).and_then(|v| v.site) else { return false };
-    if perhaps_rows(cx.type_of(cx.node(node))).is_none() {
+    let given = cx.type_of(cx.node(node));
+    if given.queryset().is_some() {
+        let is_kept = |function| {
+            let facts = cx.analyzer.caller(site.file, Some(function));
+            let gives_rows = facts.returns.as_ref().is_some_and(|ty| ty.queryset().is_some());
+            gives_rows && kept::is_kept(cx.project.program(), function)
+        };
+        return load != Load::Count
+            && cx.value(value).is_some_and(|v| v.kept.is_some())
+            && !leaves(cx, &|v| *v == value)
+            && place::function_at(cx, site).is_some_and(is_kept);
+    }
+    if perhaps_rows(given).is_none() {
         return false;
     }
     place::function_at(cx, site).is_some_and(|function| {

@@ -9,7 +9,6 @@ pub(super) mod tests;
 
 use super::{Entry, EntryKind, Source};
 use crate::django::lists::{class_around, listed, named};
-use crate::django::unknown_base;
 use crate::django::{Inline, ModelId, Registration};
 use crate::infer::admin::{Joins, columns};
 use crate::infer::analyzer::Analyzer;
@@ -87,15 +86,7 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
         frame.note_joined(&joins, registration.model, rows);
         Some((source, rows))
     })?;
-    Some(Entry {
-        kind: EntryKind::Changelist,
-        class,
-        source,
-        rows,
-        facts: Arc::new(facts),
-        single_objects: None,
-        unknown_base: unknown_base(program, class),
-    })
+    Some(Entry::of_class(analyzer, EntryKind::Changelist, class, (source, rows), Arc::new(facts)))
 }
 
 /// Whether a base of Django's names columns, all of them plain ones: UserAdmin, SiteAdmin and their like.
@@ -151,15 +142,7 @@ fn rows_of_inline(analyzer: &Analyzer<'_>, inline: &Inline) -> Option<Entry> {
         });
         Some((source, rows))
     })?;
-    Some(Entry {
-        kind: EntryKind::Inline,
-        class,
-        source,
-        rows,
-        facts: Arc::new(facts),
-        single_objects: None,
-        unknown_base: unknown_base(program, class),
-    })
+    Some(Entry::of_class(analyzer, EntryKind::Inline, class, (source, rows), Arc::new(facts)))
 }
 
 /// Whether the form of a class shows a field that cannot be edited: `fields` or `fieldsets` name it, or there are none.

@@ -6,7 +6,6 @@ mod tests;
 
 use super::named::{keeps, origins};
 use super::{Entry, EntryKind, SingleObjects, Source};
-use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Origin;
@@ -194,7 +193,6 @@ fn options(
     value: (FileId, NodeId),
     place: Site,
 ) -> Option<Entry> {
-    let program = analyzer.project.program();
     let (file, value, given) = begin(analyzer, value)?;
     let (rows, facts) = analyzer.on_behalf(class, |frame, node| {
         let summary = frame.az.outside(file, value, frame.stack);
@@ -235,15 +233,8 @@ fn options(
     })?;
     let source = Source::Expression(file, value);
     // The choice that is made is asked for alone.
-    Some(Entry {
-        kind: EntryKind::Choices,
-        class,
-        source,
-        rows,
-        facts: Arc::new(facts),
-        single_objects: Some(SingleObjects::at(place)),
-        unknown_base: unknown_base(program, class),
-    })
+    let entry = Entry::of_class(analyzer, EntryKind::Choices, class, (source, rows), Arc::new(facts));
+    Some(Entry { single_objects: Some(SingleObjects::at(place)), ..entry })
 }
 
 /// Where the queryset of an expression begins: for a name, what it is bound to before anything narrows it, and what comes

@@ -5,7 +5,6 @@
 
 use super::named::origins;
 use super::{Entry, EntryKind, SingleObjects, Source};
-use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::facts::EventKind;
 use crate::infer::types::{Root, ValueId};
@@ -87,17 +86,10 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: 
             }
         }
     }
-    let entry = |(rows, source)| Entry {
-        kind: EntryKind::Handler,
-        class,
-        source,
-        rows,
-        facts: facts.clone(),
+    let entry = |(rows, source)| {
+        let entry = Entry::of_class(analyzer, EntryKind::Handler, class, (source, rows), facts.clone());
         // What else the class does with the attribute is not looked at.
-        single_objects: Some(SingleObjects::at(
-            program.name_site(program.class(class).file, program.class(class).node),
-        )),
-        unknown_base: unknown_base(program, class),
+        Entry { single_objects: Some(SingleObjects::at(entry.at)), ..entry }
     };
     rows.into_iter().map(entry).collect()
 }

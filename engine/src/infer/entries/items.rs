@@ -4,18 +4,23 @@
 mod tests;
 
 use super::{Entry, EntryKind, Source, overrides_quietly};
-use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
+use crate::infer::callsites::CallSite;
 use crate::infer::frame::Frame;
 use crate::infer::memo::Stack;
+use crate::infer::rendering::class_string;
 use crate::infer::summary::opaque;
-use crate::infer::types::{Rows, Type};
-use crate::python::{Binding, ClassId, Def, FunctionId, Kind, Member, Node, parameters};
+use crate::infer::types::{Name, Rows, Type};
+use crate::python::{
+    Binding, ClassId, Def, Expr, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
+};
+use crate::text::{FileId, Site};
 use std::sync::Arc;
 
 const FEED: &str = "django.contrib.syndication.views.Feed";
 const SITEMAP: &str = "django.contrib.sitemaps.Sitemap";
+const GENERIC_SITEMAP: &str = "django.contrib.sitemaps.GenericSitemap";
 
 /// Methods of a feed that Django calls with the item, if they take one (django/contrib/syndication/views.py).
 const OF_FEED: &[&str] = &[
@@ -68,6 +73,57 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             out.extend(items(analyzer, class, kind));
         }
     }
+    for site in analyzer.call_sites().of("GenericSitemap") {
+        out.extend(generic(analyzer, *site));
+    }
+}
+
+/// `GenericSitemap({"queryset": books, "date_field": "updated_at"})`: nothing but `get_absolute_url()` and the date is
+/// asked of each row.
+fn generic(analyzer: &Analyzer<'_>, site: CallSite) -> Option<Entry> {
+    let program = analyzer.project.program();
+    let source = program.file(site.file);
+    let call = source.node(site.call);
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    let is_it = matches!(program.resolve_expr(site.file, func.peel().id()),
+        Some(Def::External(path)) if path == GENERIC_SITEMAP);
+    let list = arguments(list);
+    let info = list.first().filter(|a| is_it && a.stars == 0 && a.name.is_none_or(|n| n == "info_dict"))?;
+    if !is_for_sitemaps(analyzer, site.file, info.value) {
+        return None;
+    }
+    let facts = analyzer.caller(site.file, site.function);
+    let Type::Dict(given) = facts.type_of(info.value) else { return None };
+    let (Type::QuerySet(_), file, rows) = given.2.get("queryset")? else { return None };
+    let (file, rows) = (*file, *rows);
+    let date =
+        given.2.get("date_field").and_then(|(_, file, node)| string_value(program.file(*file).node(*node)));
+    let mut stack = Stack::default();
+    let mut frame = Frame::new(analyzer, &mut stack, site.file, source.root(), None);
+    let summary = analyzer.outside(file, rows, frame.stack);
+    let ty = frame.imported(&summary, file, rows, call);
+    let qs = ty.queryset().filter(|qs| qs.rows == Rows::Instances)?.clone();
+    let [value] = qs.values.as_slice() else { return None };
+    let row = frame.iterate(&ty, call);
+    frame.each(&ty, |frame| {
+        frame.linked(&row, call);
+        if let Some(date) = &date {
+            frame.attribute(&row, date, call);
+        }
+    });
+    let facts = Arc::new(analyzer.expanded(frame.finish().0, &mut Stack::default()));
+    let (kind, at) = (EntryKind::Sitemap, Site { file: site.file, span: func.span() });
+    let source = Source::Expression(file, rows);
+    Some(Entry {
+        kind,
+        class: None,
+        at,
+        source,
+        rows: *value,
+        facts,
+        single_objects: None,
+        unknown_base: None,
+    })
 }
 
 fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Entry> {
@@ -100,15 +156,23 @@ fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Ent
         });
         Some(*rows)
     })?;
-    Some(Entry {
-        kind,
-        class,
-        source: Source::Function(function),
-        rows,
-        facts: Arc::new(facts),
-        single_objects: None,
-        unknown_base: unknown_base(program, class),
-    })
+    Some(Entry::of_class(analyzer, kind, class, (Source::Function(function), rows), Arc::new(facts)))
+}
+
+/// Whether nothing but sitemaps gets the dict that an expression gives: it is written there, or has a name that is used for
+/// nothing else.
+fn is_for_sitemaps(analyzer: &Analyzer<'_>, file: FileId, dict: Node<'_>) -> bool {
+    let Expr::Name(name) = Expr::of(dict) else { return matches!(Expr::of(dict), Expr::Dict(_)) };
+    let program = analyzer.project.program();
+    let is_given = |n: Node<'_>| {
+        let call = n.with_parens().ancestors().take(3).find(|a| a.kind() == Kind::Call);
+        matches!(call.map(Expr::of), Some(Expr::Call { func, .. }) if func.text().ends_with("GenericSitemap"))
+    };
+    let uses = program.file(file).root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let mut uses = uses.filter(|n| !is_given(*n));
+    let is_bound_once = uses.next().is_some_and(|n| n.is_binding()) && uses.next().is_none();
+    let others = program.file_ids().filter(|f| *f != file && !analyzer.project.is_known_file(*f));
+    is_bound_once && others.into_iter().all(|f| !program.file(f).source.text().contains(name))
 }
 
 impl Analyzer<'_> {
@@ -154,7 +218,6 @@ impl<'a> Frame<'a, '_> {
     fn fed(&mut self, class: ClassId, row: &Type, node: Node<'a>) {
         let program = self.az.project.program();
         for name in OF_FEED {
-            // What a template shows is not looked at here.
             let template = match *name {
                 "item_title" => Some("title_template"),
                 "item_description" => Some("description_template"),
@@ -166,7 +229,11 @@ impl<'a> Frame<'a, '_> {
                 }
                 other => other.is_some(),
             };
-            if template.is_some_and(is_shown) || self.asked(class, name, row, node) {
+            if let Some(template) = template.filter(|t| is_shown(t)) {
+                self.fed_to_template(class, template, row, node);
+                continue;
+            }
+            if self.asked(class, name, row, node) {
                 continue;
             }
             match *name {
@@ -177,6 +244,16 @@ impl<'a> Frame<'a, '_> {
         }
         for name in MAYBE_OF_FEED {
             self.conditionally(|frame| frame.asked(class, name, row, node));
+        }
+    }
+
+    /// A template that shows the row as `obj`.
+    fn fed_to_template(&mut self, class: ClassId, attribute: &str, row: &Type, node: Node<'a>) {
+        let program = self.az.project.program();
+        let Some(name) = class_string(program, class, attribute) else { return };
+        if !overrides_quietly(program, class, "get_context_data") {
+            let context = std::iter::once((Name::from("obj"), row.clone())).collect();
+            self.render(&[&name], context, node);
         }
     }
 

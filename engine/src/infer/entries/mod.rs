@@ -11,6 +11,7 @@
 
 mod admin;
 mod choices;
+mod given;
 mod handlers;
 mod items;
 mod named;
@@ -25,6 +26,7 @@ use super::facts::Facts;
 use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Name, Type, ValueId};
+use crate::django::unknown_base;
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -65,6 +67,9 @@ pub enum EntryKind {
     Feed,
     /// A sitemap.
     Sitemap,
+    /// A template, for the rows that something of the program gives to it by itself: a tag, a property or a method of what
+    /// its names stand for.
+    Template,
 }
 
 /// A framework's use of the rows of one queryset.
@@ -72,8 +77,10 @@ pub enum EntryKind {
 pub struct Entry {
     /// What shows them.
     pub kind: EntryKind,
-    /// The class that says so: the view, the ModelAdmin.
-    pub class: ClassId,
+    /// The class that says so: the view, the ModelAdmin. A template may have none.
+    pub class: Option<ClassId>,
+    /// The place that says so: the name of the class, or what in a template asks for the rows.
+    pub at: Site,
     /// Where the queryset is built.
     pub source: Source,
     /// The queryset in `facts`.
@@ -104,6 +111,40 @@ impl SingleObjects {
 }
 
 impl Entry {
+    /// What a class shows of the rows of a queryset.
+    fn of_class(
+        analyzer: &Analyzer<'_>,
+        kind: EntryKind,
+        class: ClassId,
+        (source, rows): (Source, ValueId),
+        facts: Arc<Facts>,
+    ) -> Entry {
+        let program = analyzer.project.program();
+        let info = program.class(class);
+        let at = program.name_site(info.file, info.node);
+        let unknown_base = unknown_base(program, class);
+        Entry { kind, class: Some(class), at, source, rows, facts, single_objects: None, unknown_base }
+    }
+
+    /// What a template shows of the rows of a queryset that it asks for at `at`, in a view of `class` if that is known.
+    fn of_template(
+        class: Option<ClassId>,
+        at: Site,
+        (source, rows): (Source, ValueId),
+        facts: Arc<Facts>,
+    ) -> Entry {
+        let kind = EntryKind::Template;
+        Entry { kind, class, at, source, rows, facts, single_objects: None, unknown_base: None }
+    }
+
+    /// What shows the rows, for messages.
+    pub fn name(&self, program: &Program) -> String {
+        match self.class {
+            Some(class) if self.kind != EntryKind::Template => program.class(class).name.clone(),
+            _ => program.file(self.at.file).source.slice(self.at.span).to_owned(),
+        }
+    }
+
     /// The relations that the framework joins by itself and reads, as long as the queryset asks for no join: with an
     /// own `select_related()` in the queryset of a changelist all of them are read row by row.
     pub fn joined_by_framework(&self) -> Vec<&Name> {
@@ -153,6 +194,7 @@ impl Analyzer<'_> {
             handlers::collect(self, &mut out);
             choices::collect(self, &mut out);
             items::collect(self, &mut out);
+            given::collect(self, &mut out);
             let mut entries = Entries { all: out, ..Entries::default() };
             for (i, entry) in entries.all.iter().enumerate() {
                 let file = match entry.source {

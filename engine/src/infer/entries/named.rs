@@ -3,7 +3,7 @@
 use super::Source;
 use super::views::model_member;
 use crate::infer::analyzer::Analyzer;
-use crate::infer::facts::{Facts, Origin};
+use crate::infer::facts::{Facts, Origin, Value};
 use crate::infer::frame::Frame;
 use crate::infer::types::{QuerySet, Root, Rows, Trait, Type, ValueId};
 use crate::python::{ClassId, Expr, FunctionId, Kind, Member, Node, is_super, parameters};
@@ -114,14 +114,22 @@ pub(super) fn listed(
     let facts = az.method_below(function, class);
     let (values, qs) = rows_of(&facts, facts.returns.as_ref()?)?;
     let [value] = values.as_slice() else { return None };
-    let mut begin = facts.value(*value)?;
-    while let Some(up) =
-        begin.parent.and_then(|up| facts.value(up)).filter(|up| matches!(up.origin, Origin::Expr(_)))
-    {
+    Some((begin(&facts, *value)?, qs))
+}
+
+/// The expression that the queryset of a value begins with.
+pub(super) fn begin(facts: &Facts, value: ValueId) -> Option<Source> {
+    let is_queryset = |value: &Value| match value.origin {
+        Origin::Expr(node) => facts.types.get(&node).is_some_and(|ty| ty.queryset().is_some()),
+        _ => false,
+    };
+    let mut begin = facts.value(value)?;
+    // A page is none, nor is a manager.
+    while let Some(up) = begin.parent.and_then(|up| facts.value(up)).filter(|up| is_queryset(up)) {
         begin = up;
     }
     let Origin::Expr(node) = begin.origin else { return None };
-    Some((Source::Expression(facts.file, node), qs))
+    Some(Source::Expression(facts.file, node))
 }
 
 /// The queryset that a method gives, or whose rows are in the list or page that it gives.

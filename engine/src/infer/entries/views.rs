@@ -1,10 +1,10 @@
 //! Generic views of Django's: the template shows the rows of a list view, what hangs on the object of a detail view, and
 //! every queryset that `get_context_data()` adds.
 
+use super::given;
 use super::named::listed;
 use super::{Entry, EntryKind, Source, overrides_quietly};
 use crate::django::ModelId;
-use crate::django::unknown_base;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
@@ -59,9 +59,9 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         let Some((shown, facts)) = found else { continue };
         let facts = Arc::new(facts);
         for Shown { kind, source, rows } in shown {
-            let (facts, unknown_base) = (facts.clone(), unknown_base(program, class));
-            out.push(Entry { kind, class, source, rows, facts, single_objects: None, unknown_base });
+            out.push(Entry::of_class(analyzer, kind, class, (source, rows), facts.clone()));
         }
+        given::shown(analyzer, &facts, Some(class), out);
     }
 }
 
@@ -109,13 +109,8 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
     }
     if let Some(Type::Dict(dict)) = frame.context_data(class, node) {
         for (name, (ty, file, value)) in &dict.2 {
-            if let Type::QuerySet(qs) = ty {
-                let rows = frame.single(qs, node);
-                shown.push(Shown {
-                    kind: EntryKind::ListView,
-                    source: Source::Expression(*file, *value),
-                    rows,
-                });
+            if let Some((source, rows)) = frame.given_rows(ty, (*file, *value), node) {
+                shown.push(Shown { kind: EntryKind::ListView, source, rows });
             }
             context.insert(name.clone(), ty.clone());
         }
@@ -128,9 +123,6 @@ fn view<'a>(frame: &mut Frame<'a, '_>, class: ClassId, node: Node<'a>) -> Option
             shown.push(Shown { kind: EntryKind::ListView, source: Source::Function(function), rows });
         }
         context.insert(Name::from(name), ty);
-    }
-    if shown.is_empty() {
-        return None;
     }
     context.insert(Name::from("view"), Type::Object(class));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -193,7 +193,9 @@ impl<'a> Frame<'a, '_> {
             self.escape(&arg.ty, arg.node, Escape::Container);
         }
         let mut known = KnownKeys::new();
-        self.add_keys(args.iter().filter(|a| a.stars == 0), &mut known);
+        // No key is given twice: what is not known of `**kwargs` takes nothing away.
+        let is_known = |a: &&Arg<'a>| a.stars == 0 || matches!(a.ty, Type::Dict(_));
+        self.add_keys(args.iter().filter(is_known), &mut known);
         Some(Type::Dict(Arc::new(Dict(Type::Str, Type::Unknown, known))))
     }
 }

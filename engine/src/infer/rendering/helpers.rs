@@ -12,7 +12,9 @@ use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Node, NodeId, Parameter, ParameterKind, arguments,
     parameters, string_value,
 };
+use crate::text::FileId;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// A variable of a variable is followed so far.
 const MAX_HOPS: usize = 4;
@@ -21,6 +23,15 @@ const MAX_HOPS: usize = 4;
 pub(in crate::infer) type Renderers = FxHashMap<FunctionId, (NodeId, NodeId)>;
 
 impl Analyzer<'_> {
+    /// The frames that render a template, by a function of Django's or of the program.
+    pub(in crate::infer) fn rendering(&self) -> Vec<(FileId, Option<FunctionId>)> {
+        let program = self.project.program();
+        let helpers = self.renderers().keys().map(|f| program.function(*f).name.as_str());
+        let names: BTreeSet<&str> = RENDERING.iter().copied().chain(helpers).collect();
+        let sites = names.iter().flat_map(|name| self.call_sites().of(name));
+        sites.map(|site| (site.file, site.function)).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The functions that render one template.
     fn renderers(&self) -> &Renderers {
         self.renderers.get_or_init(|| {

@@ -315,7 +315,7 @@ pub(super) fn order(cx: &Context<'_>, found: &Counting, queryset: &QuerySet) -> 
 fn is_ordered_by_admin(cx: &Context<'_>, found: &Counting) -> bool {
     let program = cx.project.program();
     found.group.remote.iter().filter_map(|r| r.shown_by).any(|class| {
-        let entries = cx.analyzer.entries().iter().filter(|e| e.class == class);
+        let entries = cx.analyzer.entries().iter().filter(|e| e.class == Some(class));
         let has_own = || {
             ["ordering", "get_ordering"].iter().any(|name| {
                 let owner = program.member(class, name).map(|(owner, _)| owner);

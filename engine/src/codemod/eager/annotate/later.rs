@@ -314,14 +314,13 @@ fn of_class(cx: &Context<'_>, found: &Counting, entry: &Entry, out: &mut Vec<Haz
         && found.is_grouped()
         && REFUSED.iter().any(|t| rows.is(*t))
     {
-        let class = program.class(entry.class);
-        out.push(escapes(program.name_site(class.file, class.node)));
+        out.push(escapes(entry.at));
     }
     let own = match entry.source {
         Source::Expression(file, node) => Some(Site { file, span: program.file(file).node(node).span() }),
         _ => None,
     };
-    let family = family(cx, entry.class);
+    let family = entry.class.map(|class| family(cx, class)).unwrap_or_default();
     handed::hazards(cx, found, &family, model, out);
     for class in family {
         let info = program.class(class);

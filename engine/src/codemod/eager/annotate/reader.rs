@@ -268,7 +268,7 @@ pub(super) fn shown<'a>(
         if !is_row || is_called || is_handled || group.targets.len() > 1 {
             return None;
         }
-        let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == class);
+        let mut entries = cx.analyzer.entries().iter().filter(|e| e.class == Some(class));
         let (Some(entry), None) = (entries.next(), entries.next()) else { return None };
         // A base that is not known may give the method other rows.
         if entry.unknown_base.is_some() {
@@ -315,7 +315,8 @@ const OWN_ACTIONS: &[&str] =
 /// Whether a serializer gets the rows of one view alone, which only reads.
 fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> bool {
     let program = cx.project.program();
-    let view = program.class(entry.class);
+    let Some(class) = entry.class else { return false };
+    let view = program.class(class);
     let writes = |name: &str| {
         let name = name.rsplit('.').next().unwrap_or(name);
         name == "ModelViewSet" || WRITING.iter().any(|w| name.contains(w))
@@ -323,7 +324,7 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
     let bases = view.mro.iter().map(|c| program.class(*c).name.as_str());
     let is_writing = view.external_bases.iter().map(String::as_str).chain(bases.skip(1)).any(writes)
         || OWN_ACTIONS.iter().any(|name| {
-            program.member(entry.class, name).is_some_and(|(owner, member)| {
+            program.member(class, name).is_some_and(|(owner, member)| {
                 !cx.project.is_known_file(program.class(owner).file) && matches!(member, Member::Function(..))
             })
         });
@@ -336,7 +337,7 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
     if entry.single_objects.is_some()
         || is_writing
         || asks_itself
-        || program.descendants(entry.class).len() > 1
+        || program.descendants(class).len() > 1
         || program.descendants(serializer).len() > 1
     {
         return false;
@@ -353,7 +354,7 @@ fn is_serialized_alone(cx: &Context<'_>, entry: &Entry, serializer: ClassId) -> 
             Kind::Attribute => !matches!(Expr::of(n), Expr::Attribute { value, attr: "serializer_class", .. }
                 if !n.is_binding() && !matches!(Expr::of(value), Expr::Name("self" | "cls"))),
             Kind::Str => string_value(n).is_none_or(|text| !has_word(&text, name)),
-            Kind::Name if n.text() == name => is_harmless_name(cx, file, n, entry.class),
+            Kind::Name if n.text() == name => is_harmless_name(cx, file, n, class),
             _ => true,
         })
     })

@@ -95,7 +95,7 @@ pub(in crate::infer::entries) fn entries(code: &str) -> Vec<String> {
                 })
                 .collect();
             reads.sort();
-            format!("{}: {}", project.program().class(entry.class).name, reads.join(" "))
+            format!("{}: {}", entry.name(project.program()), reads.join(" "))
         })
         .collect()
 }

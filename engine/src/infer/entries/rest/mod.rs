@@ -140,8 +140,8 @@ fn shown_by(analyzer: &Analyzer<'_>, class: ClassId, action: &str) -> Option<Ent
     })?;
     let unknown_base = unknown_base(analyzer.project().program(), class);
     let facts = Arc::new(facts);
-    let single_objects = None;
-    Some(Entry { kind: EntryKind::ListAction, class, source, rows, facts, single_objects, unknown_base })
+    let entry = Entry::of_class(analyzer, EntryKind::ListAction, class, (source, rows), facts);
+    Some(Entry { unknown_base, ..entry })
 }
 
 /// Whether a view lists its rows as the framework does, whatever it does besides.

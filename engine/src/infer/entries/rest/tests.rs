@@ -106,7 +106,7 @@ fn reads_with(packages: &[(&str, &str)], code: &str, certainly: bool) -> BTreeSe
         return paths(&analyzer.function(function), certainly);
     }
     let entries = analyzer.entries();
-    let entry = entries.iter().find(|e| project.program().class(e.class).name == "Books").expect("an entry");
+    let entry = entries.iter().find(|e| e.name(project.program()) == "Books").expect("an entry");
     paths(&entry.facts, certainly)
 }
 
