@@ -163,8 +163,9 @@ impl<'a> Frame<'a, '_> {
             Type::Bound(made, name) if &**name == super::formsets::FORM_SET_CLASS => {
                 let made = made.clone();
                 self.form_set(&made, args, node).unwrap_or_else(|| {
+                    // What its methods write is not known, as for any object that is not.
                     self.call_external(super::formsets::FORM_SET, args, node);
-                    Type::External(Name::from(super::formsets::FORM_SET))
+                    Type::Unknown
                 })
             }
             // Objects that stand for their rows are not called.

@@ -300,8 +300,7 @@ impl<'a> Frame<'a, '_> {
                 match given.map(|a| &a.ty) {
                     Some(Type::QuerySet(qs)) => qs.model,
                     Some(Type::Manager(manager)) => manager.model,
-                    Some(_) => return None,
-                    None => self.view_model(class, node)?,
+                    _ => self.view_model(class, node)?,
                 }
             }
             "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
