@@ -337,6 +337,7 @@ impl<'p> Analyzer<'p> {
                         }
                         None => {
                             let given = self.given_by_admin(function, i, stack);
+                            let given = given.or_else(|| self.given_form(function, i));
                             match given.or_else(|| self.given_by_feed(function, i, stack)) {
                                 Some(given) => abstracted(&given, i),
                                 None => default_by_convention(parameter.name),

@@ -18,6 +18,7 @@ mod expr;
 mod external;
 mod facts;
 mod filtersets;
+mod forms;
 mod formsets;
 mod frame;
 mod framework;
