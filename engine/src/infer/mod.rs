@@ -55,5 +55,6 @@ pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Us
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
 pub use types::{
-    Callable, Dict, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet, QuerySetClass, Record, Related, Root, Rows, Trait, Type, ValueId,
+    Callable, Dict, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet,
+    QuerySetClass, Record, Related, Root, Rows, Trait, Type, ValueId,
 };
