@@ -6,7 +6,6 @@ use super::memo::{Memo, Met, Stack, Task};
 use super::summary::{Summary, abstracted, opaque, summarize};
 use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
 use crate::django::Project;
-use crate::django::templates::CustomKind;
 use crate::python::{ClassId, FunctionId, Kind, NodeId, ParameterKind, parameters};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -164,20 +163,6 @@ impl<'p> Analyzer<'p> {
         frame.shown_in = self.inclusion(function);
         frame.run_function(&arguments);
         frame.finish().0
-    }
-
-    /// The template of the inclusion tag that a function is, where it is nothing else: neither another tag, nor called
-    /// by code.
-    fn inclusion(&self, function: FunctionId) -> Option<&str> {
-        let mut tags =
-            self.project.templates().libraries().all().filter(|tag| tag.function == Some(function));
-        let (Some(CustomKind::Inclusion(template)), None) = (tags.next().map(|tag| &tag.kind), tags.next())
-        else {
-            return None;
-        };
-        let name = &self.project.program().function(function).name;
-        let is_called = self.call_sites().of(name).iter().any(|site| !self.project.is_test_file(site.file));
-        template.as_deref().filter(|_| !is_called)
     }
 
     /// The facts of a method of an object of `class`, which is below the class that defines it.
