@@ -3,15 +3,14 @@
 
 use super::analyzer::Analyzer;
 use super::calls::Arg;
+use super::columns::{Column, columns, has_columns_of_its_own};
 use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Instance, Name, QuerySet, Root, Trait, Type};
 use crate::django::admin::{is_followed, is_inline, is_model_admin};
-use crate::django::lists::{class_around, elements, listed, named};
+use crate::django::lists::{class_around, listed, named};
 use crate::django::{Field, ModelId, Project, RelationKind, Role};
-use crate::python::{
-    ClassId, Def, Expr, Field as Part, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
-};
+use crate::python::{ClassId, Def, Expr, Field as Part, FunctionId, Member, Node, arguments, string_value};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -321,15 +320,18 @@ impl<'a> Frame<'a, '_> {
         // With a foreign key among the columns, all of them.
         let model = self.az.project.model(rows.model);
         let is_key = |name: &str| model.field(name).is_some_and(is_foreign_key);
-        let columns = match program.member(class, "list_display") {
-            None if program.member(class, "get_list_display").is_none() => {
-                return Some(Joins::Named(Vec::new()));
-            }
-            _ => columns(self.az.project, class)?,
-        };
-        let has_key = columns.iter().any(|(file, node)| {
-            string_value(program.file(*file).node(*node)).is_some_and(|name| is_key(&name))
-        });
+        if !has_columns_of_its_own(program, class) {
+            return Some(Joins::Named(Vec::new()));
+        }
+        let keys: Vec<Column> = columns(program, class)?
+            .into_iter()
+            .filter(|c| string_value(program.file(c.file).node(c.node)).is_some_and(|name| is_key(&name)))
+            .collect();
+        // One that only some requests are shown is joined for those alone.
+        let has_key = keys.iter().any(|c| c.is_certain);
+        if !has_key && !keys.is_empty() {
+            return None;
+        }
         Some(if has_key { Joins::All } else { Joins::Named(Vec::new()) })
     }
 }
@@ -368,27 +370,4 @@ impl Joins {
 fn is_foreign_key(field: &Field) -> bool {
     let kind = field.relation.as_ref().map(|r| r.kind);
     matches!(kind, Some(RelationKind::ForeignKey | RelationKind::OneToOne))
-}
-
-/// The columns of the changelist of `class`, those that `get_list_display()` gives where it is one list.
-pub(super) fn columns(project: &Project, class: ClassId) -> Option<Vec<(FileId, crate::python::NodeId)>> {
-    let program = project.program();
-    let Some((_, member)) = program.member(class, "get_list_display") else {
-        return listed(program, class, "list_display").map(|(_, _, elements)| elements);
-    };
-    let Member::Function(function, _) = member else { return None };
-    let info = program.function(*function);
-    let def = program.file(info.file).node(info.node);
-    let own = |n: &Node<'_>| n.enclosing_function() == Some(def);
-    let mut returned = def.descendants().filter(|n| n.kind() == Kind::Return).filter(own);
-    let (Some(only), None) = (returned.next(), returned.next()) else { return None };
-    let value = only.children().next()?;
-    let first = parameters(def).first().map(|p| p.name);
-    match Expr::of(value) {
-        Expr::List(_) | Expr::Tuple(_) => elements(program, info.file, value.id(), None),
-        Expr::Attribute { value: owner, attr: "list_display", .. } if matches!(Expr::of(owner), Expr::Name(name) if Some(name) == first) => {
-            listed(program, class, "list_display").map(|(_, _, elements)| elements)
-        }
-        _ => None,
-    }
 }

@@ -457,7 +457,9 @@ impl<'a> Frame<'a, '_> {
             return page;
         }
         self.escape_all(args, node, Escape::External);
-        if external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_") {
+        let may_write =
+            external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_");
+        if may_write && !self.saved_by_framework(class, name, node) {
             self.event(node, EventKind::Write { model: None, write: Write::Other });
         }
         if name == "get_context_data" {

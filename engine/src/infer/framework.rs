@@ -33,7 +33,8 @@ const NESTED_WRITERS: &[&str] = &[
     "WritableNestedModelSerializer",
 ];
 
-const MODEL_FORMS: &[&str] =
+/// Names under which Django's forms of models are imported.
+pub(super) const MODEL_FORMS: &[&str] =
     &["django.forms.ModelForm", "django.forms.models.ModelForm", "django.forms.models.BaseModelForm"];
 
 /// Views of Django's that set `self.object` before any of their methods for a request runs.
@@ -102,7 +103,8 @@ fn is_method_field(project: &Project, class: ClassId, field: &str) -> bool {
         if path.starts_with("rest_framework.") && path.ends_with(".SerializerMethodField"))
 }
 
-fn inherits(project: &Project, class: ClassId, names: &[&str]) -> bool {
+/// Whether a class has one of these bases.
+pub(super) fn inherits(project: &Project, class: ClassId, names: &[&str]) -> bool {
     names.iter().any(|name| project.program().inherits(class, name))
 }
 
@@ -124,7 +126,7 @@ fn model_member(project: &Project, class: ClassId) -> Option<ModelId> {
 }
 
 /// Whether every base outside the program is the framework's own, so that nothing else stands between.
-fn has_framework_bases(project: &Project, class: ClassId) -> bool {
+pub(super) fn has_framework_bases(project: &Project, class: ClassId) -> bool {
     let info = project.program().class(class);
     !info.has_unknown_base
         && info.external_bases.iter().all(|base| {
@@ -312,7 +314,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// The model of the rows that a view of one object chooses from.
-    fn view_model(&mut self, class: ClassId, node: Node<'a>) -> Option<ModelId> {
+    pub(super) fn view_model(&mut self, class: ClassId, node: Node<'a>) -> Option<ModelId> {
         let program = self.az.project.program();
         if program.member(class, "get_queryset").is_some() {
             let receiver = Type::Object(class);

@@ -5,7 +5,7 @@ use super::facts::{Escape, EventKind, Made, Use, Write};
 use super::frame::Frame;
 use super::querysets::{func_owner, is_queryset_method};
 use super::types::{Manager, Name, QuerySet, QuerySetClass, Type};
-use crate::django::Signal;
+use crate::django::{Receiver, Signal};
 use crate::python::{ClassId, Member, Node};
 use std::sync::Arc;
 
@@ -175,17 +175,7 @@ impl<'a> Frame<'a, '_> {
                     Some(related) => project.link_receivers(related.owner.model, &related.accessor),
                     None => project.receivers(manager.model, Signal::M2mChanged),
                 };
-                let receivers: Vec<_> =
-                    heard.into_iter().map(|r| (r.function, r.name.clone(), r.is_opaque)).collect();
-                for (function, name, is_opaque) in receivers {
-                    match function {
-                        Some(function) => {
-                            self.call_function(function, None, &[], node);
-                        }
-                        None if is_opaque => self.received(&name, node),
-                        None => {}
-                    }
-                }
+                self.heard_of_links(heard, node);
             }
             return Type::None;
         }
@@ -208,6 +198,19 @@ impl<'a> Frame<'a, '_> {
                 ty
             }
             _ => self.call_unknown(name, args, node),
+        }
+    }
+
+    /// Receivers of `m2m_changed` run.
+    pub(super) fn heard_of_links(&mut self, receivers: Vec<&Receiver>, node: Node<'a>) {
+        for receiver in receivers {
+            match receiver.function {
+                Some(function) => {
+                    self.call_function(function, None, &[], node);
+                }
+                None if receiver.is_opaque => self.received(&receiver.name, node),
+                None => {}
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod builtins;
 mod callables;
 mod calls;
 mod callsites;
+mod columns;
 mod containers;
 mod effects;
 mod entries;
@@ -18,6 +19,7 @@ mod expr;
 mod external;
 mod facts;
 mod filtersets;
+mod forms;
 mod formsets;
 mod frame;
 mod framework;
@@ -53,6 +55,6 @@ pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Us
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
 pub use types::{
-    Callable, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet, QuerySetClass,
-    Record, Related, Root, Rows, Trait, Type, ValueId,
+    Callable, Dict, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet,
+    QuerySetClass, Record, Related, Root, Rows, Trait, Type, ValueId,
 };

@@ -126,27 +126,26 @@ impl<'a> Frame<'a, '_> {
         true
     }
 
-    /// Whether code of a table says which columns are shown, or `Meta` names an order that may leave some out.
+    /// Whether code of a table says which columns are shown. `Meta.sequence` leaves out none: what it does not name comes
+    /// last (django_tables2/utils.py, `Sequence.expand`).
     fn changes_columns(&self, class: ClassId) -> bool {
         let program = self.az.project.program();
-        let orders = meta(self, class).is_some_and(|m| program.member(m, "sequence").is_some());
         let is_chosen = |n: Node<'_>| match Expr::of(n) {
             Expr::Attribute { attr, .. } => CHOOSING.contains(&attr),
             _ => n.kind() == Kind::Str && string_value(n).is_some_and(|s| CHOOSING.contains(&s.as_str())),
         };
-        orders
-            || program.class(class).mro.iter().any(|above| {
-                program.class(*above).members.iter().any(|(name, member)| match member {
-                    Member::Function(function, _) => {
-                        let info = program.function(*function);
-                        let def = program.file(info.file).node(info.node);
-                        name == "before_render"
-                            || name == "__init__" && def.descendants().any(is_chosen)
-                            || def.text().contains(".columns")
-                    }
-                    _ => CHOOSING.contains(&name.as_str()),
-                })
+        program.class(class).mro.iter().any(|above| {
+            program.class(*above).members.iter().any(|(name, member)| match member {
+                Member::Function(function, _) => {
+                    let info = program.function(*function);
+                    let def = program.file(info.file).node(info.node);
+                    name == "before_render"
+                        || name == "__init__" && def.descendants().any(is_chosen)
+                        || def.text().contains(".columns")
+                }
+                _ => CHOOSING.contains(&name.as_str()),
             })
+        })
     }
 
     /// The columns that a class and its `Meta` name, those of the classes above included.

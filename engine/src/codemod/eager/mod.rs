@@ -19,6 +19,7 @@ mod class_place;
 mod conditions;
 mod descriptors;
 mod entries;
+mod given;
 mod guards;
 mod hooks;
 mod kept;

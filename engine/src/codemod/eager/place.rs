@@ -1,5 +1,6 @@
 //! Where the join is asked for: the expression that builds the queryset, provided that it builds a new one.
 
+use super::given;
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Facts, Origin, Type, Use, ValueId};
@@ -40,7 +41,10 @@ pub(super) fn expression<'a>(cx: &Context<'a>, value: ValueId) -> Result<Node<'a
             };
             Err(hazard(text.to_owned(), Some(cx.site(node))))
         }
-        Some(Origin::Parameter(_)) => {
+        Some(Origin::Parameter(index)) => {
+            if let Some(node) = given::place(cx, value, index) {
+                return Ok(node);
+            }
             let name = site.map_or("it", |s| cx.project.program().file(s.file).source.slice(s.span));
             Err(hazard(format!("`{name}` is a parameter"), site))
         }

@@ -12,12 +12,16 @@ use super::reads::Load;
 use super::region;
 use super::remote::{Remote, found, leaves};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, Event, EventKind, Instance, Origin, Path, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
-use crate::text::Site;
+use crate::infer::{
+    Dict, Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId,
+};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments, parameters};
+use crate::text::{FileId, Site};
 
 /// Frames that read the rows of one function's list and are looked at.
 const MAX_READERS: usize = 12;
+/// Dicts in dicts are followed so far.
+const MAX_DICTS: usize = 4;
 
 /// What the callers of `function`, the one of this frame, read of the rows that it gives.
 pub(super) fn reads(
@@ -40,10 +44,11 @@ pub(super) fn reads(
     if let Some(Type::Dict(dict)) = &cx.facts.returns
         && !is_remembered(cx, function)
     {
-        for (ty, file, node) in dict.2.values().filter(|(_, file, _)| *file == cx.file) {
-            let Type::QuerySet(qs) = ty else { continue };
+        let mut held = Vec::new();
+        querysets_in(dict, 0, &mut held);
+        for (qs, file, node) in held.into_iter().filter(|(_, file, _)| *file == cx.file) {
             if !qs.values.iter().any(|value| is_kept(cx, *value)) {
-                let at = Site { file: *file, span: cx.node(*node).span() };
+                let at = Site { file, span: cx.node(node).span() };
                 of_calls(
                     cx,
                     load,
@@ -53,6 +58,17 @@ pub(super) fn reads(
                     out,
                 );
             }
+        }
+    }
+}
+
+/// The querysets that a dict, or one of the dicts in it, holds by name, and the expressions that give them.
+fn querysets_in<'t>(dict: &'t Dict, depth: usize, out: &mut Vec<(&'t QuerySet, FileId, NodeId)>) {
+    for (ty, file, node) in dict.2.values().filter(|_| depth < MAX_DICTS) {
+        match ty {
+            Type::QuerySet(qs) => out.push((qs, *file, *node)),
+            Type::Dict(inner) => querysets_in(inner, depth + 1, out),
+            _ => {}
         }
     }
 }
@@ -68,9 +84,7 @@ fn is_kept(cx: &Context<'_>, value: ValueId) -> bool {
 fn hands_on(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
     let holds = |ty: &Type| {
         ty.alternatives().iter().any(|ty| match ty {
-            Type::Dict(dict) => dict.2.values().any(|(ty, ..)| {
-                ty.alternatives().iter().filter_map(Type::queryset).any(|qs| qs.values.iter().any(is_ours))
-            }),
+            Type::Dict(dict) => holds_one(dict, is_ours, 0),
             _ => false,
         })
     };
@@ -78,20 +92,53 @@ fn hands_on(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
         matches!(&e.kind, EventKind::Use { value, how: Use::Escape(how) } if is_ours(value)
             && matches!(how, Escape::Return | Escape::Store | Escape::Yield | Escape::UnknownCall))
     };
+    // What is put into a dict of the frame is there as long as nobody gets that.
+    let handed_in = parameters(cx.scope());
+    let is_bound = |name: &str| {
+        let bound = |n: Node<'_>| n.kind() == Kind::Name && n.is_binding() && n.text() == name;
+        cx.scope().descendants().any(bound)
+            && !cx.scope().descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal))
+    };
+    let is_local_dict = |node: Node<'_>| match Expr::of(node) {
+        Expr::Name(name) => {
+            matches!(cx.type_of_any(node), Type::Dict(_))
+                && is_bound(name)
+                && handed_in.iter().all(|p| p.name != name)
+        }
+        _ => false,
+    };
+    let is_of_dict = |func: Node<'_>| {
+        matches!(Expr::of(func), Expr::Attribute { value, attr: "update" | "setdefault", .. }
+            if is_local_dict(value))
+    };
     let is_given = |n: Node<'_>| match n.kind() {
         Kind::Call => {
             let Expr::Call { func, arguments: list } = Expr::of(n) else { return false };
             let is_external = matches!(cx.type_of(func), Type::Def(Def::External(_)));
-            !is_external && arguments(list).iter().any(|a| holds(cx.type_of(a.value)))
+            !is_external && !is_of_dict(func) && arguments(list).iter().any(|a| holds(cx.type_of(a.value)))
         }
         Kind::Assign => {
-            let is_name = n.child(Field::Left).is_some_and(|target| target.kind() == Kind::Name);
+            let is_name = n.child(Field::Left).is_some_and(|target| match Expr::of(target) {
+                Expr::Subscript { value, .. } => is_local_dict(value),
+                _ => target.kind() == Kind::Name,
+            });
             !is_name && n.child(Field::Right).is_some_and(|value| holds(cx.type_of(value)))
         }
         Kind::Return | Kind::Yield => n.children().next().is_some_and(|value| holds(cx.type_of(value))),
         _ => false,
     };
     cx.facts.events.iter().any(escapes) || cx.scope().descendants().any(is_given)
+}
+
+/// Whether a dict, or one of the dicts in it, holds one of our values.
+fn holds_one(dict: &Dict, is_ours: &dyn Fn(&ValueId) -> bool, depth: usize) -> bool {
+    dict.2.values().filter(|_| depth < MAX_DICTS).any(|(ty, ..)| {
+        ty.alternatives().iter().any(|ty| match ty {
+            Type::QuerySet(qs) => qs.values.iter().any(is_ours),
+            Type::Dict(inner) => holds_one(inner, is_ours, depth + 1),
+            _ => false,
+        })
+    })
 }
 
 /// What a function gives to its callers.

@@ -273,7 +273,10 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 let bad = derived
                     .into_iter()
                     .any(|qs| group.first_steps().iter().any(|step| leaves_out(step, &qs, has_only)));
-                if bad {
+                // What a callee makes of it is no value of this frame.
+                let is_here = event.site == cx.site(cx.node(event.at));
+                let call = guards::node_at(cx.project, event.site).filter(|_| !is_here);
+                if bad || call.is_some_and(|call| !keeps_keys(group, call)) {
                     out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
                 }
             }
@@ -371,17 +374,24 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
                 out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
                 continue;
             }
-            let named: Vec<String> = arguments(list).iter().filter_map(|a| string_value(a.value)).collect();
-            let keeps = group.first_steps().iter().all(|step| {
-                let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
-                let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
-                !through && is_named == (attr == "only")
-            });
-            if !keeps {
+            if !keeps_keys(group, call) {
                 out.push(Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site));
             }
         }
     }
+}
+
+/// Whether a call of `only()` or `defer()` loads the keys of the group's relations with the rows.
+fn keeps_keys(group: &Group, call: Node<'_>) -> bool {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
+    let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
+    let named: Option<Vec<String>> = arguments(list).iter().map(|a| string_value(a.value)).collect();
+    let Some(named) = named else { return false };
+    group.first_steps().iter().all(|step| {
+        let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
+        let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
+        !through && is_named == (attr == "only")
+    })
 }
 
 /// Whether a value is made from what the function at `def` gives: its result, or a value of the dict that it returns.

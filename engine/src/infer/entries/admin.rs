@@ -10,9 +10,10 @@ pub(super) mod tests;
 use super::{Entry, EntryKind, Source};
 use crate::django::lists::{class_around, listed, named};
 use crate::django::{Inline, ModelId, Registration};
-use crate::infer::admin::{Joins, columns};
+use crate::infer::admin::Joins;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
+use crate::infer::columns::{columns, has_columns_of_its_own};
 use crate::infer::facts::EventKind;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Root, Rows, Type, ValueId};
@@ -52,9 +53,9 @@ fn is_shown(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
 
 fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registration) -> Option<Entry> {
     let program = analyzer.project.program();
-    let shown = match (program.member(class, "list_display"), program.member(class, "get_list_display")) {
-        (None, None) => Vec::new(),
-        _ => columns(analyzer.project, class)?,
+    let shown = match has_columns_of_its_own(program, class) {
+        false => Vec::new(),
+        true => columns(program, class)?,
     };
     let editable = match program.member(class, "list_editable") {
         None => Vec::new(),
@@ -73,8 +74,15 @@ fn changelist(analyzer: &Analyzer<'_>, class: ClassId, registration: &Registrati
         let rows = *ty.queryset()?.values.first()?;
         let row = frame.iterate(&ty, node);
         frame.each(&ty, |frame| {
-            for (file, column) in &shown {
-                frame.column(class, registration.model, &row, (*file, *column), &editable, node);
+            for column in &shown {
+                let place = (column.file, column.node);
+                if column.is_certain {
+                    frame.column(class, registration.model, &row, place, &editable, node);
+                } else {
+                    frame.conditionally(|frame| {
+                        frame.column(class, registration.model, &row, place, &editable, node);
+                    });
+                }
             }
             if shown.is_empty() && !has_columns(analyzer, class) {
                 frame.stringify(&row, node);

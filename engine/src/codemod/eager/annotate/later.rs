@@ -6,10 +6,12 @@ use super::super::guards;
 use super::super::sources::is_derived;
 use super::Counting;
 use super::handed;
-use super::settings::setting;
+use super::settings::{facets, setting};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
-use crate::infer::{Entry, Escape, Event, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId};
+use crate::infer::{
+    Entry, EntryKind, Escape, Event, EventKind, Facts, Origin, Source, Trait, Type, Use, ValueId,
+};
 use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, is_super, parameters};
 use crate::text::Site;
 
@@ -322,6 +324,9 @@ fn of_class(cx: &Context<'_>, found: &Counting, entry: &Entry, out: &mut Vec<Haz
     };
     let family = entry.class.map(|class| family(cx, class)).unwrap_or_default();
     handed::hazards(cx, found, &family, model, out);
+    if entry.kind == EntryKind::Changelist {
+        facets(cx, found, entry.class, model, out);
+    }
     for class in family {
         let info = program.class(class);
         for name in &info.order {

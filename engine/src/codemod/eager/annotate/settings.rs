@@ -3,9 +3,9 @@
 use super::super::guards;
 use super::Counting;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::lists::{class_around, elements, named};
+use crate::django::lists::{class_around, elements, listed, named};
 use crate::django::{ModelId, RelationKind};
-use crate::python::{ClassId, Def, Expr, Field, Kind, Member, Node, arguments, string_value};
+use crate::python::{ClassId, Def, Expr, Field, Kind, Member, Node, arguments, canonical, string_value};
 use crate::text::{FileId, Site};
 
 /// Attributes of a class that filter or order the rows: what they name must not go over a to-many relation, nor be
@@ -53,6 +53,57 @@ pub(super) fn setting(
         }
         _ => {}
     }
+}
+
+/// The facets of a changelist count its rows once more for every filter, with `aggregate()`. What goes over a to-many
+/// relation counts the rows of a join there, and a query that groups has one row for all of them
+/// (django/contrib/admin/filters.py, `get_facet_queryset`).
+pub(super) fn facets(
+    cx: &Context<'_>,
+    found: &Counting,
+    shown_by: ClassId,
+    model: Option<ModelId>,
+    out: &mut Vec<Hazard>,
+) {
+    if !found.is_grouped() {
+        return;
+    }
+    let program = cx.project.program();
+    for class in program.descendants(shown_by).into_iter().chain([shown_by]) {
+        if has_no_facets(cx, class) {
+            continue;
+        }
+        let mut refuse = |site: Site| {
+            let hazard = Hazard::at(HazardKind::QuerySetShape, "aggregate()", site);
+            if !out.contains(&hazard) {
+                out.push(hazard);
+            }
+        };
+        if let Some((_, Member::Function(function, _))) = program.member(class, "get_list_filter") {
+            let info = program.function(*function);
+            refuse(program.name_site(info.file, info.node));
+            continue;
+        }
+        for (file, item) in listed(program, class, "list_filter").into_iter().flat_map(|(_, _, items)| items)
+        {
+            let item = program.file(file).node(item);
+            let path = match Expr::of(item) {
+                Expr::Tuple(parts) => parts.children().next().and_then(string_value),
+                _ => string_value(item),
+            };
+            if path.is_some_and(|path| !is_column(cx, model, &path)) {
+                refuse(Site { file, span: item.span() });
+            }
+        }
+    }
+}
+
+/// `show_facets = admin.ShowFacets.NEVER`. By default a request may ask for them.
+fn has_no_facets(cx: &Context<'_>, class: ClassId) -> bool {
+    let program = cx.project.program();
+    let Some((owner, Member::Value(value))) = program.member(class, "show_facets") else { return false };
+    matches!(program.resolve_expr(program.class(owner).file, *value), Some(Def::External(path))
+        if canonical(&path).ends_with("ShowFacets.NEVER"))
 }
 
 /// One filter of a changelist: the name of a field, a class, or both. Django itself asks in a subquery where a filter of its
