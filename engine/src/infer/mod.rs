@@ -12,6 +12,7 @@ mod callables;
 mod calls;
 mod callsites;
 mod containers;
+mod derived;
 mod effects;
 mod entries;
 mod expr;
