@@ -3,9 +3,12 @@
 //!
 //! What the frame that builds the queryset does by itself is known from its facts ([`super::shape`]).
 
+use super::prefetch::LOADING;
 use super::reads::{Group, Load};
 use super::sources::is_derived;
+use super::{guards, reached};
 use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::django::lists::class_around;
 use crate::infer::{Type, ValueId};
 use crate::python::{
@@ -59,6 +62,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let look = Look {
         keeps_key: group.load != Load::Join && group.first_steps().iter().all(|step| step.is_many),
         load: group.load,
+        model: group.steps().first().map(|step| step.from),
     };
     let mut seen: FxHashSet<FunctionId> = own.into_iter().collect();
     let classes = classes(cx, group);
@@ -76,7 +80,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     }
     if !classes.is_empty() || cx.scope().text().contains("TemplateResponse") {
-        for function in readers_of_responses(cx) {
+        for function in readers_of_responses(cx, group.load) {
             if seen.insert(function) {
                 in_function(cx, function, &look, None, out);
             }
@@ -118,10 +122,12 @@ fn actions(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> Vec<FunctionId> {
 }
 
 /// The functions that look into the context of a response that is not rendered yet: middlewares, decorators of views.
-fn readers_of_responses(cx: &Context<'_>) -> Vec<FunctionId> {
+fn readers_of_responses(cx: &Context<'_>, load: Load) -> Vec<FunctionId> {
     let program = cx.project.program();
+    let more: &[&[&str]] = if load == Load::Prefetch { &[reached::DERIVING, LOADING] } else { &[] };
     let names = LEAVING_OUT.iter().chain(&["union", "intersection", "difference"]);
-    let sites = names.flat_map(|name| cx.analyzer.call_sites().of(name));
+    let sites =
+        names.chain(more.iter().copied().flatten()).flat_map(|name| cx.analyzer.call_sites().of(name));
     let looks = |function: &FunctionId| {
         let info = program.function(*function);
         !cx.project.is_test_file(info.file)
@@ -135,6 +141,8 @@ struct Look {
     /// No column of the row is needed but its key.
     keeps_key: bool,
     load: Load,
+    /// The model of the rows.
+    model: Option<ModelId>,
 }
 
 impl Look {
@@ -345,7 +353,10 @@ fn in_function(
     let info = cx.project.program().function(function);
     let def = cx.project.program().file(info.file).node(info.node);
     let text = def.text();
-    if !LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]).any(|name| text.contains(name)) {
+    let is_prefetch = look.load == Load::Prefetch;
+    let mut telling = LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]);
+    let is_told = telling.any(|name| text.contains(name)) || is_prefetch && text.contains("context");
+    if !is_told {
         return;
     }
     // `order_length(self, queryset, is_descending)` of a table.
@@ -363,6 +374,15 @@ fn in_function(
         }
         let Expr::Call { func, .. } = Expr::of(node) else { continue };
         let Expr::Attribute { value, attr, attr_node } = Expr::of(func) else { continue };
+        if is_prefetch
+            && reached::loads_others(node)
+            && attr != "get"
+            && names.has(value)
+            && !is_of_another(cx, function, value, look)
+        {
+            let site = crate::text::Site { file: info.file, span: node.span() };
+            out.push(Hazard::at(HazardKind::LoadedWithout, guards::first_line(node), site));
+        }
         let Some(kind) = look.hazard(attr, node) else { continue };
         // `ids = self.get_queryset().values_list(...)` beside the rows is a queryset of its own; what is returned is not.
         if is_own(value, &names) && (kind == HazardKind::DeferredColumns || is_handed_on(node, &names)) {
@@ -370,6 +390,12 @@ fn in_function(
             out.push(Hazard::at(kind, format!("{attr}()"), site));
         }
     }
+}
+
+/// Whether an expression is known to be a queryset of another model.
+fn is_of_another(cx: &Context<'_>, function: FunctionId, node: Node<'_>, look: &Look) -> bool {
+    let facts = cx.analyzer.function(function);
+    matches!(facts.type_of(node), Type::QuerySet(qs) if Some(qs.model) != look.model)
 }
 
 /// The variables of a function that hold the queryset, and those that hold a context with it.
@@ -389,6 +415,11 @@ impl<'a> Held<'a> {
         } else if is_own(value, self) && (is_one || is_loop && is_entries(value)) {
             self.querysets.extend(names);
         }
+    }
+
+    /// Whether a chain starts with what a context holds.
+    fn has(&self, node: Node<'_>) -> bool {
+        reached::comes_from(node, &|n| self.is_context(n), 0)
     }
 
     /// Names and what they stand for in a template.

@@ -15,7 +15,8 @@ const MAX_HOPS: usize = 4;
 /// Calls of a chain.
 const MAX_CHAIN: usize = 50;
 /// Methods whose result is another queryset, which loads rows of its own.
-const DERIVING: &[&str] = &["filter", "exclude", "order_by", "reverse", "distinct", "only", "defer"];
+pub(super) const DERIVING: &[&str] =
+    &["filter", "exclude", "order_by", "reverse", "distinct", "only", "defer"];
 /// Methods after which no row is loaded as an instance.
 const PLAIN: &[&str] = &["count", "exists", "aggregate", "values", "values_list", "update"];
 
@@ -107,6 +108,13 @@ pub(super) fn loaded_again(cx: &Context<'_>, group: &Group, attributes: &[&str],
             out.push(hazard);
         }
     }
+}
+
+/// Whether a call on a queryset loads rows, or makes another queryset that does.
+pub(super) fn loads_others(call: Node<'_>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(call) else { return false };
+    let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
+    (DERIVING.contains(&attr) || LOADING.contains(&attr)) && !ends_plainly(call)
 }
 
 /// Whether a chain goes on to something that loads no instances.
