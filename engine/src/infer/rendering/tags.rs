@@ -57,7 +57,8 @@ impl<'a> Frame<'a, '_> {
         }
         let args = self.arguments_in(r, of, &tag.args, node);
         let is_followed = custom.is_some_and(|c| c.function.is_some() && c.kind != CustomKind::Compiled);
-        if !is_followed && !(custom.is_none() && OF_DJANGO.contains(&tag.name.as_str())) {
+        let is_of_django = custom.is_none() && OF_DJANGO.contains(&tag.name.as_str());
+        if !is_followed && !is_of_django {
             self.handed_to_unknown(place(of, tag.name_span), args.iter().map(|a| &a.ty), node);
         }
         let Some(custom) = custom else {
