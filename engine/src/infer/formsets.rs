@@ -143,16 +143,16 @@ impl<'a> Frame<'a, '_> {
                         self.use_queryset(&qs, node, Use::Iterate);
                         self.evaluated(&qs, node, "all");
                         let row = self.element(ty, node);
-                        self.saved_by_form(&row, name, node);
+                        self.saved_by_form_set(&row, name, node);
                     }
                 }
             }
-            row => self.saved_by_form(&row.clone(), name, node),
+            row => self.saved_by_form_set(&row.clone(), name, node),
         }
         Type::Unknown
     }
 
-    fn saved_by_form(&mut self, row: &Type, name: &str, node: Node<'a>) {
+    fn saved_by_form_set(&mut self, row: &Type, name: &str, node: Node<'a>) {
         if let Type::Instance(instance) = row.without_none()
             && SAVING.contains(&name)
         {

@@ -5,7 +5,7 @@ use super::calls::{Arg, is_of_rows};
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
 use super::summary::{Summary, Translation, abstracted, opaque, rows_of};
-use super::types::{Instance, Name, Path, QuerySet, Root, Type, ValueId};
+use super::types::{Instance, Name, QuerySet, Root, Type, ValueId};
 use crate::python::{Def, Expr, FunctionId, Node, ParameterKind, parameters};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
@@ -146,6 +146,9 @@ impl<'a> Frame<'a, '_> {
         self.cost = self.cost.saturating_add(summary.cost);
         let mut translation = Translation::new(summary, bound);
         let mut seen = FxHashSet::default();
+        if self.dry == 0 {
+            self.derive_like(&mut translation);
+        }
         for event in &summary.events {
             if self.dry > 0 {
                 break;
@@ -238,82 +241,6 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// The querysets that a callee makes from relations of its arguments become values of this frame, so that what is
-    /// read of their rows can be told.
-    fn adopt(&mut self, kind: &EventKind, t: &mut Translation<'_>, node: Node<'a>) {
-        let (EventKind::ReadRelation { root, .. }
-        | EventKind::ReadMany { root, .. }
-        | EventKind::ReadAttribute { root, .. }
-        | EventKind::WriteAttribute { root, .. }
-        | EventKind::InstanceMethod { root, .. }
-        | EventKind::InstanceEscapes { root, .. }) = kind
-        else {
-            return;
-        };
-        if let Root::Row(v) = root
-            && !t.adopted.contains_key(v)
-            && let Some(row) = self.row_of_several(*v, t, node)
-        {
-            t.adopted.insert(*v, row);
-            return;
-        }
-        // Outermost last: a row of a relation of a row of a relation.
-        let mut chain: SmallVec<[ValueId; 4]> = SmallVec::new();
-        let mut next = *root;
-        while let Root::Row(v) = next {
-            if t.adopted.contains_key(&v) || t.parameter(v).is_some() || chain.len() > 8 {
-                break;
-            }
-            let related =
-                t.summary.values.get(v.0 as usize).and_then(|v| v.queryset.as_deref()?.related.clone());
-            let Some(related) = related else { return };
-            chain.push(v);
-            next = related.owner.root;
-        }
-        while let Some(v) = chain.pop() {
-            let Some(value) = t.summary.values.get(v.0 as usize) else { return };
-            let Some(qs) = &value.queryset else { return };
-            let Some(related) = &qs.related else { return };
-            let Some((root, path)) = t.roots(related.owner.root, &related.owner.path) else { return };
-            let id = ValueId(self.facts.values.len() as u32);
-            let mut out = (**qs).clone();
-            out.forget_lists();
-            out.values = SmallVec::from_slice(&[id]);
-            out.related = Some(Arc::new(super::types::Related {
-                owner: Instance { model: related.owner.model, root, path },
-                accessor: related.accessor.clone(),
-            }));
-            self.facts.values.push(super::facts::Value {
-                origin: Origin::Callee,
-                parent: None,
-                queryset: Some(Arc::new(out)),
-                alternatives: SmallVec::new(),
-                made: Made::Unknown,
-                site: value.site,
-                kept: None,
-            });
-            t.adopted.insert(v, id);
-        }
-    }
-
-    /// The value here that stands for rows of several arguments, which the callee has as one.
-    fn row_of_several(&mut self, value: ValueId, t: &Translation<'_>, node: Node<'a>) -> Option<ValueId> {
-        let several = t.summary.values.get(value.0 as usize).map(|v| v.alternatives.clone())?;
-        if several.len() < 2 {
-            return None;
-        }
-        let mut both = Type::Never;
-        for alternative in several {
-            let Some((Root::Row(row), path)) = t.roots(Root::Row(alternative), &Path::new()) else {
-                return None;
-            };
-            let queryset =
-                self.facts.value(row).and_then(|v| v.queryset.clone()).filter(|_| path.is_empty())?;
-            both = both.join(Type::QuerySet(queryset));
-        }
-        Some(self.single(both.queryset()?, node))
-    }
-
     pub(super) fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
         Some(match kind {
             EventKind::ReadRelation { root, path, model } => {
@@ -341,6 +268,12 @@ impl<'a> Frame<'a, '_> {
                 EventKind::InstanceEscapes { root, path, how: *how }
             }
             EventKind::Use { value, how } => {
+                if let Some(value) = t.derived.get(value) {
+                    return Some(EventKind::Use { value: *value, how: how.clone() });
+                }
+                if !super::summary::is_parameter(&t.summary.values, *value) {
+                    return None;
+                }
                 let parameter = t.parameter(*value)?;
                 let argument = rows_of(t.arguments.get(parameter)?).queryset()?;
                 EventKind::Use { value: *argument.values.first()?, how: how.clone() }

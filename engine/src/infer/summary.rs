@@ -46,7 +46,8 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
         .map(|event| {
             let crosses = match &event.kind {
                 EventKind::Use { value, how } => {
-                    is_parameter(&facts.values, *value) && *how != Use::Escape(super::facts::Escape::Return)
+                    derives_from_argument(&facts.values, *value)
+                        && *how != Use::Escape(super::facts::Escape::Return)
                 }
                 EventKind::InstanceEscapes { how: super::facts::Escape::Return, .. } => false,
                 EventKind::ReadAttribute { root, .. } | EventKind::InstanceEscapes { root, .. } => {
@@ -72,7 +73,8 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
     Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
 }
 
-fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
+/// Whether a value is a parameter, or may be one of several that are.
+pub(super) fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
     values.get(value.0 as usize).is_some_and(|v| {
         matches!(v.origin, Origin::Parameter(_))
             || v.alternatives.iter().any(|a| is_parameter_value(values, *a))
@@ -81,6 +83,19 @@ fn is_parameter(values: &[super::facts::Value], value: ValueId) -> bool {
 
 fn is_parameter_value(values: &[super::facts::Value], value: ValueId) -> bool {
     values.get(value.0 as usize).is_some_and(|v| matches!(v.origin, Origin::Parameter(_)))
+}
+
+/// Whether a value is a parameter, or made from one by methods and slices.
+fn derives_from_argument(values: &[super::facts::Value], value: ValueId) -> bool {
+    let mut next = Some(value);
+    for _ in 0..50 {
+        let Some(id) = next else { return false };
+        if is_parameter(values, id) {
+            return true;
+        }
+        next = values.get(id.0 as usize).and_then(|v| v.parent.or_else(|| v.alternatives.first().copied()));
+    }
+    false
 }
 
 fn is_parameter_root(values: &[super::facts::Value], root: Root) -> bool {
@@ -205,11 +220,13 @@ pub(super) struct Translation<'s> {
     pub arguments: &'s [Type],
     /// Querysets of the callee that have a value of their own in the caller: those of relations of the arguments.
     pub adopted: FxHashMap<ValueId, ValueId>,
+    /// Querysets that the callee makes from its arguments by methods and slices, likewise: what is done to them.
+    pub derived: FxHashMap<ValueId, ValueId>,
 }
 
 impl<'s> Translation<'s> {
     pub fn new(summary: &'s Summary, arguments: &'s [Type]) -> Translation<'s> {
-        Translation { summary, arguments, adopted: FxHashMap::default() }
+        Translation { summary, arguments, adopted: FxHashMap::default(), derived: FxHashMap::default() }
     }
 
     /// A loop of the callee over rows that the caller knows.

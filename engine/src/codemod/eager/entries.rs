@@ -7,7 +7,8 @@ use super::reads::{Load, is_key_only, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
 use super::step::{self, Step};
-use super::{guards, hooks, one_object, own_code};
+use super::used::{self, Wanted};
+use super::{guards, hooks, one_object, own_code, prefetch};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
     Entry, EntryKind, EventKind, Facts, Origin, Path, Root, SingleObjects, Source, Type, Use, ValueId,
@@ -115,6 +116,16 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
     if let Some(base) = &entry.unknown_base {
         hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));
     }
+    let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
+    let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
+    let first: Vec<&Step> = steps.first().into_iter().collect();
+    let lookup = steps.iter().map(|s| load.name(s)).collect::<Vec<_>>().join("__");
+    used::hazards(
+        &inner,
+        &Wanted { first: &first, lookups: &[lookup], load },
+        &|v| is_ours(&v),
+        &mut hazards,
+    );
     if load == Load::Join {
         one_object::hazards(cx, entry, &steps, &mut hazards);
     }
@@ -141,8 +152,7 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         {
             hooks::hazards(cx, class, queryset, &mut hazards);
         }
-        let inner = Context { facts: &entry.facts, file: entry.facts.file, ..*cx };
-        let is_ours = |v: &ValueId| is_row(&entry.facts, *v, entry.rows, 0);
+        prefetch::loaded_by_callees(&inner, &is_ours, &mut hazards);
         let rows = Rows {
             is_ours: &is_ours,
             paths: std::slice::from_ref(&steps),

@@ -30,6 +30,7 @@ mod one_object;
 mod own_code;
 mod place;
 mod prefetch;
+mod reached;
 mod readers;
 mod reads;
 mod refused;
@@ -44,6 +45,7 @@ mod served;
 mod shape;
 mod sources;
 mod step;
+mod used;
 mod width;
 
 pub use annotate::AnnotateCount;
@@ -136,6 +138,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     narrowed::hazards(cx, group, out);
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
+    reached::by_field(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);
     guards::generic_targets(cx.project, &steps, out);
     width::hazards(cx, group, out);

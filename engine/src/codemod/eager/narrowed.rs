@@ -3,9 +3,14 @@
 //!
 //! What the frame that builds the queryset does by itself is known from its facts ([`super::shape`]).
 
+use super::prefetch::LOADING;
 use super::reads::{Group, Load};
+use super::sources::is_derived;
+use super::{guards, reached};
 use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::django::lists::class_around;
+use crate::infer::{Type, ValueId};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
 };
@@ -23,6 +28,8 @@ const GIVING: &[&str] =
     &["get_queryset", "filter_queryset", "queryset", "object_list", "get_table_data", "qs"];
 /// Parameters that hold it.
 pub(super) const NAMES: &[&str] = &["queryset", "qs"];
+/// Parameters that hold a context of a template.
+const CONTEXTS: &[&str] = &["context", "context_data"];
 /// Attributes that name classes which get the queryset: filters and paginators.
 const HANDED_TO: &[&str] = &[
     "filterset_class",
@@ -35,6 +42,8 @@ const HANDED_TO: &[&str] = &[
     "paginator_class",
     "django_paginator_class",
     "paginator",
+    "table_class",
+    "formset_class",
 ];
 /// What REST framework takes from its settings for views that do not say so themselves: the setting, and the attribute.
 const DEFAULTS: &[(&str, &str)] =
@@ -53,6 +62,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let look = Look {
         keeps_key: group.load != Load::Join && group.first_steps().iter().all(|step| step.is_many),
         load: group.load,
+        model: group.steps().first().map(|step| step.from),
     };
     let mut seen: FxHashSet<FunctionId> = own.into_iter().collect();
     let classes = classes(cx, group);
@@ -60,11 +70,70 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         for member in program.class(*class).members.values() {
             let Member::Function(function, _) = member else { continue };
             if seen.insert(*function) {
-                in_function(cx, *function, &look, out);
+                in_function(cx, *function, &look, None, out);
+            }
+        }
+    }
+    for action in actions(cx, &classes) {
+        if seen.insert(action) {
+            in_function(cx, action, &look, Some(2), out);
+        }
+    }
+    if !classes.is_empty() || cx.scope().text().contains("TemplateResponse") {
+        for function in readers_of_responses(cx, group.load) {
+            if seen.insert(function) {
+                in_function(cx, function, &look, None, out);
             }
         }
     }
     of_attribute(cx, &classes, &look, out);
+}
+
+/// The functions that get the rows of a changelist: those that the classes name, and those of the site.
+fn actions(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> Vec<FunctionId> {
+    let program = cx.project.program();
+    let is_admin = |class: &ClassId| {
+        program.class(*class).external_bases.iter().any(|base| base.starts_with("django.contrib.admin"))
+    };
+    if !classes.iter().any(is_admin) {
+        return Vec::new();
+    }
+    let own = classes.iter().filter_map(|class| {
+        let info = program.class(*class);
+        match info.members.get("actions") {
+            Some(Member::Value(value)) => Some((info.file, *value)),
+            _ => None,
+        }
+    });
+    // `admin.site.add_action(export)`
+    let of_site = cx.analyzer.call_sites().of("add_action").iter().filter_map(|site| {
+        let Expr::Call { arguments: list, .. } = Expr::of(program.file(site.file).node(site.call)) else {
+            return None;
+        };
+        Some((site.file, arguments(list).first()?.value.id()))
+    });
+    let named = own.chain(of_site).flat_map(|(file, node)| named_in(cx, file, node));
+    named
+        .filter_map(|def| match def {
+            Def::Function(function) => Some(function),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The functions that look into the context of a response that is not rendered yet: middlewares, decorators of views.
+fn readers_of_responses(cx: &Context<'_>, load: Load) -> Vec<FunctionId> {
+    let program = cx.project.program();
+    let more: &[&[&str]] = if load == Load::Prefetch { &[reached::DERIVING, LOADING] } else { &[] };
+    let names = LEAVING_OUT.iter().chain(&["union", "intersection", "difference"]);
+    let sites =
+        names.chain(more.iter().copied().flatten()).flat_map(|name| cx.analyzer.call_sites().of(name));
+    let looks = |function: &FunctionId| {
+        let info = program.function(*function);
+        !cx.project.is_test_file(info.file)
+            && program.file(info.file).node(info.node).text().contains(".context_data")
+    };
+    sites.filter_map(|site| site.function).filter(looks).collect()
 }
 
 /// What would stand in the way of the load.
@@ -72,6 +141,8 @@ struct Look {
     /// No column of the row is needed but its key.
     keeps_key: bool,
     load: Load,
+    /// The model of the rows.
+    model: Option<ModelId>,
 }
 
 impl Look {
@@ -146,10 +217,39 @@ fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
             out.extend(program.class(below).mro.iter().copied());
         }
     }
-    for class in handed(cx, &out) {
+    for class in handed(cx, &out).into_iter().chain(called_with(cx, group)) {
         out.extend(program.class(class).mro.iter().copied());
     }
     out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
+    out
+}
+
+/// The classes of the program that are called with the queryset: tables, filter sets, and what a factory makes formsets
+/// of.
+fn called_with(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
+    let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    let is_given = |node: Node<'_>| {
+        let alternatives = cx.type_of(node).alternatives();
+        alternatives.iter().filter_map(Type::queryset).any(|qs| qs.values.iter().any(|v| is_ours(*v)))
+    };
+    let mut out = BTreeSet::new();
+    for call in cx.scope().descendants().filter(|n| n.kind() == Kind::Call) {
+        let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
+        if !arguments(list).iter().any(|a| is_given(a.value)) {
+            continue;
+        }
+        let is_it = |n: &Node<'_>| {
+            n.kind() == Kind::Assign && n.child(Field::Left).is_some_and(|l| l.text() == func.text())
+        };
+        let local = cx.scope().descendants().find(is_it).and_then(|n| n.child(Field::Right));
+        for node in [Some(func), local].into_iter().flatten() {
+            out.extend(named_in(cx, cx.file, node.id()).into_iter().filter_map(|def| match def {
+                Def::Class(class) => Some(class),
+                _ => None,
+            }));
+        }
+    }
+    out.retain(|class| cx.project.model_of_class(*class).is_none());
     out
 }
 
@@ -242,25 +342,47 @@ fn named_in_settings(cx: &Context<'_>, setting: &str) -> Vec<ClassId> {
     out
 }
 
-fn in_function(cx: &Context<'_>, function: FunctionId, look: &Look, out: &mut Vec<Hazard>) {
+/// What a function does to the queryset. `at` is the parameter that gets it, where a name does not tell.
+fn in_function(
+    cx: &Context<'_>,
+    function: FunctionId,
+    look: &Look,
+    at: Option<usize>,
+    out: &mut Vec<Hazard>,
+) {
     let info = cx.project.program().function(function);
     let def = cx.project.program().file(info.file).node(info.node);
     let text = def.text();
-    if !LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]).any(|name| text.contains(name)) {
+    let is_prefetch = look.load == Load::Prefetch;
+    let mut telling = LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]);
+    let is_told = telling.any(|name| text.contains(name)) || is_prefetch && text.contains("context");
+    if !is_told {
         return;
     }
-    let mut names: FxHashSet<&str> =
-        parameters(def).iter().map(|p| p.name).filter(|name| NAMES.contains(name)).collect();
+    // `order_length(self, queryset, is_descending)` of a table.
+    let at = at.or(info.name.starts_with("order_").then_some(1));
+    let params = parameters(def);
+    let mut names = Held::default();
+    names.querysets.extend(params.iter().map(|p| p.name).filter(|name| NAMES.contains(name)));
+    names.querysets.extend(at.and_then(|at| params.get(at)).map(|p| p.name));
+    names.contexts.extend(params.iter().map(|p| p.name).filter(|name| CONTEXTS.contains(name)));
     for node in def.descendants() {
-        if node.kind() == Kind::Assign
+        if matches!(node.kind(), Kind::Assign | Kind::For | Kind::CompFor)
             && let (Some(target), Some(value)) = (node.child(Field::Left), node.child(Field::Right))
-            && let Expr::Name(name) = Expr::of(target)
-            && is_own(value, &names)
         {
-            names.insert(name);
+            names.bind(target, value, node.kind() != Kind::Assign);
         }
         let Expr::Call { func, .. } = Expr::of(node) else { continue };
         let Expr::Attribute { value, attr, attr_node } = Expr::of(func) else { continue };
+        if is_prefetch
+            && reached::loads_others(node)
+            && attr != "get"
+            && names.has(value)
+            && !is_of_another(cx, function, value, look)
+        {
+            let site = crate::text::Site { file: info.file, span: node.span() };
+            out.push(Hazard::at(HazardKind::LoadedWithout, guards::first_line(node), site));
+        }
         let Some(kind) = look.hazard(attr, node) else { continue };
         // `ids = self.get_queryset().values_list(...)` beside the rows is a queryset of its own; what is returned is not.
         if is_own(value, &names) && (kind == HazardKind::DeferredColumns || is_handed_on(node, &names)) {
@@ -270,12 +392,67 @@ fn in_function(cx: &Context<'_>, function: FunctionId, look: &Look, out: &mut Ve
     }
 }
 
+/// Whether an expression is known to be a queryset of another model.
+fn is_of_another(cx: &Context<'_>, function: FunctionId, node: Node<'_>, look: &Look) -> bool {
+    let facts = cx.analyzer.function(function);
+    matches!(facts.type_of(node), Type::QuerySet(qs) if Some(qs.model) != look.model)
+}
+
+/// The variables of a function that hold the queryset, and those that hold a context with it.
+#[derive(Default)]
+struct Held<'a> {
+    querysets: FxHashSet<&'a str>,
+    contexts: FxHashSet<&'a str>,
+}
+
+impl<'a> Held<'a> {
+    /// `target = value`, `for target in value`
+    fn bind(&mut self, target: Node<'a>, value: Node<'a>, is_loop: bool) {
+        let names = target.descendants().filter(|n| n.kind() == Kind::Name).map(Node::text);
+        let is_one = target.peel().kind() == Kind::Name && !is_loop;
+        if is_one && self.is_context(value.peel()) {
+            self.contexts.extend(names);
+        } else if is_own(value, self) && (is_one || is_loop && is_entries(value)) {
+            self.querysets.extend(names);
+        }
+    }
+
+    /// Whether a chain starts with what a context holds.
+    fn has(&self, node: Node<'_>) -> bool {
+        reached::comes_from(node, &|n| self.is_context(n), 0)
+    }
+
+    /// Names and what they stand for in a template.
+    fn is_context(&self, node: Node<'_>) -> bool {
+        match Expr::of(node) {
+            Expr::Name(name) => self.contexts.contains(name),
+            Expr::Attribute { attr, .. } => attr == "context_data",
+            Expr::Call { func, .. } => {
+                matches!(Expr::of(func), Expr::Attribute { attr: "get_context_data", .. })
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `context.items()`
+fn is_entries(node: Node<'_>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    matches!(Expr::of(func), Expr::Attribute { attr: "items" | "values", .. })
+}
+
 /// Whether a chain starts with the queryset of the object.
-fn is_own(node: Node<'_>, names: &FxHashSet<&str>) -> bool {
+fn is_own(node: Node<'_>, names: &Held<'_>) -> bool {
     let mut at = node.peel();
     for _ in 0..100 {
         at = match Expr::of(at) {
-            Expr::Name(name) => return names.contains(name),
+            Expr::Name(name) => return names.querysets.contains(name),
+            Expr::Subscript { value, .. } if names.is_context(value.peel()) => return true,
+            Expr::Attribute { value, attr: "items" | "values" | "get" | "pop", .. }
+                if names.is_context(value.peel()) =>
+            {
+                return true;
+            }
             Expr::Attribute { attr, .. } if GIVING.contains(&attr) => return true,
             Expr::Attribute { value, .. } | Expr::Subscript { value, .. } => value.peel(),
             Expr::Call { func, .. } => func.peel(),
@@ -286,7 +463,7 @@ fn is_own(node: Node<'_>, names: &FxHashSet<&str>) -> bool {
 }
 
 /// Whether the rows of a chain are returned, or take the place of the queryset.
-fn is_handed_on(call: Node<'_>, names: &FxHashSet<&str>) -> bool {
+fn is_handed_on(call: Node<'_>, names: &Held<'_>) -> bool {
     let within = call.ancestors().find(|n| {
         matches!(
             n.kind(),
@@ -297,7 +474,11 @@ fn is_handed_on(call: Node<'_>, names: &FxHashSet<&str>) -> bool {
     match within.kind() {
         Kind::Return => true,
         Kind::Assign => within.child(Field::Left).is_some_and(|target| match Expr::of(target) {
-            Expr::Name(name) => names.contains(name),
+            Expr::Name(name) => names.querysets.contains(name),
+            // The rows take their own place.
+            Expr::Subscript { value, index, .. } if names.is_context(value.peel()) => {
+                string_value(index).is_none() || call.text().starts_with(target.text())
+            }
             Expr::Attribute { attr, .. } => GIVING.contains(&attr),
             _ => false,
         }),

@@ -8,8 +8,10 @@ use super::sources::is_derived;
 use super::step::Step;
 use super::{guards, hooks, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, EventKind, Name, Root, Type, Use, ValueId};
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value};
+use crate::infer::{Escape, Event, EventKind, Name, Origin, Root, Type, Use, ValueId};
+use crate::python::{
+    Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments, parameters, string_value,
+};
 use crate::text::Site;
 
 /// Methods that load rows as instances, with everything that is prefetched for them. `delete()` goes over the rows to
@@ -39,7 +41,6 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for row in &group.rows {
         loaded_in_vain(cx, *row, &certain, out);
     }
-    streamed(cx, group, out);
     hooked(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
@@ -80,12 +81,15 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
         let loads = match how {
             Use::Index => true,
+            Use::Method(name) if matches!(&**name, "iterator" | "aiterator") => {
+                !is_row(*value) && !is_read_by_callee(cx, group, *value, event)
+            }
             Use::Method(name) => LOADING.contains(&&**name),
             // Returned to the framework that reads the rows.
             Use::Escape(Escape::Return) => !is_row(*value) && group.remote.is_empty(),
             // `repr()` of a queryset loads the first rows, unless all are there (django/db/models/query.py, `__repr__`).
             Use::Other => !is_row(*value) || !is_evaluated_before(cx, *value, index),
-            how => how.may_load() && !is_row(*value),
+            how => how.may_load() && !is_row(*value) && !is_read_by_callee(cx, group, *value, event),
         };
         if loads {
             let node = guards::node_at(cx.project, event.site);
@@ -93,6 +97,41 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
         }
     }
+}
+
+/// Callees of the frame of an entry, tags of its template among them, that load other rows than those that it shows.
+pub(super) fn loaded_by_callees(cx: &Context<'_>, is_row: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
+    for event in &cx.facts.events {
+        let EventKind::Use { value, how } = &event.kind else { continue };
+        let Some(info) = cx.value(*value).filter(|v| v.origin == Origin::Callee && v.parent.is_some()) else {
+            continue;
+        };
+        let loads = match how {
+            Use::Index => true,
+            Use::Method(name) => LOADING.contains(&&**name) || &**name == "iterator",
+            how => how.evaluates(),
+        };
+        if loads && is_row(value) && !is_plain(info.queryset.as_deref()) {
+            let node = guards::node_at(cx.project, event.site);
+            let subject = node.map_or("...", guards::first_line);
+            out.push(Hazard::at(HazardKind::LoadedWithout, subject, event.site));
+        }
+    }
+}
+
+/// Whether a callee that makes a queryset of its own from ours, and goes over that one alone, reads the relation of its
+/// rows.
+fn is_read_by_callee(cx: &Context<'_>, group: &Group, value: ValueId, event: &Event) -> bool {
+    let callee =
+        |site: Site| guards::node_at(cx.project, site)?.enclosing_function().map(|def| (site.file, def.id()));
+    let here = callee(event.site);
+    let is_there = |at: NodeId, site: Site| at == event.at && here.is_some() && callee(site) == here;
+    cx.value(value).is_some_and(|v| v.origin == Origin::Callee)
+        && group.reads.iter().any(|read| read.is_certain && is_there(read.at, read.site))
+        && !cx.facts.events.iter().any(|e| match &e.kind {
+            EventKind::Use { value: v, how } => how.evaluates() && *v != value && is_there(e.at, e.site),
+            _ => false,
+        })
 }
 
 /// Whether all rows of `value` have certainly been loaded before an event.
@@ -125,14 +164,8 @@ fn hooked(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-/// `iterator()` without a chunk size prefetches nothing (4.2) or refuses to (5.0 and later).
-fn streamed(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    for row in &group.rows {
-        out.extend(cx.facts.uses(*row).filter_map(|(event, how)| is_streamed(cx, event.site, how)));
-    }
-}
-
-/// Whether a use of a queryset is an `iterator()` without a chunk size, wherever it stands.
+/// Whether a use of a queryset is an `iterator()` without a chunk size, wherever it stands: that one prefetches nothing (4.2) or
+/// refuses to (5.0 and later).
 pub(super) fn is_streamed(cx: &Context<'_>, site: Site, how: &Use) -> Option<Hazard> {
     let Use::Method(name) = how else { return None };
     if !matches!(&**name, "iterator" | "aiterator") {

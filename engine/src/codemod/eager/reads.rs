@@ -56,7 +56,7 @@ impl Load {
 
     /// What a step is called in the method's arguments: `prefetch_related()` takes the attribute, the others the name in
     /// lookups.
-    fn name(self, step: &Step) -> &str {
+    pub(super) fn name(self, step: &Step) -> &str {
         match self {
             Load::Join | Load::Count => &step.lookup,
             Load::Prefetch => &step.attribute,

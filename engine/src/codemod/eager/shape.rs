@@ -5,28 +5,30 @@ use super::class_place::ClassPlace;
 use super::guards;
 use super::named::named;
 use super::place;
+use super::reached;
 use super::reads::{Group, Load};
 use super::region;
 use super::served;
 use super::sources::is_derived;
 use super::step::Step;
+use super::used::{self, Wanted};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, ValueId};
-use crate::python::{ClassId, Expr, Kind, Member, Node, arguments, string_value};
+use crate::python::{ClassId, Expr, Member, Node, arguments, string_value};
 use crate::text::Site;
 use std::collections::BTreeSet;
 
 /// Methods of Django's that a queryset class overrides to do something when rows are read.
 const FETCHING: &[&str] =
     &["_fetch_all", "__iter__", "iterator", "_iterator", "_iterable_class", "__getitem__"];
-const COMBINING: &[&str] = &["union", "intersection", "difference"];
-const PREFETCH: &str = "prefetch_related";
-const DEFERRING: &[&str] = &["only", "defer"];
+pub(super) const COMBINING: &[&str] = &["union", "intersection", "difference"];
+pub(super) const PREFETCH: &str = "prefetch_related";
+pub(super) const DEFERRING: &[&str] = &["only", "defer"];
 /// Methods that lock the rows of the queryset, those of a nullable join included.
-const LOCKING: &[&str] = &["select_for_update", "update_or_create", "aupdate_or_create"];
+pub(super) const LOCKING: &[&str] = &["select_for_update", "update_or_create", "aupdate_or_create"];
 
 /// Methods that eager loading does not go with.
-fn minded(load: Load) -> impl Iterator<Item = &'static str> {
+pub(super) fn minded(load: Load) -> impl Iterator<Item = &'static str> {
     let own: [&[&str]; 3] = match load {
         Load::Join => [DEFERRING, LOCKING, &["extra"]],
         Load::Prefetch => [&[PREFETCH], &[], &[]],
@@ -184,7 +186,7 @@ pub(super) fn deferred_by_class(cx: &Context<'_>, group: &Group, place: &ClassPl
     }
 }
 
-fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
+pub(super) fn leaves_out(step: &Step, queryset: &QuerySet, has_only: bool) -> bool {
     // The key of the row itself is always there.
     if step.is_many {
         return false;
@@ -260,70 +262,18 @@ fn overridden(cx: &Context<'_>, class: ClassId, names: &[&str], kind: HazardKind
 /// The queryset that gets the join may be narrowed, locked or combined elsewhere.
 fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let is_ours = |value: ValueId| group.targets.iter().any(|t| *t == value || is_derived(cx, value, *t, 0));
-    let mut returned = false;
-    for event in &cx.facts.events {
-        let EventKind::Use { value, how } = &event.kind else { continue };
-        if !is_ours(*value) {
-            continue;
-        }
-        match how {
-            Use::Method(name) if group.load == Load::Join && DEFERRING.contains(&&**name) => {
-                let derived = cx.facts.derived(*value).filter_map(|d| cx.value(d)?.queryset.clone());
-                let has_only = &**name == "only";
-                let bad = derived
-                    .into_iter()
-                    .any(|qs| group.first_steps().iter().any(|step| leaves_out(step, &qs, has_only)));
-                // What a callee makes of it is no value of this frame.
-                let is_here = event.site == cx.site(cx.node(event.at));
-                let call = guards::node_at(cx.project, event.site).filter(|_| !is_here);
-                if bad || call.is_some_and(|call| !keeps_keys(group, call)) {
-                    out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
-                }
-            }
-            Use::Method(name)
-                if group.load == Load::Join
-                    && (&**name == "extra"
-                        || cx.facts.derived(*value).any(|d| {
-                            cx.value(d)
-                                .and_then(|d| d.queryset.as_deref())
-                                .is_some_and(|q| q.is(Trait::RawSql))
-                        })) =>
-            {
-                let hazard = Hazard::at(HazardKind::RawSql, "", event.site);
-                if !out.contains(&hazard) {
-                    out.push(hazard);
-                }
-            }
-            Use::Method(name) if COMBINING.contains(&&**name) => {
-                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
-            }
-            Use::Method(name) if group.load == Load::Prefetch && **name == *PREFETCH => {
-                let call = guards::node_at(cx.project, event.site);
-                if call.is_none_or(|call| gives_objects(call, &group.lookups())) {
-                    out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
-                }
-            }
-            Use::Method(name) if group.load == Load::Join && LOCKING.contains(&&**name) => {
-                let of = guards::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
-                if !of {
-                    out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), event.site));
-                }
-            }
-            Use::Method(name) if &**name == "__subquery__" => {
-                let call = cx.node(event.at).ancestors().take(3).find(|n| n.kind() == Kind::Call);
-                if let Some(call) = call {
-                    let name = guards::called_name(cx.project, cx.site(call));
-                    if COMBINING.contains(&name.as_str()) {
-                        out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), cx.site(call)));
-                    }
-                }
-            }
-            Use::Escape(Escape::Return | Escape::Yield | Escape::Container) => returned = true,
-            Use::Escape(Escape::Store) => stored(cx, group, out),
-            _ => {}
-        }
+    let (first, lookups) = (group.first_steps(), group.lookups());
+    used::hazards(cx, &Wanted { first: &first, lookups: &lookups, load: group.load }, &is_ours, out);
+    let escapes = |wanted: &[Escape]| {
+        cx.facts.events.iter().any(|event| match &event.kind {
+            EventKind::Use { value, how: Use::Escape(how) } => wanted.contains(how) && is_ours(*value),
+            _ => false,
+        })
+    };
+    if escapes(&[Escape::Store]) {
+        stored(cx, group, out);
     }
-    if returned {
+    if escapes(&[Escape::Return, Escape::Yield, Escape::Container]) {
         narrowed_by_callers(cx, group, out);
     }
 }
@@ -341,8 +291,8 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             continue;
         }
         for call in names.iter().flat_map(|n| region::calls_of(scope, n)) {
-            let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-            let Expr::Attribute { value, attr, .. } = Expr::of(func) else { continue };
+            let Expr::Call { func, .. } = Expr::of(call) else { continue };
+            let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
             let is_other = match facts.type_of(value) {
                 Type::Manager(_) => true,
                 Type::QuerySet(qs) => {
@@ -356,42 +306,35 @@ fn narrowed_by_callers(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             if is_other {
                 continue;
             }
-            let site = Site { file, span: call.span() };
-            if attr == "extra" {
-                out.push(Hazard::at(HazardKind::RawSql, "", site));
-                continue;
-            }
-            if LOCKING.contains(&attr) {
-                if !list.text().contains("of=") {
-                    out.push(Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), site));
-                }
-                continue;
-            }
-            if attr == PREFETCH && !gives_objects(call, &group.lookups()) {
-                continue;
-            }
-            if COMBINING.contains(&attr) || attr == PREFETCH {
-                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
-                continue;
-            }
-            if !keeps_keys(group, call) {
-                out.push(Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site));
-            }
+            out.extend(clash(group, call, Site { file, span: call.span() }));
         }
     }
 }
 
-/// Whether a call of `only()` or `defer()` loads the keys of the group's relations with the rows.
-fn keeps_keys(group: &Group, call: Node<'_>) -> bool {
-    let Expr::Call { func, arguments: list } = Expr::of(call) else { return false };
-    let Expr::Attribute { attr, .. } = Expr::of(func) else { return false };
+/// Why a method that is called on the queryset, wherever that happens, does not go with what is to be loaded.
+pub(super) fn clash(group: &Group, call: Node<'_>, site: Site) -> Option<Hazard> {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    let Expr::Attribute { attr, .. } = Expr::of(func) else { return None };
+    if attr == "extra" {
+        return Some(Hazard::at(HazardKind::RawSql, "", site));
+    }
+    if LOCKING.contains(&attr) {
+        let hazard = || Hazard::at(HazardKind::LockedRows, group.lookups().join("`, `"), site);
+        return (!list.text().contains("of=")).then(hazard);
+    }
+    if COMBINING.contains(&attr) || attr == PREFETCH {
+        let is_bad = attr != PREFETCH || gives_objects(call, &group.lookups());
+        return is_bad.then(|| Hazard::at(HazardKind::QuerySetShape, format!("{attr}()"), site));
+    }
     let named: Option<Vec<String>> = arguments(list).iter().map(|a| string_value(a.value)).collect();
-    let Some(named) = named else { return false };
-    group.first_steps().iter().all(|step| {
-        let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
-        let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
-        !through && is_named == (attr == "only")
-    })
+    let keeps = |named: Vec<String>| {
+        group.first_steps().iter().all(|step| {
+            let is_named = named.iter().any(|n| *n == step.lookup || *n == step.attname);
+            let through = named.iter().any(|n| n.starts_with(&format!("{}__", step.lookup)));
+            !through && is_named == (attr == "only")
+        })
+    };
+    (!named.is_some_and(keeps)).then(|| Hazard::at(HazardKind::DeferredColumns, format!("{attr}()"), site))
 }
 
 /// Whether a value is made from what the function at `def` gives: its result, or a value of the dict that it returns.
@@ -404,6 +347,8 @@ fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: Site, depth: usi
 /// A queryset that is kept in an attribute is used by the other functions of the file.
 fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let attributes = region::stored_names(cx);
+    let held = reached::holding(cx, group);
+    reached::loaded_again(cx, group, &held, out);
     let program = cx.project.program();
     for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
         let source = program.file(file);
@@ -415,7 +360,9 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             for call in region::calls_of(source.root(), name) {
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
-                if !matches!(Expr::of(value), Expr::Attribute { attr, .. } if attributes.contains(&attr)) {
+                let is_direct =
+                    matches!(Expr::of(value), Expr::Attribute { attr, .. } if attributes.contains(&attr));
+                if !is_direct && !reached::comes_from(value, &|n| reached::is_attribute(n, &held), 0) {
                     continue;
                 }
                 if name == PREFETCH && !gives_objects(call, &group.lookups()) {

@@ -107,7 +107,10 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Type {
         if let Some(custom) = self.az.project.templates().libraries().filter(of.template, name) {
-            let Some(function) = custom.function else { return Type::Unknown };
+            let Some(function) = custom.function else {
+                self.handed_to_unknown(place(of, span), std::iter::once(&ty).chain(args), node);
+                return Type::Unknown;
+            };
             let all: Vec<Arg<'a>> = std::iter::once(&ty)
                 .chain(args)
                 .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })

@@ -5,9 +5,31 @@ use super::{Current, Macro, Rendering, absolute, place};
 use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKind, Tag, Target};
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
+use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
-use crate::python::{FunctionId, Node};
+use crate::python::{Expr as Python, Field, FunctionId, Kind, Node, arguments, parameters, string_value};
+use crate::text::Site;
+
+/// Tags of Django's that take values; none of them does more with a queryset than to look at its rows.
+const OF_DJANGO: &[&str] = &[
+    "blocktrans",
+    "blocktranslate",
+    "cache",
+    "cycle",
+    "debug",
+    "firstof",
+    "ifchanged",
+    "localtime",
+    "language",
+    "querystring",
+    "static",
+    "timezone",
+    "trans",
+    "translate",
+    "url",
+    "widthratio",
+];
 
 impl Analyzer<'_> {
     /// The template of the inclusion tag that a function is, where it is nothing else: neither another tag, nor called
@@ -26,6 +48,18 @@ impl Analyzer<'_> {
 }
 
 impl<'a> Frame<'a, '_> {
+    /// Querysets are given to a tag or filter whose code is not followed.
+    pub(super) fn handed_to_unknown<'t>(
+        &mut self,
+        site: Site,
+        given: impl Iterator<Item = &'t Type>,
+        node: Node<'a>,
+    ) {
+        for ty in given.filter(|ty| ty.without_none().queryset().is_some()) {
+            self.at_site(site, |frame| frame.escape(ty, node, Escape::UnknownCall));
+        }
+    }
+
     pub(super) fn render_custom(
         &mut self,
         r: &mut Rendering<'a>,
@@ -39,6 +73,11 @@ impl<'a> Frame<'a, '_> {
             return self.render_choice(r, of, tag, node);
         }
         let args = self.arguments_in(r, of, &tag.args, node);
+        let is_followed = custom.is_some_and(|c| c.function.is_some() && c.kind != CustomKind::Compiled);
+        let is_of_django = custom.is_none() && OF_DJANGO.contains(&tag.name.as_str());
+        if !is_followed && !is_of_django {
+            self.handed_to_unknown(place(of, tag.name_span), args.iter().map(|a| &a.ty), node);
+        }
         let Some(custom) = custom else {
             // Of Django's own, and of packages: the arguments are looked at, and the bodies as far as they run.
             for section in &tag.sections {
@@ -55,6 +94,12 @@ impl<'a> Frame<'a, '_> {
         if custom.takes_context {
             // Names and their values, which are added to and taken away like those of a dict.
             all.push(Arg { name: None, ty: Type::dict(Type::Str, Type::Unknown), node, stars: 0 });
+            let taken: Vec<Type> = self
+                .taken_from_context(function)
+                .iter()
+                .filter_map(|name| r.scopes.iter().rev().find_map(|scope| scope.get(name.as_str())).cloned())
+                .collect();
+            self.handed_to_unknown(place(of, tag.name_span), taken.iter(), node);
         }
         if custom.kind == CustomKind::SimpleBlock {
             all.push(Arg { name: None, ty: Type::Str, node, stars: 0 });
@@ -93,6 +138,32 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
+    }
+
+    /// The names that a tag takes out of the context to do more with them than to go over their rows:
+    /// `context["books"].only("title")`.
+    fn taken_from_context(&self, function: FunctionId) -> Vec<String> {
+        let program = self.az.project.program();
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let Some(context) = parameters(def).first().map(|p| p.name) else { return Vec::new() };
+        let is_context = |node: Node<'_>| matches!(Python::of(node), Python::Name(name) if name == context);
+        let taken = |n: Node<'a>| match Python::of(n) {
+            Python::Subscript { value, index, .. } if is_context(value) => string_value(index),
+            Python::Call { func, arguments: list } if n.kind() == Kind::Call => match Python::of(func) {
+                Python::Attribute { value, attr: "get", .. } if is_context(value) => {
+                    arguments(list).first().and_then(|a| string_value(a.value))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let is_gone_over = |n: &Node<'a>| {
+            let whole = n.with_parens();
+            whole.field() == Field::Right
+                && whole.parent().is_some_and(|p| matches!(p.kind(), Kind::For | Kind::CompFor))
+        };
+        def.descendants().filter(|n| !is_gone_over(n)).filter_map(taken).collect()
     }
 
     /// One of the arguments is shown: `firstof` asks them for their truth in turn, `cycle` shows another each time.

@@ -324,8 +324,8 @@ fn of_class(cx: &Context<'_>, found: &Counting, entry: &Entry, out: &mut Vec<Haz
     };
     let family = entry.class.map(|class| family(cx, class)).unwrap_or_default();
     handed::hazards(cx, found, &family, model, out);
-    if entry.kind == EntryKind::Changelist {
-        facets(cx, found, entry.class, model, out);
+    if let Some(class) = entry.class.filter(|_| entry.kind == EntryKind::Changelist) {
+        facets(cx, found, class, model, out);
     }
     for class in family {
         let info = program.class(class);
