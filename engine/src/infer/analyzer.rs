@@ -157,12 +157,7 @@ impl<'p> Analyzer<'p> {
         if let Some(depth) = depth.checked_sub(1) {
             self.fill_in(function, &mut arguments, depth);
         }
-        let info = self.project.program().function(function);
-        let node = self.project.program().file(info.file).node(info.node);
-        let mut frame = Frame::new(self, &mut stack, info.file, node, info.class);
-        frame.shown_in = self.inclusion(function);
-        frame.run_function(&arguments);
-        frame.finish().0
+        self.run(function, &arguments, &mut stack).0
     }
 
     /// The facts of a method of an object of `class`, which is below the class that defines it.

@@ -71,7 +71,7 @@ impl<'a> Frame<'a, '_> {
     /// What a method does that a class has from Django's forms and views of forms; false where that is not known.
     pub(super) fn saved_by_framework(&mut self, class: ClassId, name: &str, node: Node<'a>) -> bool {
         match name {
-            "save" => self.saved_by_form(class, node),
+            "save" => self.saved_by_form_of_model(class, node),
             "save_m2m" | "_save_m2m" => {
                 let Some(models) = models(self.az.project, class) else { return false };
                 for (form, model) in models {
@@ -84,7 +84,7 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    fn saved_by_form(&mut self, class: ClassId, node: Node<'a>) -> bool {
+    fn saved_by_form_of_model(&mut self, class: ClassId, node: Node<'a>) -> bool {
         let Some(models) = models(self.az.project, class) else { return false };
         let overrides = self.overrides_below(class, "save");
         if overrides.len() > MAX_OVERRIDES {

@@ -70,8 +70,6 @@ pub(super) struct Frame<'a, 's> {
     pub unread: Vec<Unread>,
     /// Rows that the `Prefetch` objects of callees bring, by the place of the object.
     pub brought: FxHashMap<Site, ValueId>,
-    /// The template that Django renders with what the frame returns.
-    pub shown_in: Option<&'a str>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -112,7 +110,6 @@ impl<'a, 's> Frame<'a, 's> {
             by_site: FxHashMap::default(),
             unread: Vec::new(),
             brought: FxHashMap::default(),
-            shown_in: None,
         }
     }
 

@@ -73,10 +73,6 @@ impl<'a> Frame<'a, '_> {
                     Some(value) => {
                         let ty = self.expr(value);
                         self.escape(&ty, value, Escape::Return);
-                        if let Some(template) = self.shown_in.filter(|_| self.local_calls.is_empty()) {
-                            let context = self.context_of(&ty);
-                            self.render(&[template], context, value);
-                        }
                         ty
                     }
                     None => Type::None,

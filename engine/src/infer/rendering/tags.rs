@@ -3,7 +3,6 @@
 use super::certainty::Values;
 use super::{Current, Macro, Rendering, absolute, place};
 use crate::django::templates::{Arg as TagArg, ArgKind, CustomKind, Expr, NodeKind, Tag, Target};
-use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Escape;
 use crate::infer::frame::Frame;
@@ -30,22 +29,6 @@ const OF_DJANGO: &[&str] = &[
     "url",
     "widthratio",
 ];
-
-impl Analyzer<'_> {
-    /// The template of the inclusion tag that a function is, where it is nothing else: neither another tag, nor called
-    /// by code.
-    pub(in crate::infer) fn inclusion(&self, function: FunctionId) -> Option<&str> {
-        let mut tags =
-            self.project.templates().libraries().all().filter(|tag| tag.function == Some(function));
-        let (Some(CustomKind::Inclusion(template)), None) = (tags.next().map(|tag| &tag.kind), tags.next())
-        else {
-            return None;
-        };
-        let name = &self.project.program().function(function).name;
-        let is_called = self.call_sites().of(name).iter().any(|site| !self.project.is_test_file(site.file));
-        template.as_deref().filter(|_| !is_called)
-    }
-}
 
 impl<'a> Frame<'a, '_> {
     /// Querysets are given to a tag or filter whose code is not followed.
