@@ -151,6 +151,27 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     }
     region::hazards(cx, group, out);
+    say_once(out);
+}
+
+/// What is said of a place and of a part of it is said once.
+fn say_once(hazards: &mut Vec<Hazard>) {
+    let mut kept: Vec<Hazard> = Vec::new();
+    for hazard in hazards.drain(..) {
+        let is_said = |other: &Hazard| {
+            let meets = match (hazard.site, other.site) {
+                (Some(a), Some(b)) => {
+                    a.file == b.file && (a.span.contains(b.span) || b.span.contains(a.span))
+                }
+                (a, b) => a == b,
+            };
+            meets && other.kind == hazard.kind && other.subject == hazard.subject
+        };
+        if !kept.iter().any(is_said) {
+            kept.push(hazard);
+        }
+    }
+    *hazards = kept;
 }
 
 /// What to say.

@@ -41,7 +41,7 @@ pub(super) fn hazards(
                 let mut derived = cx.facts.derived(*value).filter_map(|d| cx.value(d)?.queryset.clone());
                 let has_only = name == "only";
                 if derived.any(|qs| wanted.first.iter().any(|step| leaves_out(step, &qs, has_only))) {
-                    add(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site), out);
+                    out.push(Hazard::at(HazardKind::DeferredColumns, format!("{name}()"), event.site));
                 }
             }
             name if joins
@@ -50,27 +50,27 @@ pub(super) fn hazards(
                         cx.value(d).and_then(|d| d.queryset.as_deref()).is_some_and(|q| q.is(Trait::RawSql))
                     })) =>
             {
-                add(Hazard::at(HazardKind::RawSql, "", event.site), out);
+                out.push(Hazard::at(HazardKind::RawSql, "", event.site));
             }
             name if COMBINING.contains(&name) => {
-                add(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site), out);
+                out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
             }
             name if wanted.load == Load::Prefetch && name == PREFETCH => {
                 let call = guards::node_at(cx.project, event.site);
                 if call.is_none_or(|call| gives_objects(call, wanted.lookups)) {
-                    add(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site), out);
+                    out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), event.site));
                 }
             }
             "iterator" | "aiterator" if wanted.load == Load::Prefetch => {
                 if let Some(hazard) = prefetch::is_streamed(cx, event.site, how) {
-                    add(hazard, out);
+                    out.push(hazard);
                 }
             }
             name if joins && LOCKING.contains(&name) => {
                 let of = guards::node_at(cx.project, event.site).is_some_and(|n| n.text().contains("of="));
                 if !of {
                     let paths = wanted.lookups.join("`, `");
-                    add(Hazard::at(HazardKind::LockedRows, paths, event.site), out);
+                    out.push(Hazard::at(HazardKind::LockedRows, paths, event.site));
                 }
             }
             "__subquery__" => {
@@ -78,7 +78,7 @@ pub(super) fn hazards(
                 if let Some(call) = call {
                     let name = guards::called_name(cx.project, cx.site(call));
                     if COMBINING.contains(&name.as_str()) {
-                        add(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), cx.site(call)), out);
+                        out.push(Hazard::at(HazardKind::QuerySetShape, format!("{name}()"), cx.site(call)));
                     }
                 }
             }
@@ -87,24 +87,10 @@ pub(super) fn hazards(
     }
 }
 
-/// Say it once, where the same is said of the place or of a part of it.
-fn add(hazard: Hazard, out: &mut Vec<Hazard>) {
-    let is_said = |other: &Hazard| {
-        let is_there = match (hazard.site, other.site) {
-            (Some(a), Some(b)) => a.file == b.file && a.span.contains(b.span),
-            _ => false,
-        };
-        other.kind == hazard.kind && other.subject == hazard.subject && is_there
-    };
-    if !out.iter().any(is_said) {
-        out.push(hazard);
-    }
-}
-
 /// A tag or filter of a template whose code is not followed gets the queryset itself.
 fn unfollowed(cx: &Context<'_>, site: Site, out: &mut Vec<Hazard>) {
     let source = &cx.project.program().file(site.file).source;
     if source.is_template() {
-        add(Hazard::at(HazardKind::UnknownBase, source.slice(site.span), site), out);
+        out.push(Hazard::at(HazardKind::UnknownBase, source.slice(site.span), site));
     }
 }
