@@ -16,10 +16,8 @@ pub fn loose_newline(root: Node<'_>) -> Option<usize> {
     for node in root.descendants() {
         let (start, end) = (node.span().start as usize, node.span().end as usize);
         match node.kind() {
-            Kind::Str | Kind::Comment => {
-                if quiet.last().is_none_or(|(_, last)| start >= *last) {
-                    quiet.push((start, end));
-                }
+            Kind::Str | Kind::Comment if quiet.last().is_none_or(|(_, last)| start >= *last) => {
+                quiet.push((start, end));
             }
             Kind::Decorator => lines.push((start, end)),
             kind if is_header(kind) => lines.extend(header(node, text, base)),
