@@ -154,13 +154,15 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     say_once(out);
 }
 
-/// What is said of a place and of a part of it is said once.
+/// What is done to the queryset at a place is said once, whoever has seen the call, its name, or what it stands in.
 fn say_once(hazards: &mut Vec<Hazard>) {
+    use super::HazardKind::{DeferredColumns, LoadedWithout, LockedRows, QuerySetShape, RawSql};
+    let of_queryset = [DeferredColumns, QuerySetShape, RawSql, LockedRows, LoadedWithout];
     let mut kept: Vec<Hazard> = Vec::new();
     for hazard in hazards.drain(..) {
         let is_said = |other: &Hazard| {
             let meets = match (hazard.site, other.site) {
-                (Some(a), Some(b)) => {
+                (Some(a), Some(b)) if of_queryset.contains(&hazard.kind) => {
                     a.file == b.file && (a.span.contains(b.span) || b.span.contains(a.span))
                 }
                 (a, b) => a == b,
