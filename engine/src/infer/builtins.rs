@@ -210,6 +210,15 @@ impl<'a> Frame<'a, '_> {
             }
             "functools.reduce" => {
                 let ty = args.get(1).map_or(Type::Unknown, |a| self.iterate(&a.ty.clone(), a.node));
+                // What it begins with is given to the function, which makes what comes next of it:
+                // `reduce(getattr, path.split("."), book)`.
+                let begin = args.get(2).map(|a| (a.ty.clone(), a.node));
+                let begin = begin.or_else(|| Some((ty.clone(), args.get(1)?.node)));
+                if let Some((begin, at)) =
+                    begin.filter(|(ty, _)| matches!(ty.without_none(), Type::Instance(_)))
+                {
+                    self.escape(&begin, at, Escape::External);
+                }
                 if let Some(function) = first {
                     self.call_with(function, &[Type::Unknown, ty]);
                 }

@@ -5,7 +5,7 @@
 
 use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Event, EventKind, Instance, Origin, QuerySet, Root, Type, Use, ValueId};
+use crate::infer::{Event, EventKind, Facts, Instance, Origin, QuerySet, Root, Type, Use, ValueId};
 use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators};
 
 /// A place that loads the rows, and its index among the events; what a callee has loaded comes before all of them.
@@ -67,6 +67,26 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
             out.push(in_vain(cx, *load));
         }
     }
+}
+
+/// Whether code may refuse a row of `value`, by a `raise` that is written, before the event at `index` has read the relation:
+/// then a prefetch for the rows was for nothing, whoever catches it.
+pub(super) fn is_refused_before(cx: &Context<'_>, facts: &Facts, index: usize, value: ValueId) -> bool {
+    let is_refusal = |site| {
+        let raised = guards::node_at(cx.project, site).filter(|n| n.kind() == Kind::Raise);
+        raised.is_some_and(|n| {
+            let function = |n: &Node<'_>| n.kind() == Kind::FunctionDef;
+            // One exception in place of another, and methods that stand for those of classes below.
+            let is_again =
+                n.ancestors().take_while(|n| !function(n)).any(|n| n.kind() == Kind::ExceptHandler);
+            !is_again && !n.text().contains("NotImplementedError")
+        })
+    };
+    facts.events.iter().take(index).any(|event| {
+        matches!(event.kind, EventKind::Raise)
+            && event.rounds.iter().any(|round| round.value == value)
+            && is_refusal(event.site)
+    })
 }
 
 /// Where the frame that builds `value` loads its rows and then leaves without giving them to its caller.

@@ -3,6 +3,7 @@
 use super::again::{self, Rows};
 use super::answers;
 use super::asked;
+use super::certainty;
 use super::reads::{Load, is_key_only, is_loaded, rows_read, wants_rows};
 use super::remote::Remote;
 use super::sources::is_derived;
@@ -202,7 +203,7 @@ pub(super) struct ShownRead {
 pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRead> {
     let facts = &entry.facts;
     let mut out: Vec<ShownRead> = Vec::new();
-    for event in &facts.events {
+    for (index, event) in facts.events.iter().enumerate() {
         let read = rows_read(facts, event, load);
         let Some((value, path)) = read.filter(|(v, _)| is_row(facts, *v, entry.rows, 0)) else { continue };
         let Some(queryset) = facts.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
@@ -226,6 +227,8 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
             }
             _ => event.rounds.iter().any(|r| r.value == value && r.is_certain),
         };
+        let is_certain =
+            is_certain && (load != Load::Prefetch || !certainty::is_refused_before(cx, facts, index, value));
         // Each count is an expression of its own to rewrite.
         match out.iter_mut().find(|r| r.path == path && (load != Load::Count || r.site == event.site)) {
             Some(read) => {

@@ -3,6 +3,7 @@
 //! A group holds every such read of the rows of one queryset: where the same expressions build it, it is the same
 //! queryset, whichever loop goes over it.
 
+use super::certainty;
 use super::class_place::{self, ClassPlace};
 use super::guards;
 use super::remote::{self, Remote};
@@ -213,7 +214,8 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
         let Some(targets) = targets(cx, &[value], load) else { continue };
         let group = out.entry(targets.clone()).or_insert_with(|| Group::new(load, targets));
         group.rows.insert(value);
-        let is_certain = round.is_some_and(|r| r.is_certain);
+        let is_certain = round.is_some_and(|r| r.is_certain)
+            && (load != Load::Prefetch || !certainty::is_refused_before(cx, cx.facts, index, value));
         group.reads.push(Read { event: index, at: event.at, site: event.site, steps, is_certain });
     }
     for (values, path, read) in remote::reads(cx, load) {

@@ -5,7 +5,7 @@
 //! nothing changes the related rows; for a prefetch, nothing but the loop that reads evaluates it.
 
 use super::again::{self, Rows};
-use super::certainty::{goes_over_all, is_picked, loaded_in_vain};
+use super::certainty::{self, goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
 use super::kept;
@@ -223,7 +223,10 @@ pub(super) fn found(
         let mut hazards = Vec::new();
         guards::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
         let looped = cx.site(looped);
-        let is_certain = round.is_some_and(|r| r.is_certain) && is_whole && goes_over_all(cx, event);
+        let is_certain = round.is_some_and(|r| r.is_certain)
+            && is_whole
+            && goes_over_all(cx, event)
+            && (load != Load::Prefetch || !certainty::is_refused_before(cx, cx.facts, index, v));
         if is_certain {
             certain.entry(v).or_default().push(index);
         }
