@@ -73,8 +73,8 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
 /// then a prefetch for the rows was for nothing, whoever catches it.
 pub(super) fn is_refused_before(cx: &Context<'_>, facts: &Facts, index: usize, value: ValueId) -> bool {
     let is_refusal = |site| {
-        let raised = guards::node_at(cx.project, site).filter(|n| n.kind() == Kind::Raise);
-        raised.is_some_and(|n| {
+        let raises = |n: &Node<'_>| n.kind() == Kind::Raise || is_check(*n);
+        guards::node_at(cx.project, site).filter(raises).is_some_and(|n| {
             let function = |n: &Node<'_>| n.kind() == Kind::FunctionDef;
             // One exception in place of another, and methods that stand for those of classes below.
             let is_again =
@@ -87,6 +87,12 @@ pub(super) fn is_refused_before(cx: &Context<'_>, facts: &Facts, index: usize, v
             && event.rounds.iter().any(|round| round.value == value)
             && is_refusal(event.site)
     })
+}
+
+/// `self.check_object_permissions(request, row)` of a view of REST framework's.
+fn is_check(node: Node<'_>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(node) else { return false };
+    matches!(Expr::of(func), Expr::Attribute { attr, .. } if attr.starts_with("check_") || attr == "permission_denied")
 }
 
 /// Where the frame that builds `value` loads its rows and then leaves without giving them to its caller.

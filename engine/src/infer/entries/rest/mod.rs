@@ -20,6 +20,7 @@ pub(in crate::infer) use unread::Unread;
 
 use super::{Entry, EntryKind, SingleObjects};
 use crate::django::{Project, unknown_base};
+use crate::infer::EventKind;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::Use;
@@ -278,6 +279,13 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Option<Type> {
         let project = self.az.project;
+        // rest_framework/views.py: they raise what the view answers with.
+        if matches!(name, "check_object_permissions" | "check_permissions" | "permission_denied")
+            && project.program().class(class).external_bases.iter().any(|b| b.starts_with("rest_framework."))
+        {
+            self.event(node, EventKind::Raise);
+            return None;
+        }
         let names = [
             "to_representation",
             "get_serializer",
