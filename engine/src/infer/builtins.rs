@@ -71,9 +71,7 @@ impl<'a> Frame<'a, '_> {
         let looks_only =
             ["isinstance", "issubclass", "hasattr", "getattr", "setattr", "type", "id", "callable"];
         if path.strip_prefix("builtins.").is_some_and(|name| !looks_only.contains(&name)) {
-            for arg in
-                args.iter().filter(|a| matches!(a.ty.without_none(), Type::Object(_) | Type::Record(_)))
-            {
+            for arg in args.iter().filter(|a| a.ty.without_none().object_class().is_some()) {
                 self.object_dunders(&arg.ty, CONVERTING, arg.node);
             }
         }
@@ -505,11 +503,7 @@ impl<'a> Frame<'a, '_> {
             Type::External(path) if path.contains("atomic") => Type::None,
             Type::External(path) => Type::External(path.clone()),
             Type::Object(_) | Type::Record(_) => {
-                let class = match ty {
-                    Type::Record(record) => record.class,
-                    Type::Object(class) => *class,
-                    _ => return Type::Unknown,
-                };
+                let Some(class) = ty.object_class() else { return Type::Unknown };
                 let out = self.method_of_class(class, "__enter__", ty, &[], node);
                 self.method_of_class(class, "__exit__", ty, &[], node);
                 out

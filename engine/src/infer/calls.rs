@@ -23,6 +23,15 @@ pub(super) struct Arg<'a> {
     pub stars: u8,
 }
 
+/// The argument for a parameter: the one that names it, or the one at its position.
+pub(super) fn argument<'x, 'a>(args: &'x [Arg<'a>], index: usize, name: &str) -> Option<&'x Arg<'a>> {
+    let is_it = |(i, arg): &(usize, &Arg<'a>)| match arg.name {
+        Some(given) => given == name,
+        None => *i == index && arg.stars == 0,
+    };
+    args.iter().enumerate().find(is_it).map(|(_, arg)| arg)
+}
+
 impl<'a> Frame<'a, '_> {
     pub(super) fn call(&mut self, node: Node<'a>, func: Node<'a>, args: Node<'a>) -> Type {
         match Expr::of(func) {
@@ -480,9 +489,7 @@ impl<'a> Frame<'a, '_> {
         // The order of the receiver's own class, where it is known.
         let start = match receiver {
             Type::Instance(i) => self.az.project.model(i.model).class,
-            Type::Object(c) => *c,
-            Type::Record(record) => record.class,
-            _ => class,
+            other => other.object_class().unwrap_or(class),
         };
         let mro = &program.class(start).mro;
         let mro = if mro.contains(&class) { mro } else { &program.class(class).mro };

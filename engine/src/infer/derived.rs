@@ -4,7 +4,7 @@
 //!
 //! What is read of the rows of a queryset that is made by methods and slices is still read of the rows of the argument.
 
-use super::facts::{EventKind, Made, Origin, Value};
+use super::facts::{EventKind, Value};
 use super::frame::Frame;
 use super::summary::{Translation, is_parameter, rows_of};
 use super::types::{Instance, Path, Related, Root, Type, ValueId};
@@ -41,15 +41,8 @@ impl<'a> Frame<'a, '_> {
             out.forget_lists();
             out.values = SmallVec::from_slice(&[new]);
             out.related = self.facts.value(above).and_then(|v| v.queryset.as_ref()?.related.clone());
-            self.facts.values.push(Value {
-                origin: Origin::Callee,
-                parent,
-                queryset: Some(Arc::new(out)),
-                alternatives,
-                made: Made::Unknown,
-                site: value.site,
-                kept: None,
-            });
+            let made = Value::of_callee(Arc::new(out), value.site);
+            self.facts.values.push(Value { parent, alternatives, ..made });
             t.derived.insert(id, new);
         }
     }
@@ -99,15 +92,7 @@ impl<'a> Frame<'a, '_> {
                 owner: Instance { model: related.owner.model, root, path },
                 accessor: related.accessor.clone(),
             }));
-            self.facts.values.push(Value {
-                origin: Origin::Callee,
-                parent: None,
-                queryset: Some(Arc::new(out)),
-                alternatives: SmallVec::new(),
-                made: Made::Unknown,
-                site: value.site,
-                kept: None,
-            });
+            self.facts.values.push(Value::of_callee(Arc::new(out), value.site));
             t.adopted.insert(v, id);
         }
     }

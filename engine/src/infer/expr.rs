@@ -557,11 +557,7 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn object_dunders(&mut self, ty: &Type, names: &[&str], node: Node<'a>) -> Type {
         match ty {
             Type::Object(_) | Type::Record(_) => {
-                let class = match ty {
-                    Type::Record(record) => record.class,
-                    Type::Object(class) => *class,
-                    _ => return Type::Never,
-                };
+                let Some(class) = ty.object_class() else { return Type::Never };
                 let program = self.az.project.program();
                 let defined = names.iter().filter(|name| program.member(class, name).is_some());
                 defined.fold(Type::Never, |made, name| {

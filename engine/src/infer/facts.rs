@@ -42,6 +42,21 @@ pub struct Value {
     pub kept: Option<Site>,
 }
 
+impl Value {
+    /// A queryset that a callee has made at `site`.
+    pub(super) fn of_callee(queryset: Arc<QuerySet>, site: Option<Site>) -> Value {
+        Value {
+            origin: Origin::Callee,
+            parent: None,
+            queryset: Some(queryset),
+            alternatives: SmallVec::new(),
+            made: Made::Unknown,
+            site,
+            kept: None,
+        }
+    }
+}
+
 /// How an instance came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Made {

@@ -4,11 +4,11 @@
 use super::analyzer::Analyzer;
 use super::facts::{EventKind, Write};
 use super::frame::Frame;
-use super::framework::{MODEL_FORMS, has_framework_bases, inherits, meta_model};
+use super::framework::{MODEL_FORMS, commits, has_framework_bases, inherits, meta_model};
 use super::types::{Instance, Root, Type};
 use crate::django::lists::listed;
 use crate::django::{ModelId, Project, RelationKind};
-use crate::python::{ClassId, Def, Expr, FunctionId, Member, Node, arguments, is_super, string_value};
+use crate::python::{ClassId, Def, Expr, FunctionId, Member, Node, is_super, string_value};
 
 /// Overrides below a form that are followed.
 const MAX_OVERRIDES: usize = 8;
@@ -90,7 +90,7 @@ impl<'a> Frame<'a, '_> {
         if overrides.len() > MAX_OVERRIDES {
             return false;
         }
-        if !is_kept_back(node) {
+        if commits(node) != Some(false) {
             for (form, model) in models {
                 self.saves_row(model, node);
                 // Django asks the form itself.
@@ -238,18 +238,5 @@ impl Analyzer<'_> {
                     if matches!(Expr::of(func), Expr::Attribute { value, .. } if is_super(value)))
         });
         is_handed_on.then_some(Type::Object(form))
-    }
-}
-
-/// Whether a call of `save()` says `commit=False`.
-fn is_kept_back(call: Node<'_>) -> bool {
-    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return false };
-    match arguments(list).as_slice() {
-        [only] => {
-            only.stars == 0
-                && only.name.is_none_or(|name| name == "commit")
-                && matches!(Expr::of(only.value), Expr::False)
-        }
-        _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Model formsets: each form has one row of the queryset that the formset is given (django/forms/models.py,
 //! `BaseModelFormSet`).
 
-use super::calls::Arg;
+use super::calls::{Arg, argument};
 use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
 use super::types::{Name, Rows, Type};
@@ -32,16 +32,13 @@ impl<'a> Frame<'a, '_> {
         if args.iter().any(|a| a.stars > 0) {
             return None;
         }
-        let argument = |index: usize, name: &str| {
-            let named = args.iter().find(|a| a.name == Some(name));
-            named.or_else(|| args.get(index).filter(|a| a.name.is_none())).map(|a| a.ty.clone())
-        };
-        let model = argument(model, "model").filter(|ty| matches!(ty, Type::ModelClass(_)))?;
+        let given = |index: usize, name: &str| argument(args, index, name).map(|a| a.ty.clone());
+        let model = given(model, "model").filter(|ty| matches!(ty, Type::ModelClass(_)))?;
         // `formfield_callback` comes before `formset` in one of the two, and is never given by position in the other.
         let base = args.iter().find(|a| a.name == Some("formset")).map(|a| a.ty.clone()).or_else(|| {
             args.get(base).filter(|a| a.name.is_none() && path.contains("inline")).map(|a| a.ty.clone())
         });
-        let parts = [model, argument(form, "form").unwrap_or(Type::None), base.unwrap_or(Type::None)];
+        let parts = [model, given(form, "form").unwrap_or(Type::None), base.unwrap_or(Type::None)];
         Some(Type::Bound(Arc::new(Type::Tuple(parts.to_vec().into())), Name::from(FORM_SET_CLASS)))
     }
 

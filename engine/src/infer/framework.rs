@@ -1,7 +1,7 @@
 //! What Django and Django REST framework promise to the code that they call: which model's instance a receiver, a
 //! serializer, a form or a view of one object gets.
 
-use super::calls::Arg;
+use super::calls::{Arg, argument};
 use super::facts::Made;
 use super::frame::Frame;
 use super::types::{Instance, Root, Type};
@@ -297,9 +297,7 @@ impl<'a> Frame<'a, '_> {
         let model = match name {
             "save" if inherits(project, class, MODEL_FORMS) => meta_model(project, class)?,
             "get_object" if is_object_view(project, class) => {
-                let given =
-                    args.iter().find(|a| a.name.is_none_or(|name| name == "queryset") && a.stars == 0);
-                match given.map(|a| &a.ty) {
+                match argument(args, 0, "queryset").map(|a| &a.ty) {
                     Some(Type::QuerySet(qs)) => qs.model,
                     Some(Type::Manager(manager)) => manager.model,
                     _ => self.view_model(class, node)?,
@@ -308,7 +306,7 @@ impl<'a> Frame<'a, '_> {
             "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
             _ => return None,
         };
-        let made = if name == "save" && commits(node) { Made::Created } else { Made::Unknown };
+        let made = if name == "save" && commits(node) == Some(true) { Made::Created } else { Made::Unknown };
         let value = self.value_at(node, made, None);
         Some(Type::Instance(Instance::root(model, Root::Value(value))))
     }
@@ -338,16 +336,16 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
-/// Whether a call of a model form's `save()` saves its instance: `commit` is not given, or is True.
-fn commits(call: Node<'_>) -> bool {
-    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return false };
+/// Whether a call of a model form's `save()` saves its instance: `commit` is not given, or is spelled out.
+pub(super) fn commits(call: Node<'_>) -> Option<bool> {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return None };
     match arguments(list).as_slice() {
-        [] => true,
-        [only] => {
-            only.stars == 0
-                && only.name.is_none_or(|n| n == "commit")
-                && matches!(Expr::of(only.value), Expr::True)
-        }
-        _ => false,
+        [] => Some(true),
+        [only] if only.stars == 0 && only.name.is_none_or(|n| n == "commit") => match Expr::of(only.value) {
+            Expr::True => Some(true),
+            Expr::False => Some(false),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -50,7 +50,7 @@ mod types;
 
 pub use analyzer::Analyzer;
 pub use callsites::{CallSite, CallSites};
-pub use entries::{Entry, EntryKind, SingleObjects, Source, updates_one_object};
+pub use entries::{Entry, EntryKind, REFUSING, SingleObjects, Source, updates_one_object};
 pub use external::writing_method;
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
 pub use prefetch::Prefetches;

@@ -1,7 +1,7 @@
 //! Django's paginator: a page goes over the rows of a slice, which it loads once.
 
 use super::analyzer::Analyzer;
-use super::calls::Arg;
+use super::calls::{Arg, argument};
 use super::facts::{Escape, Use};
 use super::frame::Frame;
 use super::types::{Name, QuerySet, Trait, Type};
@@ -73,7 +73,7 @@ impl<'a> Frame<'a, '_> {
         {
             return None;
         }
-        let rows = args.iter().find(|a| a.name.is_none_or(|name| name == "queryset") && a.stars == 0)?;
+        let rows = argument(args, 0, "queryset")?;
         let Type::QuerySet(_) = &rows.ty else { return None };
         let page = self.paginator_method(&rows.ty.clone(), "page", node);
         let paginator = Type::External(Name::from(PAGINATOR));

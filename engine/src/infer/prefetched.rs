@@ -1,6 +1,6 @@
 //! `Prefetch` objects: the rows that they bring come from a queryset of their own, into a list or into the relation.
 
-use super::calls::Arg;
+use super::calls::{Arg, argument};
 use super::facts::{Escape, Made, Origin, Value};
 use super::frame::Frame;
 use super::types::{Instance, Name, Path, QuerySet, QuerySetClass, Root, Type, ValueId};
@@ -47,21 +47,15 @@ pub(super) const PREFETCH: &[&str] = &["django.db.models.Prefetch", "django.db.m
 impl<'a> Frame<'a, '_> {
     /// `Prefetch("books", queryset=..., to_attr="drafts")`; nothing where its names are not spelled out.
     pub(super) fn prefetch_object(&mut self, args: &[Arg<'a>], node: Node<'a>) -> Option<Type> {
-        let given = |name: &str, at: usize| {
-            args.iter()
-                .enumerate()
-                .find(|(i, a)| a.name == Some(name) || a.name.is_none() && *i == at)
-                .map(|(_, a)| a)
-        };
         if args.iter().any(|a| a.stars > 0) {
             return None;
         }
-        let path = Name::from(string_value(given("lookup", 0)?.node)?.as_str());
-        let to_attr = match given("to_attr", 2) {
+        let path = Name::from(string_value(argument(args, 0, "lookup")?.node)?.as_str());
+        let to_attr = match argument(args, 2, "to_attr") {
             Some(arg) => Some(Name::from(string_value(arg.node)?.as_str())),
             None => None,
         };
-        let queryset = match given("queryset", 1) {
+        let queryset = match argument(args, 1, "queryset") {
             None => Type::Never,
             Some(arg) => {
                 self.escape(&arg.ty.clone(), arg.node, Escape::External);
@@ -226,15 +220,7 @@ impl<'a> Frame<'a, '_> {
             rows.values = SmallVec::from_slice(&[id]);
             let rows = Arc::new(rows);
             if id == next {
-                self.facts.values.push(Value {
-                    origin: Origin::Callee,
-                    parent: None,
-                    queryset: Some(rows.clone()),
-                    alternatives: SmallVec::new(),
-                    made: Made::Unknown,
-                    site: Some(site),
-                    kept: None,
-                });
+                self.facts.values.push(Value::of_callee(rows.clone(), Some(site)));
             }
             list.rows = Type::QuerySet(rows);
         }

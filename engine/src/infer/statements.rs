@@ -486,12 +486,7 @@ impl<'a> Frame<'a, '_> {
                     other => {
                         self.escape(&ty, target, Escape::Store);
                         self.object_dunders(other, STORING, target);
-                        let class = match other {
-                            Type::Object(class) => Some(*class),
-                            Type::Record(record) => Some(record.class),
-                            _ => None,
-                        };
-                        if let Some(class) = class {
+                        if let Some(class) = other.object_class() {
                             self.set_property(class, other, attr, target);
                             self.set_descriptor(class, attr, target);
                         }

@@ -320,6 +320,15 @@ impl Type {
         }
     }
 
+    /// The class of an object of the program that is no row.
+    pub fn object_class(&self) -> Option<ClassId> {
+        match self {
+            Type::Object(class) => Some(*class),
+            Type::Record(record) => Some(record.class),
+            _ => None,
+        }
+    }
+
     /// The instance that a container holds, however deep; nothing where it holds several that differ.
     pub fn held_instance(&self) -> Option<&Instance> {
         let mut found = None;

@@ -418,6 +418,25 @@ impl Program {
         (from..to).map(ClassId)
     }
 
+    /// The function whose definition stands exactly at `site`.
+    pub fn function_defined_at(&self, site: Site) -> Option<FunctionId> {
+        self.functions_in(site.file).find(|function| self.definition_site(*function) == site)
+    }
+
+    /// The place of a function's definition, without its decorators.
+    pub fn definition_site(&self, function: FunctionId) -> Site {
+        let info = self.function(function);
+        Site { file: info.file, span: self.file(info.file).node(info.node).span() }
+    }
+
+    /// Whether a function is a `@cached_property`: a class binds it as one.
+    pub fn is_cached_property(&self, function: FunctionId) -> bool {
+        self.function(function).class.is_some_and(|class| {
+            let mut members = self.class(class).members.values();
+            members.any(|m| matches!(m, Member::Function(f, Binding::CachedProperty) if *f == function))
+        })
+    }
+
     /// The functions and methods that a file defines, in source order.
     pub fn functions_in(&self, file: FileId) -> impl Iterator<Item = FunctionId> + use<> {
         let (from, to) = self.range(file, |s| s.1);

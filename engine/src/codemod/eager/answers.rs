@@ -344,7 +344,9 @@ fn shared(
         };
         let is_other = more.iter().any(|name| {
             let own = from(class, name);
-            own.iter().flatten().any(|_| !entry.class.is_some_and(|class| from(class, name).iter().any(|o| own.contains(o))))
+            let shares = |shown: ClassId| from(shown, name).iter().any(|o| own.contains(o));
+            own.iter().any(Option::is_some)
+                && !entry.class.is_some_and(shares)
                 && !matches!(program.member(class, name), Some((_, Member::Function(f, _))) if hands_on(cx, *f))
         });
         // What it prefetches by itself is looked at where the queryset is narrowed.
@@ -373,14 +375,8 @@ fn shared(
             }) || shown(cx, e, Load::Prefetch).iter().any(|read| read.is_certain && read.steps == steps)
         });
         if !reads {
-            add(
-                Hazard::at(
-                    HazardKind::SharedQuerySet,
-                    info.name.clone(),
-                    program.name_site(info.file, info.node),
-                ),
-                out,
-            );
+            let site = program.name_site(info.file, info.node);
+            add(Hazard::at(HazardKind::SharedQuerySet, info.name.clone(), site), out);
         }
     }
 }

@@ -12,9 +12,17 @@ use crate::infer::{Entry, EntryKind, Event, EventKind, Source, Type};
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node};
 use crate::text::{Site, Span};
 
-/// Whoever asks for the same rows and does not read the relation, and whatever runs while a view or an object keeps them.
-pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], load: Load, out: &mut Vec<Hazard>) {
-    if let Some(class) = keeper(cx, entry).filter(|_| load != Load::Count) {
+/// Whoever asks for the same rows and does not read the relation, and whatever runs while a view or an object, of the class
+/// `keeper`, keeps them.
+pub(super) fn hazards(
+    cx: &Context<'_>,
+    entry: &Entry,
+    keeper: Option<ClassId>,
+    steps: &[Step],
+    load: Load,
+    out: &mut Vec<Hazard>,
+) {
+    if let Some(class) = keeper.filter(|_| load != Load::Count) {
         let readers = match entry.source {
             Source::Function(function) => kept::loading(cx, function),
             _ => Vec::new(),
@@ -69,9 +77,9 @@ pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], load: Loa
 
 /// What the frame of a template does from the moment on that it asks for the rows; all of it where they may be there
 /// already.
-pub(super) fn events<'e>(cx: &Context<'_>, entry: &'e Entry) -> &'e [Event] {
+pub(super) fn events(entry: &Entry, keeper: Option<ClassId>) -> &[Event] {
     let all = entry.facts.events.as_slice();
-    if entry.kind != EntryKind::Template || keeper(cx, entry).is_some() {
+    if entry.kind != EntryKind::Template || keeper.is_some() {
         return all;
     }
     let is_first = |e: &Event| matches!(&e.kind, EventKind::Use { value, .. } if *value == entry.rows);

@@ -5,7 +5,7 @@
 
 use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Event, EventKind, Facts, Instance, Origin, QuerySet, Root, Type, Use, ValueId};
+use crate::infer::{Event, EventKind, Facts, Instance, Origin, QuerySet, REFUSING, Root, Type, Use, ValueId};
 use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators};
 
 /// A place that loads the rows, and its index among the events; what a callee has loaded comes before all of them.
@@ -92,7 +92,7 @@ pub(super) fn is_refused_before(cx: &Context<'_>, facts: &Facts, index: usize, v
 /// `self.check_object_permissions(request, row)` of a view of REST framework's.
 fn is_check(node: Node<'_>) -> bool {
     let Expr::Call { func, .. } = Expr::of(node) else { return false };
-    matches!(Expr::of(func), Expr::Attribute { attr, .. } if attr.starts_with("check_") || attr == "permission_denied")
+    matches!(Expr::of(func), Expr::Attribute { attr, .. } if REFUSING.contains(&attr))
 }
 
 /// Where the frame that builds `value` loads its rows and then leaves without giving them to its caller.

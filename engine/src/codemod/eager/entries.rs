@@ -110,9 +110,10 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
     let looped = entry.at;
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
     let mut hazards = Vec::new();
-    guards::stale_copies(cx.project, asked::events(cx, entry), &steps, &mut hazards);
-    if entry.kind == EntryKind::Template || asked::keeper(cx, entry).is_some() {
-        asked::hazards(cx, entry, &steps, load, &mut hazards);
+    let keeper = asked::keeper(cx, entry);
+    guards::stale_copies(cx.project, asked::events(entry, keeper), &steps, &mut hazards);
+    if entry.kind == EntryKind::Template || keeper.is_some() {
+        asked::hazards(cx, entry, keeper, &steps, load, &mut hazards);
     }
     if let Some(base) = &entry.unknown_base {
         hazards.push(Hazard::at(HazardKind::UnknownBase, base.clone(), looped));

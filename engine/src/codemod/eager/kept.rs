@@ -12,21 +12,16 @@ use super::remote::{Remote, found};
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, Origin, Path, Type, Use, ValueId};
-use crate::python::{Binding, ClassId, FunctionId, Member, Program};
+use crate::python::{ClassId, FunctionId, Member, Program};
 use crate::text::Site;
 use std::collections::BTreeSet;
 
 /// Functions around the readers of a property that are looked at.
 const MAX_AROUND: usize = 30;
 
-/// Whether the function is a property that keeps what it gives.
+/// Whether the function is a property that keeps what it gives, and no more than that.
 pub(super) fn is_kept(program: &Program, function: FunctionId) -> bool {
-    let info = program.function(function);
-    info.decorators.len() == 1
-        && info.class.is_some_and(|class| {
-            let mut members = program.class(class).members.values();
-            members.any(|m| matches!(m, Member::Function(f, Binding::CachedProperty) if *f == function))
-        })
+    program.function(function).decorators.len() == 1 && program.is_cached_property(function)
 }
 
 /// What the readers of the property that `function`, the one of this frame, is read of the rows that it keeps.
@@ -43,8 +38,7 @@ pub(super) fn reads(
     if load == Load::Count {
         return;
     }
-    let own = program.function(function);
-    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
+    let def = program.definition_site(function);
     let users: Vec<Caller<'_>> = callers(cx, function).into_iter().filter(|c| may_use(c, def)).collect();
     let mut shared = Vec::new();
     let start = out.len();
@@ -112,11 +106,8 @@ fn meanwhile(
     let program = cx.project.program();
     let steps: Vec<Step> = reads.iter().flat_map(|(_, _, read)| read.steps.iter().cloned()).collect();
     let Some(class) = program.function(function).class.filter(|_| !steps.is_empty()) else { return };
-    let own = program.function(function);
-    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
-    let readers = users.iter().filter(|user| loads(user, def));
-    let readers: Vec<FunctionId> =
-        readers.filter_map(|user| program.function_at(user.file, user.facts.scope)).collect();
+    let def = program.definition_site(function);
+    let readers = loaders(program, users, def);
     between(cx, class, &readers, &steps, out);
     if readers.len() > 1 {
         around(cx, &readers, &steps, out);
@@ -126,10 +117,15 @@ fn meanwhile(
 /// The functions that may load the rows of a property.
 pub(super) fn loading(cx: &Context<'_>, function: FunctionId) -> Vec<FunctionId> {
     let program = cx.project.program();
-    let own = program.function(function);
-    let def = Site { file: own.file, span: program.file(own.file).node(own.node).span() };
-    let users = callers(cx, function).into_iter().filter(|user| may_use(user, def) && loads(user, def));
-    users.filter_map(|user| program.function_at(user.file, user.facts.scope)).collect()
+    let def = program.definition_site(function);
+    let users: Vec<Caller<'_>> = callers(cx, function).into_iter().filter(|c| may_use(c, def)).collect();
+    loaders(program, &users, def)
+}
+
+/// Those of the frames that may load the rows of the property at `def`.
+fn loaders(program: &Program, users: &[Caller<'_>], def: Site) -> Vec<FunctionId> {
+    let loading = users.iter().filter(|user| loads(user, def));
+    loading.filter_map(|user| program.function_at(user.file, user.facts.scope)).collect()
 }
 
 /// What may change the related rows while an object of the class keeps them, and `readers` ask for them.

@@ -5,7 +5,6 @@
 
 use super::prefetch::LOADING;
 use super::reads::{Group, Load};
-use super::sources::is_derived;
 use super::{guards, reached};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
@@ -227,7 +226,7 @@ fn classes(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
 /// The classes of the program that are called with the queryset: tables, filter sets, and what a factory makes formsets
 /// of.
 fn called_with(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
-    let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    let is_ours = |v: ValueId| group.leads_to(cx, v);
     let is_given = |node: Node<'_>| {
         let alternatives = cx.type_of(node).alternatives();
         alternatives.iter().filter_map(Type::queryset).any(|qs| qs.values.iter().any(|v| is_ours(*v)))
@@ -243,10 +242,7 @@ fn called_with(cx: &Context<'_>, group: &Group) -> BTreeSet<ClassId> {
         };
         let local = cx.scope().descendants().find(is_it).and_then(|n| n.child(Field::Right));
         for node in [Some(func), local].into_iter().flatten() {
-            out.extend(named_in(cx, cx.file, node.id()).into_iter().filter_map(|def| match def {
-                Def::Class(class) => Some(class),
-                _ => None,
-            }));
+            out.extend(classes_named_in(cx, cx.file, node.id()));
         }
     }
     out.retain(|class| cx.project.model_of_class(*class).is_none());
@@ -260,10 +256,7 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
     for (class, name) in classes.iter().flat_map(|class| HANDED_TO.iter().map(move |name| (*class, *name))) {
         let info = program.class(class);
         let Some(Member::Value(value)) = info.members.get(name) else { continue };
-        out.extend(named_in(cx, info.file, *value).into_iter().filter_map(|def| match def {
-            Def::Class(class) => Some(class),
-            _ => None,
-        }));
+        out.extend(classes_named_in(cx, info.file, *value));
     }
     for (setting, attribute) in DEFAULTS {
         if classes.iter().any(|class| takes_default(cx, *class, attribute)) {
@@ -280,11 +273,15 @@ pub(super) fn given_to(cx: &Context<'_>, view: ClassId, attribute: &str, setting
         return named_in_settings(cx, setting);
     }
     let Some((owner, Member::Value(value))) = program.member(view, attribute) else { return Vec::new() };
-    let class = |def| match def {
+    classes_named_in(cx, program.class(owner).file, *value).collect()
+}
+
+/// The classes that an expression names, or a variable in it.
+fn classes_named_in(cx: &Context<'_>, file: FileId, node: NodeId) -> impl Iterator<Item = ClassId> {
+    named_in(cx, file, node).into_iter().filter_map(|def| match def {
         Def::Class(class) => Some(class),
         _ => None,
-    };
-    named_in(cx, program.class(owner).file, *value).into_iter().filter_map(class).collect()
+    })
 }
 
 /// The classes and functions that an expression names, or a variable in it: `[Backend] + BACKENDS`.

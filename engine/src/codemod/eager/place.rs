@@ -60,7 +60,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             Ok(_) => {
                 let Some(info) = cx.value(*target) else { continue };
                 let Some(site) = info.site else { continue };
-                let Some(function) = function_at(cx, site) else { continue };
+                let Some(function) = cx.project.program().function_defined_at(site) else { continue };
                 let made = call_is_fresh(cx, cx.facts, info.origin, function, 0);
                 if let Some(site) = made.err().map(|at| at.unwrap_or(site)).or(info.kept) {
                     out.push(Hazard::at(HazardKind::ResultCacheUsed, "", site));
@@ -77,14 +77,6 @@ pub(super) fn is_new(cx: &Context<'_>, facts: &Facts, value: ValueId) -> Result<
         Err(Known::At(site)) => Err(site),
         Err(Known::Receiver(site)) => Err(Some(site)),
     }
-}
-
-pub(super) fn function_at(cx: &Context<'_>, site: Site) -> Option<FunctionId> {
-    let program = cx.project.program();
-    program.functions_in(site.file).find(|f| {
-        let info = program.function(*f);
-        program.file(info.file).node(info.node).span() == site.span
-    })
 }
 
 /// What a function gives that is not new.
@@ -218,7 +210,7 @@ fn is_fresh(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Re
     if let Some((event, _)) = evaluated {
         return Err(Known::At(Some(event.site)));
     }
-    match info.site.and_then(|site| function_at(cx, site)) {
+    match info.site.and_then(|site| cx.project.program().function_defined_at(site)) {
         Some(function) => call_is_fresh(cx, facts, info.origin, function, depth + 1).map_err(Known::At),
         None => Ok(()),
     }

@@ -4,7 +4,6 @@
 use super::again::{self, Rows};
 use super::certainty::{goes_over_all, loaded_in_vain};
 use super::reads::{Group, Read};
-use super::sources::is_derived;
 use super::step::Step;
 use super::{guards, hooks, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -73,7 +72,7 @@ fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 /// Whoever loads other rows of the queryset, or one of them, would pay for the prefetch, too.
 fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let is_row = |v: ValueId| group.has_rows_of(cx, v);
-    let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    let is_ours = |v: ValueId| group.leads_to(cx, v);
     for (index, event) in cx.facts.events.iter().enumerate() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         if !is_ours(*value) || cx.value(*value).is_some_and(|v| is_plain(v.queryset.as_deref())) {

@@ -3,7 +3,6 @@
 
 use super::prefetch::LOADING;
 use super::reads::{Group, Load};
-use super::sources::is_derived;
 use super::{guards, place, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Type, ValueId};
@@ -72,7 +71,7 @@ pub(super) fn is_attribute(node: Node<'_>, attributes: &[&str]) -> bool {
 
 /// The attributes that the frame keeps the queryset in.
 pub(super) fn holding<'a>(cx: &Context<'a>, group: &Group) -> Vec<&'a str> {
-    let is_ours = |v: ValueId| group.targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    let is_ours = |v: ValueId| group.leads_to(cx, v);
     let holds = |node: Node<'_>| {
         let alternatives = cx.type_of(cx.node(node.id())).alternatives();
         alternatives.iter().filter_map(Type::queryset).any(|qs| qs.values.iter().any(|v| is_ours(*v)))

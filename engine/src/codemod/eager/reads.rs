@@ -9,7 +9,7 @@ use super::guards;
 use super::remote::{self, Remote};
 use super::repeats::{is_repeated, leaves_rounds};
 use super::returned;
-use super::sources::targets;
+use super::sources::{is_derived, targets};
 use super::step::{self, Step};
 use super::width;
 use crate::codemod::{Context, Outcome};
@@ -165,6 +165,11 @@ impl Group {
         let is_on_the_way = |steps: &[Step]| certain.iter().any(|c| c.starts_with(steps));
         self.reads.retain(|r| is_on_the_way(&r.steps));
         self.remote.retain(|r| is_on_the_way(&r.steps));
+    }
+
+    /// Whether a value is one of the querysets that are edited, or is made from one.
+    pub(super) fn leads_to(&self, cx: &Context<'_>, value: ValueId) -> bool {
+        self.targets.iter().any(|target| *target == value || is_derived(cx, value, *target, 0))
     }
 
     /// Whether some read wants the rows of a relation, not only their number.

@@ -146,10 +146,10 @@ fn of_attributes(
         // What one of them has loaded another one reads.
         if readers.len() > 1 {
             let mut steps: Vec<Step> = Vec::new();
-            for (_, _, read) in out.iter().skip(first) {
-                steps.extend(
-                    read.steps.iter().filter(|step| !steps.contains(step)).cloned().collect::<Vec<_>>(),
-                );
+            for step in out.iter().skip(first).flat_map(|(_, _, read)| &read.steps) {
+                if !steps.contains(step) {
+                    steps.push(step.clone());
+                }
             }
             kept::between(cx, class, &readers, &steps, &mut looked);
             kept::around(cx, &readers, &steps, &mut looked);

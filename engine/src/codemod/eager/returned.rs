@@ -7,7 +7,6 @@ use super::callers::callers;
 use super::certainty::lost;
 use super::guards;
 use super::kept;
-use super::place;
 use super::reads::Load;
 use super::region;
 use super::remote::{Remote, found, leaves};
@@ -202,12 +201,12 @@ pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId, load: Load) ->
         return load != Load::Count
             && cx.value(value).is_some_and(|v| v.kept.is_some())
             && !leaves(cx, &|v| *v == value)
-            && place::function_at(cx, site).is_some_and(is_kept);
+            && cx.project.program().function_defined_at(site).is_some_and(is_kept);
     }
     if perhaps_rows(given).is_none() {
         return false;
     }
-    place::function_at(cx, site).is_some_and(|function| {
+    cx.project.program().function_defined_at(site).is_some_and(|function| {
         let facts = cx.analyzer.caller(site.file, Some(function));
         facts.returns.as_ref().and_then(perhaps_rows).is_some() && !is_remembered(cx, function)
     })

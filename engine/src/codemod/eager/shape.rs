@@ -9,7 +9,6 @@ use super::reached;
 use super::reads::{Group, Load};
 use super::region;
 use super::served;
-use super::sources::is_derived;
 use super::step::Step;
 use super::used::{self, Wanted};
 use crate::codemod::{Context, Hazard, HazardKind};
@@ -261,7 +260,7 @@ fn overridden(cx: &Context<'_>, class: ClassId, names: &[&str], kind: HazardKind
 
 /// The queryset that gets the join may be narrowed, locked or combined elsewhere.
 fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    let is_ours = |value: ValueId| group.targets.iter().any(|t| *t == value || is_derived(cx, value, *t, 0));
+    let is_ours = |value: ValueId| group.leads_to(cx, value);
     let (first, lookups) = (group.first_steps(), group.lookups());
     used::hazards(cx, &Wanted { first: &first, lookups: &lookups, load: group.load }, &is_ours, out);
     let escapes = |wanted: &[Escape]| {

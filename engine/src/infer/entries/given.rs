@@ -11,11 +11,10 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::facts::{EventKind, Facts, Origin, Use, Value};
 use crate::infer::frame::Frame;
-use crate::infer::memo::Stack;
 use crate::infer::rendering::Names;
 use crate::infer::summary::rows_of;
 use crate::infer::types::{Instance, QuerySet, Root, Rows, Type, ValueId};
-use crate::python::{Binding, ClassId, Field, FunctionId, Member, Node, NodeId, Program};
+use crate::python::{ClassId, FunctionId, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
@@ -89,7 +88,7 @@ fn source(program: &Program, value: &Value) -> Option<Source> {
     }
     let site = value.site?;
     match value.origin {
-        Origin::Callee => function_at(program, site).map(Source::Function),
+        Origin::Callee => program.function_defined_at(site).map(Source::Function),
         _ => {
             let node = expression_at(program, site)?;
             // What a module or a class holds is everybody's.
@@ -98,26 +97,10 @@ fn source(program: &Program, value: &Value) -> Option<Source> {
     }
 }
 
-/// The function whose definition stands at `site`.
-fn function_at(program: &Program, site: Site) -> Option<FunctionId> {
-    program.functions_in(site.file).find(|function| {
-        let info = program.function(*function);
-        program.file(info.file).node(info.node).span() == site.span
-    })
-}
-
 /// The expression at `site`.
 fn expression_at(program: &Program, site: Site) -> Option<Node<'_>> {
     let root = program.file(site.file).root();
     root.descendants().find(|n| n.span() == site.span).map(Node::peel)
-}
-
-/// Whether the function is a property that keeps what it gives.
-fn is_kept_property(program: &Program, function: FunctionId) -> bool {
-    program.function(function).class.is_some_and(|class| {
-        let mut members = program.class(class).members.values();
-        members.any(|m| matches!(m, Member::Function(f, Binding::CachedProperty) if *f == function))
-    })
 }
 
 impl Analyzer<'_> {
@@ -146,8 +129,8 @@ impl Analyzer<'_> {
         let source = match info.origin {
             Origin::Outside => source(program, info),
             Origin::Expr(_) => {
-                let kept = info.site.and_then(|site| function_at(program, site));
-                let kept = kept.filter(|f| is_kept_property(program, *f)).map(Source::Function);
+                let kept = info.site.and_then(|site| program.function_defined_at(site));
+                let kept = kept.filter(|f| program.is_cached_property(*f)).map(Source::Function);
                 let is_held = listed.is_some() || facts.type_of(at).queryset().is_none();
                 kept.or_else(|| begin(&facts, *value).filter(|_| is_held))
             }
@@ -182,8 +165,10 @@ fn asked(analyzer: &Analyzer<'_>, tag: &Custom, function: FunctionId, out: &mut 
         if asks.is_none() {
             continue;
         }
-        let facts = analyzer
-            .by_tag(function, |frame, node| frame.render(&[name], Names::default(), node).then_some(()));
+        let info = project.program().function(function);
+        let facts = analyzer.aside(info.file, info.node, None, |frame, node| {
+            frame.render(&[name], Names::default(), node).then_some(())
+        });
         if let Some((_, facts)) = facts {
             shown(analyzer, &Arc::new(facts), None, out);
         }
@@ -198,7 +183,9 @@ fn included(
     template: &str,
     out: &mut Vec<Entry>,
 ) {
-    let found = analyzer.by_tag(function, |frame, node| {
+    let program = analyzer.project.program();
+    let info = program.function(function);
+    let found = analyzer.aside(info.file, info.node, None, |frame, node| {
         let mut args = Vec::new();
         if tag.takes_context {
             args.push(Arg { name: None, ty: Type::dict(Type::Str, Type::Unknown), node, stars: 0 });
@@ -218,30 +205,9 @@ fn included(
     let Some((rows, facts)) = found else { return };
     let facts = Arc::new(facts);
     shown(analyzer, &facts, None, out);
-    let program = analyzer.project.program();
-    let info = program.function(function);
     let at = program.name_site(info.file, info.node);
     for (source, rows) in rows {
         out.push(Entry::of_template(None, at, (source, rows), facts.clone()));
-    }
-}
-
-impl Analyzer<'_> {
-    /// A frame for what is rendered on behalf of a tag, and the node that its events are recorded at: its name.
-    fn by_tag<'f, T>(
-        &'f self,
-        function: FunctionId,
-        run: impl FnOnce(&mut Frame<'f, '_>, Node<'f>) -> Option<T>,
-    ) -> Option<(T, Facts)> {
-        let program = self.project.program();
-        let info = program.function(function);
-        let def = program.file(info.file).node(info.node);
-        let name = def.child(Field::Name)?;
-        let mut stack = Stack::default();
-        let mut frame = Frame::new(self, &mut stack, info.file, def, None);
-        let out = run(&mut frame, name)?;
-        let facts = frame.finish().0;
-        Some((out, self.expanded(facts, &mut Stack::default())))
     }
 }
 

@@ -19,7 +19,7 @@ mod rest;
 mod views;
 
 pub(super) use rest::Unread;
-pub use rest::updates_one_object;
+pub use rest::{REFUSING, updates_one_object};
 
 use super::analyzer::Analyzer;
 use super::facts::Facts;
@@ -217,12 +217,23 @@ impl Analyzer<'_> {
         class: ClassId,
         run: impl FnOnce(&mut Frame<'f, '_>, Node<'f>) -> Option<T>,
     ) -> Option<(T, Facts)> {
-        let program = self.project.program();
-        let info = program.class(class);
-        let node = program.file(info.file).node(info.node);
+        let info = self.project.program().class(class);
+        self.aside(info.file, info.node, Some(class), run)
+    }
+
+    /// A frame for what is done because of a definition, and the node that its events are recorded at: the name that is
+    /// defined.
+    fn aside<'f, T>(
+        &'f self,
+        file: FileId,
+        definition: NodeId,
+        class: Option<ClassId>,
+        run: impl FnOnce(&mut Frame<'f, '_>, Node<'f>) -> Option<T>,
+    ) -> Option<(T, Facts)> {
+        let node = self.project.program().file(file).node(definition);
         let name = node.child(Field::Name)?;
         let mut stack = Stack::default();
-        let mut frame = Frame::new(self, &mut stack, info.file, node, Some(class));
+        let mut frame = Frame::new(self, &mut stack, file, node, class);
         let out = run(&mut frame, name)?;
         let facts = frame.finish().0;
         Some((out, self.expanded(facts, &mut Stack::default())))

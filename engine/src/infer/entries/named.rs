@@ -52,15 +52,16 @@ pub(super) fn source_above(
     if parameters(def).len() != 1 || qs.rows != Rows::Instances || !keeps_rows {
         return None;
     }
-    if let Some(Type::QuerySet(_)) = frame.az.function(function).returns {
-        return None;
-    }
     let (model, file, value) = model_member(frame, class)?;
     let owner = program.class(class).mro.iter().find(|c| program.class(**c).members.contains_key("model"))?;
     // The class that names the model stands below the one that asks for it.
     let is_below =
         info.class.is_some_and(|above| *owner != above && program.class(*owner).mro.contains(&above));
-    (model == qs.model && is_below).then_some(Source::Above(file, value))
+    if model != qs.model || !is_below {
+        return None;
+    }
+    let own = frame.az.function(function).returns;
+    (!matches!(own, Some(Type::QuerySet(_)))).then_some(Source::Above(file, value))
 }
 
 /// Whether `function`, called for an object of `class`, gives the rows that Django's own method gives, or some of them.

@@ -76,7 +76,7 @@ const SHOWING: &[&str] = &[
 pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
     let program = cx.project.program();
     let targets = &found.group.targets;
-    let is_ours = |v: ValueId| targets.iter().any(|t| *t == v || is_derived(cx, v, *t, 0));
+    let is_ours = |v: ValueId| found.group.leads_to(cx, v);
     let frame = Frame { cx: *cx, is_ours: &is_ours };
     let leaves = frame.uses(found, out);
     let own = program.function_at(cx.file, cx.facts.scope);

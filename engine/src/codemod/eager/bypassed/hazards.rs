@@ -123,9 +123,7 @@ fn handed_out_again(cx: &Context<'_>, reader: Node<'_>, out: &mut Vec<Hazard>) {
 /// Others that read what is prefetched, or may.
 fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
     let rows = &found.group.rows;
-    let is_built = |v: ValueId| {
-        rows.contains(&v) || found.group.targets.iter().any(|t| *t == v || sources::is_derived(cx, v, *t, 0))
-    };
+    let is_built = |v: ValueId| rows.contains(&v) || found.group.leads_to(cx, v);
     for event in &cx.facts.events {
         match &event.kind {
             EventKind::ReadMany { root, path, .. } => {

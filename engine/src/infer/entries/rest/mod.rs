@@ -19,17 +19,16 @@ mod values;
 pub(in crate::infer) use unread::Unread;
 
 use super::{Entry, EntryKind, SingleObjects};
-use crate::django::{Project, unknown_base};
+use crate::django::Project;
 use crate::infer::EventKind;
 use crate::infer::analyzer::Analyzer;
-use crate::infer::calls::Arg;
+use crate::infer::calls::{Arg, argument};
 use crate::infer::facts::Use;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Rows, Type};
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value,
 };
-use crate::text::Site;
 use declared::has_base;
 use std::sync::Arc;
 
@@ -74,6 +73,9 @@ pub fn updates_one_object(project: &Project, class: ClassId) -> bool {
     has_base(project, class, UPDATING)
 }
 
+/// Methods of a view that raise what it answers with (rest_framework/views.py, `APIView`).
+pub const REFUSING: &[&str] = &["check_object_permissions", "check_permissions", "permission_denied"];
+
 /// The module of the paginators.
 const PAGINATION: &str = "rest_framework.pagination.";
 
@@ -92,13 +94,9 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
         return None;
     }
     let mut entry = shown_by(analyzer, class, "list")?;
-    let single = analyzer.on_behalf(class, |frame, node| {
-        let site = Site { file: frame.file, span: node.span() };
-        frame.single_objects(class).map(|is_answered| (site, is_answered))
-    });
-    if let Some(((site, is_answered), _)) = single {
+    if let Some((is_answered, _)) = analyzer.on_behalf(class, |frame, _| frame.single_objects(class)) {
         let answer = if is_answered { shown_by(analyzer, class, "retrieve").map(Box::new) } else { None };
-        entry.single_objects = Some(SingleObjects { site, answer });
+        entry.single_objects = Some(SingleObjects { site: entry.at, answer });
     }
     Some(entry)
 }
@@ -139,10 +137,7 @@ fn shown_by(analyzer: &Analyzer<'_>, class: ClassId, action: &str) -> Option<Ent
         });
         Some((source, rows))
     })?;
-    let unknown_base = unknown_base(analyzer.project().program(), class);
-    let facts = Arc::new(facts);
-    let entry = Entry::of_class(analyzer, EntryKind::ListAction, class, (source, rows), facts);
-    Some(Entry { unknown_base, ..entry })
+    Some(Entry::of_class(analyzer, EntryKind::ListAction, class, (source, rows), Arc::new(facts)))
 }
 
 /// Whether a view lists its rows as the framework does, whatever it does besides.
@@ -279,8 +274,7 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Option<Type> {
         let project = self.az.project;
-        // rest_framework/views.py: they raise what the view answers with.
-        if matches!(name, "check_object_permissions" | "check_permissions" | "permission_denied")
+        if REFUSING.contains(&name)
             && project.program().class(class).external_bases.iter().any(|b| b.starts_with("rest_framework."))
         {
             self.event(node, EventKind::Raise);
@@ -386,12 +380,7 @@ impl<'a> Frame<'a, '_> {
 
     /// The rows of a page of the queryset that comes first.
     fn paginated(&mut self, args: &[Arg<'a>], node: Node<'a>) -> Option<Type> {
-        let is_rows = |(i, arg): &(usize, &Arg<'a>)| match arg.name {
-            Some(name) => name == "queryset",
-            None => *i == 0 && arg.stars == 0,
-        };
-        let (_, rows) = args.iter().enumerate().find(is_rows)?;
-        let qs = rows.ty.queryset()?.clone();
+        let qs = argument(args, 0, "queryset")?.ty.queryset()?.clone();
         self.use_queryset(&qs, node, Use::Slice);
         self.evaluated(&qs, node, "__getitem__");
         let value = self.single(&qs, node);
