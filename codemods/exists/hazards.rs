@@ -1,10 +1,10 @@
 //! What makes `exists()` differ from counting or loading.
 
 use crate::exists::find::{Asked, How};
-use crate::exists::member::prefetch;
+use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::{instances, overridden};
-use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order};
-use ormend_engine::codemod::guards::queryset::{Reading, cache_hazards, queryset_of, reading, shape};
+use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order, prefetched};
+use ormend_engine::codemod::guards::queryset::{Reading, queryset_of, reading, shape};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
 use ormend_engine::python::{Expr, Node};
@@ -41,7 +41,7 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>, out: &mut Vec<Hazard>) {
         asks_again(cx, qs, found.receiver, out);
     }
     if found.how == How::Rows {
-        cache_hazards(cx, qs, found.receiver, out);
+        life::object_hazards(cx, qs, found.receiver, out);
     }
     if found.how != How::Count && qs.rows == Rows::Instances {
         instances(cx, qs.model, out);
@@ -67,24 +67,13 @@ fn asks_again<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut
     if !is_whole || qs.is(Trait::Ordered) || !cx.model(qs.model).ordering.is_empty() {
         return;
     }
-    // Only what is prefetched somewhere can be in memory.
-    let program = cx.project.program();
-    let is_prefetched = program.file_ids().any(|file| {
-        let text = program.file(file).source.text();
-        !cx.project.is_known_file(file)
-            && text.contains("prefetch_related")
-            && ["\"", "'", "__"].iter().any(|end| text.contains(&format!("{}{end}", related.accessor)))
-    });
-    if is_prefetched {
-        let mut found = Vec::new();
-        prefetch(cx, qs, receiver, &mut found);
-        let subject = receiver.text();
-        out.extend(found.into_iter().map(|h| Hazard {
-            kind: HazardKind::StaleRows,
-            site: h.site,
-            subject: subject.to_owned(),
-        }));
-    }
+    let mut found = Vec::new();
+    prefetched(cx, &related.owner, &related.accessor, receiver.text(), &mut found);
+    out.extend(found.into_iter().map(|h| Hazard {
+        kind: HazardKind::StaleRows,
+        site: h.site,
+        subject: receiver.text().to_owned(),
+    }));
 }
 
 /// The queryset of `receiver`, if its class and its manager's leave `methods` alone; otherwise the hazard.

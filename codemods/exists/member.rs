@@ -3,12 +3,12 @@
 use crate::exists::find::{builtin_argument, in_async_code, owns_equality, rows_of};
 use crate::exists::hazards::standard;
 use crate::exists::rewrite::surround;
+use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
-use ormend_engine::codemod::guards::queryset::cache_hazards;
 use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
-use ormend_engine::infer::{EventKind, Instance, Made, Origin, QuerySet, Root, Rows, Trait, Type, ValueId};
+use ormend_engine::infer::{EventKind, Instance, Made, QuerySet, Root, Rows, Trait, Type};
 use ormend_engine::python::emit::Precedence;
 use ormend_engine::python::{Expr, Kind, Node, arguments, string_value};
 use ormend_engine::text::{Edit, Span};
@@ -89,8 +89,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Member<'a>, out: &mut Vec<Hazard>) 
         Trait::RawSql,
     ];
     shape(cx, qs, found.queryset, &refused, out);
-    cache_hazards(cx, qs, found.queryset, out);
-    prefetch(cx, qs, found.queryset, out);
+    life::hazards(cx, qs, found.queryset, out);
     if qs.rows == Rows::Instances {
         instances(cx, qs.model, out);
     }
@@ -176,61 +175,6 @@ fn is_written(cx: &Context<'_>, instance: &Instance, attr: &str) -> bool {
         matches!(&event.kind, EventKind::WriteAttribute { root, name, .. }
             if (*root == instance.root || *root == Root::Opaque) && (**name == *attr || **name == *base))
     })
-}
-
-/// The rows of a relation may be in memory by a prefetch.
-pub fn prefetch<'a>(cx: &Context<'a>, qs: &QuerySet, at: Node<'a>, out: &mut Vec<Hazard>) {
-    let Some(related) = &qs.related else { return };
-    let owner = &related.owner;
-    let source = match owner.root {
-        Root::Row(id) if owner.path.is_empty() => cx.value(id),
-        Root::Value(id) if owner.path.is_empty() => {
-            // The queryset that `get()` or `first()` was called on.
-            cx.value(id).filter(|v| v.made == Made::Loaded).and_then(|v| match v.origin {
-                Origin::Expr(node) => loaded_from(cx, cx.node(node)),
-                _ => None,
-            })
-        }
-        _ => None,
-    };
-    let Some(value) = source.filter(|v| v.kept.is_none()) else {
-        out.push(cx.hazard(HazardKind::MayBeLoaded, at.text(), at));
-        return;
-    };
-    let Some(state) = &value.queryset else {
-        out.push(cx.hazard(HazardKind::MayBeLoaded, at.text(), at));
-        return;
-    };
-    let accessor: &str = &related.accessor;
-    let names = |n: &str| n == accessor || n.split("__").next() == Some(accessor);
-    if state.prefetched.iter().any(|n| names(n))
-        || state.is(Trait::OpaquePrefetch)
-        || state.is(Trait::Mysterious)
-    {
-        let place = match value.origin {
-            Origin::Expr(node) => cx.site(cx.node(node)),
-            _ => value.site.unwrap_or(cx.site(at)),
-        };
-        out.push(Hazard::at(HazardKind::ResultCacheUsed, "", place));
-    }
-}
-
-fn loaded_from<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<&'a ormend_engine::infer::Value> {
-    let Expr::Call { func, .. } = Expr::of(call) else { return None };
-    let Expr::Attribute { value: receiver, .. } = Expr::of(func) else { return None };
-    let id: ValueId = match cx.type_of(receiver) {
-        Type::QuerySet(qs) => match qs.values.as_slice() {
-            [only] => *only,
-            _ => return None,
-        },
-        Type::Manager(_) => {
-            let node = receiver.peel().id();
-            let index = cx.facts.values.iter().position(|v| v.origin == Origin::Expr(node))?;
-            ValueId(index as u32)
-        }
-        _ => return None,
-    };
-    cx.value(id)
 }
 
 /// The place of the finding.

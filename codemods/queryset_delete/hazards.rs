@@ -6,8 +6,8 @@ use ormend_engine::codemod::guards::batch::{self, Batch};
 use ormend_engine::codemod::guards::deletion::{Reach, custom_delete, reach, together};
 use ormend_engine::codemod::guards::flow;
 use ormend_engine::codemod::guards::found::Found;
+use ormend_engine::codemod::guards::life::{self, are_exclusive};
 use ormend_engine::codemod::guards::making::instances;
-use ormend_engine::codemod::guards::projection::{are_exclusive, rows_elsewhere};
 use ormend_engine::codemod::guards::queryset::{Reading, link, reading, shape};
 use ormend_engine::codemod::guards::variable::{is_assigned, read_elsewhere};
 use ormend_engine::codemod::guards::writes::{self, one_line, shares_table};
@@ -108,7 +108,7 @@ fn source<'a>(
         out.push(cx.hazard(HazardKind::OtherDatabase, one_line(chain.text()), chain));
     }
     let mut elsewhere = Vec::new();
-    rows_elsewhere(cx, queryset, found.iter, found.node, &mut elsewhere);
+    life::hazards(cx, queryset, found.iter, &mut elsewhere);
     if !rewrite::is_whole(found, queryset) {
         // The loop still loads the rows: only who finds them without their keys afterwards sees a difference.
         let around = found.node.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));

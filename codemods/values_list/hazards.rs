@@ -2,8 +2,9 @@
 
 use super::find::{Collects, Match, Rowwise};
 use super::rewrite::needed_builtin;
+use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::is_plain;
-use ormend_engine::codemod::guards::projection::{dropping_joins, row_changes, rows_elsewhere};
+use ormend_engine::codemod::guards::projection::{dropping_joins, row_changes};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, ModelId, Signal};
 use ormend_engine::infer::{Origin, Trait, Type, ValueId};
@@ -28,7 +29,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         instances(cx, found, out);
         shape(cx, found, out);
     }
-    rows_elsewhere(cx, &found.source.queryset, found.source.iter, found.node, out);
+    life::hazards(cx, &found.source.queryset, found.source.iter, out);
     if found.filling.is_some() {
         handlers(cx, found, out);
     }

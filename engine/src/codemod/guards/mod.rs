@@ -9,6 +9,7 @@ pub mod handlers;
 pub mod instance;
 pub mod integer;
 pub mod lazy;
+pub mod life;
 pub mod loads;
 pub mod maker;
 pub mod making;

@@ -1,8 +1,9 @@
 //! Loops that give every row the same: what one `update()` of their queryset says as well.
 
 use super::super::integer::is_integer;
+use super::super::life;
 use super::super::making::instances;
-use super::super::projection::{dropping_joins, rows_elsewhere};
+use super::super::projection::dropping_joins;
 use super::super::queryset::{rows_given, shape};
 use super::super::variable::read_elsewhere;
 use super::super::writes::{manager_methods, one_line};
@@ -297,7 +298,7 @@ impl<'a> Update<'a> {
     pub fn hazards(&self, cx: &Context<'a>, rows: &SavedRows<'a>, out: &mut Vec<Hazard>) {
         let receiver = self.chain;
         shape(cx, self.queryset, receiver, REFUSED, out);
-        rows_elsewhere(cx, self.queryset, rows.iter, rows.node, out);
+        life::hazards(cx, self.queryset, rows.iter, out);
         dropping_joins(cx, self.queryset, out);
         instances(cx, rows.model, out);
         manager_methods(cx, rows.model, None, self.queryset.class, &["update", "aupdate"], out);
