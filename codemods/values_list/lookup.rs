@@ -1,8 +1,9 @@
 //! Keys for an `__in` lookup: a subquery where rows and moment are provably the same.
 
-use super::context::is_consumed;
-use super::find::{Collects, Match, Rowwise};
+use super::find::{Match, Rowwise};
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::rows::Collects;
+use ormend_engine::codemod::rows::place::is_consumed;
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{EventKind, QuerySetClass, Trait, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node};
@@ -34,13 +35,13 @@ pub fn is_subquery(cx: &Context<'_>, found: &Match<'_>) -> bool {
 }
 
 fn outer<'a>(cx: &Context<'a>, found: &Match<'a>) -> Option<()> {
-    let is_keys = matches!(found.collects, Collects::List | Collects::Set | Collects::Generator)
-        && found.filling.is_none()
+    let is_keys = matches!(found.shape.collects, Collects::List | Collects::Set | Collects::Generator)
+        && found.shape.filling.is_none()
         && found.rowwise == Rowwise::Flat;
     if !is_keys {
         return None;
     }
-    let inner = &found.source.queryset;
+    let inner = &found.shape.source.queryset;
     // LIMIT in an IN subquery is refused by MySQL; a named database may be another one.
     let unfit = [
         Trait::Sliced,
@@ -52,10 +53,10 @@ fn outer<'a>(cx: &Context<'a>, found: &Match<'a>) -> Option<()> {
         Trait::Annotated,
         Trait::Mysterious,
     ];
-    if unfit.iter().any(|t| inner.is(*t)) || found.source.is_streamed || has_databases(cx) {
+    if unfit.iter().any(|t| inner.is(*t)) || found.shape.source.is_streamed || has_databases(cx) {
         return None;
     }
-    let keyword = found.node.with_parens().parent().filter(|p| p.kind() == Kind::KeywordArgument)?;
+    let keyword = found.shape.node.with_parens().parent().filter(|p| p.kind() == Kind::KeywordArgument)?;
     let lookup = keyword.child(Field::Name)?.text().strip_suffix("__in")?;
     let call = keyword.parent().filter(|p| p.kind() == Kind::Arguments)?.parent()?;
     let Expr::Call { func, .. } = Expr::of(call) else { return None };

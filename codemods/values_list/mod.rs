@@ -1,14 +1,12 @@
 //! Read one or a few columns instead of whole rows.
 
-mod columns;
-mod context;
 mod find;
 mod hazards;
 mod lookup;
-mod loops;
 mod rewrite;
 
 use find::Match;
+use ormend_engine::codemod::rows::emit::quote_at;
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::infer::Trait;
 use ormend_engine::python::{Kind, Node};
@@ -48,7 +46,7 @@ impl Codemod for ValuesList {
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         let found = find::find(cx, node)?;
         // Inside f-strings that use both quotes there is none left for the column.
-        rewrite::quote_at(cx, node)?;
+        quote_at(cx, node)?;
         Some(found)
     }
 
@@ -72,7 +70,7 @@ impl Codemod for ValuesList {
             ("1 query, whole rows".to_owned(), format!("1 query, {columns}"))
         };
         Description {
-            site: cx.site(found.node),
+            site: cx.site(found.shape.node),
             message: format!("Read {listed} with `values_list`"),
             related: Vec::new(),
             queries: Queries { before, after },
@@ -86,7 +84,7 @@ impl Codemod for ValuesList {
 
 /// Whether `only()` or `defer()` leaves out a column that is read, so that each row costs a query.
 fn leaves_out(found: &Match<'_>) -> bool {
-    let queryset = &found.source.queryset;
+    let queryset = &found.shape.source.queryset;
     if !queryset.is(Trait::Deferred) {
         return false;
     }

@@ -10,6 +10,7 @@ mod hazard;
 pub mod loops;
 pub mod naming;
 mod options;
+pub mod rows;
 
 pub use crate::text::{FileId, Site};
 pub use context::Context;

@@ -1,9 +1,20 @@
 //! Loops that do nothing but fill a list, set or dict.
 
-use super::find::{Collects, Filling, Match, Reads, rowwise, sees_names, source, statement_before};
-use ormend_engine::codemod::Context;
-use ormend_engine::infer::Type;
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, generators, parameters};
+use super::reads::sees_names;
+use super::source::source;
+use super::{Collects, Shape};
+use crate::codemod::Context;
+use crate::infer::Type;
+use crate::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, generators, parameters};
+
+/// A loop that fills a container.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling<'a> {
+    /// The container's name.
+    pub name: Node<'a>,
+    /// The statement directly before the loop that makes the empty container.
+    pub init: Option<Node<'a>>,
+}
 
 /// What the one statement of the loop does.
 struct Step<'a> {
@@ -14,7 +25,7 @@ struct Step<'a> {
 }
 
 /// `for book in books: titles.append(book.title)` and its like.
-pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+pub fn filling_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
     let Stmt::For { is_async: false, target, iter, body, orelse: None } = Stmt::of(node) else { return None };
     let Expr::Name(variable) = Expr::of(target) else { return None };
     // At the top of a module or class the variable is a name that others can import.
@@ -33,10 +44,6 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let step = step(inner)?;
     let container = step.name.text();
     let source = source(cx, iter)?;
-    let reads =
-        Reads { variable, element: step.element, value: step.value, inner: &[], conditions: &conditions };
-    let (columns, reads) = reads.columns(cx, &source)?;
-    let rowwise = rowwise(step.element, step.value, &conditions, &columns, &reads)?;
     // Each round sees what the rounds before have added.
     let parts = [Some(iter), Some(step.element), step.value].into_iter().flatten().chain(conditions.clone());
     if parts.into_iter().any(|p| mentions(p, container)) {
@@ -49,7 +56,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     if init.is_none() && !is_own_container(cx, scope, node, container, step.collects) {
         return None;
     }
-    Some(Match {
+    Some(Shape {
         node,
         collects: step.collects,
         filling: Some(Filling { name: step.name, init }),
@@ -58,10 +65,8 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         target: Some(target),
         element: step.element,
         value: step.value,
+        inner: Vec::new(),
         conditions,
-        columns,
-        reads,
-        rowwise,
     })
 }
 
@@ -245,4 +250,10 @@ fn is_own_container(
         }
     }
     made
+}
+
+/// The statement directly before `node` in its block.
+fn statement_before<'a>(node: Node<'a>) -> Option<Node<'a>> {
+    let parent = node.parent()?;
+    parent.children().take_while(|c| *c != node).last()
 }

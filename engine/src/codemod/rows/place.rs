@@ -1,8 +1,8 @@
 //! What surrounds a comprehension: code that iterates once needs no list.
 
-use ormend_engine::codemod::Context;
-use ormend_engine::infer::Type;
-use ormend_engine::python::{Def, Expr, Field, Kind, Node, arguments};
+use crate::codemod::Context;
+use crate::infer::Type;
+use crate::python::{Def, Expr, Field, Kind, Node, arguments};
 
 /// Functions that iterate their first argument once and keep nothing else of it.
 const CONSUMERS: &[&str] = &[

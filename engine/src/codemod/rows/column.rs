@@ -1,9 +1,9 @@
 //! What an attribute of a row is: a column, an alias, something else.
 
-use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::django::{Field, FieldKind, Model, RelationKind, Signal};
-use ormend_engine::infer::QuerySet;
-use ormend_engine::python::{Binding, Def, Member};
+use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::{Field, FieldKind, Model, RelationKind, Signal};
+use crate::infer::QuerySet;
+use crate::python::{Binding, Def, Member};
 
 /// An attribute that is read of a row.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub fn related_key(cx: &Context<'_>, queryset: &QuerySet, name: &str, key: &str)
     }
     // A prefetch may leave rows out, which are then read as None.
     if queryset.prefetched.iter().any(|p| p.split("__").next() == Some(name))
-        || queryset.is(ormend_engine::infer::Trait::OpaquePrefetch)
+        || queryset.is(crate::infer::Trait::OpaquePrefetch)
     {
         return None;
     }
