@@ -9,6 +9,7 @@ mod bulk_create;
 mod bulk_update;
 mod exists;
 mod f_expression;
+mod filter_before_annotate;
 mod m2m_add;
 mod prefetch_bypassed;
 mod prefetch_related;
@@ -38,6 +39,7 @@ pub const ALL: &[&dyn Rule] = &[
     &queryset_delete::QuerysetDelete,
     &m2m_add::M2mAdd,
     &f_expression::FExpression,
+    &filter_before_annotate::FilterBeforeAnnotate,
     &values_list::ValuesList,
     &exists::Exists,
     &atomic::Atomic,

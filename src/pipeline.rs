@@ -219,8 +219,13 @@ fn select(run: &RunArgs, config: &Config) -> miette::Result<Vec<&'static dyn Rul
     if run.select.is_empty() {
         unwanted.extend(resolve(&config.ignore, "ignore")?);
     }
-    let is_on = |name| (selected.is_empty() || wanted.contains(name)) && !unwanted.contains(name);
-    Ok(ALL.iter().copied().filter(|rule| is_on(rule.meta().name)).collect())
+    let is_on = |rule: &&dyn Rule| {
+        let name = rule.meta().name;
+        // `all` and a group stand for what is on by default.
+        let is_asked = rule.is_default() || selected.iter().any(|s| s.trim() == name);
+        is_asked && (selected.is_empty() || wanted.contains(name)) && !unwanted.contains(name)
+    };
+    Ok(ALL.iter().copied().filter(is_on).collect())
 }
 
 fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {

@@ -284,6 +284,34 @@ fn every_listed_codemod_is_explained() {
     }
 }
 
+/// What is a matter of style runs where it is selected by its name, not as part of a group or of everything.
+#[test]
+fn a_matter_of_style_is_off_unless_it_is_named() {
+    let project = Project::new(&[
+        ("pyproject.toml", ""),
+        ("shop/__init__.py", ""),
+        (
+            "shop/models.py",
+            "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.TextField()\n",
+        ),
+        (
+            "shop/code.py",
+            "from django.db.models import Count\n\nfrom shop.models import Book\n\n\n\
+             def found():\n    return Book.objects.annotate(n=Count(\"pk\")).filter(title=\"x\")\n",
+        ),
+    ]);
+    for (select, code) in
+        [("all", 0), ("expressions", 0), ("filter-before-annotate", 1), ("exists,filter-before-annotate", 1)]
+    {
+        let run = project.run(&["check", "--select", select]);
+        assert_eq!(run.code, code, "{select}: {}{}", run.stdout, run.stderr);
+    }
+    assert_eq!(project.run(&["check"]).code, 0);
+    let line = project.run(&["codemods"]).stdout;
+    let line = line.lines().find(|line| line.starts_with("filter-before-annotate ")).unwrap();
+    assert!(line.ends_with("(off unless selected by name)"), "{line}");
+}
+
 /// `assume-no-signals` lifts receivers, of the models that it names and of no others.
 #[test]
 fn receivers_are_lifted_for_the_models_that_are_named() {

@@ -5,12 +5,13 @@ use crate::terminal::Terminal;
 use ormend_codemods::ALL;
 
 pub fn run(terminal: &Terminal) -> miette::Result<Status> {
-    let metas: Vec<_> = ALL.iter().map(|rule| rule.meta()).collect();
-    let names = metas.iter().map(|meta| meta.name.len()).max().unwrap_or(0);
-    let groups = metas.iter().map(|meta| meta.group.name().len()).max().unwrap_or(0);
+    let metas: Vec<_> = ALL.iter().map(|rule| (rule.meta(), rule.is_default())).collect();
+    let names = metas.iter().map(|(meta, _)| meta.name.len()).max().unwrap_or(0);
+    let groups = metas.iter().map(|(meta, _)| meta.group.name().len()).max().unwrap_or(0);
     terminal.product(|out| {
-        for meta in &metas {
-            writeln!(out, "{:names$}  {:groups$}  {}", meta.name, meta.group.name(), meta.summary)?;
+        for (meta, is_default) in &metas {
+            let off = if *is_default { "" } else { " (off unless selected by name)" };
+            writeln!(out, "{:names$}  {:groups$}  {}{off}", meta.name, meta.group.name(), meta.summary)?;
         }
         Ok(())
     })?;

@@ -107,8 +107,8 @@ SAME_COUNT = {
 }
 
 
-# Folders whose rewrites may send the same statements: they say what Django did without being told.
-SAME_STATEMENTS = {"bare_select_related"}
+# Folders whose rewrites may send the same statements: they say what Django did without being told, or say it better.
+SAME_STATEMENTS = {"bare_select_related", "filter_before_annotate"}
 
 # Folders whose rewrites make work what Django refuses with a FieldError.
 REPAIRS = {"select_related_many", "unresolved_path"}

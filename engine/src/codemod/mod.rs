@@ -86,6 +86,11 @@ pub trait Codemod: Sync {
     /// What is known of it without running it.
     fn meta(&self) -> Meta;
 
+    /// Whether it runs where nobody asks for it by its name. A matter of style does not.
+    fn is_default(&self) -> bool {
+        true
+    }
+
     /// The kinds of node that [`find`](Codemod::find) is shown.
     fn kinds(&self) -> &'static [Kind];
 
@@ -156,6 +161,9 @@ pub trait Rule: Sync {
     /// What is known of it.
     fn meta(&self) -> Meta;
 
+    /// Whether it runs where nobody asks for it by its name.
+    fn is_default(&self) -> bool;
+
     /// The kinds of node it wants to see.
     fn kinds(&self) -> &'static [Kind];
 
@@ -166,6 +174,10 @@ pub trait Rule: Sync {
 impl<T: Codemod> Rule for T {
     fn meta(&self) -> Meta {
         Codemod::meta(self)
+    }
+
+    fn is_default(&self) -> bool {
+        Codemod::is_default(self)
     }
 
     fn kinds(&self) -> &'static [Kind] {
