@@ -7,7 +7,7 @@ use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
-use ormend_engine::infer::{Origin, QuerySet, Rows, Trait, Type};
+use ormend_engine::infer::{EventKind, Origin, QuerySet, Rows, Trait, Type};
 use ormend_engine::python::emit::{indentation, reindent};
 use ormend_engine::python::{Argument, Def, Expr, Handler, Kind, Node, Stmt, arguments};
 use ormend_engine::text::{Edit, Span};
@@ -209,12 +209,36 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Tried<'a>, out: &mut Vec<Hazard>) {
     if qs.rows == Rows::Instances {
         instances(cx, qs.model, out);
     }
+    if let Some(argument) = raising_argument(cx, found.call) {
+        out.push(cx.hazard(
+            HazardKind::LookupMayRaise,
+            argument.text().lines().next().unwrap_or_default(),
+            argument,
+        ));
+    }
     if !is_unique(cx, found, qs) {
         let text = found.call.text();
         let from = (found.method.span().start - found.call.span().start) as usize;
         let lookup: Vec<&str> = text.get(from..).unwrap_or(text).split_whitespace().collect();
         out.push(cx.hazard(HazardKind::LookupMayRaise, lookup.join(" "), found.call));
     }
+}
+
+/// An argument of the lookup that may itself raise what the handler catches: code of the project that raises, asks for rows,
+/// or is not known.
+fn raising_argument<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Node<'a>> {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return None };
+    arguments(list).into_iter().map(|a| a.value).find(|value| {
+        cx.events_in(*value).any(|event| match &event.kind {
+            EventKind::Raise | EventKind::Query { .. } => true,
+            EventKind::UnknownCall { .. } | EventKind::CallNamed { .. } => true,
+            // A reverse one-to-one relation without a row raises.
+            EventKind::ReadRelation { path, model, .. } => path
+                .last()
+                .is_none_or(|name| cx.model(*model).field(name).is_none_or(|field| field.relation.is_none())),
+            _ => false,
+        })
+    })
 }
 
 fn asks_for_exception<'a>(found: &Tried<'a>, node: Node<'a>) -> bool {

@@ -35,7 +35,8 @@ in-memory database: tables, setup(), then run() under observation. Compared with
 In the codemods of REPAIRS `before` may raise a FieldError, which is what the rewrite is for: it must raise nothing then.
 How many queries it takes is for the check itself to say.
 
-`after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries. An `unsafe` text equal to
+`after` and `unsafe` must not differ otherwise; `naive` must differ or take more queries, or, where there is nothing else
+to be rewritten to, give `AFTER` in the race. An `unsafe` text equal to
 the `naive` one is the proof of an opt-in hazard and must differ, too.
 
 A `race` stands beside the `check` and runs on PostgreSQL, for `before` and for the rewrites. Its setup() and run() are
@@ -227,8 +228,8 @@ def keep(cases, case):
     runs = [role for role in ("after", "unsafe", "naive") if role in variants]
     if runs and not case.check:
         case.problems.append(f"there is no `check` for `{runs[0]}`")
-    if case.race and not {"after", "unsafe"} & set(variants):
-        case.problems.append("a `race` needs an `after` or an `unsafe`")
+    if case.race and not {"after", "unsafe", "naive"} & set(variants):
+        case.problems.append("a `race` needs an `after`, an `unsafe` or a `naive`")
     cases.append(case)
 
 
@@ -672,7 +673,7 @@ def judge(case, role, before, now):
     changed = differences(before, now)
     had, has = len(before["statements"]), len(now["statements"])
     if role == "naive":
-        if changed or has > had:
+        if changed or has > had or is_race_the_proof(case):
             return None
         return f"it behaves as `before` does ({had} queries, now {has}), so it proves nothing"
     if case.codemod in REPAIRS and is_field_error(before["exception"]):
@@ -709,6 +710,11 @@ def judge_race(now):
     return None
 
 
+def is_race_the_proof(case):
+    """Whether the naive text differs only where two connections meet."""
+    return bool(case.race) and not case.variants.get("after") and not case.variants.get("unsafe")
+
+
 def planned(number, case, database):
     """What has to run for a case on a database: the arguments of Runner.run()."""
     roles = [role for role in ("before", "after", "unsafe", "naive") if role in case.variants]
@@ -721,7 +727,7 @@ def planned(number, case, database):
         on = "postgresql" if case.postgresql else "sqlite"
         if database in ("all", on) and not (role == "unsafe" and is_proof):
             yield (number, role, False), files, case.check, case.postgresql
-        if case.race and database != "sqlite" and role != "naive":
+        if case.race and database != "sqlite" and (role != "naive" or is_race_the_proof(case)):
             yield (number, role, True), files, case.race, True, role
 
 
@@ -824,7 +830,7 @@ def main():
     for number, case in enumerate(cases):
         for problem in case.problems:
             fail(case, "form", problem)
-        for role in ("before", "after", "unsafe"):
+        for role in ("before", "after", "unsafe", "naive"):
             now = results.get((number, role, True))
             problem = now and judge_race(now)
             if problem:

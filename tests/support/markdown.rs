@@ -141,8 +141,8 @@ impl Page {
         if (case.after.is_some() || case.unsafe_fixes.is_some() || case.naive) && !case.check {
             problem("what is rewritten must have a `check`");
         }
-        if case.race && case.after.is_none() && case.unsafe_fixes.is_none() {
-            problem("a `race` needs an `after` or an `unsafe`");
+        if case.race && case.after.is_none() && case.unsafe_fixes.is_none() && !case.naive {
+            problem("a `race` needs an `after`, an `unsafe` or a `naive`");
         }
         self.cases.push(case);
     }

@@ -586,7 +586,7 @@ impl<'a> Frame<'a, '_> {
             match &arg.ty {
                 Type::Local(id) => {
                     let def = self.scope.at(*id);
-                    self.call_local(def, &[], None);
+                    self.conditionally(|frame| frame.call_local(def, &[], None));
                 }
                 // Whoever gets it may call it.
                 Type::Callable(callable) => {

@@ -26,26 +26,32 @@ impl<'a> Frame<'a, '_> {
 
     pub(super) fn external_effect(&mut self, path: &str, args: &[Arg<'a>], node: Node<'a>) {
         // `cache.get_or_set(key, load)`, `partial(load)`: what is handed over may be called.
-        for arg in args {
-            match arg.ty.clone() {
-                Type::Def(Def::Function(function)) => {
-                    self.call_function(function, None, &[], node);
+        self.conditionally(|frame| {
+            for arg in args {
+                match arg.ty.clone() {
+                    Type::Def(Def::Function(function)) => {
+                        frame.call_function(function, None, &[], node);
+                    }
+                    Type::Local(id) => {
+                        let def = frame.scope.at(id);
+                        frame.call_local(def, &[], Some(node));
+                    }
+                    Type::Callable(callable) => {
+                        frame.call_made(&callable, &[], node, node);
+                    }
+                    _ => {}
                 }
-                Type::Local(id) => {
-                    let def = self.scope.at(id);
-                    self.call_local(def, &[], Some(node));
-                }
-                Type::Callable(callable) => {
-                    self.call_made(&callable, &[], node, node);
-                }
-                _ => {}
             }
-        }
+        });
         let kind = match external::effect(path) {
             Effect::Pure => None,
             Effect::Log => {
-                for arg in args {
-                    self.stringify(&arg.ty.clone(), arg.node);
+                for (i, arg) in args.iter().enumerate() {
+                    // `logger.debug("%s", row)` makes text of it where the level is on (`LogRecord.getMessage`).
+                    match i > 0 && path.starts_with("logging.") {
+                        true => self.conditionally(|frame| frame.stringify(&arg.ty.clone(), arg.node)),
+                        false => self.stringify(&arg.ty.clone(), arg.node),
+                    }
                 }
                 self.logged(node);
                 Some(EventKind::Log)
@@ -108,7 +114,7 @@ impl<'a> Frame<'a, '_> {
         for arg in args {
             if let Type::Local(id) = arg.ty {
                 let def = self.scope.at(id);
-                self.call_local(def, &[], None);
+                self.conditionally(|frame| frame.call_local(def, &[], None));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::analyzer::MAX_COST;
 use super::calls::{Arg, is_of_rows};
+use super::decorators::{answers_again, is_transparent, remembers};
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
 use super::summary::{Summary, Translation, abstracted, opaque, rows_of};
@@ -100,7 +101,7 @@ impl<'a> Frame<'a, '_> {
         for ty in &bound {
             if let Type::Local(id) = ty {
                 let local = self.scope.at(*id);
-                self.call_local(local, &[], Some(node));
+                self.conditionally(|frame| frame.call_local(local, &[], Some(node)));
             }
         }
         let Some(summary) = self.az.summary(function, inner, self.stack) else {
@@ -108,7 +109,12 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         };
         let start = self.facts.events.len();
-        let translation = self.take_over(&summary, &bound, node);
+        let runs = is_transparent && !info.decorators.iter().flatten().any(answers_again)
+            || info.decorators.iter().all(|d| self.runs_always(d.as_ref()));
+        let translation = match runs {
+            true => self.take_over(&summary, &bound, node),
+            false => self.conditionally(|frame| frame.take_over(&summary, &bound, node)),
+        };
         if info.is_generator && self.may_stay_unread(node) {
             self.put_off(node, start);
         }
@@ -453,30 +459,6 @@ impl<'a> Frame<'a, '_> {
             other => opaque(&other),
         }
     }
-}
-
-/// Decorators that return the function itself, or one with the same result.
-fn is_transparent(def: &Def) -> bool {
-    let Def::External(path) = def else { return false };
-    let last = path.rsplit('.').next().unwrap_or(path);
-    path.starts_with("builtins.")
-        || path.starts_with("django.utils.decorators")
-        || path.starts_with("django.contrib.auth.decorators")
-        || path.starts_with("django.views.decorators")
-        || path.starts_with("django.contrib.admin")
-        || path.starts_with("django.dispatch")
-        || path.starts_with("abc.")
-        || path.starts_with("typing")
-        || path.starts_with("functools.")
-        || path.starts_with("rest_framework.decorators")
-        || matches!(last, "atomic" | "cached_property" | "property" | "classmethod" | "staticmethod")
-}
-
-/// Whether a decorator makes a function give the same object again.
-fn remembers(def: &Def) -> bool {
-    let Def::External(path) = def else { return false };
-    let last = path.rsplit('.').next().unwrap_or(path);
-    matches!(last, "cached_property" | "lru_cache" | "cache")
 }
 
 /// Where a callee keeps one of its querysets.

@@ -13,6 +13,7 @@ mod calls;
 mod callsites;
 mod columns;
 mod containers;
+mod decorators;
 mod derived;
 mod effects;
 mod entries;

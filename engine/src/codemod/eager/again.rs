@@ -46,6 +46,8 @@ impl Rows<'_> {
 
 /// Hazards of handing out the same objects again.
 pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) {
+    let owners = rows.paths.iter().flatten().filter(|step| step.is_many).map(|step| step.from);
+    out.extend(owners.into_iter().find_map(|model| seen::by_own_methods(cx, model, true)));
     for event in &cx.facts.events {
         if let Some((root, path)) = seen::opened(cx, event)
             && rows.keeps_rows(cx, root, path)

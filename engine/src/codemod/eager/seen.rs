@@ -3,8 +3,9 @@
 
 use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
+use crate::django::ModelId;
 use crate::infer::{Event, EventKind, Path, Root};
-use crate::python::{Expr, Kind, Node, arguments, string_value};
+use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 
 /// The instance of which `event` looks at every attribute: its root, and the relations from there.
 pub(super) fn opened<'e>(cx: &Context<'_>, event: &'e Event) -> Option<(Root, &'e Path)> {
@@ -28,9 +29,64 @@ pub(super) fn hazard(cx: &Context<'_>, event: &Event) -> Hazard {
     Hazard::at(HazardKind::AttributesSeen, subject, event.site)
 }
 
+/// The method of `model`, or of a class above it, that looks at all that an instance has: `__repr__`, `__eq__`, a
+/// method that makes a dict. Who calls it need not be seen. What runs before the query has put anything there does not count,
+/// nor does what makes a copy. `is_private`: only names that begin with an underscore matter.
+pub(super) fn by_own_methods(cx: &Context<'_>, model: ModelId, is_private: bool) -> Option<Hazard> {
+    const EARLY: &[&str] = &["__init__", "__new__", "from_db"];
+    const COPYING: &[&str] =
+        &["__getstate__", "__setstate__", "__reduce__", "__reduce_ex__", "__copy__", "__deepcopy__"];
+    let program = cx.project.program();
+    program.class(cx.model(model).class).mro.iter().find_map(|owner| {
+        let class = program.class(*owner);
+        if cx.project.is_known_file(class.file) {
+            return None;
+        }
+        class.members.iter().find_map(|(name, member)| {
+            let Member::Function(function, _) = member else { return None };
+            let info = program.function(*function);
+            let def = program.file(info.file).node(info.node);
+            let is_skipped = EARLY.contains(&name.as_str()) || COPYING.contains(&name.as_str());
+            let is_seeing = !is_skipped && sees_all(def, is_private);
+            is_seeing.then(|| {
+                let subject = format!("{}.{name}", class.name);
+                Hazard::at(HazardKind::AttributesSeen, subject, program.name_site(info.file, info.node))
+            })
+        })
+    })
+}
+
+/// An encoder of the program that writes all that an object has: rows may come to it from anywhere.
+pub(super) fn by_encoders(cx: &Context<'_>, is_private: bool) -> Option<Hazard> {
+    let program = cx.project.program();
+    program.functions_named("default").iter().find_map(|function| {
+        let info = program.function(*function);
+        let class = program.class(info.class?);
+        let is_encoder = class.external_bases.iter().any(|b| b.ends_with("Encoder"));
+        let def = program.file(info.file).node(info.node);
+        (is_encoder && !cx.project.is_known_file(info.file) && sees_all(def, is_private)).then(|| {
+            let subject = format!("{}.default", class.name);
+            Hazard::at(HazardKind::AttributesSeen, subject, program.name_site(info.file, info.node))
+        })
+    })
+}
+
+/// Whether code has `vars(x)` or `x.__dict__` as more than a dict that is asked for one name.
+fn sees_all(def: Node<'_>, is_private: bool) -> bool {
+    let is_open = |n: Node<'_>| match Expr::of(n) {
+        Expr::Attribute { attr: "__dict__", .. } => n.kind() == Kind::Attribute,
+        Expr::Call { func, .. } => n.kind() == Kind::Call && matches!(Expr::of(func), Expr::Name("vars")),
+        _ => false,
+    };
+    def.descendants().any(|n| is_open(n) && !is_keyed(n) && !(is_private && skips_private(n)))
+}
+
 /// Whether the event leaves out names that begin with an underscore: `{k: v for k, v in vars(a).items() if k[0] != "_"}`.
 pub(super) fn leaves_out_private(cx: &Context<'_>, event: &Event) -> bool {
-    let Some(node) = guards::node_at(cx.project, event.site) else { return false };
+    guards::node_at(cx.project, event.site).is_some_and(skips_private)
+}
+
+fn skips_private(node: Node<'_>) -> bool {
     let comprehension = node
         .ancestors()
         .take_while(|a| !a.kind().is_statement())

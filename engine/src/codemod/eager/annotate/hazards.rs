@@ -3,15 +3,15 @@
 use super::super::{
     class_place, conditions, descriptors, guards, narrowed, place, prefetch, region, routers, seen, shape,
 };
-use super::later;
 use super::reader::What;
 use super::rewrite::rewrite;
 use super::settings;
 use super::{Annotation, Counting};
+use super::{chained, later};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::lists::listed;
 use crate::django::{Model, ModelId, RelationKind};
-use crate::infer::{EntryKind, QuerySet, Root, Trait, ValueId};
+use crate::infer::{EntryKind, EventKind, QuerySet, Root, Trait, ValueId};
 use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 use crate::text::Site;
 
@@ -37,10 +37,11 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     prefetch::cloned(cx, group, out);
     looked_at(cx, found, out);
     multiplied(cx, found, out);
-    for annotation in &found.annotations {
+    for (index, annotation) in found.annotations.iter().enumerate() {
         related(cx, annotation, out);
         condition(cx, found, annotation, out);
-        if !annotation.is_certain {
+        let mut readers = found.readers.iter().filter(|r| r.annotation == index);
+        if !annotation.is_certain && !readers.any(|r| chained::is_reached(cx, r.file, r.whole)) {
             out.push(Hazard::at(
                 HazardKind::RarelyCounted,
                 annotation.step.attribute.clone(),
@@ -96,6 +97,16 @@ fn multiplied(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
 
 /// Code that looks at all attributes of a row sees the annotation.
 fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
+    if let Some(model) = found.annotations.first().map(|a| a.step.from) {
+        out.extend(seen::by_own_methods(cx, model, false));
+        let escapes = cx.facts.events.iter().any(|event| {
+            matches!(&event.kind, EventKind::InstanceEscapes { root: Root::Row(v), path, .. }
+                if path.is_empty() && found.group.rows.contains(v))
+        });
+        if escapes {
+            out.extend(seen::by_encoders(cx, false));
+        }
+    }
     for event in &cx.facts.events {
         let opened = seen::opened(cx, event);
         if opened.is_some_and(|(root, path)| {
@@ -186,6 +197,10 @@ fn state(
         }
     };
     refuse(Trait::Raw, &["raw"]);
+    // A lock may have to wait, and what is counted with the rows is from before
+    // (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED).
+    refuse(Trait::Locked, &["select_for_update"]);
+    refuse(Trait::LockedOf, &["select_for_update"]);
     if !found.is_grouped() {
         return;
     }
@@ -195,8 +210,6 @@ fn state(
     refuse(Trait::Grouped, &["annotate"]);
     refuse(Trait::RawSql, &["extra", "annotate", "filter", "order_by"]);
     refuse(Trait::FilteredRelation, &["annotate", "alias"]);
-    refuse(Trait::Locked, &["select_for_update"]);
-    refuse(Trait::LockedOf, &["select_for_update"]);
     if queryset.is(Trait::Annotated) {
         annotated(cx, target, queryset, out);
     }

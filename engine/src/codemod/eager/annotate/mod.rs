@@ -4,6 +4,7 @@
 //! Readers, sources and places are those of eager loading. What is new is that the reader changes as well: it asks the
 //! row for the annotation, so it must not meet a row of any other queryset.
 
+mod chained;
 mod handed;
 mod hazards;
 mod helper;

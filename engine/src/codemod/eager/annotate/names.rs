@@ -5,7 +5,7 @@ use super::{Annotation, Counting, set};
 use crate::codemod::Context;
 use crate::django::ModelId;
 use crate::infer::{EventKind, Root, ValueId};
-use crate::python::{Expr, Field, Kind, Node, string_value};
+use crate::python::{Expr, Field, Kind, Node, arguments, string_value};
 
 /// Give every annotation a name that no attribute of the rows has.
 pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
@@ -13,6 +13,7 @@ pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
     let mut taken = taken(cx, found);
     for (index, name) in set::names(cx, found) {
         if !is_attribute(cx, model, &name)
+            && !is_asked_for(cx, &name)
             && let Some(annotation) = found.annotations.get_mut(index)
         {
             annotation.name = name;
@@ -32,7 +33,9 @@ pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
         let Some(annotation) = found.annotations.get_mut(index) else { continue };
         let mut candidates = wanted;
         candidates.extend(after_relation(annotation));
-        let is_free = |name: &String| !taken.contains(name) && !is_attribute(cx, model, name);
+        let is_free = |name: &String| {
+            !taken.contains(name) && !is_attribute(cx, model, name) && !is_asked_for(cx, name)
+        };
         let name = candidates.iter().find(|n| is_free(n)).cloned().unwrap_or_else(|| {
             let base = candidates.last().cloned().unwrap_or_default();
             (2..).map(|i| format!("{base}_{i}")).find(|n| is_free(n)).unwrap_or(base)
@@ -71,6 +74,37 @@ pub(in super::super) fn is_attribute(cx: &Context<'_>, model: ModelId, name: &st
         || cx.project.program().member(info.class, name).is_some()
         || ["pk", "objects", "save", "delete", "clean", "full_clean", "check", "refresh_from_db"]
             .contains(&name)
+}
+
+/// Whether code that asks objects for attributes by names that it puts together may ask for this one:
+/// `getattr(row, f"num_{what}")`, `for name in ("num_books", "book_total"): if hasattr(self, name)`.
+fn is_asked_for(cx: &Context<'_>, name: &str) -> bool {
+    let program = cx.project.program();
+    program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
+        let parsed = program.file(file);
+        let text = parsed.source.text();
+        if !text.contains("getattr(") && !text.contains("hasattr(") {
+            return false;
+        }
+        let asks = |n: Node<'_>| match Expr::of(n) {
+            Expr::Call { func, arguments: list } if n.kind() == Kind::Call => {
+                matches!(Expr::of(func), Expr::Name("getattr" | "hasattr"))
+                    && arguments(list).get(1).is_some_and(|a| string_value(a.value).is_none())
+            }
+            _ => false,
+        };
+        let is_of_name = |piece: &str| {
+            piece == name
+                || piece.len() > 2 && piece.ends_with('_') && name.starts_with(piece)
+                || piece.len() > 2 && piece.starts_with('_') && name.ends_with(piece)
+        };
+        let words = |n: Node<'_>| {
+            n.kind() == Kind::Str
+                && n.text().split(|c: char| !c.is_alphanumeric() && c != '_').any(is_of_name)
+        };
+        let root = parsed.root();
+        root.descendants().any(asks) && root.descendants().any(words)
+    })
 }
 
 /// What the code calls the number: a variable, a key, a field of a serializer, a column.
