@@ -105,9 +105,17 @@ pub struct Asked<'a> {
     pub bound: Option<(Node<'a>, Node<'a>)>,
 }
 
+impl<'a> Asked<'a> {
+    /// A `count()` that becomes an `exists()` where it stands.
+    pub fn of_number(receiver: Node<'a>, method: Node<'a>, inner: Node<'a>) -> Asked<'a> {
+        let (how, method) = (How::Count, Some(method));
+        Asked { how, receiver, method, inner, whole: inner, negated: false, bound: None }
+    }
+}
+
 /// What an expression gives, as far as its truth goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
+pub enum Given {
     Number,
     RowOrNone,
     Collection,
@@ -134,7 +142,7 @@ pub fn asked<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
 
 /// `books.count()`, `books.first()` and their asynchronous siblings: the receiver, the method's name, the call with its
 /// `await`, and what it gives.
-fn called<'a>(
+pub fn called<'a>(
     cx: &Context<'a>,
     node: Node<'a>,
     func: Node<'a>,
@@ -302,7 +310,8 @@ fn enclosing_call<'a>(cx: &Context<'a>, node: Node<'a>, names: &[&str]) -> Optio
     (is_only && names.iter().any(|name| is_builtin(cx, func, name))).then_some(call)
 }
 
-struct End<'a> {
+/// The truth that an expression ends in.
+pub struct End<'a> {
     whole: Node<'a>,
     negated: bool,
     by_truth: bool,
@@ -320,7 +329,7 @@ pub fn owns_equality<'a>(cx: &Context<'a>, receiver: Node<'a>) -> bool {
 }
 
 /// From `node` up to the expression that is nothing but a truth.
-fn climb<'a>(cx: &Context<'a>, node: Node<'a>, given: Given) -> Option<End<'a>> {
+pub fn climb<'a>(cx: &Context<'a>, node: Node<'a>, given: Given) -> Option<End<'a>> {
     let mut end = End { whole: node, negated: false, by_truth: true, by_equality: false };
     let mut is_bool = false;
     if let Some(parent) = end.whole.with_parens().parent()

@@ -4,6 +4,7 @@ mod find;
 mod get;
 mod hazards;
 mod member;
+mod returned;
 mod rewrite;
 
 use find::{Asked, Held, How};
@@ -63,7 +64,10 @@ impl Codemod for Exists {
             Kind::Compare => member::member(cx, node).map(Match::Member),
             _ => match find::asked(cx, node) {
                 Some(found) => Some(Match::Asked(found)),
-                None => find::held(cx, node).map(Match::Held),
+                None => match find::held(cx, node) {
+                    Some(held) => Some(Match::Held(held)),
+                    None => returned::returned(cx, node).map(Match::Asked),
+                },
             },
         }
     }
