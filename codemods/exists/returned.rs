@@ -52,7 +52,8 @@ pub fn returned<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
 
 /// Whether the function's name promises a number, which a truth would belie.
 fn says_number(name: &str) -> bool {
-    const NUMBERS: &[&str] = &["amount", "count", "counts", "len", "length", "num", "number", "size", "total"];
+    const NUMBERS: &[&str] =
+        &["amount", "count", "counts", "len", "length", "num", "number", "size", "total"];
     name.split('_').any(|word| NUMBERS.contains(&word))
 }
 

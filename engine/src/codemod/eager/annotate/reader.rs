@@ -111,7 +111,14 @@ pub(super) fn local<'a>(
         _ => None,
     });
     if read.site != cx.site(node) {
-        return match elsewhere(cx, read.site) {
+        let found = elsewhere(cx, read.site);
+        if let Ok(found) = &found
+            && let Some(asked) = asked_through(node, found)
+            && is_own_row(cx, group, asked.row)
+        {
+            return Ok(Some((cx.file, asked)));
+        }
+        return match found {
             Err(hazard) if method.is_some_and(is_count) => Err(hazard),
             Err(_) => Ok(None),
             Ok(found) if !helper::gets_rows_alone(cx, group, read.site.file, &found) => {
@@ -123,12 +130,43 @@ pub(super) fn local<'a>(
     let Some(found) = spelled(node).or_else(|| linked::spelled(cx, node)) else {
         return if method.is_some_and(is_count) { Err(shared(cx, read.site)) } else { Ok(None) };
     };
-    let is_row = matches!(cx.type_of(found.row), Type::Instance(i)
+    match is_own_row(cx, group, found.row) {
+        true => Ok(Some((cx.file, found))),
+        false => Err(shared(cx, read.site)),
+    }
+}
+
+/// Whether an expression is a row that a loop over the rows of the group binds.
+fn is_own_row(cx: &Context<'_>, group: &Group, row: Node<'_>) -> bool {
+    let is_row = matches!(cx.type_of(cx.node(row.id())), Type::Instance(i)
         if i.path.is_empty() && matches!(i.root, Root::Row(v) if group.rows.contains(&v)));
-    if is_row && comes_of_loop(cx, found.row) {
-        Ok(Some((cx.file, found)))
-    } else {
-        Err(shared(cx, read.site))
+    is_row && comes_of_loop(cx, row)
+}
+
+/// `book.chapter_total` or `book.chapter_total()` of the frame, at `node`, where the property or method does nothing but
+/// return what `found` counts: who reads it here can read the number instead, whoever else may ask the method.
+fn asked_through<'a>(node: Node<'a>, found: &Spelled<'a>) -> Option<Spelled<'a>> {
+    let def = found.whole.enclosing_function()?;
+    let own = parameters(def);
+    let [only] = own.as_slice() else { return None };
+    let is_own = matches!(Expr::of(found.row), Expr::Name(name) if name == only.name);
+    let returned = found.whole.with_parens().parent().filter(|p| p.kind() == Kind::Return)?;
+    let is_docstring = |n: Node<'_>| n.children().next().is_some_and(|c| c.kind() == Kind::Str);
+    let body = def.child(Field::Body)?;
+    let is_all = body.children().all(|s| s == returned || s.kind() == Kind::ExprStatement && is_docstring(s));
+    if !is_own || !is_all || found.condition.is_some() || found.link.is_some() {
+        return None;
+    }
+    let name = def.child(Field::Name)?.text();
+    let attribute = match Expr::of(node) {
+        Expr::Call { func, arguments: list } if arguments(list).is_empty() => func.peel(),
+        _ => node.peel(),
+    };
+    match Expr::of(attribute) {
+        Expr::Attribute { value, attr, .. } if attr == name => {
+            Some(Spelled { whole: node.peel(), row: value, what: found.what, condition: None, link: None })
+        }
+        _ => None,
     }
 }
 
