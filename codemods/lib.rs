@@ -10,6 +10,8 @@ mod bulk_update;
 mod exists;
 mod f_expression;
 mod filter_before_annotate;
+mod fk_id;
+mod in_bulk;
 mod m2m_add;
 mod prefetch_bypassed;
 mod prefetch_related;
@@ -27,6 +29,7 @@ use ormend_engine::codemod::Rule;
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
     &annotate_count::ANNOTATE_COUNT,
+    &fk_id::FkId,
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,
     &select_related_many::SelectRelatedMany,
@@ -40,6 +43,7 @@ pub const ALL: &[&dyn Rule] = &[
     &m2m_add::M2mAdd,
     &f_expression::FExpression,
     &filter_before_annotate::FilterBeforeAnnotate,
+    &in_bulk::InBulk,
     &values_list::ValuesList,
     &exists::Exists,
     &atomic::Atomic,

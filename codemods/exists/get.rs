@@ -2,6 +2,7 @@
 
 use crate::exists::find::{in_async_code, names, rows_of};
 use crate::exists::hazards::standard;
+use ormend_engine::codemod::guards::handlers::catches_only;
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::shape;
@@ -9,7 +10,7 @@ use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Origin, QuerySet, Rows, Trait, Type};
 use ormend_engine::python::emit::{indentation, reindent};
-use ormend_engine::python::{Argument, Def, Expr, Handler, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Argument, Expr, Handler, Kind, Node, Stmt, arguments};
 use ormend_engine::text::{Edit, Span};
 
 /// A `get()` that is tried.
@@ -86,37 +87,6 @@ pub fn tried<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Tried<'a>> {
     }
     let form = form(statement, second, handler, orelse)?;
     Some(Tried { statement, receiver, method: attr_node, call, inner, handler, form })
-}
-
-/// Whether an exception class is the model's `DoesNotExist` or Django's general one, perhaps with
-/// `MultipleObjectsReturned`, which a unique lookup never raises.
-fn catches_only<'a>(cx: &Context<'a>, class: Node<'a>, model: ModelId) -> bool {
-    let one = |node: Node<'a>| -> Option<bool> {
-        let name = match cx.type_of(node) {
-            Type::Def(Def::External(path)) => path.rsplit('.').next()?,
-            _ => return None,
-        };
-        let is_absence = match name {
-            "DoesNotExist" | "ObjectDoesNotExist" => true,
-            "MultipleObjectsReturned" => false,
-            _ => return None,
-        };
-        if let Expr::Attribute { value, .. } = Expr::of(node)
-            && let Type::ModelClass(owner) = cx.type_of(value)
-            && *owner != model
-        {
-            return None;
-        }
-        if name == "DoesNotExist" && !matches!(Expr::of(node), Expr::Attribute { .. }) {
-            return None;
-        }
-        Some(is_absence)
-    };
-    let classes = match Expr::of(class) {
-        Expr::Tuple(tuple) => tuple.children().map(one).collect::<Option<Vec<bool>>>(),
-        _ => one(class).map(|c| vec![c]),
-    };
-    classes.is_some_and(|c| c.contains(&true))
 }
 
 fn form<'a>(

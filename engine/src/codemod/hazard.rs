@@ -274,6 +274,20 @@ hazards! {
     NotAColumn, Blocking, "`{}` is not the plain value of a column";
     /// The model makes instances in its own way.
     CustomInstance, Blocking, "`{}` runs whenever an instance is made";
+    /// A foreign key leads to nothing: its object is None, which has no key, and the column is None.
+    NullableKey, OptIn, "`{}` may be None, of which the key raises an AttributeError where the column gives None";
+    /// The object behind a foreign key may be missing, or is not given out by the base manager.
+    DanglingKey, Blocking, "`{}` may lead to no row, which raises where the key alone does not";
+    /// The key, the object, or the way to them is assigned in the function.
+    KeyChanged, Blocking, "`{}` is assigned here, and the key and the object may differ";
+    /// A row that is missing raises another exception than before.
+    OtherError, OptIn, "`{}` raises DoesNotExist for a row that is missing, where the dict raises a KeyError";
+    /// Rounds of a loop may need no row, or end before the last.
+    LoadsMore, OptIn, "`{}` may leave rows out, which would all be loaded before the loop";
+    /// Two rounds of a loop may have one instance, which is changed.
+    SharedRow, Blocking, "`{}` changes a row that another round may get as well";
+    /// What a loop goes through changes while it runs, or can be gone through only once.
+    ChangingSource, Blocking, "`{}` cannot be gone through before the loop, to know its keys";
     /// The list is changed or needed as a list.
     ListNeeded, Blocking, "`{}` needs a list";
 

@@ -5,6 +5,7 @@ pub mod atomic_block;
 mod context;
 pub mod eager;
 mod finding;
+pub mod foreign_key;
 pub mod guards;
 mod hazard;
 pub mod loops;

@@ -124,6 +124,15 @@ pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
     numbered(cx, &format!("new_{plural}"), taken)
 }
 
+/// A name for a dict of rows of `model` by `key`, that nothing in the function has, nor the module: `books`, `books_by_pk`.
+pub fn dict_name(cx: &Context<'_>, model: ModelId, key: &str) -> String {
+    let plural = plural(&snake_case(&cx.model(model).name));
+    if !is_taken(cx, &plural, &[]) {
+        return plural;
+    }
+    numbered(cx, &format!("{plural}_by_{key}"), &[])
+}
+
 /// A name for one row of `model`, snake_case, for a variable that nothing outside of a comprehension sees.
 pub fn variable_name(cx: &Context<'_>, model: ModelId) -> String {
     snake_case(&cx.model(model).name)

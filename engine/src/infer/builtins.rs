@@ -541,6 +541,9 @@ impl<'a> Frame<'a, '_> {
             }
             Expr::Subscript { value, index, .. } => {
                 let generic = self.expr(value);
+                if let Some(dict) = self.annotated_dict(&generic, node, depth) {
+                    return dict;
+                }
                 let of = self.annotation_inner(index, depth + 1);
                 self.generic(&generic, value.text(), of)
             }
@@ -581,6 +584,21 @@ impl<'a> Frame<'a, '_> {
                 self.instance_of(&ty)
             }
         }
+    }
+
+    /// `dict[int, Book]`
+    fn annotated_dict(&mut self, generic: &Type, node: Node<'a>, depth: usize) -> Option<Type> {
+        let Type::Def(Def::External(path)) = generic else { return None };
+        if !matches!(path.as_str(), "builtins.dict" | "typing.Dict") {
+            return None;
+        }
+        let items: Vec<Node<'a>> = match node.child_of_kind(crate::python::Kind::TypeParameters) {
+            Some(list) => list.children().collect(),
+            None => node.children_in(crate::python::Field::Subscript).collect(),
+        };
+        let [key, value] = items.as_slice() else { return None };
+        let key = self.annotation_inner(*key, depth + 1);
+        Some(Type::dict(key, self.annotation_inner(*value, depth + 1)))
     }
 
     fn generic(&mut self, generic: &Type, text: &str, of: Type) -> Type {

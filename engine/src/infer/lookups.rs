@@ -4,7 +4,7 @@ use super::calls::Arg;
 use super::frame::Frame;
 use super::members::{column_type, kind_type};
 use super::types::Type;
-use crate::django::{ModelId, RelationKind};
+use crate::django::{Field as Column, ModelId, RelationKind};
 use crate::python::{Expr, Field, Kind, Node, arguments, string_value};
 use std::collections::BTreeSet;
 
@@ -187,7 +187,8 @@ impl<'a> Frame<'a, '_> {
                 return info.primary_key().map(column_type);
             }
             let Some(field) = info.field(part) else {
-                return info.field_by_attname(part).map(|_| Type::Unknown);
+                let field = info.field_by_attname(part)?;
+                return self.key_type(field, optional || field.null, 0);
             };
             optional |= field.null;
             match (&field.relation, parts.peek()) {
@@ -196,6 +197,7 @@ impl<'a> Frame<'a, '_> {
                 {
                     model = relation.target?;
                 }
+                (Some(_), None) => return self.key_type(field, optional, 0),
                 (Some(_), _) => return None,
                 (None, None) => {
                     let ty = kind_type(field.kind);
@@ -205,5 +207,22 @@ impl<'a> Frame<'a, '_> {
             }
         }
         None
+    }
+
+    /// The type of what a foreign key's column holds.
+    fn key_type(&self, field: &Column, optional: bool, depth: usize) -> Option<Type> {
+        let relation = field.relation.as_ref();
+        let relation =
+            relation.filter(|r| matches!(r.kind, RelationKind::ForeignKey | RelationKind::OneToOne))?;
+        let target = self.az.project.model(relation.target.filter(|_| depth < 8)?);
+        let key = match &relation.to_field {
+            Some(name) => target.field(name)?,
+            None => target.primary_key()?,
+        };
+        if key.relation.is_some() {
+            return self.key_type(key, optional, depth + 1);
+        }
+        let ty = kind_type(key.kind);
+        Some(if optional { ty.optional() } else { ty })
     }
 }

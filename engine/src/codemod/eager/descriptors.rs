@@ -26,7 +26,7 @@ const READING: &[&str] = &[
 const CONTRIBUTING: &[&str] = &["contribute_to_class", "contribute_to_related_class"];
 
 /// Relations that are read in the way of their own field class.
-pub(super) fn own(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+pub fn own(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
     for step in steps {
         let from = project.model(step.from);
         let field = from.field(&step.attribute).or_else(|| {

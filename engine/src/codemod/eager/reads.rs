@@ -12,7 +12,7 @@ use super::returned;
 use super::sources::{is_derived, targets};
 use super::step::{self, Step};
 use super::width;
-use crate::codemod::{Context, Outcome};
+use crate::codemod::{Context, Outcome, foreign_key};
 use crate::infer::{Event, EventKind, Facts, Name, Origin, Path, QuerySet, Root, Rows, Trait, Type, ValueId};
 use crate::python::{Expr, NodeId};
 use crate::text::Site;
@@ -305,6 +305,11 @@ fn is_joinable(queryset: &QuerySet, load: Load) -> bool {
         && !queryset.is(Trait::OpaquePrefetch)
 }
 
+/// Whether the object at the end of `path` comes with each row of `queryset`.
+pub fn is_brought_along(queryset: &QuerySet, path: &Path, steps: &[Step]) -> bool {
+    is_loaded(queryset, path, steps, Load::Join)
+}
+
 /// Whether a read costs no query, or gets what is none of our business.
 pub(super) fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step], load: Load) -> bool {
     // Every row has the same known object, which is asked once.
@@ -339,17 +344,20 @@ pub(super) fn is_loaded(queryset: &QuerySet, path: &Path, steps: &[Step], load: 
     queryset.is(Trait::BareSelectRelated) && steps.len() <= 5 && steps.iter().all(follows)
 }
 
-/// `book.author.pk`: the key alone is wanted, and the row has it.
+/// `book.author.pk`, `book.author == author`: the key alone is wanted, and the row has it.
 pub(super) fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool {
-    let Some(last) = steps.last() else { return false };
-    let Some(node) = guards::node_at(cx.project, site) else { return false };
-    let Some(parent) = node.with_parens().parent() else { return false };
-    let Expr::Attribute { value, attr, .. } = Expr::of(parent) else { return false };
-    if value.peel().id() != node.peel().id() || !last.is_forward || last.is_generic {
+    if !steps.last().is_some_and(|last| last.is_forward && !last.is_generic) {
         return false;
     }
-    let target = cx.model(last.to);
-    attr == "pk" || target.primary_key().is_some_and(|pk| pk.relation.is_none() && pk.name == attr)
+    let Some(node) = guards::node_at(cx.project, site) else { return false };
+    if site.file == cx.file && cx.scope().contains(node.id()) {
+        return foreign_key::is_key_wanted(cx, cx.node(node.id()));
+    }
+    let function =
+        node.enclosing_function().and_then(|def| cx.project.program().function_at(site.file, def.id()));
+    let facts = cx.analyzer.caller(site.file, function);
+    let reader = Context { file: site.file, facts: &facts, ..*cx };
+    foreign_key::is_key_wanted(&reader, reader.node(node.id()))
 }
 
 /// Whether the object that is read was put there, or the row was loaded anew, before the read.

@@ -3,6 +3,7 @@
 
 use super::callers::{CallSite, Certainty, call_sites_where, certainty};
 use crate::codemod::Context;
+use crate::django::ModelId;
 use crate::infer::Type;
 use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, Stmt};
 use crate::text::{FileId, Site};
@@ -305,4 +306,35 @@ fn is_own(cx: &Context<'_>, file: FileId, function: Node<'_>, class: Option<Node
             },
         )
     })
+}
+
+/// Whether an exception class is the model's `DoesNotExist` or Django's general one, perhaps with
+/// `MultipleObjectsReturned`, which a unique lookup never raises.
+pub fn catches_only<'a>(cx: &Context<'a>, class: Node<'a>, model: ModelId) -> bool {
+    let one = |node: Node<'a>| -> Option<bool> {
+        let name = match cx.type_of(node) {
+            Type::Def(Def::External(path)) => path.rsplit('.').next()?,
+            _ => return None,
+        };
+        let is_absence = match name {
+            "DoesNotExist" | "ObjectDoesNotExist" => true,
+            "MultipleObjectsReturned" => false,
+            _ => return None,
+        };
+        if let Expr::Attribute { value, .. } = Expr::of(node)
+            && let Type::ModelClass(owner) = cx.type_of(value)
+            && *owner != model
+        {
+            return None;
+        }
+        if name == "DoesNotExist" && !matches!(Expr::of(node), Expr::Attribute { .. }) {
+            return None;
+        }
+        Some(is_absence)
+    };
+    let classes = match Expr::of(class) {
+        Expr::Tuple(tuple) => tuple.children().map(one).collect::<Option<Vec<bool>>>(),
+        _ => one(class).map(|c| vec![c]),
+    };
+    classes.is_some_and(|c| c.contains(&true))
 }

@@ -4,7 +4,7 @@ use super::instance::{MentionKind, Subject};
 use super::{flow, views};
 use crate::codemod::Context;
 use crate::infer::{
-    Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use,
+    Made, Manager, Name, Origin as ValueOrigin, QuerySet, QuerySetClass, Root, Rows, Trait, Type, Use, Value,
     ValueId,
 };
 use crate::python::{Def, Expr, Kind, Node, Stmt, arguments};
@@ -482,4 +482,29 @@ pub fn loads_whole(cx: &Context<'_>, load: &Load<'_>) -> bool {
 /// Whether every query goes to the default database: there are no routers.
 pub fn is_one_database(cx: &Context<'_>) -> bool {
     !cx.project.settings().has_database_routers
+}
+
+/// The queryset that `get()`, `first()` and their like, or get_object_or_404(), read a row of.
+pub fn loaded_from<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<&'a Value> {
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    let receiver = match (callee(cx, func), Expr::of(func)) {
+        (Type::Def(Def::External(path)), _) if path.ends_with("get_object_or_404") => {
+            arguments(list).first().map(|a| a.value)?
+        }
+        (_, Expr::Attribute { value, .. }) => value,
+        _ => return None,
+    };
+    let id: ValueId = match cx.type_of(receiver) {
+        Type::QuerySet(qs) => match qs.values.as_slice() {
+            [only] => *only,
+            _ => return None,
+        },
+        Type::Manager(_) => {
+            let node = receiver.peel().id();
+            let index = cx.facts.values.iter().position(|v| v.origin == ValueOrigin::Expr(node))?;
+            ValueId(index as u32)
+        }
+        _ => return None,
+    };
+    cx.value(id)
 }

@@ -74,6 +74,25 @@ pub fn reading(cx: &Context<'_>, model: ModelId, class: QuerySetClass, methods: 
     }
 }
 
+/// As [`reading`], of the type of a manager or queryset, or of a model whose managers are asked; the queryset class that a
+/// manager gives counts as well.
+pub fn reading_of(cx: &Context<'_>, receiver: &Type, methods: &[&str]) -> Reading {
+    match receiver {
+        Type::QuerySet(qs) => reading(cx, qs.model, qs.class, methods),
+        Type::Manager(manager) => {
+            let own = manager.name.as_deref().and_then(|name| cx.model(manager.model).manager(name));
+            match reading(cx, manager.model, manager.class, methods) {
+                Reading::Standard => own
+                    .and_then(|m| m.queryset)
+                    .map_or(Reading::Standard, |class| reading_of_class(cx, class, methods)),
+                other => other,
+            }
+        }
+        Type::ModelClass(model) => reading(cx, *model, QuerySetClass::Unknown, methods),
+        _ => Reading::Unknown,
+    }
+}
+
 fn reading_of_class(cx: &Context<'_>, class: ClassId, methods: &[&str]) -> Reading {
     for method in methods {
         if let Some(found) = overridden(cx, class, method) {

@@ -124,7 +124,7 @@ fn watched(cx: &Context<'_>, target: &Model) -> Option<Hazard> {
 
 /// Whether an instance holds just what `values_list` gives for the field. Conversion by `from_db_value()` is part of the
 /// query, and what a field does when it is saved is no matter here.
-fn is_stored_value(cx: &Context<'_>, field: &Field) -> bool {
+pub fn is_stored_value(cx: &Context<'_>, field: &Field) -> bool {
     let is_key = field.kind == FieldKind::ForeignKey;
     if !(field.kind.is_plain_column() || is_key) {
         return false;

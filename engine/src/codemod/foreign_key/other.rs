@@ -1,0 +1,44 @@
+//! What the object behind a foreign key is compared with.
+
+use super::forms::compares_itself;
+use super::{Followed, Held, agree, followed, held};
+use crate::codemod::Context;
+use crate::infer::Type;
+use crate::python::Node;
+
+/// The other side of a comparison, whose key can be asked for.
+#[derive(Clone, Debug)]
+pub struct Other<'a> {
+    /// The expression.
+    pub node: Node<'a>,
+    /// It follows a foreign key itself, whose key is then read instead.
+    pub followed: Option<Followed<'a>>,
+    /// It may have no key: not saved, or nobody's.
+    pub may_be_keyless: bool,
+}
+
+/// The other side `node` of a comparison with the object of `own`; `None` where it is no row of the same table, or may be
+/// None.
+pub fn other<'a>(cx: &Context<'a>, own: &Followed<'a>, node: Node<'a>) -> Option<Other<'a>> {
+    if let Some(second) = followed(cx, node.peel())
+        && agree(cx.project, own.relation, second.relation)
+        && !compares_itself(cx, second.target)
+        && matches!(held(cx, &second.instance, second.owner, &[], 0), Held::Loaded)
+    {
+        return Some(Other { node, followed: Some(second), may_be_keyless: false });
+    }
+    // Another column than the primary key may have changed in memory.
+    if own.relation.to_field.is_some() {
+        return None;
+    }
+    let Type::Instance(instance) = cx.type_of(node) else { return None };
+    let is_same = cx.model(instance.model).concrete == cx.model(own.target).concrete;
+    if !is_same || compares_itself(cx, instance.model) {
+        return None;
+    }
+    let key = cx.model(instance.model).primary_key();
+    let columns: Vec<&str> =
+        key.iter().flat_map(|k| [k.name.as_str(), k.attname.as_str()]).chain(["pk"]).collect();
+    let may_be_keyless = !matches!(held(cx, instance, node, &columns, 0), Held::Loaded);
+    Some(Other { node, followed: None, may_be_keyless })
+}
