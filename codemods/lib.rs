@@ -10,6 +10,7 @@ mod bulk_update;
 mod exists;
 mod f_expression;
 mod filter_before_annotate;
+mod filter_in_database;
 mod fk_id;
 mod in_bulk;
 mod m2m_add;
@@ -29,6 +30,7 @@ use ormend_engine::codemod::Rule;
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
     &annotate_count::ANNOTATE_COUNT,
+    &filter_in_database::FilterInDatabase,
     &fk_id::FkId,
     &select_related::SELECT_RELATED,
     &prefetch_related::PREFETCH_RELATED,

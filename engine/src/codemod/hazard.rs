@@ -299,6 +299,14 @@ hazards! {
     /// The compared value may be None or of another type than the column.
     ValueMayDiffer, Blocking, "`{}` may be None or of another type than the column";
 
+    // Conditions.
+    /// The type of what a column is compared with is not known, or its digits.
+    OperandType, OptIn, "`{}` may be of another type or precision than the column, which Python calls unequal and the database converts";
+    /// The database compares text by rules of its own.
+    DatabaseText, OptIn, "`{}` is compared by the rules of the database, which tell upper from lower case or sort in another way than Python";
+    /// A moment's day or hour depends on the time zone.
+    TimeZone, OptIn, "`{}` is a part of the moment in UTC, and a lookup takes it in the current time zone";
+
     // Rewriting itself.
     /// A comment inside the rewritten span cannot be kept.
     CommentLost, Blocking, "the comment here could not be kept";

@@ -2,6 +2,7 @@
 //! can be skipped: find, hazards, rewrite. The engine derives the outcome from the hazards.
 
 pub mod atomic_block;
+pub mod conditions;
 mod context;
 pub mod eager;
 mod finding;

@@ -14,7 +14,8 @@ pub(super) fn column_type(field: &Field) -> Type {
     if field.null { ty.optional() } else { ty }
 }
 
-pub(super) fn kind_type(kind: FieldKind) -> Type {
+/// The Python type of the values of a kind of column.
+pub fn kind_type(kind: FieldKind) -> Type {
     match kind {
         FieldKind::Auto | FieldKind::Integer => Type::Int,
         FieldKind::Boolean => Type::Bool,

@@ -54,6 +54,7 @@ pub use callsites::{CallSite, CallSites};
 pub use entries::{Entry, EntryKind, REFUSING, SingleObjects, Source, updates_one_object};
 pub use external::writing_method;
 pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value, Write};
+pub use members::kind_type;
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
 pub use types::{
