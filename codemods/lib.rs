@@ -2,6 +2,7 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod aggregate;
 mod annotate_count;
 mod atomic;
 mod bare_select_related;
@@ -46,6 +47,8 @@ pub const ALL: &[&dyn Rule] = &[
     &f_expression::FExpression,
     &filter_before_annotate::FilterBeforeAnnotate,
     &in_bulk::InBulk,
+    &filter_in_database::FilterInDatabase,
+    &aggregate::Aggregate,
     &values_list::ValuesList,
     &exists::Exists,
     &atomic::Atomic,

@@ -307,6 +307,14 @@ hazards! {
     /// A moment's day or hour depends on the time zone.
     TimeZone, OptIn, "`{}` is a part of the moment in UTC, and a lookup takes it in the current time zone";
 
+    // Aggregating.
+    /// Decimals and floats are added, stored or rounded in another way, and zero has another type.
+    OtherDigits, OptIn, "`{}` is no integer: the database may give other digits, and a zero of another type";
+    /// `min()` and `max()` of nothing.
+    NoRows, OptIn, "`{}` raises a ValueError where there are no rows, and the database gives None";
+    /// A dict has the order in which its keys came.
+    GroupOrder, OptIn, "`{}` orders the rows, and thereby the keys, which the database would give in another order";
+
     // Rewriting itself.
     /// A comment inside the rewritten span cannot be kept.
     CommentLost, Blocking, "the comment here could not be kept";
