@@ -2,6 +2,7 @@
 
 use super::groups::{self, Groups};
 use super::term::{Column, Number, Term, stored, term};
+use super::together::{Place, counted, place};
 use super::totals;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::handlers::external_path;
@@ -63,6 +64,8 @@ pub struct Part<'a> {
     pub is_added: bool,
     /// The statement that gives the variable its first value, and goes.
     pub init: Option<Node<'a>>,
+    /// Columns of which no row with None is looked at.
+    pub guarded: Vec<String>,
 }
 
 /// What is made.
@@ -81,8 +84,8 @@ pub struct Match<'a> {
     pub shape: Shape<'a>,
     /// What is made.
     pub what: What<'a>,
-    /// Columns of which no row with None is looked at.
-    pub guarded: Vec<String>,
+    /// Where several calls go over one queryset object, all of them.
+    pub members: Vec<Node<'a>>,
 }
 
 impl<'a> Match<'a> {
@@ -106,26 +109,41 @@ impl<'a> Match<'a> {
 
 /// The pattern matcher.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    quote_at(cx, node)?;
     let found = match node.kind() {
         Kind::For => totals::find(cx, node).or_else(|| groups::find_loop(cx, node)),
         _ => find_call(cx, node),
     }?;
+    quote_at(cx, node)?;
     is_own(cx, &found.shape.source).then_some(found)
 }
 
 fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+    let Some((shape, part)) = value(cx, node) else {
+        if let Some((shape, _)) = counted(cx, node)
+            && let Place::First(found) = place(cx, node, &shape)
+        {
+            return Some(found);
+        }
+        return groups::find_counter(cx, node);
+    };
+    match place(cx, node, &shape) {
+        Place::Alone => Some(Match { node, shape, what: What::Values(vec![part]), members: Vec::new() }),
+        Place::First(found) => Some(found),
+        Place::Later => None,
+    }
+}
+
+/// `sum()`, `min()` or `max()` of something of each row.
+pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a>)> {
     let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
-    let path = external_path(cx, func)?;
-    let all = arguments(list);
-    let (first, rest) = all.split_first().filter(|(f, _)| f.name.is_none() && f.stars == 0)?;
-    let function = match path.as_str() {
+    let function = match external_path(cx, func)?.as_str() {
         "builtins.sum" => Function::Sum,
         "builtins.min" => Function::Min,
         "builtins.max" => Function::Max,
-        "collections.Counter" if rest.is_empty() => return groups::find_counter(cx, node, first.value),
         _ => return None,
     };
+    let all = arguments(list);
+    let (first, rest) = all.split_first().filter(|(f, _)| f.name.is_none() && f.stars == 0)?;
     let (shape, element) = rows(cx, first.value)?;
     let (term, mut guarded) = match element {
         Element::Column(term) => (term, Vec::new()),
@@ -133,9 +151,9 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     };
     guards(cx, &shape, &term, function, &mut guarded)?;
     let empty = empty(cx, function, &term, rest)?;
-    let part =
-        Part { function, term: Some(term), empty, target: assigned(node), is_added: false, init: None };
-    Some(Match { node, shape, what: What::Values(vec![part]), guarded })
+    let target = assigned(node);
+    let part = Part { function, term: Some(term), empty, target, is_added: false, init: None, guarded };
+    Some((shape, part))
 }
 
 /// What is made of each row.
@@ -306,7 +324,7 @@ pub fn is_decimal<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
 }
 
 /// The variable that a call is assigned to, alone.
-fn assigned<'a>(node: Node<'a>) -> Option<&'a str> {
+pub fn assigned<'a>(node: Node<'a>) -> Option<&'a str> {
     let statement = node.statement()?;
     let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };
     let [target] = targets.as_slice() else { return None };

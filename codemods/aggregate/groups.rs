@@ -35,8 +35,17 @@ pub struct Groups<'a> {
 }
 
 /// `Counter(...)` over rows.
-pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>, given: Node<'a>) -> Option<Match<'a>> {
-    let Expr::Call { func, .. } = Expr::of(node) else { return None };
+pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+    let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+    if external_path(cx, func)? != "collections.Counter" {
+        return None;
+    }
+    let all = arguments(list);
+    let [only] = all.as_slice() else { return None };
+    let given = only.value;
+    if only.name.is_some() || only.stars > 0 {
+        return None;
+    }
     let (mut shape, element) = rows(cx, given)?;
     keep_slice(&mut shape.source);
     if !shape.conditions.is_empty() {
@@ -47,7 +56,7 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>, given: Node<'a>) -> Op
         Element::Column(term) => term.columns.into_iter().next()?,
     };
     let groups = Groups { key: keyed(key)?, term: None, holder: Holder::Counter(func), filled: None };
-    Some(Match { node, shape, what: What::Groups(groups), guarded: Vec::new() })
+    Some(Match { node, shape, what: What::Groups(groups), members: Vec::new() })
 }
 
 /// A loop that fills a dict with numbers.
@@ -71,7 +80,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let filling = Filling { name: step.name, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
     let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)) };
-    Some(Match { node, shape, what: What::Groups(groups), guarded: Vec::new() })
+    Some(Match { node, shape, what: What::Groups(groups), members: Vec::new() })
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.

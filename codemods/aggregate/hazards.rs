@@ -23,16 +23,16 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         What::Values(parts) => {
             for part in parts {
                 if let Some(term) = &part.term {
-                    value(cx, part.function, term, &part.empty, &found.guarded, out);
+                    value(cx, part.function, term, &part.empty, &part.guarded, out);
                 }
                 if part.empty == Empty::Raises {
-                    out.push(cx.hazard(HazardKind::NoRows, callee(found.node), found.node));
+                    out.push(cx.hazard(HazardKind::NoRows, callee(part.function), found.node));
                 }
             }
         }
         What::Groups(groups) => {
             if let Some(term) = &groups.term {
-                value(cx, Function::Sum, term, &Empty::None, &found.guarded, out);
+                value(cx, Function::Sum, term, &Empty::None, &[], out);
             }
             keys(cx, found, groups, out);
             if let Some(site) = shadowed(cx, found.node, "dict") {
@@ -45,10 +45,10 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     }
 }
 
-fn callee<'a>(node: Node<'a>) -> String {
-    match Expr::of(node) {
-        Expr::Call { func, .. } => format!("{}()", func.text()),
-        _ => String::new(),
+fn callee(function: Function) -> &'static str {
+    match function {
+        Function::Min => "min()",
+        _ => "max()",
     }
 }
 
@@ -76,20 +76,30 @@ fn rows<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         Trait::Dates,
         Trait::Grouped,
         Trait::Mysterious,
+        // "aggregate() + distinct(fields) not implemented."
+        Trait::DistinctOn,
     ];
     match &found.what {
         What::Groups(_) => {
-            refused.extend([Trait::Sliced, Trait::Distinct, Trait::DistinctOn, Trait::Annotated]);
+            refused.extend([Trait::Sliced, Trait::Distinct, Trait::Annotated]);
         }
         // Of rows that are dicts only the columns that are read are compared.
-        What::Values(_) if source.keys.is_some() => refused.extend([Trait::Distinct, Trait::DistinctOn]),
+        What::Values(_) if source.keys.is_some() => refused.push(Trait::Distinct),
         What::Values(_) => {}
     }
     queryset::shape(cx, &source.queryset, source.iter, &refused, out);
     if source.queryset.is(Trait::Sliced) && !is_ordered(cx, &source.queryset) {
         queryset::shape(cx, &source.queryset, source.iter, &[Trait::Sliced], out);
     }
-    life::hazards(cx, &source.queryset, source.iter, out);
+    let mut elsewhere = Vec::new();
+    life::hazards(cx, &source.queryset, source.iter, &mut elsewhere);
+    // Those that one query answers together are not elsewhere.
+    let is_member = |h: &Hazard| {
+        h.kind == HazardKind::ResultCacheUsed
+            && h.site
+                .is_some_and(|s| s.file == cx.file && found.members.iter().any(|m| m.span().contains(s.span)))
+    };
+    out.extend(elsewhere.into_iter().filter(|h| !is_member(h)));
     handlers(cx, &found.shape, out);
 }
 

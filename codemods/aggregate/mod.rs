@@ -5,6 +5,7 @@ mod groups;
 mod hazards;
 mod rewrite;
 mod term;
+mod together;
 mod totals;
 
 use find::{Match, What};

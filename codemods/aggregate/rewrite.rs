@@ -11,9 +11,9 @@ use ormend_engine::codemod::rows::{Shape, Source};
 use ormend_engine::codemod::{Context, Fix, Hazard, ImportRequest};
 use ormend_engine::infer::{Origin, Trait, Type, Value};
 use ormend_engine::python::emit::{
-    Precedence, fresh_name, indentation, line_with_break, parenthesized, string_literal,
+    self, Precedence, fresh_name, indentation, line_with_break, parenthesized, string_literal,
 };
-use ormend_engine::python::{Expr, Node};
+use ormend_engine::python::{Expr, Kind, Node};
 use ormend_engine::text::{Edit, Span};
 
 /// The text and what it needs.
@@ -70,8 +70,27 @@ impl<'a> Writer<'a, '_> {
         }
         let scope = node.enclosing_function().unwrap_or_else(|| self.cx.root());
         let name = fresh_name(scope, "totals");
-        let newline = format!("\n{}", indentation(self.cx.project.program().file(self.cx.file), node));
-        let mut text = format!("{name} = {call}");
+        let indent = indentation(self.cx.project.program().file(self.cx.file), node);
+        let newline = format!("\n{indent}");
+        let mut text = if call.contains('\n') || Precedence::of(base) < Precedence::Atom {
+            format!("{name} = {call}")
+        } else {
+            let callee = format!("{}.aggregate", base.text());
+            let unit = self.cx.source().indent_unit();
+            let prefix = format!("{name} = ");
+            emit::call(indent, unit, &prefix, &callee, &arguments, "", self.cx.options.line_length)
+        };
+        if !self.found.members.is_empty() {
+            let statement = node.statement().unwrap_or(node);
+            let mut edits = vec![Edit::insert(statement.span().start, format!("{text}{newline}"))];
+            for ((member, part), alias) in self.found.members.iter().zip(parts).zip(&aliases) {
+                let or = or(part);
+                let of = if or.is_empty() { Precedence::Atom } else { Precedence::Or };
+                let text = parenthesized(member.with_parens(), &format!("{name}{}{or}", key(alias)), of);
+                edits.push(Edit::replace(member.span(), text));
+            }
+            return Ok(edits);
+        }
         for (part, alias) in parts.iter().zip(&aliases) {
             text.push_str(&format!("{newline}{}{name}{}{}", binding(part), key(alias), or(part)));
         }
@@ -92,6 +111,10 @@ impl<'a> Writer<'a, '_> {
             None => column(span.start).saturating_sub(1),
         };
         if text.contains('\n') || lead + text.chars().count() + rest <= self.cx.options.line_length {
+            return text.to_owned();
+        }
+        // An f-string of one line stays one.
+        if self.found.node.ancestors().any(|a| a.kind() == Kind::Interpolation) {
             return text.to_owned();
         }
         let head = format!("{}.aggregate(", base.text());

@@ -1,12 +1,14 @@
 //! What is taken of each row, as an expression of Django's.
 
+use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::guards::integer::is_integer;
+use ormend_engine::codemod::guards::queryset::link;
 use ormend_engine::codemod::rows::column::{column, related_key};
 use ormend_engine::codemod::rows::{Shape, hazards::instances};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::{FieldKind, ModelId, RelationKind};
-use ormend_engine::infer::{QuerySet, Trait, Type};
-use ormend_engine::python::{Expr, Kind, Member, Node, string_value};
+use ormend_engine::infer::{QuerySet, Trait};
+use ormend_engine::python::{Expr, Kind, Member, Node, arguments, string_value};
 use ormend_engine::text::Site;
 use std::collections::BTreeSet;
 
@@ -255,7 +257,7 @@ pub fn stored<'a>(cx: &Context<'a>, queryset: &QuerySet, node: Node<'a>, name: &
         hazards: Vec::new(),
     };
     if queryset.annotations.contains(name) {
-        return (*cx.type_of(node) == Type::Int).then_some(plain);
+        return is_count(cx, queryset, name).then_some(plain);
     }
     let field = match name {
         "pk" => model.primary_key()?,
@@ -277,6 +279,18 @@ pub fn stored<'a>(cx: &Context<'a>, queryset: &QuerySet, node: Node<'a>, name: &
         site: Some(field.site),
         ..plain
     })
+}
+
+/// Whether the annotation is `name=Count(...)`.
+fn is_count(cx: &Context<'_>, queryset: &QuerySet, name: &str) -> bool {
+    let given = |node: Node<'_>| {
+        let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
+        let Expr::Attribute { attr: "annotate", .. } = Expr::of(func) else { return None };
+        arguments(list).into_iter().find(|a| a.name == Some(name)).map(|a| a.value.id())
+    };
+    let Some(value) = link(cx, queryset, |node| given(node).is_some()).and_then(given) else { return false };
+    let Expr::Call { func, .. } = Expr::of(cx.node(value)) else { return false };
+    external_path(cx, func).is_some_and(|p| p.starts_with("django.db.models") && p.ends_with(".Count"))
 }
 
 /// The model of the rows.

@@ -26,7 +26,15 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             _ => (Function::Sum, Some(term(cx, &shape, value)?)),
         };
         let (empty, init) = start(cx, node, name, term.as_ref())?;
-        parts.push(Part { function, term, empty, target: Some(name), is_added: init.is_none(), init });
+        parts.push(Part {
+            function,
+            term,
+            empty,
+            target: Some(name),
+            is_added: init.is_none(),
+            init,
+            guarded: Vec::new(),
+        });
         first = first.or(Some(target));
     }
     // Rows that are only counted are another codemod's.
@@ -39,7 +47,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     }
     let filling = Filling { name: first?, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
-    Some(Match { node, shape, what: What::Values(parts), guarded: Vec::new() })
+    Some(Match { node, shape, what: What::Values(parts), members: Vec::new() })
 }
 
 /// A loop over rows whose variable nobody sees afterwards, and its statements.
