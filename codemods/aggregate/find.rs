@@ -1,10 +1,12 @@
 //! The shapes: calls of `sum`, `min`, `max` and `Counter` over the rows of a queryset; loops are in `totals` and `groups`.
 
 use super::groups::{self, Groups};
+use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, stored, term};
 use super::together::{Place, counted, place};
 use super::totals;
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::conditions::{Test, Translation};
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::guards::queryset::{Reading, queryset_of, reading};
 use ormend_engine::codemod::rows::reads::sees_names;
@@ -66,6 +68,8 @@ pub struct Part<'a> {
     pub init: Option<Node<'a>>,
     /// Columns of which no row with None is looked at.
     pub guarded: Vec<String>,
+    /// The rows that count for this value alone.
+    pub filter: Option<Translation<'a>>,
 }
 
 /// What is made.
@@ -84,6 +88,8 @@ pub struct Match<'a> {
     pub shape: Shape<'a>,
     /// What is made.
     pub what: What<'a>,
+    /// The rows that count.
+    pub filter: Option<Translation<'a>>,
     /// Where several calls go over one queryset object, all of them.
     pub members: Vec<Node<'a>>,
 }
@@ -95,6 +101,15 @@ impl<'a> Match<'a> {
             What::Values(parts) => parts.iter().filter_map(|p| p.term.as_ref()).collect(),
             What::Groups(groups) => groups.term.iter().collect(),
         }
+    }
+
+    /// The conditions.
+    pub fn filters(&self) -> impl Iterator<Item = &Translation<'a>> {
+        let parts = match &self.what {
+            What::Values(parts) => parts.as_slice(),
+            What::Groups(_) => &[],
+        };
+        parts.iter().filter_map(|p| p.filter.as_ref()).chain(&self.filter)
     }
 
     /// Every column that is read.
@@ -114,11 +129,16 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         _ => find_call(cx, node),
     }?;
     quote_at(cx, node)?;
+    // A condition is written with the quotes of the file.
+    let is_text = node.ancestors().any(|a| a.kind() == Kind::Interpolation);
+    if is_text && found.filters().next().is_some() {
+        return None;
+    }
     is_own(cx, &found.shape.source).then_some(found)
 }
 
 fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    let Some((shape, part)) = value(cx, node) else {
+    let Some((shape, mut part)) = value(cx, node) else {
         if let Some((shape, _)) = counted(cx, node)
             && let Place::First(found) = place(cx, node, &shape)
         {
@@ -127,7 +147,10 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         return groups::find_counter(cx, node);
     };
     match place(cx, node, &shape) {
-        Place::Alone => Some(Match { node, shape, what: What::Values(vec![part]), members: Vec::new() }),
+        Place::Alone => {
+            let filter = part.filter.take();
+            Some(Match { node, shape, what: What::Values(vec![part]), filter, members: Vec::new() })
+        }
         Place::First(found) => Some(found),
         Place::Later => None,
     }
@@ -145,14 +168,17 @@ pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a
     let all = arguments(list);
     let (first, rest) = all.split_first().filter(|(f, _)| f.name.is_none() && f.stars == 0)?;
     let (shape, element) = rows(cx, first.value)?;
-    let (term, mut guarded) = match element {
+    let mut tests: Vec<Test<'a>> = shape.conditions.iter().map(|c| Test::of(*c)).collect();
+    let (term, or_zero) = match element {
         Element::Column(term) => (term, Vec::new()),
-        Element::Expression(element) => or_zero(cx, &shape, element, function)?,
+        Element::Expression(element) => either(cx, &shape, element, function, &mut tests)?,
     };
-    guards(cx, &shape, &term, function, &mut guarded)?;
+    let Narrowed { mut guarded, filter } = narrowed(cx, &shape, Some(&term), function, &tests)?;
+    guarded.extend(or_zero);
     let empty = empty(cx, function, &term, rest)?;
     let target = assigned(node);
-    let part = Part { function, term: Some(term), empty, target, is_added: false, init: None, guarded };
+    let part =
+        Part { function, term: Some(term), empty, target, is_added: false, init: None, guarded, filter };
     Some((shape, part))
 }
 
@@ -229,54 +255,28 @@ fn flat<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Element<'a>)
     Some((shape, Element::Column(term)))
 }
 
-/// `row.column or 0`: NULL counts nothing.
-fn or_zero<'a>(
+/// `row.column or 0` and `row.column if row.paid else 0`: of other rows nothing is added. The columns in which None is passed
+/// over; a test goes to `tests`.
+fn either<'a>(
     cx: &Context<'a>,
     shape: &Shape<'a>,
     element: Node<'a>,
     function: Function,
+    tests: &mut Vec<Test<'a>>,
 ) -> Option<(Term<'a>, Vec<String>)> {
-    if let Expr::BoolOp { left, op: Kind::Or, right } = Expr::of(element) {
-        if function != Function::Sum || !matches!(Expr::of(right), Expr::Int("0")) {
-            return None;
+    let is_zero = |node: Node<'a>| function == Function::Sum && matches!(Expr::of(node), Expr::Int("0"));
+    match Expr::of(element) {
+        Expr::BoolOp { left, op: Kind::Or, right } if is_zero(right) => {
+            let term = term(cx, shape, left).filter(|t| t.is_column)?;
+            let guarded = term.columns.iter().map(|c| c.path.clone()).collect();
+            Some((term, guarded))
         }
-        let term = term(cx, shape, left).filter(|t| t.is_column)?;
-        let guarded = term.columns.iter().map(|c| c.path.clone()).collect();
-        return Some((term, guarded));
-    }
-    Some((term(cx, shape, element)?, Vec::new()))
-}
-
-/// The conditions, as columns in which NULL is passed over; `None` where one of them says more.
-pub fn guards<'a>(
-    cx: &Context<'a>,
-    shape: &Shape<'a>,
-    term: &Term<'a>,
-    function: Function,
-    guarded: &mut Vec<String>,
-) -> Option<()> {
-    for condition in &shape.conditions {
-        let read = match Expr::of(*condition) {
-            // Zero adds nothing.
-            Expr::Attribute { .. } | Expr::Subscript { .. }
-                if function == Function::Sum && term.is_column && term.number != Number::Other =>
-            {
-                *condition
-            }
-            Expr::Compare { left, op: Kind::IsNot | Kind::NotEq, right }
-                if matches!(Expr::of(right), Expr::None) =>
-            {
-                left
-            }
-            _ => return None,
-        };
-        let column = super::term::read(cx, shape, read)?;
-        if !term.reads(&column.path) {
-            return None;
+        Expr::IfExp { body, test, orelse } if is_zero(orelse) => {
+            tests.push(Test::of(test));
+            Some((term(cx, shape, body)?, Vec::new()))
         }
-        guarded.push(column.path);
+        _ => Some((term(cx, shape, element)?, Vec::new())),
     }
-    Some(())
 }
 
 fn empty<'a>(cx: &Context<'a>, function: Function, term: &Term<'a>, rest: &[Argument<'a>]) -> Option<Empty> {
@@ -336,7 +336,7 @@ pub fn assigned<'a>(node: Node<'a>) -> Option<&'a str> {
 
 /// Whether the queryset aggregates as Django does.
 fn is_own(cx: &Context<'_>, source: &Source<'_>) -> bool {
-    let methods = ["aggregate", "annotate", "_annotate", "values_list", "_values"];
+    let methods = ["aggregate", "annotate", "_annotate", "values_list", "_values", "filter", "exclude"];
     let class = match cx.type_of(source.base) {
         Type::QuerySet(queryset) => queryset.class,
         Type::Manager(manager) => manager.class,

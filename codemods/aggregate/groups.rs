@@ -1,9 +1,11 @@
 //! Values for each group: `Counter(book.status for book in books)` and dicts that a loop fills.
 
-use super::find::{Element, Match, What, keep_slice, rows};
+use super::find::{Element, Function, Match, What, keep_slice, rows};
+use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, read, term};
 use super::totals::{are_private, first_value, looped, mentions};
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::rows::Shape;
 use ormend_engine::codemod::rows::filling::Filling;
@@ -32,6 +34,8 @@ pub struct Groups<'a> {
     pub holder: Holder<'a>,
     /// The variable and the statement that makes it, for a loop.
     pub filled: Option<(&'a str, Node<'a>)>,
+    /// Columns of which no row with None is looked at.
+    pub guarded: Vec<String>,
 }
 
 /// `Counter(...)` over rows.
@@ -48,20 +52,25 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     }
     let (mut shape, element) = rows(cx, given)?;
     keep_slice(&mut shape.source);
-    if !shape.conditions.is_empty() {
-        return None;
-    }
+    let tests: Vec<Test<'a>> = shape.conditions.iter().map(|c| Test::of(*c)).collect();
+    let filter = narrowed(cx, &shape, None, Function::Count, &tests)?.filter;
     let key = match element {
         Element::Expression(element) => read(cx, &shape, element)?,
         Element::Column(term) => term.columns.into_iter().next()?,
     };
-    let groups = Groups { key: keyed(key)?, term: None, holder: Holder::Counter(func), filled: None };
-    Some(Match { node, shape, what: What::Groups(groups), members: Vec::new() })
+    let groups = Groups {
+        key: keyed(key)?,
+        term: None,
+        holder: Holder::Counter(func),
+        filled: None,
+        guarded: Vec::new(),
+    };
+    Some(Match { node, shape, what: What::Groups(groups), filter, members: Vec::new() })
 }
 
 /// A loop that fills a dict with numbers.
 pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    let (shape, steps) = looped(cx, node)?;
+    let (shape, tests, steps) = looped(cx, node)?;
     let step = step(&steps)?;
     let (init, made) = first_value(node, step.name.text())?;
     let holder = holder(cx, made)?;
@@ -73,14 +82,19 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         Expr::Int("1") => None,
         _ => Some(term(cx, &shape, step.value).filter(|t| t.number != Number::Other)?),
     };
+    let Narrowed { guarded, filter } = narrowed(cx, &shape, term.as_ref(), Function::Sum, &tests)?;
+    // Rows that are passed over make no group either.
+    if filter.is_none() && !tests.is_empty() {
+        return None;
+    }
     let key = keyed(read(cx, &shape, step.key)?)?;
     if !are_private(node, &[step.name.text()]) || mentions(shape.source.iter, step.name.text()) {
         return None;
     }
     let filling = Filling { name: step.name, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
-    let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)) };
-    Some(Match { node, shape, what: What::Groups(groups), members: Vec::new() })
+    let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)), guarded };
+    Some(Match { node, shape, what: What::Groups(groups), filter, members: Vec::new() })
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.

@@ -19,6 +19,9 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         out.extend(column.hazards.iter().cloned());
     }
     rows(cx, found, out);
+    for filter in found.filters() {
+        out.extend(filter.hazards.iter().cloned());
+    }
     match &found.what {
         What::Values(parts) => {
             for part in parts {
@@ -32,7 +35,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         }
         What::Groups(groups) => {
             if let Some(term) = &groups.term {
-                value(cx, Function::Sum, term, &Empty::None, &[], out);
+                value(cx, Function::Sum, term, &Empty::None, &groups.guarded, out);
             }
             keys(cx, found, groups, out);
             if let Some(site) = shadowed(cx, found.node, "dict") {
@@ -139,7 +142,7 @@ fn value<'a>(
         }
         let is_text = matches!(column.kind, FieldKind::Char | FieldKind::Text);
         if is_text && matches!(function, Function::Min | Function::Max) {
-            out.push(cx.hazard(HazardKind::CollatedText, name_of(column), column.node));
+            out.push(cx.hazard(HazardKind::DatabaseText, name_of(column), column.node));
         }
     }
     let is_exact = match (function, term.number) {
@@ -188,7 +191,7 @@ fn keys<'a>(cx: &Context<'a>, found: &Match<'a>, groups: &Groups<'a>, out: &mut 
     }
     let folds = cx.project.settings().database_engines.iter().any(|e| e.contains("mysql"));
     if matches!(key.kind, FieldKind::Char | FieldKind::Text) && (key.is_collated || folds) {
-        out.push(cx.hazard(HazardKind::CollatedText, name_of(key), key.node));
+        out.push(cx.hazard(HazardKind::DatabaseText, name_of(key), key.node));
     }
     // A foreign key of a related row that is missing has no key.
     if key.path.contains("__")

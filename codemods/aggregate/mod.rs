@@ -3,6 +3,7 @@
 mod find;
 mod groups;
 mod hazards;
+mod narrowed;
 mod rewrite;
 mod term;
 mod together;
@@ -27,7 +28,7 @@ impl Codemod for Aggregate {
             hazards: &[
                 HazardKind::OtherDigits,
                 HazardKind::NoRows,
-                HazardKind::CollatedText,
+                HazardKind::DatabaseText,
                 HazardKind::GroupOrder,
                 HazardKind::NullableField,
                 HazardKind::FieldArithmetic,

@@ -47,7 +47,8 @@ impl<'a> Writer<'a, '_> {
             arguments.push(format!("{alias}={}", self.aggregate(part)?));
         }
         let base = self.base();
-        let call = self.called(base, &format!("aggregate({})", arguments.join(", ")));
+        let narrowing = self.narrowing();
+        let call = self.called(base, &format!("{narrowing}aggregate({})", arguments.join(", ")));
         let key = |alias: &str| format!("[{}]", string_literal(alias, self.quote));
         let or = |part: &Part<'a>| match &part.empty {
             Empty::Value(value) if !self.has_default() && part.function == Function::Sum => {
@@ -60,11 +61,11 @@ impl<'a> Writer<'a, '_> {
             let text = format!("{call}{}{or}", key(alias));
             if self.found.shape.filling.is_none() {
                 let of = if or.is_empty() { Precedence::Atom } else { Precedence::Or };
-                let text = self.on_lines(base, &arguments, &text, &format!("{}{or}", key(alias)));
+                let text = self.on_lines(base, &narrowing, &arguments, &text, &format!("{}{or}", key(alias)));
                 return Ok(vec![Edit::replace(node.span(), parenthesized(node.with_parens(), &text, of))]);
             }
             let binding = binding(part);
-            let text = self.on_lines(base, &arguments, &text, &format!("{}{or}", key(alias)));
+            let text = self.on_lines(base, &narrowing, &arguments, &text, &format!("{}{or}", key(alias)));
             let text = format!("{binding}{text}");
             return Ok(self.in_place_of_loop(parts, text));
         }
@@ -75,7 +76,7 @@ impl<'a> Writer<'a, '_> {
         let mut text = if call.contains('\n') || Precedence::of(base) < Precedence::Atom {
             format!("{name} = {call}")
         } else {
-            let callee = format!("{}.aggregate", base.text());
+            let callee = format!("{}.{narrowing}aggregate", base.text());
             let unit = self.cx.source().indent_unit();
             let prefix = format!("{name} = ");
             emit::call(indent, unit, &prefix, &callee, &arguments, "", self.cx.options.line_length)
@@ -99,7 +100,14 @@ impl<'a> Writer<'a, '_> {
 
     /// `text`, or where it would make its line too long the arguments on lines of their own: what is split last would be the
     /// subscript behind them.
-    fn on_lines(&self, base: Node<'a>, arguments: &[String], text: &str, end: &str) -> String {
+    fn on_lines(
+        &self,
+        base: Node<'a>,
+        narrowing: &str,
+        arguments: &[String],
+        text: &str,
+        end: &str,
+    ) -> String {
         let source = self.cx.source();
         let span = self.found.node.span();
         let line = source.line_text(source.line_index(span.start));
@@ -117,7 +125,7 @@ impl<'a> Writer<'a, '_> {
         if self.found.node.ancestors().any(|a| a.kind() == Kind::Interpolation) {
             return text.to_owned();
         }
-        let head = format!("{}.aggregate(", base.text());
+        let head = format!("{}.{narrowing}aggregate(", base.text());
         if Precedence::of(base) < Precedence::Atom
             || lead + head.chars().count() > self.cx.options.line_length
         {
@@ -151,6 +159,14 @@ impl<'a> Writer<'a, '_> {
         let mut edits: Vec<Edit> = inits.iter().map(|i| line_with_break(source, i.span())).collect();
         edits.push(Edit::replace(Span::new(start, node.span().end), text));
         edits
+    }
+
+    /// `filter(status="live").`
+    fn narrowing(&mut self) -> String {
+        let Some(filter) = &self.found.filter else { return String::new() };
+        self.imports.extend(filter.imports.iter().cloned());
+        let calls = filter.calls().into_iter();
+        calls.map(|(method, arguments)| format!("{method}({}).", arguments.join(", "))).collect()
     }
 
     /// Names for the values: those of the variables, where Django would not take them for something else.
@@ -189,13 +205,20 @@ impl<'a> Writer<'a, '_> {
     /// `Sum("price", default=0)`
     fn aggregate(&mut self, part: &Part<'a>) -> Result<String, Hazard> {
         let name = self.import(part.function.name())?;
+        let filter = match &part.filter {
+            Some(filter) => {
+                self.import("Q")?;
+                format!(", filter={}", filter.as_q())
+            }
+            None => String::new(),
+        };
         let Some(term) = &part.term else {
-            return Ok(format!("{name}({})", string_literal("pk", self.quote)));
+            return Ok(format!("{name}({}{filter})", string_literal("pk", self.quote)));
         };
         let of = self.expression(term)?;
         Ok(match &part.empty {
-            Empty::Value(value) if self.has_default() => format!("{name}({of}, default={value})"),
-            _ => format!("{name}({of})"),
+            Empty::Value(value) if self.has_default() => format!("{name}({of}{filter}, default={value})"),
+            _ => format!("{name}({of}{filter})"),
         })
     }
 
@@ -229,7 +252,7 @@ impl<'a> Writer<'a, '_> {
                 if term.is_column { sum } else { format!("{}={sum}", self.group_alias()) }
             }
         };
-        let mut call = format!("values_list({key}).annotate({measure})");
+        let mut call = format!("{}values_list({key}).annotate({measure})", self.narrowing());
         // What else the rows are ordered by would be one of the things that make a group.
         let base = self.base();
         let base = last_order(self.cx, base).unwrap_or(base);

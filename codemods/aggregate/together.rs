@@ -34,7 +34,13 @@ pub fn place<'a>(cx: &Context<'a>, node: Node<'a>, shape: &Shape<'a>) -> Place<'
             }
             let members = found.iter().map(|(call, ..)| *call).collect();
             let parts = found.into_iter().map(|(.., part)| part).collect();
-            Place::First(Match { node, shape: shape.clone(), what: What::Values(parts), members })
+            Place::First(Match {
+                node,
+                shape: shape.clone(),
+                what: What::Values(parts),
+                filter: None,
+                members,
+            })
         }
         _ => Place::Alone,
     }
@@ -109,6 +115,7 @@ pub fn counted<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<(Shape<'a>, Part<
         is_added: false,
         init: None,
         guarded: Vec::new(),
+        filter: None,
     };
     Some((shape, part))
 }

@@ -1,8 +1,10 @@
 //! Loops that add up: `for order in orders: total += order.total`.
 
 use super::find::{Empty, Function, Match, Part, What, is_decimal, keep_slice};
+use super::narrowed::{Narrowed, narrowed};
 use super::term::{Number, Term, term};
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::rows::filling::Filling;
 use ormend_engine::codemod::rows::reads::sees_names;
@@ -12,11 +14,11 @@ use ormend_engine::python::{Expr, Field, Kind, Node, Stmt};
 
 /// The match at a loop.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    let (shape, steps) = looped(cx, node)?;
+    let (shape, tests, steps) = looped(cx, node)?;
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut first = None;
-    for step in steps {
-        let Stmt::AugAssign { target, op: Kind::AddAssign, value } = Stmt::of(step) else { return None };
+    for (step, own) in tested(&steps)? {
+        let (target, value) = addition(step)?;
         let Expr::Name(name) = Expr::of(target) else { return None };
         if parts.iter().any(|p| p.target == Some(name)) {
             return None;
@@ -25,21 +27,22 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             Expr::Int("1") => (Function::Count, None),
             _ => (Function::Sum, Some(term(cx, &shape, value)?)),
         };
+        let Narrowed { guarded, filter } = narrowed(cx, &shape, term.as_ref(), function, &own)?;
         let (empty, init) = start(cx, node, name, term.as_ref())?;
-        parts.push(Part {
-            function,
-            term,
-            empty,
-            target: Some(name),
-            is_added: init.is_none(),
-            init,
-            guarded: Vec::new(),
-        });
+        let is_added = init.is_none();
+        parts.push(Part { function, term, empty, target: Some(name), is_added, init, guarded, filter });
         first = first.or(Some(target));
     }
     // Rows that are only counted are another codemod's.
     if parts.iter().all(|p| p.term.is_none()) {
         return None;
+    }
+    let mut filter = None;
+    let is_single = parts.len() == 1;
+    for part in &mut parts {
+        let of = narrowed(cx, &shape, part.term.as_ref().filter(|_| is_single), part.function, &tests)?;
+        part.guarded.extend(of.guarded);
+        filter = of.filter;
     }
     let names: Vec<&str> = parts.iter().filter_map(|p| p.target).collect();
     if !are_private(node, &names) || names.iter().any(|n| mentions(shape.source.iter, n)) {
@@ -47,11 +50,47 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     }
     let filling = Filling { name: first?, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
-    Some(Match { node, shape, what: What::Values(parts), members: Vec::new() })
+    Some(Match { node, shape, what: What::Values(parts), filter, members: Vec::new() })
 }
 
-/// A loop over rows whose variable nobody sees afterwards, and its statements.
-pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Vec<Node<'a>>)> {
+/// Every statement of the loop with its own conditions.
+fn tested<'a>(steps: &[Node<'a>]) -> Option<Vec<(Node<'a>, Vec<Test<'a>>)>> {
+    let mut out = Vec::new();
+    for step in steps {
+        let Stmt::If { branches, orelse } = Stmt::of(*step) else {
+            out.push((*step, Vec::new()));
+            continue;
+        };
+        let [(test, body)] = branches.as_slice() else { return None };
+        out.extend(statements(*body).into_iter().map(|s| (s, vec![Test::of(*test)])));
+        out.extend(orelse.into_iter().flat_map(statements).map(|s| (s, vec![Test::not(*test)])));
+    }
+    Some(out)
+}
+
+/// `total += value`, `total = total + value`: the target and what is added.
+fn addition<'a>(statement: Node<'a>) -> Option<(Node<'a>, Node<'a>)> {
+    match Stmt::of(statement) {
+        Stmt::AugAssign { target, op: Kind::AddAssign, value } => Some((target, value)),
+        Stmt::Assign { targets, value: Some(value), annotation: None } => {
+            let [target] = targets.as_slice() else { return None };
+            let Expr::BinOp { left, op: Kind::Add, right } = Expr::of(value) else { return None };
+            let is_total = |node: Node<'a>| matches!((Expr::of(node), Expr::of(*target)), (Expr::Name(a), Expr::Name(b)) if a == b);
+            match (is_total(left), is_total(right)) {
+                (true, false) => Some((*target, right)),
+                (false, true) => Some((*target, left)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// What a loop over rows is: the rows, the conditions, and what is done with a row.
+pub type Loop<'a> = (Shape<'a>, Vec<Test<'a>>, Vec<Node<'a>>);
+
+/// A loop over rows whose variable nobody sees afterwards.
+pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
     let Stmt::For { is_async: false, target, iter, body, orelse: None } = Stmt::of(node) else { return None };
     let Expr::Name(variable) = Expr::of(target) else { return None };
     // At the top of a module or class the variable is a name that others can import.
@@ -61,7 +100,7 @@ pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Vec<No
     if read_elsewhere(cx, node, &[variable]) {
         return None;
     }
-    let steps: Vec<Node<'a>> = body.children().filter(|c| c.kind() != Kind::Comment).collect();
+    let (tests, steps) = conditions(body);
     let shape = Shape {
         node,
         collects: Collects::Generator,
@@ -74,7 +113,44 @@ pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Vec<No
         inner: Vec::new(),
         conditions: Vec::new(),
     };
-    Some((shape, steps))
+    Some((shape, tests, steps))
+}
+
+/// `if row.done: continue` at the top, and an `if` around all of the rest.
+fn conditions<'a>(body: Node<'a>) -> (Vec<Test<'a>>, Vec<Node<'a>>) {
+    let mut tests = Vec::new();
+    let mut steps: Vec<Node<'a>> = statements(body);
+    while let Some(first) = steps.first()
+        && let Stmt::If { branches, orelse: None } = Stmt::of(*first)
+        && let [(test, block)] = branches.as_slice()
+        && let [only] = statements(*block).as_slice()
+        && only.kind() == Kind::Continue
+    {
+        tests.push(Test::not(*test));
+        steps.remove(0);
+    }
+    while let [only] = steps.as_slice()
+        && let Stmt::If { branches, orelse: None } = Stmt::of(*only)
+        && let [(test, block)] = branches.as_slice()
+        && !is_membership(*test, *block)
+    {
+        tests.push(Test::of(*test));
+        steps = statements(*block);
+    }
+    (tests, steps)
+}
+
+/// `key not in counts` is about the container that the loop fills.
+fn is_membership<'a>(test: Node<'a>, block: Node<'a>) -> bool {
+    let Expr::Compare { op: Kind::In | Kind::NotIn, right, .. } = Expr::of(test) else { return false };
+    block.descendants().any(|n| {
+        n.kind() == Kind::Subscript
+            && matches!(Expr::of(n), Expr::Subscript { value, .. } if value.text() == right.text())
+    })
+}
+
+fn statements<'a>(block: Node<'a>) -> Vec<Node<'a>> {
+    block.children().filter(|c| c.kind() != Kind::Comment).collect()
 }
 
 /// What the variable `name` of a total starts with, and the statement before the loop that says so.
