@@ -230,6 +230,9 @@ fn flat<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Element<'a>)
     }
     let name = string_value(name.value).filter(|_| name.name.is_none() && name.stars == 0)?;
     let queryset = queryset_of(cx, receiver)?;
+    if cx.model(queryset.model).has_unknown_base {
+        return None;
+    }
     let column = stored(cx, queryset, node, &name)?;
     let number = Number::of(column.kind);
     let source = Source {

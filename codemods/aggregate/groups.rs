@@ -3,7 +3,7 @@
 use super::find::{Element, Function, Match, What, keep_slice, rows};
 use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, read, term};
-use super::totals::{are_private, first_value, looped, mentions};
+use super::totals::{are_private, first_value, is_alone, looped, mentions};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::handlers::external_path;
@@ -73,7 +73,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let (shape, tests, steps) = looped(cx, node)?;
     let step = step(&steps)?;
     let (init, made) = first_value(node, step.name.text())?;
-    let holder = holder(cx, made)?;
+    let holder = holder(cx, made).filter(|_| is_alone(init))?;
     // A plain dict raises for a key that it does not have.
     if !step.is_guarded && matches!(holder, Holder::Dict) {
         return None;

@@ -91,6 +91,15 @@ fn rows<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         What::Values(_) => {}
     }
     queryset::shape(cx, &source.queryset, source.iter, &refused, out);
+    // What rows are ordered by is a part of what makes them distinct, and `aggregate()` drops the order; an annotation that
+    // repeats rows may be dropped, too.
+    let is_repeated = source.queryset.is(Trait::ToMany) || source.queryset.is(Trait::OpaqueLookup);
+    if is_repeated && source.queryset.is(Trait::Ordered) {
+        queryset::shape(cx, &source.queryset, source.iter, &[Trait::Distinct], out);
+    }
+    if is_repeated && matches!(found.what, What::Values(_)) {
+        queryset::shape(cx, &source.queryset, source.iter, &[Trait::Annotated], out);
+    }
     if source.queryset.is(Trait::Sliced) && !is_ordered(cx, &source.queryset) {
         queryset::shape(cx, &source.queryset, source.iter, &[Trait::Sliced], out);
     }

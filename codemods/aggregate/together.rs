@@ -1,6 +1,7 @@
 //! Several values of one queryset object: its rows are loaded once for all of them, so one query has to give them all.
 
 use super::find::{Empty, Function, Match, Part, What, assigned, value};
+use super::totals::is_alone;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::rows::source::source;
 use ormend_engine::codemod::rows::{Collects, Shape};
@@ -54,7 +55,7 @@ fn members<'a>(cx: &Context<'a>, node: Node<'a>, shape: &Shape<'a>) -> Option<Ve
     let name = shape.source.base.text();
     let statement = node.statement()?;
     let block = statement.parent().filter(|b| b.kind() == Kind::Block)?;
-    node.enclosing_function()?;
+    node.enclosing_function().filter(|_| is_alone(statement))?;
     let mut out: Vec<Member<'a>> = Vec::new();
     for statement in block.children().filter(|s| is_simple(*s)) {
         for call in statement.descendants().filter(|n| n.kind() == Kind::Call && is_certain(*n, statement)) {

@@ -167,8 +167,8 @@ fn start<'a>(
     let Some((statement, value)) = first_value(node, name) else {
         return is_counter(cx, node, name).then(|| (Empty::Value("0".to_owned()), None));
     };
-    let is_zero = matches!(Expr::of(value), Expr::Int("0"));
-    if is_zero || number == Number::Decimal && is_decimal(cx, value) {
+    let is_zero = is_alone(statement) && matches!(Expr::of(value), Expr::Int("0"));
+    if is_zero || number == Number::Decimal && is_alone(statement) && is_decimal(cx, value) {
         return Some((Empty::Value(value.text().to_owned()), Some(statement)));
     }
     (number == Number::Integer && *cx.type_of(value) == Type::Int)
@@ -192,6 +192,16 @@ pub fn first_value<'a>(node: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>
         }
     }
     None
+}
+
+/// Whether nothing else stands on the lines of a statement, but for comments.
+pub fn is_alone(statement: Node<'_>) -> bool {
+    let text = statement.file_text();
+    let span = statement.span();
+    let before = text.get(..span.start as usize).and_then(|t| t.lines().last()).unwrap_or("");
+    let starts_line = text.get(..span.start as usize).is_none_or(|t| t.is_empty() || t.ends_with('\n'));
+    let behind = text.get(span.end as usize..).and_then(|t| t.lines().next()).unwrap_or("").trim_start();
+    (starts_line || before.trim().is_empty()) && (behind.is_empty() || behind.starts_with('#'))
 }
 
 /// Whether a part of the code names a variable.
