@@ -77,7 +77,7 @@ pub enum What<'a> {
     /// Values of all rows.
     Values(Vec<Part<'a>>),
     /// A value for each group.
-    Groups(Groups<'a>),
+    Groups(Box<Groups<'a>>),
 }
 
 /// What the pattern matcher binds.
@@ -142,7 +142,7 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         if let Some((shape, _)) = counted(cx, node)
             && let Place::First(found) = place(cx, node, &shape)
         {
-            return Some(found);
+            return Some(*found);
         }
         return groups::find_counter(cx, node);
     };
@@ -151,7 +151,7 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             let filter = part.filter.take();
             Some(Match { node, shape, what: What::Values(vec![part]), filter, members: Vec::new() })
         }
-        Place::First(found) => Some(found),
+        Place::First(found) => Some(*found),
         Place::Later => None,
     }
 }
@@ -167,6 +167,10 @@ pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a
     };
     let all = arguments(list);
     let (first, rest) = all.split_first().filter(|(f, _)| f.name.is_none() && f.stars == 0)?;
+    // Each value once makes no difference to the lowest and the highest.
+    if first.value.peel().kind() == Kind::SetComp && function == Function::Sum {
+        return None;
+    }
     let (shape, element) = rows(cx, first.value)?;
     let mut tests: Vec<Test<'a>> = shape.conditions.iter().map(|c| Test::of(*c)).collect();
     let (term, or_zero) = match element {
@@ -194,7 +198,7 @@ pub enum Element<'a> {
 pub fn rows<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Element<'a>)> {
     let node = node.peel();
     match node.kind() {
-        Kind::GeneratorExp | Kind::ListComp => {
+        Kind::GeneratorExp | Kind::ListComp | Kind::SetComp => {
             let mut shape = comprehension(cx, node).filter(|s| s.inner.is_empty())?;
             keep_slice(&mut shape.source);
             let element = shape.element;

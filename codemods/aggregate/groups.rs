@@ -47,7 +47,7 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let all = arguments(list);
     let [only] = all.as_slice() else { return None };
     let given = only.value;
-    if only.name.is_some() || only.stars > 0 {
+    if only.name.is_some() || only.stars > 0 || given.peel().kind() == Kind::SetComp {
         return None;
     }
     let (mut shape, element) = rows(cx, given)?;
@@ -65,7 +65,7 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         filled: None,
         guarded: Vec::new(),
     };
-    Some(Match { node, shape, what: What::Groups(groups), filter, members: Vec::new() })
+    Some(Match { node, shape, what: What::Groups(Box::new(groups)), filter, members: Vec::new() })
 }
 
 /// A loop that fills a dict with numbers.
@@ -94,7 +94,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let filling = Filling { name: step.name, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
     let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)), guarded };
-    Some(Match { node, shape, what: What::Groups(groups), filter, members: Vec::new() })
+    Some(Match { node, shape, what: What::Groups(Box::new(groups)), filter, members: Vec::new() })
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.

@@ -16,7 +16,7 @@ pub enum Place<'a> {
     /// The only one.
     Alone,
     /// The first of several, which stands for all.
-    First(Match<'a>),
+    First(Box<Match<'a>>),
     /// Another one.
     Later,
 }
@@ -35,13 +35,8 @@ pub fn place<'a>(cx: &Context<'a>, node: Node<'a>, shape: &Shape<'a>) -> Place<'
             }
             let members = found.iter().map(|(call, ..)| *call).collect();
             let parts = found.into_iter().map(|(.., part)| part).collect();
-            Place::First(Match {
-                node,
-                shape: shape.clone(),
-                what: What::Values(parts),
-                filter: None,
-                members,
-            })
+            let what = What::Values(parts);
+            Place::First(Box::new(Match { node, shape: shape.clone(), what, filter: None, members }))
         }
         _ => Place::Alone,
     }
