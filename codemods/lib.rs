@@ -47,7 +47,6 @@ pub const ALL: &[&dyn Rule] = &[
     &f_expression::FExpression,
     &filter_before_annotate::FilterBeforeAnnotate,
     &in_bulk::InBulk,
-    &filter_in_database::FilterInDatabase,
     &aggregate::Aggregate,
     &values_list::ValuesList,
     &exists::Exists,
