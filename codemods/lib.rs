@@ -8,6 +8,7 @@ mod atomic;
 mod bare_select_related;
 mod bulk_create;
 mod bulk_update;
+mod count;
 mod exists;
 mod f_expression;
 mod filter_before_annotate;
@@ -24,6 +25,7 @@ mod select_for_update;
 mod select_related;
 mod select_related_many;
 mod unresolved_path;
+mod values;
 mod values_list;
 
 use ormend_engine::codemod::Rule;
@@ -48,8 +50,10 @@ pub const ALL: &[&dyn Rule] = &[
     &filter_before_annotate::FilterBeforeAnnotate,
     &in_bulk::InBulk,
     &aggregate::Aggregate,
+    &values::Values,
     &values_list::ValuesList,
     &exists::Exists,
+    &count::Count,
     &atomic::Atomic,
     &savepoint::Savepoint,
     &select_for_update::SelectForUpdate,

@@ -207,8 +207,8 @@ impl<'a> Writer<'a, '_> {
         let name = self.import(part.function.name())?;
         let filter = match &part.filter {
             Some(filter) => {
-                self.import("Q")?;
-                format!(", filter={}", filter.as_q())
+                let q = self.import("Q")?;
+                format!(", filter={}", filter.as_q(&q))
             }
             None => String::new(),
         };

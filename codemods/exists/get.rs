@@ -1,11 +1,11 @@
 //! `try: Model.objects.get(...)` whose row nobody uses: the handler asks whether there is none.
 
-use crate::exists::find::{in_async_code, names, rows_of};
-use crate::exists::hazards::standard;
 use ormend_engine::codemod::guards::handlers::catches_only;
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::shape;
+use ormend_engine::codemod::guards::queryset::{rows_of, standard};
+use ormend_engine::codemod::truth::{hands_out_names, in_async_code, names};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::django::{Model, ModelId, RelationKind};
 use ormend_engine::infer::{EventKind, Origin, QuerySet, Rows, Trait, Type};
@@ -56,7 +56,7 @@ pub fn tried<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Tried<'a>> {
             let [target] = targets.as_slice() else { return None };
             let Expr::Name(name) = Expr::of(*target) else { return None };
             let scope = first.enclosing_function()?;
-            if names(scope, name).count() > 1 || super::find::hands_out_names(scope) {
+            if names(scope, name).count() > 1 || hands_out_names(scope) {
                 return None;
             }
             value

@@ -4,9 +4,9 @@ use crate::exists::find::{Asked, How};
 use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::{instances, overridden};
 use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order, prefetched};
-use ormend_engine::codemod::guards::queryset::{Reading, queryset_of, reading, shape};
+use ormend_engine::codemod::guards::queryset::{shape, standard};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
-use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
+use ormend_engine::infer::{QuerySet, Rows, Trait};
 use ormend_engine::python::{Expr, Node};
 
 /// The hazards of an [`Asked`].
@@ -74,37 +74,4 @@ fn asks_again<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut
         site: h.site,
         subject: receiver.text().to_owned(),
     }));
-}
-
-/// The queryset of `receiver`, if its class and its manager's leave `methods` alone; otherwise the hazard.
-pub fn standard<'a>(
-    cx: &Context<'a>,
-    receiver: Node<'a>,
-    methods: &[&str],
-    out: &mut Vec<Hazard>,
-) -> Option<&'a QuerySet> {
-    let unknown = || cx.hazard(HazardKind::UnknownType, receiver.peel().text(), receiver);
-    let mut classes = Vec::new();
-    if let Type::Manager(manager) = cx.type_of(receiver) {
-        classes.push((manager.model, manager.class));
-    }
-    let qs = queryset_of(cx, receiver);
-    classes.extend(qs.map(|qs| (qs.model, qs.class)));
-    for (model, class) in classes {
-        match reading(cx, model, class, methods) {
-            Reading::Standard => {}
-            Reading::Custom(what, site) => {
-                out.push(Hazard::at(HazardKind::CustomQuerySet, what, site));
-                return None;
-            }
-            Reading::Unknown => {
-                out.push(unknown());
-                return None;
-            }
-        }
-    }
-    if qs.is_none() {
-        out.push(unknown());
-    }
-    qs
 }

@@ -1,12 +1,13 @@
 //! `row in queryset` and `key in queryset.values_list("pk", flat=True)`.
 
-use crate::exists::find::{builtin_argument, in_async_code, owns_equality, rows_of};
-use crate::exists::hazards::standard;
+use crate::exists::find::owns_equality;
 use crate::exists::rewrite::surround;
 use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::shape;
+use ormend_engine::codemod::guards::queryset::{rows_of, standard};
+use ormend_engine::codemod::truth::{builtin_argument, in_async_code};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::infer::{EventKind, Instance, Made, QuerySet, Root, Rows, Trait, Type};
 use ormend_engine::python::emit::Precedence;

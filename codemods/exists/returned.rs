@@ -1,8 +1,9 @@
 //! `return books.count()` in a function whose callers ask for nothing but the truth of what it gives.
 
-use crate::exists::find::{Asked, Given, called, climb, in_async_code};
+use crate::exists::find::{Asked, called};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::callers::{Certainty, call_sites_where, certainty};
+use ormend_engine::codemod::truth::{Given, climb, in_async_code};
 use ormend_engine::python::{Expr, Kind, Node, Stmt};
 
 /// The number that the call `node` gives to the callers of its function, where all of them are known and test it.

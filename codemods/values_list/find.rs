@@ -2,6 +2,7 @@
 
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::rows::column::column;
+use ormend_engine::codemod::rows::dicts::plan;
 use ormend_engine::codemod::rows::filling::filling_loop;
 use ormend_engine::codemod::rows::place::{is_consumed, is_measured};
 use ormend_engine::codemod::rows::reads::columns_of;
@@ -52,7 +53,7 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
         return None;
     }
     let shape = comprehension(cx, node)?;
-    let (columns, reads) = columns_of(cx, &shape)?;
+    let (columns, reads) = columns_of(cx, &shape).filter(|_| plan(cx, &shape).is_none())?;
     if shape.inner.first().is_some_and(|iter| !reads.iter().any(|(read, _)| iter.contains(read.id()))) {
         return None;
     }
@@ -65,7 +66,8 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
 
 fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let shape = filling_loop(cx, node)?;
-    let (columns, reads) = columns_of(cx, &shape)?;
+    // Dictionaries of columns belong to values().
+    let (columns, reads) = columns_of(cx, &shape).filter(|_| plan(cx, &shape).is_none())?;
     let rowwise = rowwise(&shape, &columns, &reads)?;
     Some(Match { shape, columns, reads, rowwise })
 }
@@ -147,8 +149,8 @@ fn rowwise<'a>(shape: &Shape<'a>, columns: &[Column], reads: &[(Node<'a>, usize)
     }
     let inner = shape.element.peel();
     match inner.kind() {
-        // A list or dict a row is no tuple; dicts belong to values().
-        Kind::List | Kind::Dict => return None,
+        // A list a row is no tuple.
+        Kind::List => return None,
         Kind::Tuple => {
             let items: Vec<Option<usize>> = inner.children().map(is_read).collect();
             if items.iter().all(Option::is_some) {

@@ -4,9 +4,9 @@ use super::find::{Match, Rowwise};
 use super::lookup::is_subquery;
 use ormend_engine::codemod::rows::Collects;
 use ormend_engine::codemod::rows::emit::{
-    clause_lines, collected, lines_moved, moved, names, on_lines, projected, quote_at, spaced, value_start,
+    clause_lines, collected, filled_with, lines_moved, moved, names, on_lines, projected, quote_at, spaced,
 };
-use ormend_engine::codemod::rows::place::{is_consumed, is_looped_over};
+use ormend_engine::codemod::rows::place::needs_no_collection;
 use ormend_engine::codemod::{Context, Fix, Hazard};
 use ormend_engine::python::emit::{Precedence, append_call, string_literal};
 use ormend_engine::python::{Field, Kind, Node};
@@ -14,17 +14,8 @@ use ormend_engine::text::{Edit, Span};
 
 /// Whether the queryset itself stands in the place of the list.
 fn is_bare(cx: &Context<'_>, found: &Match<'_>) -> bool {
-    match found.shape.collects {
-        Collects::Map | Collects::Generator => is_consumed(cx, found.shape.node) || is_subquery(cx, found),
-        // A list is complete before a loop's body runs; an iterator is not.
-        Collects::List => {
-            (is_consumed(cx, found.shape.node)
-                && !(found.shape.source.is_streamed && is_looped_over(found.shape.node)))
-                || is_subquery(cx, found)
-        }
-        Collects::Set => is_subquery(cx, found),
-        Collects::Dict => false,
-    }
+    needs_no_collection(cx, &found.shape)
+        || (!matches!(found.shape.collects, Collects::Map | Collects::Dict) && is_subquery(cx, found))
 }
 
 /// Whether a comprehension stays one.
@@ -168,23 +159,12 @@ fn filled<'a>(cx: &Context<'a>, found: &Match<'a>, quote: char) -> Vec<Edit> {
         (Collects::Dict, false) => ("dict(", ")"),
         (_, false) => ("list(", ")"),
     };
-    let end = found.shape.node.span().end;
-    match filling.init {
-        Some(init) => {
-            let target = init.file_text().get(init.span().start as usize..value_start(init)).unwrap_or("");
-            let callee = open.trim_end_matches('(');
-            let text = match on_lines(cx, &found.shape, &call, callee, true).filter(|_| !is_mixed) {
-                Some(lines) => format!("{target}{lines}"),
-                None => format!("{target}{open}{body}{close}"),
-            };
-            vec![Edit::replace(Span::new(init.span().start, end), text)]
-        }
-        None => {
-            let method = if found.shape.collects == Collects::Set { "update" } else { "extend" };
-            let text = format!("{}.{method}({body})", filling.name.text());
-            vec![Edit::replace(Span::new(found.shape.node.span().start, end), text)]
-        }
-    }
+    let lines = match filling.init {
+        Some(_) if !is_mixed => on_lines(cx, &found.shape, &call, open.trim_end_matches('('), true),
+        _ => None,
+    };
+    let made = lines.unwrap_or_else(|| format!("{open}{body}{close}"));
+    vec![filled_with(&found.shape, filling, &made, &body)]
 }
 
 /// The text of `part` with names in the place of reads.

@@ -13,6 +13,7 @@ pub mod loops;
 pub mod naming;
 mod options;
 pub mod rows;
+pub mod truth;
 
 pub use crate::text::{FileId, Site};
 pub use context::Context;

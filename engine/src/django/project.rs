@@ -4,8 +4,8 @@ use super::patches::{self, Part, Patch, Patched};
 use super::templates::{Found, Template, Templates};
 use super::values::Values;
 use super::{
-    Admin, Field, Manager, Model, ModelId, Receiver, Settings, Signal, admin, builder, historical, managers,
-    settings, signals, stubs,
+    Admin, Field, Manager, Model, ModelId, Receiver, RelationKind, Settings, Signal, admin, builder,
+    historical, managers, settings, signals, stubs,
 };
 use crate::python::{ClassId, FunctionId, Member, Parsed, Program};
 use crate::text::{FileId, Site, Source};
@@ -146,6 +146,28 @@ impl Project {
     /// One model.
     pub fn model(&self, id: ModelId) -> &Model {
         &self.models[id.0 as usize]
+    }
+
+    /// Whether a lookup path from `model` goes over a relation that leads to several rows.
+    pub fn is_to_many(&self, model: ModelId, path: &str) -> bool {
+        let mut model = model;
+        for part in path.split("__") {
+            let info = self.model(model);
+            if let Some(reverse) = info.reverse.iter().find(|r| r.query_name == part) {
+                if !reverse.is_single() {
+                    return true;
+                }
+                model = reverse.source;
+                continue;
+            }
+            let Some(relation) = info.field(part).and_then(|f| f.relation.as_ref()) else { return false };
+            if !matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) {
+                return true;
+            }
+            let Some(target) = relation.target else { return false };
+            model = target;
+        }
+        false
     }
 
     /// Whether a file was brought along by the engine: it is not the user's, nothing in it is reported.

@@ -240,7 +240,7 @@ impl<'a> Frame<'a, '_> {
         let program = self.az.project.program();
         if let Some(path) = string_value(element) {
             // A row that a join may give twice is made one by distinct().
-            if self.is_to_many(out.model, path.trim_start_matches(['^', '=', '@'])) {
+            if self.az.project.is_to_many(out.model, path.trim_start_matches(['^', '=', '@'])) {
                 out.traits.insert(Trait::Distinct);
             }
             return;

@@ -93,14 +93,15 @@ impl<'a> Frame<'a, '_> {
             if matches!(method, "annotate" | "alias") && self.is_aggregate(arg) {
                 return false;
             }
-            let named = arg.name.filter(|_| method == "filter").is_some_and(|n| self.is_to_many(model, n));
+            let named =
+                arg.name.filter(|_| method == "filter").is_some_and(|n| self.az.project.is_to_many(model, n));
             named
                 || arg.node.descendants().any(|node| match node.kind() {
                     Kind::Str => string_value(node)
-                        .is_some_and(|path| self.is_to_many(model, path.trim_start_matches('-'))),
-                    Kind::KeywordArgument => {
-                        node.child(Field::Name).is_some_and(|name| self.is_to_many(model, name.text()))
-                    }
+                        .is_some_and(|path| self.az.project.is_to_many(model, path.trim_start_matches('-'))),
+                    Kind::KeywordArgument => node
+                        .child(Field::Name)
+                        .is_some_and(|name| self.az.project.is_to_many(model, name.text())),
                     _ => false,
                 })
         })
@@ -152,28 +153,6 @@ impl<'a> Frame<'a, '_> {
                 name,
                 "Count" | "Sum" | "Avg" | "Min" | "Max" | "StdDev" | "Variance" | "Exists" | "Subquery"
             )
-    }
-
-    /// Whether a lookup path goes over a relation that leads to several rows.
-    pub(super) fn is_to_many(&self, model: ModelId, path: &str) -> bool {
-        let mut model = model;
-        for part in path.split("__") {
-            let info = self.az.project.model(model);
-            if let Some(reverse) = info.reverse.iter().find(|r| r.query_name == part) {
-                if reverse.kind != RelationKind::OneToOne {
-                    return true;
-                }
-                model = reverse.source;
-                continue;
-            }
-            let Some(relation) = info.field(part).and_then(|f| f.relation.as_ref()) else { return false };
-            if !matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne) {
-                return true;
-            }
-            let Some(target) = relation.target else { return false };
-            model = target;
-        }
-        false
     }
 
     /// The type of the value at the end of a lookup path.

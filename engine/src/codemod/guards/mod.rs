@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod callers;
+pub mod counted;
 pub mod deletion;
 pub mod flow;
 pub mod found;

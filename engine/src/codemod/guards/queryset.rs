@@ -201,3 +201,54 @@ pub fn rows_given<'a>(cx: &Context<'a>, iter: Node<'a>, is_async: bool) -> Optio
     let Type::QuerySet(queryset) = cx.type_of(chain) else { return None };
     (queryset.rows == Rows::Instances).then_some((chain.peel(), queryset))
 }
+
+/// What the rows of a queryset or manager are, where it can be asked at all: raw ones have no `exists()`, and
+/// locked ones are loaded for their locks.
+pub fn rows_of<'a>(cx: &Context<'a>, receiver: Node<'a>) -> Option<Rows> {
+    match cx.type_of(receiver) {
+        Type::Manager(_) => Some(Rows::Instances),
+        Type::QuerySet(qs) if !qs.is(Trait::Raw) && !is_locked(cx, qs) => Some(qs.rows.clone()),
+        _ => None,
+    }
+}
+
+fn is_locked<'a>(cx: &Context<'a>, qs: &QuerySet) -> bool {
+    let locks = |node: Node<'a>| {
+        matches!(Expr::of(node), Expr::Call { func, .. }
+            if matches!(Expr::of(func), Expr::Attribute { attr: "select_for_update", .. }))
+    };
+    qs.is(Trait::Locked) || link(cx, qs, locks).is_some()
+}
+
+/// The queryset of `receiver`, if its class and its manager's leave `methods` alone; otherwise the hazard.
+pub fn standard<'a>(
+    cx: &Context<'a>,
+    receiver: Node<'a>,
+    methods: &[&str],
+    out: &mut Vec<Hazard>,
+) -> Option<&'a QuerySet> {
+    let unknown = || cx.hazard(HazardKind::UnknownType, receiver.peel().text(), receiver);
+    let mut classes = Vec::new();
+    if let Type::Manager(manager) = cx.type_of(receiver) {
+        classes.push((manager.model, manager.class));
+    }
+    let qs = queryset_of(cx, receiver);
+    classes.extend(qs.map(|qs| (qs.model, qs.class)));
+    for (model, class) in classes {
+        match reading(cx, model, class, methods) {
+            Reading::Standard => {}
+            Reading::Custom(what, site) => {
+                out.push(Hazard::at(HazardKind::CustomQuerySet, what, site));
+                return None;
+            }
+            Reading::Unknown => {
+                out.push(unknown());
+                return None;
+            }
+        }
+    }
+    if qs.is_none() {
+        out.push(unknown());
+    }
+    qs
+}

@@ -2,7 +2,7 @@
 
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Field, FieldKind, Model, RelationKind, Signal};
-use crate::infer::QuerySet;
+use crate::infer::{QuerySet, Trait};
 use crate::python::{Binding, Def, Member};
 
 /// An attribute that is read of a row.
@@ -23,8 +23,19 @@ const DESCRIPTORS: &[&str] =
 /// The column that the attribute `name` of a row of `queryset` reads; `None` where it is no column at all.
 pub fn column(cx: &Context<'_>, queryset: &QuerySet, name: &str) -> Option<Column> {
     let model = cx.model(queryset.model);
-    let program = cx.project.program();
-    let member = program.member(model.class, name);
+    let member = cx.project.program().member(model.class, name);
+    let is_own = matches!(member, Some((_, Member::Function(..) | Member::Class(_))));
+    if !is_own && queryset.annotations.contains(name) {
+        // What a class says of the name would win over an `alias()`, which sets nothing.
+        let plain = Column { name: name.to_owned(), identity: name.to_owned(), hazard: None };
+        return member.is_none().then_some(plain);
+    }
+    stored(cx, model, name)
+}
+
+/// The column of `model` that the attribute `name` of an instance reads.
+fn stored(cx: &Context<'_>, model: &Model, name: &str) -> Option<Column> {
+    let member = cx.project.program().member(model.class, name);
     let plain =
         |identity: &str| Column { name: name.to_owned(), identity: identity.to_owned(), hazard: None };
     let special = |site| Column {
@@ -38,21 +49,15 @@ pub fn column(cx: &Context<'_>, queryset: &QuerySet, name: &str) -> Option<Colum
         Some((_, Member::Function(..) | Member::Class(_))) => return None,
         _ => {}
     }
-    if queryset.annotations.contains(name) {
-        // What a class says of the name would win over an `alias()`, which sets nothing.
-        return if member.is_none() { Some(plain(name)) } else { None };
-    }
-    let (field, identity) = if name == "pk" {
-        let field = model.primary_key()?;
-        (field, field.name.as_str())
+    let field = if name == "pk" {
+        model.primary_key()?
     } else if let Some(field) = model.field(name) {
         if field.relation.is_some() {
             return None;
         }
-        (field, field.name.as_str())
+        field
     } else {
-        let field = model.field_by_attname(name)?;
-        (field, field.name.as_str())
+        model.field_by_attname(name)?
     };
     if let Some(site) = cx.project.override_of(model.id, "__getattribute__") {
         return Some(special(Some(site)));
@@ -60,7 +65,52 @@ pub fn column(cx: &Context<'_>, queryset: &QuerySet, name: &str) -> Option<Colum
     if !is_stored_value(cx, field) {
         return Some(special(Some(field.site)));
     }
-    Some(plain(identity))
+    Some(plain(&field.name))
+}
+
+/// The column behind `row.relation.column`, over foreign keys that hold one row each; with `or_none` the first of them may
+/// be NULL, and the code takes None for it.
+pub fn path(cx: &Context<'_>, queryset: &QuerySet, names: &[&str], or_none: bool) -> Option<Column> {
+    let (last, relations) = names.split_last()?;
+    let mut model = cx.model(queryset.model);
+    let mut hazard: Option<Hazard> = None;
+    for (i, name) in relations.iter().enumerate() {
+        let field = model.field(name)?;
+        let relation = field.relation.as_ref()?;
+        let is_one = matches!(relation.kind, RelationKind::ForeignKey | RelationKind::OneToOne);
+        let member = cx.project.program().member(model.class, name);
+        if !is_one
+            || relation.parent_link
+            || matches!(member, Some((_, Member::Function(..) | Member::Class(_))))
+        {
+            return None;
+        }
+        let target = cx.model(relation.target?);
+        let subject = || relations.join(".");
+        let found = if field.null && !(or_none && i == 0) {
+            Some(Hazard::at(HazardKind::NullableField, format!("{}.{}", model.name, field.name), field.site))
+        } else if !relation.db_constraint || !model.is_managed {
+            Some(Hazard::at(HazardKind::NoConstraint, format!("{}.{}", model.name, field.name), field.site))
+        } else if target.base_manager_name.is_some() || target.has_unknown_base {
+            // The manager may leave the row out, which raises.
+            Some(Hazard::at(HazardKind::NotAColumn, subject(), field.site))
+        } else {
+            watched(cx, target)
+        };
+        hazard = hazard.or(found);
+        model = target;
+    }
+    // The rows of a relation hold their owner itself, and a prefetch may have put other rows there.
+    let first = relations.first()?;
+    let is_held = queryset.known.iter().any(|known| **known == **first)
+        || queryset.prefetched.iter().any(|p| p.split("__").next() == Some(*first))
+        || queryset.is(Trait::OpaquePrefetch);
+    if is_held {
+        return None;
+    }
+    let column = stored(cx, model, last)?;
+    let name = format!("{}__{}", relations.join("__"), column.name);
+    Some(Column { identity: name.clone(), name, hazard: hazard.or(column.hazard) })
 }
 
 /// The column behind `row.name.key`, where `name` is a foreign key and `key` the primary key that it holds.
@@ -78,7 +128,7 @@ pub fn related_key(cx: &Context<'_>, queryset: &QuerySet, name: &str, key: &str)
     }
     // A prefetch may leave rows out, which are then read as None.
     if queryset.prefetched.iter().any(|p| p.split("__").next() == Some(name))
-        || queryset.is(crate::infer::Trait::OpaquePrefetch)
+        || queryset.is(Trait::OpaquePrefetch)
     {
         return None;
     }

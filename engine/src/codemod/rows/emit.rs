@@ -1,10 +1,11 @@
 //! The text of rows that are read by columns: a call at the end of the queryset, where a slice or `iterator()` may
 //! follow it, and names for columns.
 
-use super::{Column, Shape};
+use super::{Collects, Column, Filling, Shape};
 use crate::codemod::Context;
 use crate::python::emit::{Precedence, fresh_name, indentation, quote_of, reindent};
 use crate::python::{Field, Kind, Node};
+use crate::text::{Edit, Span};
 
 /// The quote for new strings at `node`: inside an f-string the other one than its own, where there is one.
 pub fn quote_at(cx: &Context<'_>, node: Node<'_>) -> Option<char> {
@@ -58,39 +59,52 @@ pub fn on_lines<'a>(
     callee: &str,
     in_parens: bool,
 ) -> Option<String> {
+    let in_arguments = found.node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Arguments);
+    if !in_parens && in_arguments {
+        return None;
+    }
+    let at = found.filling.and_then(|f| f.init).unwrap_or(found.node);
+    in_lines(cx, at, found.source.base, call, tail(found), callee)
+}
+
+/// `base`, which is written over several lines, with `call` and `tail` at its end, inside the parentheses of `callee`, in
+/// the place of `at`.
+pub fn in_lines<'a>(
+    cx: &Context<'a>,
+    at: Node<'a>,
+    base: Node<'a>,
+    call: &str,
+    tail: &str,
+    callee: &str,
+) -> Option<String> {
     let source = cx.source();
-    let base = found.source.base;
     let lines: Vec<&str> = base.text().lines().collect();
     if lines.len() < 2 {
         return None;
     }
     let is_call_a_line = lines.last()?.trim_start().starts_with('.');
-    let in_arguments = found.node.with_parens().parent().is_some_and(|p| p.kind() == Kind::Arguments);
-    if !in_parens && in_arguments {
-        return None;
-    }
-    let leading = |offset: u32| {
-        let line = source.line_text(source.line_index(offset));
-        line.get(..line.len() - line.trim_start().len()).unwrap_or("").to_owned()
-    };
-    let indent = leading(found.filling.and_then(|f| f.init).unwrap_or(found.node).span().start);
+    let indent = leading(cx, at);
     let inner = format!("{indent}{}", source.indent_unit());
     let newline = source.newline().as_str();
-    let from = leading(base.span().start);
     let file = cx.project.program().file(cx.file);
-    let chain = reindent(file, base.span(), &from, &inner);
+    let chain = reindent(file, base.span(), leading(cx, base), &inner);
     // The first line may hang behind other code, the links then have an indentation of their own.
     let link = chain.lines().last().map(|l| l.get(..l.len() - l.trim_start().len()).unwrap_or(""))?;
     let before = if is_call_a_line { format!("{newline}{link}") } else { String::new() };
-    let mut out = format!("{callee}({newline}{inner}{chain}{before}");
-    out.push_str(&format!(".{call}"));
-    let tail = tail(found).trim();
+    let mut out = format!("{callee}({newline}{inner}{chain}{before}.{call}");
+    let tail = tail.trim();
     if tail.starts_with('.') {
         out.push_str(&before);
     }
     out.push_str(tail);
     out.push_str(&format!("{newline}{indent})"));
     Some(out)
+}
+
+/// The white space at the start of the line where `node` starts.
+pub fn leading<'a>(cx: &Context<'a>, node: Node<'a>) -> &'a str {
+    let line = cx.source().line_text(cx.source().line_index(node.span().start));
+    line.get(..line.len() - line.trim_start().len()).unwrap_or("")
 }
 
 /// What separates the clauses of a comprehension of which a part is written over several lines, and what comes after
@@ -117,18 +131,34 @@ pub fn moved(cx: &Context<'_>, found: &Shape<'_>, rows: &str, gap: &str) -> Stri
 }
 
 /// `text`, which was written where `part` stands, with the indentation that follows a line break in `gap`.
-pub fn lines_moved(cx: &Context<'_>, part: Node<'_>, text: &str, gap: &str) -> String {
+pub fn lines_moved<'a>(cx: &Context<'a>, part: Node<'a>, text: &str, gap: &str) -> String {
     let has_lines = |n: &Node<'_>| matches!(n.kind(), Kind::Str) && n.text().contains('\n');
     if part.descendants().any(|n| has_lines(&n)) {
         return text.to_owned();
     }
-    let line = cx.source().line_text(cx.source().line_index(part.span().start));
-    let from = line.get(..line.len() - line.trim_start().len()).unwrap_or("");
+    let from = leading(cx, part);
     let to = gap.trim_start_matches(['\r', '\n']);
     let moved = |line: &str| line.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     let mut lines = text.split_inclusive('\n');
     let first = lines.next().unwrap_or("").to_owned();
     lines.fold(first, |out, line| out + &moved(line).unwrap_or_else(|| line.to_owned()))
+}
+
+/// The edit that puts one statement in the place of a loop: an assignment of `made` where the loop fills a container that
+/// is made right before it, and otherwise a call that adds `rows` to the container.
+pub fn filled_with(found: &Shape<'_>, filling: Filling<'_>, made: &str, rows: &str) -> Edit {
+    let end = found.node.span().end;
+    match filling.init {
+        Some(init) => {
+            let target = init.file_text().get(init.span().start as usize..value_start(init)).unwrap_or("");
+            Edit::replace(Span::new(init.span().start, end), format!("{target}{made}"))
+        }
+        None => {
+            let method = if found.collects == Collects::Set { "update" } else { "extend" };
+            let text = format!("{}.{method}({rows})", filling.name.text());
+            Edit::replace(Span::new(found.node.span().start, end), text)
+        }
+    }
 }
 
 /// Where the value of an assignment starts.

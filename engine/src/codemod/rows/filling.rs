@@ -31,17 +31,16 @@ pub fn filling_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
     // At the top of a module or class the variable is a name that others can import.
     let scope = node.enclosing_function()?;
     let mut statements = body.children();
-    let (Some(only), None) = (statements.next(), statements.next()) else { return None };
     let mut conditions = Vec::new();
-    let mut inner = only;
-    if let Stmt::If { branches, orelse: None } = Stmt::of(only) {
-        let [(test, block)] = branches.as_slice() else { return None };
+    let mut block = body;
+    if let (Some(only), None) = (statements.next(), statements.next())
+        && let Stmt::If { branches, orelse: None } = Stmt::of(only)
+    {
+        let [(test, inner)] = branches.as_slice() else { return None };
         conditions.push(*test);
-        let mut statements = block.children();
-        let (Some(only), None) = (statements.next(), statements.next()) else { return None };
-        inner = only;
+        block = *inner;
     }
-    let step = step(inner)?;
+    let (step, held) = block_step(block)?;
     let container = step.name.text();
     let source = source(cx, iter)?;
     // Each round sees what the rounds before have added.
@@ -49,7 +48,9 @@ pub fn filling_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
     if parts.into_iter().any(|p| mentions(p, container)) {
         return None;
     }
-    if !is_private(scope, node, variable, container) {
+    if !is_private(scope, node, variable, container)
+        || held.is_some_and(|name| name == container || !is_private(scope, node, name, container))
+    {
         return None;
     }
     let init = statement_before(node).filter(|s| is_empty_container(cx, *s, container, step.collects));
@@ -68,6 +69,23 @@ pub fn filling_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
         inner: Vec::new(),
         conditions,
     })
+}
+
+/// The step of a block, and the name that holds the element where it gets one first: `row = {...}`, `rows.append(row)`.
+fn block_step<'a>(block: Node<'a>) -> Option<(Step<'a>, Option<&'a str>)> {
+    let mut statements = block.children();
+    let first = statements.next()?;
+    let Some(second) = statements.next() else { return Some((step(first)?, None)) };
+    if statements.next().is_some() {
+        return None;
+    }
+    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(first) else { return None };
+    let [target] = targets.as_slice() else { return None };
+    let Expr::Name(name) = Expr::of(*target) else { return None };
+    let step = step(second)?;
+    let is_held = step.value.is_none() && matches!(Expr::of(step.element), Expr::Name(n) if n == name);
+    let is_plain = value.kind() != Kind::ExprList && !mentions(value, name);
+    (is_held && is_plain).then_some((Step { element: value, ..step }, Some(name)))
 }
 
 fn step<'a>(statement: Node<'a>) -> Option<Step<'a>> {

@@ -4,6 +4,7 @@
 //! codemod's.
 
 pub mod column;
+pub mod dicts;
 pub mod emit;
 pub mod filling;
 pub mod hazards;

@@ -1,5 +1,6 @@
 //! What surrounds a comprehension: code that iterates once needs no list.
 
+use super::{Collects, Shape};
 use crate::codemod::Context;
 use crate::infer::Type;
 use crate::python::{Def, Expr, Field, Kind, Node, arguments};
@@ -92,8 +93,20 @@ pub fn is_consumed(cx: &Context<'_>, node: Node<'_>) -> bool {
     }
 }
 
+/// Whether the rows that `shape` collects are only gone over, at once and once, so that the queryset itself can stand there.
+pub fn needs_no_collection(cx: &Context<'_>, shape: &Shape<'_>) -> bool {
+    match shape.collects {
+        Collects::Map | Collects::Generator => is_consumed(cx, shape.node),
+        // A list is complete before a loop's body runs; an iterator is not.
+        Collects::List => {
+            is_consumed(cx, shape.node) && !(shape.source.is_streamed && is_looped_over(shape.node))
+        }
+        Collects::Set | Collects::Dict => false,
+    }
+}
+
 /// Whether a `for` statement or a comprehension goes over `node`: its body runs between the rows.
-pub fn is_looped_over(node: Node<'_>) -> bool {
+fn is_looped_over(node: Node<'_>) -> bool {
     let outer = node.with_parens();
     outer.parent().is_some_and(|p| matches!(p.kind(), Kind::For | Kind::CompFor))
 }
