@@ -32,6 +32,8 @@ use ormend_engine::codemod::Rule;
 
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
+    // Columns of related rows need no related rows, so it comes before what loads them.
+    &values::Values,
     &annotate_count::ANNOTATE_COUNT,
     &filter_in_database::FilterInDatabase,
     &fk_id::FkId,
