@@ -2,11 +2,11 @@
 
 use super::find::Match;
 use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order, prefetched};
-use ormend_engine::codemod::guards::queryset::{link, standard};
+use ormend_engine::codemod::guards::queryset::standard;
 use ormend_engine::codemod::guards::{counted, life, making};
 use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::infer::{QuerySet, Rows, Trait, Type};
-use ormend_engine::python::{Expr, Kind, Node};
+use ormend_engine::python::Node;
 
 /// What a queryset's class must leave as Django has it.
 const METHODS: &[&str] = &[
@@ -48,7 +48,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     if found.is_streamed {
         streamed(cx, qs, found.receiver, out);
     }
-    sliced(cx, qs, found.receiver, out);
+    life::slice_hazards(cx, qs, found.receiver, out);
 }
 
 /// `iterator()` asks the database, where `count()` answers from rows that were prefetched.
@@ -62,19 +62,4 @@ fn streamed<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut V
         site: h.site,
         subject: subject.to_owned(),
     }));
-}
-
-/// A slice of rows that are loaded is a list, which counts something else.
-fn sliced<'a>(cx: &Context<'a>, qs: &QuerySet, receiver: Node<'a>, out: &mut Vec<Hazard>) {
-    if !qs.is(Trait::Sliced) {
-        return;
-    }
-    let is_slice = |node: Node<'a>| matches!(Expr::of(node), Expr::Subscript { index, .. } if index.kind() == Kind::Slice);
-    let slice = if is_slice(receiver) { Some(receiver) } else { link(cx, qs, is_slice) };
-    let Some(slice) = slice else { return };
-    if let Expr::Subscript { value, .. } = Expr::of(slice)
-        && let Type::QuerySet(base) = cx.type_of(value)
-    {
-        life::hazards(cx, base, slice, out);
-    }
 }

@@ -42,6 +42,7 @@ pub fn asked<'a>(cx: &Context<'a>, found: &Asked<'a>, out: &mut Vec<Hazard>) {
     }
     if found.how == How::Rows {
         life::object_hazards(cx, qs, found.receiver, out);
+        life::slice_hazards(cx, qs, found.receiver, out);
     }
     if found.how != How::Count && qs.rows == Rows::Instances {
         instances(cx, qs.model, out);

@@ -3,8 +3,9 @@
 //! an evaluation asks here.
 
 use super::projection::prefetched;
+use super::queryset::link;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Use, Value, ValueId};
+use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, Value, ValueId};
 use crate::python::{Expr, Field, Kind, Node, generators};
 use crate::text::Site;
 
@@ -94,6 +95,22 @@ pub fn object_hazards<'a>(cx: &Context<'a>, qs: &QuerySet, iter: Node<'a>, out: 
             Tie::Escapes(_) if is_foreign => continue,
             Tie::Escapes(site) => Hazard::at(HazardKind::QuerySetEscapes, "", site),
         });
+    }
+}
+
+/// A slice of a queryset whose rows are loaded is a list: it costs no query, and has no method of a queryset. Who else
+/// has, or may have, the rows of what `iter`, a slice or a name of one, is a slice of.
+pub fn slice_hazards<'a>(cx: &Context<'a>, qs: &QuerySet, iter: Node<'a>, out: &mut Vec<Hazard>) {
+    if !qs.is(Trait::Sliced) {
+        return;
+    }
+    let is_slice = |node: Node<'a>| matches!(Expr::of(node), Expr::Subscript { index, .. } if index.kind() == Kind::Slice);
+    let slice = if is_slice(iter) { Some(iter) } else { link(cx, qs, is_slice) };
+    let Some(slice) = slice else { return };
+    if let Expr::Subscript { value, .. } = Expr::of(slice)
+        && let Type::QuerySet(base) = cx.type_of(value)
+    {
+        hazards(cx, base, slice, out);
     }
 }
 

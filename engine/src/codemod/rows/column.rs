@@ -71,6 +71,10 @@ fn stored(cx: &Context<'_>, model: &Model, name: &str) -> Option<Column> {
 /// The column behind `row.relation.column`, over foreign keys that hold one row each; with `or_none` the first of them may
 /// be NULL, and the code takes None for it.
 pub fn path(cx: &Context<'_>, queryset: &QuerySet, names: &[&str], or_none: bool) -> Option<Column> {
+    // A lock would hold the joined rows, too.
+    if queryset.is(Trait::Locked) {
+        return None;
+    }
     let (last, relations) = names.split_last()?;
     let mut model = cx.model(queryset.model);
     let mut hazard: Option<Hazard> = None;

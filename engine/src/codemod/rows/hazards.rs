@@ -31,6 +31,7 @@ pub fn reading<'a>(cx: &Context<'a>, found: &Shape<'a>, columns: &[Column], out:
         shape(cx, found, columns, out);
     }
     life::hazards(cx, &found.source.queryset, found.source.iter, out);
+    life::slice_hazards(cx, &found.source.queryset, found.source.iter, out);
     if found.filling.is_some() {
         handlers(cx, found, out);
     }
