@@ -52,7 +52,6 @@ pub const ALL: &[&dyn Rule] = &[
     &filter_before_annotate::FilterBeforeAnnotate,
     &in_bulk::InBulk,
     &aggregate::Aggregate,
-    &values::Values,
     &values_list::ValuesList,
     &exists::Exists,
     &count::Count,
