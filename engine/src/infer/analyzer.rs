@@ -17,8 +17,8 @@ pub(super) const MAX_COST: u32 = 1000;
 const MAX_CANDIDATES: usize = 12;
 /// Names that the effects of a call on an unknown object are followed through.
 const MAX_NAMES: usize = 60;
-/// A function, or the body of a module.
-type Caller = (FileId, Option<FunctionId>);
+/// A function, or the body of a module; a method of an object of a class below.
+type Caller = (FileId, Option<FunctionId>, Option<ClassId>);
 
 /// Facts of callers that are kept: a few megabytes.
 const MAX_CALLERS: usize = 256;
@@ -114,14 +114,27 @@ impl<'p> Analyzer<'p> {
     /// The facts of a function, or of a module's body, that is asked for as the caller of another: several codemods ask
     /// for those of the same callers, so the last ones are kept.
     pub fn caller(&self, file: FileId, function: Option<FunctionId>) -> Arc<Facts> {
-        let key = (file, function);
+        self.kept((file, function, None), || match function {
+            Some(function) => self.function(function),
+            None => self.module(file),
+        })
+    }
+
+    /// As [`Analyzer::caller`], of a method of an object of `class`, which has it from a class above or defines it.
+    pub fn method_of(&self, method: FunctionId, class: ClassId) -> Arc<Facts> {
+        let info = self.project.program().function(method);
+        match info.class {
+            Some(own) if own == class => self.caller(info.file, Some(method)),
+            _ => self.kept((info.file, Some(method), Some(class)), || self.method_below(method, class)),
+        }
+    }
+
+    /// The facts of a caller: those that are kept, or else found by `find`.
+    fn kept(&self, key: Caller, find: impl FnOnce() -> Facts) -> Arc<Facts> {
         if let Some(hit) = self.callers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return hit.clone();
         }
-        let facts = Arc::new(match function {
-            Some(function) => self.function(function),
-            None => self.module(file),
-        });
+        let facts = Arc::new(find());
         let mut kept = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_CALLERS {
             kept.clear();

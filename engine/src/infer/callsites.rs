@@ -2,7 +2,7 @@
 
 use super::analyzer::Analyzer;
 use crate::django::Project;
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, arguments, string_value};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
 
@@ -21,6 +21,7 @@ pub struct CallSite {
 #[derive(Debug, Default)]
 pub struct CallSites {
     by_name: FxHashMap<String, Vec<CallSite>>,
+    querysets: Vec<CallSite>,
 }
 
 impl CallSites {
@@ -28,6 +29,11 @@ impl CallSites {
     /// has imported or assigned `name` under that alias.
     pub fn of(&self, name: &str) -> &[CallSite] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The places that ask something for its attribute `queryset`, also by name: `getattr(view, "queryset")`.
+    pub fn querysets(&self) -> &[CallSite] {
+        &self.querysets
     }
 }
 
@@ -59,12 +65,25 @@ fn collect(project: &Project) -> CallSites {
         }
         let mut aliases: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
         let mut calls: Vec<(&str, bool, NodeId)> = Vec::new();
+        let around = |node: NodeId| {
+            let mut around = parsed.node(node).ancestors().filter(|a| a.kind() == Kind::FunctionDef);
+            around.find_map(|def| program.function_at(file, def.id()))
+        };
+        let ask = |node: Node<'_>| CallSite { file, call: node.id(), function: around(node.id()) };
         for node in parsed.root().descendants() {
             match node.kind() {
-                Kind::Call => match called(node) {
-                    Some((name, is_bare)) => calls.push((name, is_bare, node.id())),
-                    None => continue,
-                },
+                Kind::Call => {
+                    let Some((name, is_bare)) = called(node) else { continue };
+                    calls.push((name, is_bare, node.id()));
+                    if name == "getattr" && names_queryset(node) {
+                        out.querysets.push(ask(node));
+                    }
+                }
+                Kind::Attribute if !node.is_binding() => {
+                    if matches!(Expr::of(node), Expr::Attribute { attr: "queryset", .. }) {
+                        out.querysets.push(ask(node));
+                    }
+                }
                 Kind::AliasedImport | Kind::Assign => {
                     if let Some((alias, name)) = alias(node) {
                         aliases.entry(alias).or_default().push(name);
@@ -74,12 +93,7 @@ fn collect(project: &Project) -> CallSites {
             }
         }
         for (name, is_bare, call) in calls {
-            let function = parsed
-                .node(call)
-                .ancestors()
-                .filter(|a| a.kind() == Kind::FunctionDef)
-                .find_map(|def| program.function_at(file, def.id()));
-            let site = CallSite { file, call, function };
+            let site = CallSite { file, call, function: around(call) };
             let others = aliases.get(name).filter(|_| is_bare).into_iter().flatten().copied();
             for name in std::iter::once(name).chain(others) {
                 match out.by_name.get_mut(name) {
@@ -92,6 +106,12 @@ fn collect(project: &Project) -> CallSites {
         }
     }
     out
+}
+
+/// `getattr(view, "queryset")`
+fn names_queryset(call: Node<'_>) -> bool {
+    let Expr::Call { arguments: list, .. } = Expr::of(call) else { return false };
+    arguments(list).get(1).and_then(|a| string_value(a.value)).is_some_and(|name| name == "queryset")
 }
 
 /// The name that a call calls, and whether it stands alone.

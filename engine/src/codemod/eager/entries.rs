@@ -109,7 +109,7 @@ fn is_asked_above(cx: &Context<'_>, entry: &Entry, values: &[ValueId], steps: &[
 pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Load) -> Remote {
     let looped = entry.at;
     let ShownRead { steps, site, is_certain, wants_rows, .. } = read;
-    let mut hazards = Vec::new();
+    let (mut hazards, mut in_other_actions) = (Vec::new(), Vec::new());
     let keeper = asked::keeper(cx, entry);
     guards::stale_copies(cx.project, asked::events(entry, keeper), &steps, &mut hazards);
     if entry.kind == EntryKind::Template || keeper.is_some() {
@@ -128,8 +128,9 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         &|v| is_ours(&v),
         &mut hazards,
     );
-    if load == Load::Join {
-        one_object::hazards(cx, entry, &steps, &mut hazards);
+    if load != Load::Count {
+        one_object::hazards(cx, entry, &steps, load, &mut in_other_actions);
+        own_code::hazards(cx, entry, &steps, load, (&mut hazards, &mut in_other_actions));
     }
     // A change form asks for one object of the same queryset, and the formset of an inline for its rows when it is saved.
     let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
@@ -146,7 +147,6 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         hazards.push(Hazard::at(HazardKind::LoadedWithout, subject, at));
     }
     if load == Load::Prefetch {
-        own_code::loads(cx, entry, &steps, &mut hazards);
         answers::hazards(cx, entry, &steps, &mut hazards);
         if entry.kind == EntryKind::ListAction
             && let Some(class) = entry.class
@@ -163,7 +163,8 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         };
         again::hazards(&inner, &rows, &mut hazards);
     }
-    Remote { site, looped, steps, hazards, is_certain, wants_rows, shown_by: entry.class }
+    let shown_by = entry.class;
+    Remote { site, looped, steps, hazards, in_other_actions, is_certain, wants_rows, shown_by }
 }
 
 /// Entries with the same queryset that do not read what another of them reads: the prefetch would be for nothing there.

@@ -9,7 +9,7 @@ use super::reads::{Group, Load};
 use crate::codemod::{Context, Fix, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Source, Trait, Type};
 use crate::python::emit::{indentation, quote_of, statement, string_literal};
-use crate::python::{ClassId, Def, Expr, Field, Kind, Node, parameters};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, parameters};
 use crate::text::{Edit, Span};
 
 /// Handlers that the framework calls for another action than `list`.
@@ -36,6 +36,11 @@ pub(super) fn without_other_actions(cx: &Context<'_>, group: &Group, hazards: &m
         hazard.kind != HazardKind::LoadedWithout
             || !(is_of_class || entry.class.is_some_and(|class| is_in_other_action(cx, class, hazard)))
     });
+}
+
+/// Whether the rows of the list action alone get the prefetch.
+pub(super) fn is_left_to_list(cx: &Context<'_>, group: &Group) -> bool {
+    place(cx, group).is_some()
 }
 
 /// The edit, where the group has such a place.
@@ -174,16 +179,30 @@ fn is_action_its_own(cx: &Context<'_>, class: ClassId) -> bool {
 
 /// Whether the rows are loaded in a handler that runs for another action.
 fn is_in_other_action(cx: &Context<'_>, class: ClassId, hazard: &Hazard) -> bool {
-    let program = cx.project.program();
     let Some(site) = hazard.site else { return false };
-    let Some(def) = guards::node_at(cx.project, site).and_then(Node::enclosing_function) else {
-        return false;
-    };
-    let Some(function) = program.function_at(site.file, def.id()) else { return false };
+    let def = guards::node_at(cx.project, site).and_then(Node::enclosing_function);
+    let function = def.and_then(|def| cx.project.program().function_at(site.file, def.id()));
+    function.is_some_and(|function| is_other_action(cx, class, function))
+}
+
+/// Whether a method of a view, its own or that of a class above it, runs for another action alone.
+pub(super) fn is_other_action(cx: &Context<'_>, class: ClassId, function: FunctionId) -> bool {
+    let program = cx.project.program();
     let info = program.function(function);
+    if !info.class.is_some_and(|owner| program.class(class).mro.contains(&owner)) {
+        return false;
+    }
+    // The framework's `list()` asks for no object.
+    if info.name == "get_object" {
+        return program.member(class, "list").is_none();
+    }
     let is_action = |decorator: &Option<Def>| matches!(decorator, Some(Def::External(path)) if path == "rest_framework.decorators.action");
-    info.class == Some(class)
-        && (OTHER_ACTIONS.contains(&info.name.as_str()) || info.decorators.iter().any(is_action))
+    (OTHER_ACTIONS.contains(&info.name.as_str()) || info.decorators.iter().any(is_action))
         && info.name != "list"
-        && cx.analyzer.call_sites().of(&info.name).iter().all(|call| call.file != cx.file)
+        && cx
+            .analyzer
+            .call_sites()
+            .of(&info.name)
+            .iter()
+            .all(|call| ![cx.file, info.file].contains(&call.file))
 }

@@ -12,6 +12,8 @@ mod again;
 mod annotate;
 mod answers;
 mod asked;
+mod beside;
+mod by_name;
 mod bypassed;
 mod callers;
 mod certainty;
@@ -137,6 +139,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         shape::deferred_by_class(cx, group, place, out);
     }
     narrowed::hazards(cx, group, out);
+    by_name::hazards(cx, group, out);
     place::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     reached::by_field(cx, group, out);

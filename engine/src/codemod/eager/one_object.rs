@@ -5,11 +5,16 @@
 use super::guards;
 use super::narrowed::named_in;
 use super::own_code;
+use super::prefetch::LOADING;
+use super::reached::comes_from;
+use super::reads::Load;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::Signal;
 use crate::infer::{Entry, EntryKind, Event, updates_one_object};
-use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node};
+use crate::python::{
+    ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super, string_value,
+};
 use rustc_hash::FxHashSet;
 
 /// Methods of a view that run between `get_object()` of the framework and the answer.
@@ -23,11 +28,14 @@ const FACTORIES: &[&str] =
     &["formset_factory", "modelformset_factory", "inlineformset_factory", "modelform_factory"];
 
 /// Writes that rows loaded for something else than the reader of `entry` would not show.
-pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
+pub(super) fn hazards(cx: &Context<'_>, entry: &Entry, steps: &[Step], load: Load, out: &mut Vec<Hazard>) {
     let mut look = Look { cx, steps, seen: FxHashSet::default(), out };
     let classes = own_code::classes(cx, entry);
     match entry.kind {
         EntryKind::ListAction => look.answers(&classes),
+        EntryKind::ListView | EntryKind::DetailView => look.rendered(&classes),
+        // A prefetch asks for more, and is no safe fix there.
+        _ if load == Load::Prefetch => {}
         EntryKind::Changelist | EntryKind::Inline => look.admin(entry, &classes),
         EntryKind::Choices => {
             look.methods(&classes);
@@ -69,6 +77,25 @@ impl Look<'_, '_> {
             self.saving(&[Signal::PreSave, Signal::PostSave], &["save"]);
             for function in serializers(cx, classes) {
                 self.writes(function);
+            }
+        }
+    }
+
+    /// The methods of a view that run between the load of what its template shows and the template.
+    fn rendered(&mut self, classes: &[ClassId]) {
+        let (cx, program) = (self.cx, self.cx.project.program());
+        for class in classes {
+            for (name, member) in &program.class(*class).members {
+                let Member::Function(function, _) = member else { continue };
+                let info = program.function(*function);
+                let def = program.file(info.file).node(info.node);
+                let Some(loaded) = loaded_in(name, def).filter(|_| self.seen.insert(*function)) else {
+                    continue;
+                };
+                let events = cx.analyzer.writing(*function);
+                let at = |event: &Event| program.file(info.file).node(event.at).span().start;
+                let later = events.iter().filter(|event| at(event) >= loaded);
+                guards::stale_copies(cx.project, later, self.steps, self.out);
             }
         }
     }
@@ -188,15 +215,61 @@ impl Look<'_, '_> {
     }
 }
 
+/// Where a method of a view has loaded what the template shows: it goes over the rows, or has the object.
+fn loaded_in(name: &str, def: Node<'_>) -> Option<u32> {
+    const WITH_OBJECT: &[&str] = &["get_context_data", "render_to_response"];
+    let is_list = |n: Node<'_>| match Expr::of(n) {
+        Expr::Attribute { attr: "object_list", .. } => n.kind() == Kind::Attribute,
+        Expr::Subscript { value, index, .. } => {
+            matches!(Expr::of(value), Expr::Name("context"))
+                && string_value(index).is_some_and(|i| i == "object_list" || i.ends_with("_list"))
+        }
+        _ => false,
+    };
+    let loads = |n: &Node<'_>| match Expr::of(*n) {
+        Expr::Call { func, arguments: list } if n.kind() == Kind::Call => match Expr::of(func) {
+            Expr::Attribute { attr: "get_object", .. } => true,
+            Expr::Attribute { value, attr: "get" | "dispatch", .. } => is_super(value),
+            Expr::Name(_) => arguments(list).iter().any(|a| is_list(a.value.peel())),
+            _ => false,
+        },
+        _ if matches!(n.kind(), Kind::For | Kind::CompFor) => {
+            n.child(Field::Right).is_some_and(|over| comes_from(over, &is_list, 0))
+        }
+        _ => false,
+    };
+    // A list is loaded by its template, unless it was before.
+    let has_object = WITH_OBJECT.contains(&name)
+        && def.text().contains("self.object")
+        && !def.text().contains("self.object_list");
+    let first = def.descendants().find(loads);
+    let is_answer = first.is_some()
+        && !matches!(name, "post" | "put" | "patch" | "delete" | "form_valid" | "form_invalid")
+        || first.is_some() && def.text().contains("render");
+    match first {
+        Some(node) if is_answer => Some(node.span().start),
+        _ => has_object.then_some(def.span().start),
+    }
+}
+
 fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step], out: &mut Vec<Hazard>) {
     let info = cx.project.program().function(function);
     let source = cx.project.program().file(info.file);
     let def = source.node(info.node);
-    let is_load = |n: &Node<'_>| {
-        let Expr::Call { func, .. } = Expr::of(*n) else { return false };
-        n.kind() == Kind::Call && matches!(Expr::of(func), Expr::Attribute { attr: "get_object", .. })
+    let is_load = |n: &Node<'_>| match Expr::of(*n) {
+        Expr::Call { func, arguments: list } if n.kind() == Kind::Call => match Expr::of(func) {
+            Expr::Attribute { attr: "get_object", .. } => true,
+            Expr::Attribute { value, attr, .. } if LOADING.contains(&attr) => asks_for_rows(value),
+            Expr::Name("get_object_or_404") => {
+                arguments(list).first().is_some_and(|a| asks_for_rows(a.value))
+            }
+            _ => false,
+        },
+        _ => false,
     };
-    let loaded = match def.descendants().find(is_load) {
+    let found = def.descendants().find(is_load);
+    let names = found.map(|call| names_of(def, call)).unwrap_or_default();
+    let loaded = match found {
         Some(call) => call.span().end,
         None if BETWEEN.contains(&name) => def.span().start,
         None => return,
@@ -205,14 +278,45 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
     let is_shown_after = |event: &&Event| {
         let at = source.node(event.at).span();
         let Some(rest) = def.file_text().get(at.end as usize..def.span().end as usize) else { return true };
+        let is_handed_on = || {
+            def.descendants().any(|n| {
+                n.span().start >= at.end
+                    && n.kind() == Kind::Name
+                    && names.contains(&n.text())
+                    && !n.with_parens().parent().is_some_and(|p| p.kind() == Kind::Attribute)
+            })
+        };
         at.start >= loaded
             && (name == "perform_update"
+                || name == "get_object"
+                || is_handed_on()
                 || name == "check_object_permissions"
                 || rest.contains("serializer")
                 || rest.contains("super()")
                 || steps.iter().any(|step| rest.contains(&*step.attribute)))
     };
     guards::stale_copies(cx.project, events.iter().filter(is_shown_after), steps, out);
+}
+
+/// Whether a chain starts with the queryset of the view.
+fn asks_for_rows(node: Node<'_>) -> bool {
+    let is_own = |n: Node<'_>| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => {
+            matches!(Expr::of(func), Expr::Attribute { attr: "get_queryset" | "filter_queryset", .. })
+        }
+        Expr::Attribute { attr: "queryset", .. } => n.kind() == Kind::Attribute,
+        _ => false,
+    };
+    comes_from(node, &is_own, 0)
+}
+
+/// The variables that a function gives what a call has loaded.
+fn names_of<'a>(def: Node<'a>, call: Node<'a>) -> Vec<&'a str> {
+    let gets = |n: &Node<'a>| {
+        n.kind() == Kind::Assign && n.child(Field::Right).is_some_and(|value| value.contains(call.id()))
+    };
+    let assigned = def.descendants().filter(gets).filter_map(|n| n.child(Field::Left));
+    assigned.filter(|target| target.kind() == Kind::Name).map(Node::text).collect()
 }
 
 /// `update()` and `save()` of the serializers that the views name.

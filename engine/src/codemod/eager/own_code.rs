@@ -1,140 +1,167 @@
-//! Rows that the class of an entry loads in its own methods: `self.get_queryset().get(pk=...)` in `post()`. What the
-//! queryset prefetches for the framework is prefetched there as well.
+//! The classes that have the queryset of an entry, and their own methods, in which its rows may be loaded for something
+//! else than the framework: `self.get_queryset().get(pk=...)` in `post()`. What comes with the rows comes there as well.
 
-use super::guards;
+use super::beside::{Asked, Look, Receivers, handed};
+use super::listing;
 use super::prefetch::LOADING;
+use super::reads::Load;
 use super::remote::QUIET;
-use super::sources::is_derived;
-use super::step::{self, Step};
-use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Entry, EntryKind, EventKind, Rows, Source, Type, Use, ValueId};
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Member, Node, is_super};
-use crate::text::Site;
+use super::step::Step;
+use crate::codemod::{Context, Hazard};
+use crate::infer::{Entry, EntryKind, Source, Type};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Member, Node, parameters};
+use rustc_hash::FxHashSet;
 
 /// Methods that give the queryset or one of its rows to the framework.
 const GIVING: &[&str] = &["get_queryset", "filter_queryset", "get_object", "items"];
+/// Methods that give what other methods give are followed so far.
+const MAX_HANDS: usize = 3;
 
-/// Places that load rows of the entry's queryset and do not read the relation.
-pub(super) fn loads(cx: &Context<'_>, entry: &Entry, steps: &[Step], out: &mut Vec<Hazard>) {
+/// What the methods of the classes, and functions that get the object, do with the entry's queryset; those that only run
+/// for another action of the view by themselves.
+pub(super) fn hazards(
+    cx: &Context<'_>,
+    entry: &Entry,
+    steps: &[Step],
+    load: Load,
+    (out, in_other_actions): (&mut Vec<Hazard>, &mut Vec<Hazard>),
+) {
+    // The join of a changelist that only names its model is the changelist's alone.
+    if load == Load::Join
+        && entry.kind == EntryKind::Changelist
+        && matches!(entry.source, Source::Model(..) | Source::Above(..))
+    {
+        return;
+    }
     let program = cx.project.program();
-    for class in classes(cx, entry) {
-        let info = program.class(class);
-        for name in info.order.iter().filter(|name| !GIVING.contains(&name.as_str())) {
-            if let Some(Member::Function(function, _)) = info.members.get(name) {
-                in_method(cx, *function, entry.kind, steps, out);
+    let family = classes(cx, entry);
+    let methods = methods(cx, entry);
+    let mut names: Vec<&str> = match entry.kind {
+        EntryKind::Feed | EntryKind::Sitemap => vec!["items"],
+        _ => vec!["get_queryset", "queryset", "object_list"],
+    };
+    for _ in 0..MAX_HANDS {
+        let known = names.len();
+        for (function, class) in &methods {
+            let name = program.function(*function).name.as_str();
+            if !names.contains(&name) && !GIVING.contains(&name) {
+                let asked = Asked { names: &names, family: &family };
+                if gives(cx, &asked, *function, *class) {
+                    names.push(name);
+                }
             }
         }
+        if names.len() == known {
+            break;
+        }
+    }
+    let asked = Asked { names: &names, family: &family };
+    let look = Look { steps, load, asked: &asked };
+    for (function, class) in methods {
+        let info = program.function(function);
+        let def = program.file(info.file).node(info.node);
+        let receiver = parameters(def).first().map(|p| p.name);
+        let Some(receiver) = receiver.filter(|name| asked.is_named_in(def) || handed(def, name)) else {
+            continue;
+        };
+        let facts = cx.analyzer.method_of(function, class);
+        let inner = Context { facts: &facts, file: info.file, ..*cx };
+        let is_giving = GIVING.contains(&info.name.as_str()) || names.contains(&info.name.as_str());
+        let out = match entry.class.is_some_and(|class| listing::is_other_action(cx, class, function)) {
+            true => &mut *in_other_actions,
+            false => &mut *out,
+        };
+        look.frame(&inner, &Receivers::Own(receiver), is_giving, out);
+        look.helpers(&inner, class, receiver, 0, out);
     }
 }
 
 /// The classes whose methods have the entry's queryset: those above it, and those that inherit the queryset.
 pub(super) fn classes(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let program = cx.project.program();
-    let Some(own) = entry.class else { return Vec::new() };
-    let name = match entry.source {
-        Source::Function(function) => program.function(function).name.as_str(),
-        Source::Expression(..) => "queryset",
-        Source::Model(..) | Source::Above(..) => "model",
-    };
-    let owner = |class: ClassId, name: &str| program.member(class, name).map(|(owner, _)| owner);
-    let has_it =
-        |class: &ClassId| [name, "get_queryset"].iter().all(|name| owner(*class, name) == owner(own, name));
-    let below = program.descendants(owner(own, name).unwrap_or(own));
-    let mut out = program.class(own).mro.clone();
-    out.extend(below.into_iter().filter(has_it));
+    let heirs = heirs(cx, entry);
+    let mut out: Vec<ClassId> = heirs.iter().flat_map(|class| program.class(*class).mro.clone()).collect();
+    out.extend(heirs);
     out.sort();
     out.dedup();
     out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
     out
 }
 
-fn in_method(cx: &Context<'_>, function: FunctionId, kind: EntryKind, steps: &[Step], out: &mut Vec<Hazard>) {
+/// The class of the entry, and those that have the same queryset from above, first the entry's own.
+fn heirs(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
+    let Some(own) = entry.class else { return Vec::new() };
+    let mut out = vec![own];
+    out.extend(having(cx, entry).into_iter().filter(|class| *class != own));
+    out
+}
+
+/// The classes that have the queryset themselves: asked by their name, they give it.
+pub(super) fn having(cx: &Context<'_>, entry: &Entry) -> Vec<ClassId> {
     let program = cx.project.program();
-    let info = program.function(function);
-    let def = program.file(info.file).node(info.node);
-    let has_items = matches!(kind, EntryKind::Feed | EntryKind::Sitemap);
-    let asks: &[&str] = if has_items { &[".items("] } else { &["get_queryset", ".queryset"] };
-    if !asks.iter().any(|name| def.text().contains(name)) {
-        return;
-    }
-    let given: Vec<Node<'_>> = def.descendants().filter(|n| gives_rows(*n, has_items)).collect();
-    if given.is_empty() {
-        return;
-    }
-    let facts = cx.analyzer.function(function);
-    let inner = Context { facts: &facts, file: info.file, ..*cx };
-    let mut sites: Vec<Site> = Vec::new();
-    let mut values: Vec<ValueId> = Vec::new();
-    for node in given {
-        let alternatives = inner.type_of(node).alternatives();
-        let querysets = alternatives.iter().filter_map(Type::queryset);
-        let known = values.len();
-        values.extend(querysets.flat_map(|qs| qs.values.iter().copied()));
-        if values.len() == known && is_loaded_by_chain(node) {
-            sites.push(inner.site(node));
-        }
-    }
-    let is_ours = |v: ValueId| values.iter().any(|own| *own == v || is_derived(&inner, v, *own, 0));
-    for event in &facts.events {
-        let EventKind::Use { value, how } = &event.kind else { continue };
-        let loads = match how {
-            Use::Index => true,
-            Use::Method(name) => LOADING.contains(&&**name),
-            how => how.evaluates(),
-        };
-        let has_instances = inner
-            .value(*value)
-            .and_then(|v| v.queryset.as_deref())
-            .is_some_and(|qs| qs.rows == Rows::Instances);
-        if loads && has_instances && is_ours(*value) && !reads(&inner, *value, steps) {
-            sites.push(event.site);
-        }
-    }
-    for site in sites {
-        let node = guards::node_at(cx.project, site);
-        let subject = node.map_or("...", guards::first_line);
-        let hazard = Hazard::at(HazardKind::LoadedWithout, subject, site);
-        if !out.contains(&hazard) {
-            out.push(hazard);
-        }
+    let Some(own) = entry.class else { return Vec::new() };
+    let name = member_of(cx, entry);
+    let owner = |class: ClassId, name: &str| program.member(class, name).map(|(owner, _)| owner);
+    let first = owner(own, name).unwrap_or(own);
+    let has_it = |class: &ClassId| {
+        owner(*class, name) == owner(own, name)
+            && (name == "get_queryset" || owner(*class, "get_queryset") == owner(own, "get_queryset"))
+    };
+    let mut out: Vec<ClassId> =
+        program.descendants(first).into_iter().chain([first, own]).filter(has_it).collect();
+    out.sort();
+    out.dedup();
+    out.retain(|class| !cx.project.is_known_file(program.class(*class).file));
+    out
+}
+
+/// The member that gives the rows of an entry's class.
+fn member_of<'a>(cx: &Context<'a>, entry: &Entry) -> &'a str {
+    match entry.source {
+        Source::Function(function) => cx.project.program().function(function).name.as_str(),
+        Source::Expression(..) => "queryset",
+        Source::Model(..) | Source::Above(..) => "model",
     }
 }
 
-/// `self.get_queryset(...)`, `super().get_queryset(...)`, `self.queryset`; `self.items()` of a feed.
-fn gives_rows(node: Node<'_>, has_items: bool) -> bool {
-    let is_self = |n: Node<'_>| matches!(Expr::of(n), Expr::Name("self"));
-    match Expr::of(node) {
-        Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
-            Expr::Attribute { value, attr, .. }
-                if attr == if has_items { "items" } else { "get_queryset" } =>
-            {
-                is_self(value) || is_super(value)
+/// The methods of the classes that have the queryset, mixins included, each with the class of the object that it is
+/// looked at for.
+fn methods(cx: &Context<'_>, entry: &Entry) -> Vec<(FunctionId, ClassId)> {
+    let program = cx.project.program();
+    let mut seen = FxHashSet::default();
+    let mut out = Vec::new();
+    for class in heirs(cx, entry) {
+        for above in &program.class(class).mro {
+            let info = program.class(*above);
+            if cx.project.is_known_file(info.file) {
+                continue;
             }
-            _ => false,
-        },
-        Expr::Attribute { value, attr: "queryset", .. } => {
-            node.kind() == Kind::Attribute && !node.is_binding() && is_self(value)
+            for name in &info.order {
+                if let Some(Member::Function(function, _)) = info.members.get(name)
+                    && seen.insert(*function)
+                {
+                    out.push((*function, class));
+                }
+            }
         }
-        _ => false,
     }
+    out
 }
 
-/// Whether rows of `value` have the relation read in this frame.
-fn reads(cx: &Context<'_>, value: ValueId, steps: &[Step]) -> bool {
-    cx.facts.events.iter().any(|event| {
-        let (EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. }) =
-            &event.kind
-        else {
-            return false;
-        };
-        let Some((row, path)) = cx.facts.climbed(*root, path) else { return false };
-        let is_it = row == value || is_derived(cx, row, value, 0) || is_derived(cx, value, row, 0);
-        let from = steps.first().map(|s| s.from);
-        is_it
-            && from
-                .and_then(|from| step::steps(cx.project, from, &path))
-                .is_some_and(|found| found.starts_with(steps))
-    })
+/// Whether a method returns the rows, not loaded.
+fn gives(cx: &Context<'_>, asked: &Asked<'_>, function: FunctionId, class: ClassId) -> bool {
+    let info = cx.project.program().function(function);
+    let def = cx.project.program().file(info.file).node(info.node);
+    if !asked.is_named_in(def) || !def.descendants().any(|n| n.kind() == Kind::Return) {
+        return false;
+    }
+    let Some(receiver) = parameters(def).first().map(|p| p.name) else { return false };
+    let facts = cx.analyzer.method_of(function, class);
+    let inner = Context { facts: &facts, file: info.file, ..*cx };
+    let given = asked.given(&inner, &Receivers::Own(receiver));
+    let ours = asked.values(&inner, &given);
+    let returned = facts.returns.iter().flat_map(Type::alternatives).filter_map(Type::queryset);
+    !given.is_empty() && returned.flat_map(|qs| qs.values.iter()).any(|v| ours.has(&inner, *v))
 }
 
 /// Where the type is not known: whether the calls that hang on the expression, or a loop over it, load rows.

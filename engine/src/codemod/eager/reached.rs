@@ -132,6 +132,37 @@ fn ends_plainly(mut call: Node<'_>) -> bool {
     false
 }
 
+/// Whether what an expression gives is put aside under a name of a context, or given to a function, also through variables.
+pub(super) fn is_put_aside(node: Node<'_>, depth: usize) -> bool {
+    /// Methods that make a subquery of what they get.
+    const WITHIN: &[&str] = &["filter", "exclude", "get", "annotate", "alias", "aggregate", "update"];
+    let Some(parent) = node.with_parens().parent().filter(|_| depth < MAX_HOPS) else { return false };
+    match parent.kind() {
+        Kind::Assign => match parent.child(Field::Left).map(Node::peel) {
+            Some(target) if target.kind() == Kind::Name => {
+                let is_it =
+                    |n: &Node<'_>| n.kind() == Kind::Name && !n.is_binding() && n.text() == target.text();
+                let def = node.enclosing_function();
+                def.is_some_and(|def| def.descendants().filter(is_it).any(|n| is_put_aside(n, depth + 1)))
+            }
+            target => target.is_some_and(|target| target.kind() == Kind::Subscript),
+        },
+        Kind::Pair => true,
+        Kind::KeywordArgument | Kind::Arguments => {
+            let call = node.ancestors().find(|n| n.kind() == Kind::Call);
+            !matches!(call.map(Expr::of), Some(Expr::Call { func, .. })
+                if matches!(Expr::of(func), Expr::Attribute { value, attr, .. }
+                    if WITHIN.contains(&attr) && !is_dict(value)))
+        }
+        _ => false,
+    }
+}
+
+/// `context` and `kwargs`, by which every view calls them.
+fn is_dict(node: Node<'_>) -> bool {
+    matches!(Expr::of(node), Expr::Name(name) if name.contains("context") || name.contains("kwargs"))
+}
+
 /// Other code that takes the queryset of a form's field: `PickForm().fields["author"].queryset.only("name")`.
 pub(super) fn by_field(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let fields: Vec<String> = group.targets.iter().filter_map(|t| field_of(cx, *t)).collect();

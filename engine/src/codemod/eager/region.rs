@@ -19,6 +19,9 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     handed_out(cx, group, &events, out);
     let mut remote: Vec<Hazard> = group.remote.iter().flat_map(|r| r.hazards.iter().cloned()).collect();
     listing::without_other_actions(cx, group, &mut remote);
+    if !listing::is_left_to_list(cx, group) {
+        remote.extend(group.remote.iter().flat_map(|r| r.in_other_actions.iter().cloned()));
+    }
     out.extend(remote);
     let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
     looked_into(cx, &is_ours, out);

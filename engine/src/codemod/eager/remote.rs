@@ -60,6 +60,8 @@ pub struct Remote {
     pub steps: Vec<Step>,
     /// What runs in the frame that reads.
     pub hazards: Vec<Hazard>,
+    /// What other actions of the same view do with the rows.
+    pub in_other_actions: Vec<Hazard>,
     /// Whether it is made for every row.
     pub is_certain: bool,
     /// Whether rows of the relation are wanted, not their number alone.
@@ -232,7 +234,10 @@ pub(super) fn found(
         }
         let wants_rows = wants_rows(event);
         let shown_by = None;
-        let remote = Remote { site: event.site, looped, steps, hazards, is_certain, wants_rows, shown_by };
+        let in_other_actions = Vec::new();
+        let site = event.site;
+        let remote =
+            Remote { site, looped, steps, hazards, in_other_actions, is_certain, wants_rows, shown_by };
         out.push((vec![value], path, remote));
     }
     if load == Load::Prefetch {
