@@ -74,9 +74,13 @@ fn frames(cx: &Context<'_>, asked: &Asked<'_>) -> BTreeSet<(FileId, Option<Funct
             continue;
         }
         let text = program.file(site.file).source.text();
+        // A permission or a filter gets the view from the framework; who calls a function with it is followed.
+        let is_of_class = || site.function.is_some_and(|f| program.function(f).class.is_some());
         let is_view =
             value.text() == "view" || value.text().ends_with(".view") || value.text().contains("[\"view");
-        if is_view || asked.family.iter().any(|class| text.contains(program.class(*class).name.as_str())) {
+        if is_view && is_of_class()
+            || asked.family.iter().any(|class| text.contains(program.class(*class).name.as_str()))
+        {
             out.insert((site.file, site.function));
         }
     }

@@ -283,7 +283,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
                 n.span().start >= at.end
                     && n.kind() == Kind::Name
                     && names.contains(&n.text())
-                    && !n.with_parens().parent().is_some_and(|p| p.kind() == Kind::Attribute)
+                    && n.with_parens().parent().is_none_or(|p| p.kind() != Kind::Attribute)
             })
         };
         at.start >= loaded
