@@ -3,7 +3,7 @@
 use super::find::{Found, Moved, Place};
 use ormend_engine::codemod::eager::{Load, existing, extend_arguments, get_queryset_with};
 use ormend_engine::codemod::guards::taken_out::{keeps_comments, without_call};
-use ormend_engine::codemod::{Context, FileId, Fix, Hazard, HazardKind, Site};
+use ormend_engine::codemod::{Context, FileId, Fix, Hazard, HazardKind, Relation, Site};
 use ormend_engine::infer::Type;
 use ormend_engine::python::emit::{append_call, string_literal, whole_line};
 use ormend_engine::python::{ClassId, Expr, Kind, Node, arguments, string_value};
@@ -16,9 +16,8 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
         Place::Admin { class } => in_class(cx, found, *class)?,
     };
     let mut fix = cx.fix(edits);
-    fix.prefetches = found.moved.iter().flat_map(|m| m.named.lookup.split("__")).map(str::to_owned).collect();
-    fix.prefetches.sort();
-    fix.prefetches.dedup();
+    let names = found.moved.iter().flat_map(|m| m.named.lookup.split("__"));
+    fix.prefetches = names.map(|name| Relation { accessor: name.to_owned(), model: None }).collect();
     Ok(fix)
 }
 

@@ -1,6 +1,7 @@
 //! What a codemod found, as plain data for reports and for the rewriter.
 
 use super::hazard::{Hazard, Weight};
+use crate::django::ModelId;
 use crate::text::{Edit, FileId, Site};
 
 /// What may be done with a finding. Derived from its hazards, never set by a codemod.
@@ -81,10 +82,27 @@ pub struct Fix {
     pub imports: Vec<ImportRequest>,
     /// What was read to decide; another fix that writes here conflicts.
     pub reads: Vec<Site>,
-    /// Relations that the new code prefetches, by attribute.
-    pub prefetches: Vec<String>,
-    /// Relations whose rows the edited code reads, by attribute: where they are prefetched, it would be another edit.
-    pub reads_relations: Vec<String>,
+    /// Relations that the new code prefetches.
+    pub prefetches: Vec<Relation>,
+    /// Relations whose rows the edited code reads: where they are prefetched, it would be another edit.
+    pub reads_relations: Vec<Relation>,
+}
+
+/// A relation, as code reads it and a prefetch names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Relation {
+    /// The attribute.
+    pub accessor: String,
+    /// The model of the rows that it leads to; `None` where that may be any.
+    pub model: Option<ModelId>,
+}
+
+impl Relation {
+    /// Whether both may be one relation.
+    pub fn meets(&self, other: &Relation) -> bool {
+        let is_same_model = self.model.is_none() || other.model.is_none() || self.model == other.model;
+        self.accessor == other.accessor && is_same_model
+    }
 }
 
 /// One finding of one codemod.

@@ -17,7 +17,7 @@ pub mod truth;
 
 pub use crate::text::{FileId, Site};
 pub use context::Context;
-pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Related};
+pub use finding::{FileEdit, Finding, Fix, ImportRequest, Outcome, Queries, Related, Relation};
 pub use hazard::{Hazard, HazardKind, Weight};
 pub use options::Options;
 
@@ -125,19 +125,21 @@ fn fitted(cx: &Context<'_>, mut fix: Fix) -> Fix {
     fix
 }
 
-/// `fix` with the relations that the edited code reads.
+/// `fix` with the relations that the edited code reads: the reads that stand where it edits, in whatever frame, and those
+/// of calls that it takes away. What an edit merely stands inside of, an argument or a loop, is not what it edits.
 fn with_relations(cx: &Context<'_>, mut fix: Fix) -> Fix {
     for event in &cx.facts.events {
-        let EventKind::ReadMany { path, .. } = &event.kind else { continue };
-        let Some(accessor) = path.last().filter(|p| !fix.reads_relations.iter().any(|r| **r == ***p)) else {
-            continue;
+        let EventKind::ReadMany { path, model, .. } = &event.kind else { continue };
+        let Some(accessor) = path.last() else { continue };
+        let at = cx.node(event.at).span();
+        let meets = |e: &FileEdit| {
+            let (edit, read) = (e.edit.span, event.site.span);
+            let touches = e.file == event.site.file && edit.start <= read.end && read.start <= edit.end;
+            touches || (e.file == cx.file && edit.contains(at))
         };
-        let span = cx.node(event.at).span();
-        let touches = |e: &FileEdit| {
-            e.file == cx.file && e.edit.span.start <= span.end && span.start <= e.edit.span.end
-        };
-        if fix.edits.iter().any(touches) {
-            fix.reads_relations.push(accessor.to_string());
+        let relation = Relation { accessor: accessor.to_string(), model: Some(*model) };
+        if !fix.reads_relations.contains(&relation) && fix.edits.iter().any(meets) {
+            fix.reads_relations.push(relation);
         }
     }
     fix
@@ -204,7 +206,8 @@ impl<T: Codemod> Rule for T {
             None
         } else {
             match self.rewrite(cx, &found) {
-                Ok(fix) => Some(with_relations(cx, fitted(cx, fix))),
+                // Lines that are split change nothing of what is read.
+                Ok(fix) => Some(fitted(cx, with_relations(cx, fix))),
                 Err(hazard) => {
                     unique.push(hazard);
                     None

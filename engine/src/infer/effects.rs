@@ -46,9 +46,9 @@ impl<'a> Frame<'a, '_> {
         let kind = match external::effect(path) {
             Effect::Pure => None,
             Effect::Log => {
-                for (i, arg) in args.iter().enumerate() {
-                    // `logger.debug("%s", row)` makes text of it where the level is on (`LogRecord.getMessage`).
-                    match i > 0 && path.starts_with("logging.") {
+                for arg in args {
+                    // `logger.debug("%s", row)` makes text where the level is on (`LogRecord.getMessage`).
+                    match path.starts_with("logging.") {
                         true => self.conditionally(|frame| frame.stringify(&arg.ty.clone(), arg.node)),
                         false => self.stringify(&arg.ty.clone(), arg.node),
                     }

@@ -102,6 +102,13 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
+impl Type {
+    /// Whether it is a paginator of a queryset, which is asked for pages alone.
+    pub fn is_paginator(&self) -> bool {
+        matches!(self, Type::Bound(rows, made) if &**made == PAGINATOR && rows.queryset().is_some())
+    }
+}
+
 impl Analyzer<'_> {
     /// Whether objects of a class of the program are paginators that cut the rows that they are given as Django's do.
     pub(super) fn is_paginator(&self, class: ClassId) -> bool {

@@ -1,4 +1,4 @@
-//! Objects that keep querysets or rows: what `__init__` assigns to `self`, and the fields of data classes.
+//! Objects that keep querysets, rows, or one row: what `__init__` assigns to `self`, and the fields of data classes.
 //!
 //! An attribute is followed where nothing but `__init__` ever assigns it, in a class that no framework knows.
 
@@ -165,10 +165,15 @@ impl<'a> Frame<'a, '_> {
             }),
             _ => false,
         };
+        // A row that the callee has found itself is none of the caller's.
+        let is_lost = |ty: &Type| match ty {
+            Type::Instance(i) => t.roots(i.root, &i.path).is_none(),
+            _ => false,
+        };
         let made = record.fields.iter().filter(|(_, ty)| is_made(ty)).count();
         let mut fields = Vec::new();
         for (name, ty) in &record.fields {
-            if made > 1 && is_made(ty) {
+            if made > 1 && is_made(ty) || is_lost(ty) {
                 continue;
             }
             let ty = self.translated_type(ty, t, node, site);
@@ -183,10 +188,11 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
-/// Whether it is a queryset, or holds rows of one.
+/// Whether it is a queryset, or holds rows of one, or is an object that the frame handles.
 fn keeps_rows(ty: &Type) -> bool {
     match ty {
         Type::QuerySet(_) => true,
+        Type::Instance(i) => i.root != Root::Opaque,
         Type::List(_) | Type::Set(_) | Type::Dict(_) => {
             ty.held_instance().is_some_and(|i| matches!(i.root, Root::Row(_)))
         }
@@ -200,10 +206,18 @@ impl Record {
         self.fields.iter().find(|(n, _)| **n == *name).map(|(_, ty)| ty)
     }
 
-    /// The only field: it stands for the rows of the object where that is an argument.
-    pub(super) fn rows(&self) -> Option<&Type> {
-        match self.fields.as_slice() {
-            [(_, only)] => Some(only),
+    /// The only field, or the only one that keeps rows of a queryset: it stands for the object where that is an argument.
+    pub(super) fn rows(&self) -> Option<&(Name, Type)> {
+        if let [only] = self.fields.as_slice() {
+            return Some(only);
+        }
+        let is_of_rows = |(_, ty): &&(Name, Type)| match ty {
+            Type::Instance(i) => matches!(i.root, Root::Row(_)),
+            _ => true,
+        };
+        let mut found = self.fields.iter().filter(is_of_rows);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Some(only),
             _ => None,
         }
     }

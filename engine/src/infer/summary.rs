@@ -148,12 +148,12 @@ pub(super) fn abstracted(ty: &Type, index: usize) -> Type {
         Type::Bound(rows, made) if is_of_rows(made) => {
             Type::Bound(Arc::new(abstracted(rows, index)), made.clone())
         }
-        Type::Record(record) => match (record.rows(), record.fields.first()) {
-            (Some(rows), Some((name, _))) => Type::Record(Arc::new(Record {
+        Type::Record(record) => match record.rows() {
+            Some((name, rows)) => Type::Record(Arc::new(Record {
                 class: record.class,
                 fields: vec![(name.clone(), abstracted(rows, index))],
             })),
-            _ => Type::Object(record.class),
+            None => Type::Object(record.class),
         },
         other => opaque(other),
     }
@@ -244,7 +244,7 @@ impl<'s> Translation<'s> {
             Root::Opaque => None,
             Root::Value(v) => {
                 let parameter = self.parameter(v)?;
-                let instance = self.arguments.get(parameter)?.instance()?;
+                let instance = rows_of(self.arguments.get(parameter)?).instance()?;
                 Some((instance.root, extended(&instance.path, path)))
             }
             Root::Row(v) => {
@@ -287,7 +287,7 @@ impl<'s> Translation<'s> {
 pub(super) fn rows_of(ty: &Type) -> &Type {
     match ty {
         Type::Bound(rows, made) if is_of_rows(made) => rows,
-        Type::Record(record) => record.rows().unwrap_or(ty),
+        Type::Record(record) => record.rows().map_or(ty, |(_, rows)| rows),
         other => other,
     }
 }

@@ -1,14 +1,13 @@
 //! Applies fixes in memory until nothing applies any more.
 //!
 //! A pass takes the applicable findings in order and drops what conflicts with one taken before; the loser is
-//! looked at again in the next pass. So is code that reads a relation which the same pass begins to prefetch: the rows are
-//! there then, and what was right without them would ask for them again; and code whose rows no one can load before
-//! another fix. A file that no longer parses, comes back to an earlier text, or is still changing after the last pass
+//! looked at again in the next pass. So is code that reads a relation which the same pass begins to prefetch
+//! ([`waiting`]), and code whose rows no one can load before another fix. A file that no longer parses, comes back to an earlier text, or is still changing after the last pass
 //! is given back as it was, and that is reported as our mistake.
 
 use super::scan::scan;
 use super::suppress::Suppressions;
-use super::{Change, Warning};
+use super::{Change, Warning, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
 use crate::python::{Node, insert_imports, loose_newline, parse};
@@ -121,24 +120,17 @@ fn one_pass(
         }
         Outcome::Withheld => false,
     };
-    let fixes: Vec<&Fix> = findings.iter().filter(wanted).filter_map(|f| f.fix.as_ref()).collect();
-    let waits = |fix: &Fix| {
-        let begins = |other: &&Fix| {
-            !std::ptr::eq(*other, fix) && other.prefetches.iter().any(|p| fix.reads_relations.contains(p))
-        };
-        fixes.iter().any(begins)
-    };
-    // Two that wait for each other both go on.
-    let all_wait = fixes.iter().all(|f| waits(f));
+    let fixes: Vec<(&Finding, &Fix)> =
+        findings.iter().filter(wanted).filter_map(|f| Some((f, f.fix.as_ref()?))).collect();
+    let waits = waiting::waits(&fixes.iter().map(|(_, fix)| *fix).collect::<Vec<_>>());
     let mut taken: Vec<&Fix> = Vec::new();
-    for fix in &fixes {
-        if !all_wait && waits(fix) {
+    for ((finding, fix), waits) in fixes.iter().zip(waits) {
+        if waits || taken.iter().any(|other| conflict(fix, other)) {
+            waiting.push(finding.site.file);
             waiting.extend(fix.edits.iter().map(|e| e.file));
             continue;
         }
-        if !taken.iter().any(|other| conflict(fix, other)) {
-            taken.push(fix);
-        }
+        taken.push(fix);
     }
     let is_refused = |f: &&Finding| f.hazards.iter().any(|h| h.kind == HazardKind::RefusedJoin);
     for finding in findings.iter().filter(is_refused) {

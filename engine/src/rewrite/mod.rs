@@ -4,6 +4,7 @@ mod apply;
 mod aside;
 mod scan;
 mod suppress;
+mod waiting;
 
 pub use crate::codemod::Options;
 pub use apply::edits_with_imports;

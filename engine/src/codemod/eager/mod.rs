@@ -30,6 +30,7 @@ mod named;
 mod narrowed;
 mod one_object;
 mod own_code;
+mod paged;
 mod place;
 mod prefetch;
 mod reached;

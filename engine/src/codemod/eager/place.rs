@@ -4,7 +4,7 @@ use super::given;
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Facts, Origin, Type, Use, ValueId};
-use crate::python::{Expr, FunctionId, Kind, Node, NodeId};
+use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, parameters};
 use crate::text::Site;
 
 /// Helpers that return what other helpers return are followed so far.
@@ -162,6 +162,10 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
                         Expr::Attribute { attr, .. } => CHAIN.contains(&attr),
                         _ => false,
                     },
+                    // A slice is a new one of rows that nobody has loaded.
+                    Expr::Subscript { value, index, .. } if index.kind() == Kind::Slice => {
+                        own_calls_are_fresh(cx, function, value, depth)
+                    }
                     _ => false,
                 };
                 if !is_chain {
@@ -171,6 +175,29 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
             Ok(())
         }
     }
+}
+
+/// Whether `node` calls a method of the own object that makes a new queryset in each class that has it.
+fn own_calls_are_fresh(cx: &Context<'_>, function: FunctionId, node: Node<'_>, depth: usize) -> bool {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let own = parameters(program.file(info.file).node(info.node)).first().map(|p| p.name);
+    let (Some(class), Expr::Call { func, .. }) = (info.class, Expr::of(node)) else { return false };
+    let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return false };
+    if !matches!(Expr::of(value), Expr::Name(name) if Some(name) == own) {
+        return false;
+    }
+    let mut methods: Vec<FunctionId> = Vec::new();
+    for below in std::iter::once(class).chain(program.descendants(class)) {
+        match program.member(below, attr) {
+            Some((_, Member::Function(method, Binding::Method))) => methods.push(*method),
+            None => {}
+            Some(_) => return false,
+        }
+    }
+    methods.sort();
+    methods.dedup();
+    !methods.is_empty() && methods.iter().all(|method| returns_fresh(cx, *method, depth + 1).is_ok())
 }
 
 const CHAIN: &[&str] = &[

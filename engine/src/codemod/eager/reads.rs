@@ -81,7 +81,7 @@ impl Load {
 const SERVED: &[&str] = &["all", "count", "exists", "acount", "aexists", "__getitem__"];
 
 /// What asks for the number of a relation's rows alone, with the calls that may come before: `filter(...).count()`.
-const COUNTING: &[&str] = &["count", "exists", "__len__", "filter"];
+const COUNTING: &[&str] = &["count", "exists", "__len__", "filter", "exclude"];
 
 /// The reads of the rows of one queryset.
 #[derive(Clone, Debug)]

@@ -9,9 +9,10 @@ use super::certainty::{self, goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
 use super::kept;
+use super::paged;
 use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows};
 use super::region;
-use super::repeats::repeating;
+use super::repeats::{is_repeated, leaves_rounds, repeating};
 use super::returned;
 use super::sources::is_derived;
 use super::step::{self, Step};
@@ -78,6 +79,7 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
     returned::reads(cx, load, function, &mut out);
     kept::reads(cx, load, function, &mut out);
+    paged::reads(cx, load, function, &mut out);
     if let Some(class) = program.function(function).class {
         of_attributes(cx, load, function, class, &mut out);
     }
@@ -217,9 +219,7 @@ pub(super) fn found(
         let round = event.rounds.iter().find(|r| r.value == v);
         let looped = match repeating(cx, v, event.at) {
             Some(looped) => looped,
-            None if round.is_some() && (load == Load::Prefetch || in_template(cx, event)) => {
-                cx.node(event.at)
-            }
+            None if round.is_some() && is_gone_over(cx, load, v, event) => cx.node(event.at),
             None => continue,
         };
         let mut hazards = Vec::new();
@@ -264,6 +264,15 @@ pub(super) fn leaves(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bo
         EventKind::Suspend => true,
         _ => false,
     })
+}
+
+/// Whether a callee or a template goes over the rows of `value` and reads them.
+fn is_gone_over(cx: &Context<'_>, load: Load, value: ValueId, event: &Event) -> bool {
+    match load {
+        Load::Prefetch => !leaves_rounds(cx, value, event.at),
+        Load::Join => is_repeated(cx, value, event.at, event.site, true),
+        Load::Count => in_template(cx, event),
+    }
 }
 
 /// Whether a template does it.

@@ -14,7 +14,7 @@ use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
     Dict, Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId,
 };
-use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments, parameters};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, NodeId, arguments, parameters};
 use crate::text::{FileId, Site};
 
 /// Frames that read the rows of one function's list and are looked at.
@@ -35,6 +35,12 @@ pub(super) fn reads(
     {
         of_list(cx, load, function, value, out);
     }
+    if let Some(Type::Iterator(held)) = &cx.facts.returns
+        && let Some(value) = row_among(held)
+        && streams(cx, function, value)
+    {
+        of_list(cx, load, function, value, out);
+    }
     if let Some(values) = cx.facts.returns.as_ref().and_then(perhaps_rows)
         && !is_remembered(cx, function)
     {
@@ -52,7 +58,7 @@ pub(super) fn reads(
                     cx,
                     load,
                     function,
-                    Given { values: &qs.values, after: None, at: Some(at) },
+                    Given { values: &qs.values, after: None, at: Some(at), class: None },
                     Vec::new(),
                     out,
                 );
@@ -141,17 +147,19 @@ fn holds_one(dict: &Dict, is_ours: &dyn Fn(&ValueId) -> bool, depth: usize) -> b
 }
 
 /// What a function gives to its callers.
-struct Given<'x> {
+pub(super) struct Given<'x> {
     /// The querysets whose rows they get.
-    values: &'x [ValueId],
+    pub values: &'x [ValueId],
     /// What happens behind the place where the function itself loads them.
-    after: Option<&'x [&'x Event]>,
+    pub after: Option<&'x [&'x Event]>,
     /// The value of a dict that the queryset is.
-    at: Option<Site>,
+    pub at: Option<Site>,
+    /// The class whose objects alone get these rows; the function gives others to those of other classes.
+    pub class: Option<ClassId>,
 }
 
 /// The queryset whose rows the elements of a container are, by themselves, in tuples, or grouped.
-fn row_among(held: &Type) -> Option<ValueId> {
+pub(super) fn row_among(held: &Type) -> Option<ValueId> {
     fn is_plain(ty: &Type) -> bool {
         match ty {
             Type::Instance(_) | Type::Never | Type::None => true,
@@ -213,7 +221,7 @@ pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId, load: Load) ->
 }
 
 /// Whether decorators may give an earlier result again, or something else.
-fn is_remembered(cx: &Context<'_>, function: FunctionId) -> bool {
+pub(super) fn is_remembered(cx: &Context<'_>, function: FunctionId) -> bool {
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
@@ -244,6 +252,38 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
     !is_remembered(cx, function) && !is_kept && is_fresh
 }
 
+/// Whether a generator does nothing but to give the rows of the queryset `value`, one after the other.
+fn streams(cx: &Context<'_>, function: FunctionId, value: ValueId) -> bool {
+    let info = cx.project.program().function(function);
+    let is_own = |n: &Node<'_>| n.kind() == Kind::Yield && n.enclosing_scope() == Some(cx.scope());
+    let mut yields = cx.scope().descendants().filter(is_own);
+    let (Some(given), None) = (yields.next(), yields.next()) else { return false };
+    let is_rows = |node: Node<'_>| {
+        let rows = cx.type_of(cx.node(node.peel().id())).queryset();
+        rows.is_some_and(|qs| qs.values.as_slice() == [value])
+    };
+    let Expr::Yield { value: Some(row), is_from, .. } = Expr::of(given) else { return false };
+    let is_each = || {
+        let statement = given.parent().filter(|s| s.kind() == Kind::ExprStatement);
+        let body = statement.and_then(Node::parent).filter(|b| b.children().count() == 1);
+        let around = body.and_then(Node::parent).filter(|n| n.kind() == Kind::For);
+        around.is_some_and(|around| {
+            let is_target = around.child(Field::Left).is_some_and(
+                |t| matches!((Expr::of(t), Expr::of(row)), (Expr::Name(a), Expr::Name(b)) if a == b),
+            );
+            is_target && around.child(Field::Right).is_some_and(is_rows)
+        })
+    };
+    let is_given = if is_from { is_rows(row) } else { is_each() };
+    is_given
+        && info.decorators.is_empty()
+        && !info.is_async
+        && !given.ancestors().take_while(|a| a.id() != cx.facts.scope).any(|a| {
+            matches!(a.kind(), Kind::While | Kind::Try | Kind::With | Kind::If)
+                || a.kind() == Kind::For && is_from
+        })
+}
+
 /// Calls that make a container.
 const MAKING: &[&str] = &[
     "builtins.list",
@@ -253,11 +293,19 @@ const MAKING: &[&str] = &[
     "collections.OrderedDict",
 ];
 
+/// Whether a page is asked of a paginator: `Paginator(books, 20).get_page`.
+pub(super) fn is_paging(cx: &Context<'_>, func: Node<'_>) -> bool {
+    let Expr::Attribute { value, attr: "page" | "get_page", .. } = Expr::of(func) else { return false };
+    cx.type_of(cx.node(value.peel().id())).is_paginator()
+}
+
 /// Whether the expression makes a list or dict, or is a name of the function that holds nothing else.
 fn is_new_container(cx: &Context<'_>, def: Node<'_>, node: Node<'_>, depth: usize) -> bool {
     match Expr::of(node) {
         Expr::Comp { node, .. } => matches!(node.kind(), Kind::ListComp | Kind::DictComp),
         Expr::List(_) | Expr::Dict(_) => true,
+        // Each page is an object of its own.
+        Expr::Call { func, .. } if is_paging(cx, func) => true,
         Expr::Call { func, .. } => matches!(cx.type_of(cx.node(func.peel().id())),
             Type::Def(Def::External(path)) if MAKING.contains(&path.as_str())),
         Expr::BinOp { left, op: Kind::Add, right } if depth < 4 => {
@@ -295,7 +343,14 @@ fn of_list(
     if load == Load::Prefetch {
         lost(cx, value, &mut looked);
     }
-    of_calls(cx, load, function, Given { values: &[value], after: Some(&after), at: None }, looked, out);
+    of_calls(
+        cx,
+        load,
+        function,
+        Given { values: &[value], after: Some(&after), at: None, class: None },
+        looked,
+        out,
+    );
 }
 
 /// The rows of a queryset that the function gives: they are loaded by whoever calls it.
@@ -306,7 +361,7 @@ fn of_queryset(
     values: &[ValueId],
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    of_calls(cx, load, function, Given { values, after: None, at: None }, Vec::new(), out);
+    of_calls(cx, load, function, Given { values, after: None, at: None, class: None }, Vec::new(), out);
 }
 
 /// Whether the event may evaluate a queryset of ours.
@@ -316,11 +371,11 @@ fn evaluates(event: &Event, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
 }
 
 /// What the callers of `function` read of the rows that it gives.
-fn of_calls(
+pub(super) fn of_calls(
     cx: &Context<'_>,
     load: Load,
     function: FunctionId,
-    Given { values, after, at }: Given<'_>,
+    Given { values, after, at, class }: Given<'_>,
     mut looked: Vec<Hazard>,
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
@@ -332,6 +387,12 @@ fn of_calls(
     let start = out.len();
     for (i, caller) in callers(cx, function).iter().enumerate() {
         let inner = Context { facts: &caller.facts, file: caller.file, ..*cx };
+        let around = program.function_at(caller.file, caller.facts.scope).map(|f| program.function(f).class);
+        if class.is_some()
+            && !around.flatten().is_some_and(|c| program.class(c).mro.iter().any(|up| Some(*up) == class))
+        {
+            continue;
+        }
         for call in &caller.calls {
             let of_call = |v: &ValueId| {
                 inner.value(*v).is_some_and(|v| match at {

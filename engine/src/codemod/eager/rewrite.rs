@@ -2,6 +2,7 @@
 //! is there.
 
 use super::reads::{Group, Load};
+use super::step::Step;
 use super::{class_place, listing, place};
 use crate::codemod::{Context, Fix, Hazard};
 use crate::infer::{Type, ValueId};
@@ -25,11 +26,7 @@ pub fn rewrite(cx: &Context<'_>, group: &Group) -> Result<Fix, Hazard> {
         },
     };
     if group.load == Load::Prefetch {
-        let mut names: Vec<String> =
-            group.lookups().iter().flat_map(|l| l.split("__")).map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        fix.prefetches = names;
+        fix.prefetches = group.steps().iter().map(Step::relation).collect();
     }
     Ok(fix)
 }

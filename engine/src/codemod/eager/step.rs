@@ -1,5 +1,6 @@
 //! Relations on the way from a row to what is read.
 
+use crate::codemod::Relation;
 use crate::django::{ModelId, Project, RelationKind};
 
 /// One relation on the way from a row to what is read.
@@ -29,6 +30,14 @@ pub struct Step {
     pub is_linked: bool,
     /// Where they do, the attribute of `to` that goes over the same links, unless it is hidden.
     pub back: Option<String>,
+}
+
+impl Step {
+    /// The relation that is read.
+    pub fn relation(&self) -> Relation {
+        let model = (!self.is_generic).then_some(self.to);
+        Relation { accessor: self.attribute.clone(), model }
+    }
 }
 
 /// The steps of the attribute path `path` from `model`; `None` where one of them is not known, or leads on behind a generic

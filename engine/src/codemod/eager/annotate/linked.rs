@@ -53,7 +53,7 @@ fn asked<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
     });
     let (Some((link, row, accessor)), None) = (links.next(), links.next()) else { return None };
     let condition = (arguments(list).len() > 1).then_some(list);
-    let spelled = Spelled { whole: node, row, what, condition, link: Some(link) };
+    let spelled = Spelled { whole: node, row, what, condition, is_negated: false, link: Some(link) };
     Some(Asked { spelled, accessor })
 }
 

@@ -57,7 +57,7 @@ struct Annotation {
     site: Site,
 }
 
-/// The arguments of the `filter()` before a count.
+/// The arguments of the `filter()` or `exclude()` before a count.
 #[derive(Clone, Copy)]
 struct Condition {
     /// The file of the readers.
@@ -65,6 +65,8 @@ struct Condition {
     list: NodeId,
     /// The argument that leads to the row, which is none of the condition.
     link: Option<NodeId>,
+    /// Whether it is that of an `exclude()`.
+    is_negated: bool,
 }
 
 impl Condition {
@@ -77,7 +79,7 @@ impl Condition {
     /// Whether another one reads the same.
     fn is_same(self, cx: &Context<'_>, other: Condition) -> bool {
         let texts = |c: Condition| c.arguments(cx).iter().map(|a| a.node.text()).collect::<Vec<_>>();
-        self.file == other.file && texts(self) == texts(other)
+        (self.file, self.is_negated) == (other.file, other.is_negated) && texts(self) == texts(other)
     }
 }
 
@@ -222,7 +224,8 @@ impl Counting {
             return;
         }
         let link = spelled.link.map(|l| l.id());
-        let condition = spelled.condition.map(|list| Condition { file, list: list.id(), link });
+        let is_negated = spelled.is_negated;
+        let condition = spelled.condition.map(|list| Condition { file, list: list.id(), link, is_negated });
         // What may be asked once for all rows has one value, and so two that are written alike have the same.
         let same_text = |other: &Annotation| match (other.condition, condition) {
             (None, None) => true,
@@ -275,7 +278,7 @@ fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group, rows_wanted: &OnceCell
     // What asks the database in any case.
     let is_filter = |event: usize| {
         cx.facts.events.get(event).is_some_and(|e| match &e.kind {
-            EventKind::ReadMany { method, .. } => **method == *"filter",
+            EventKind::ReadMany { method, .. } => matches!(&**method, "filter" | "exclude"),
             _ => true,
         })
     };

@@ -29,14 +29,16 @@ pub(super) struct Spelled<'a> {
     /// The row.
     pub row: Node<'a>,
     pub what: What,
-    /// The arguments of `filter()`.
+    /// The arguments of `filter()` or `exclude()`.
     pub condition: Option<Node<'a>>,
+    /// Whether rows that meet the condition are left out.
+    pub is_negated: bool,
     /// The one of them that says of which row, where the row is no owner of the relation.
     pub link: Option<Node<'a>>,
 }
 
 /// Takes apart the expression that reads: the call of `count()` or `exists()`, the argument of `len()`, the call of
-/// `filter()` before one of them.
+/// `filter()` or `exclude()` before one of them.
 pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
     let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
     let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
@@ -44,7 +46,8 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
     match attr {
         "count" | "exists" if is_bare => {
             let row = row_of(value)?;
-            Some(Spelled { whole: node, row, what: what(attr), condition: None, link: None })
+            let (condition, is_negated, link) = (None, false, None);
+            Some(Spelled { whole: node, row, what: what(attr), condition, is_negated, link })
         }
         "all" if is_bare => {
             let call = node.with_parens().ancestors().find(|n| n.kind() == Kind::Call)?;
@@ -57,10 +60,12 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
                 row: row_of(node)?,
                 what: What::Count,
                 condition: None,
+                is_negated: false,
                 link: None,
             })
         }
-        "filter" if !is_bare => {
+        "filter" | "exclude" if !is_bare => {
+            let is_negated = attr == "exclude";
             let outer = node.with_parens().parent()?;
             let Expr::Attribute { attr, .. } = Expr::of(outer) else { return None };
             let call = outer.with_parens().parent().filter(|n| n.kind() == Kind::Call)?;
@@ -71,6 +76,7 @@ pub(super) fn spelled(node: Node<'_>) -> Option<Spelled<'_>> {
                 row: row_of(value)?,
                 what: what(attr),
                 condition: Some(list),
+                is_negated,
                 link: None,
             })
         }

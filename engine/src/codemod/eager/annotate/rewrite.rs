@@ -105,7 +105,10 @@ fn count<'a>(
         return Ok(format!("{count}({path}, distinct=True)"));
     };
     let q = named(cx, at, "Q", imports)?;
-    Ok(format!("{count}({path}, filter={q}({conditions}), distinct=True)"))
+    // A negated condition keeps NULL as `exclude()` does: `NOT (x = 1 AND x IS NOT NULL)`; owners without a row have no key to
+    // count (`Query.build_filter`, django/db/models/sql/query.py, 4.2 to 6.0).
+    let not = if annotation.condition.is_some_and(|c| c.is_negated) { "~" } else { "" };
+    Ok(format!("{count}({path}, filter={not}{q}({conditions}), distinct=True)"))
 }
 
 /// The lookups of the filter before the count, each behind `prefix`.
@@ -193,9 +196,13 @@ fn rows_of_outer<'a>(
     imports.extend(request);
     let quote = quote_of(cx.project.program().file(cx.file));
     let key = string_literal(way.key.as_deref().unwrap_or("pk"), quote);
-    let rest = conditions(cx, annotation, "")?.map(|c| format!(", {c}")).unwrap_or_default();
+    let rest = match conditions(cx, annotation, "")? {
+        Some(c) if annotation.condition.is_some_and(|c| c.is_negated) => format!(").exclude({c})"),
+        Some(c) => format!(", {c})"),
+        None => ")".to_owned(),
+    };
     let manager = &cx.model(annotation.step.to).default_manager;
-    Ok(format!("{model}.{manager}.filter({}={outer}({key}){rest})", way.back))
+    Ok(format!("{model}.{manager}.filter({}={outer}({key}){rest}", way.back))
 }
 
 /// How a lookup of the related rows names the row that they hang on.
