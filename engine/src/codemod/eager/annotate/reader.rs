@@ -169,9 +169,14 @@ fn asked_through<'a>(node: Node<'a>, found: &Spelled<'a>) -> Option<Spelled<'a>>
         _ => node.peel(),
     };
     match Expr::of(attribute) {
-        Expr::Attribute { value, attr, .. } if attr == name => {
-            Some(Spelled { whole: node.peel(), row: value, what: found.what, condition: None, link: None })
-        }
+        Expr::Attribute { value, attr, .. } if attr == name => Some(Spelled {
+            whole: node.peel(),
+            row: value,
+            what: found.what,
+            condition: None,
+            is_negated: false,
+            link: None,
+        }),
         _ => None,
     }
 }
