@@ -112,13 +112,17 @@ impl<'a> Translator<'a, '_, '_> {
         Some(operand)
     }
 
+    /// Whether two rows of the model are equal where their keys are (`Model.__eq__`, django/db/models/base.py).
+    pub(super) fn is_equal_by_key(&self, model: ModelId) -> bool {
+        ["__eq__", "__ne__"].iter().all(|name| self.cx.project.override_of(model, name).is_none())
+    }
+
     /// `row == book`: of one model, and of one key.
     fn same_row(&mut self, value: Node<'a>) -> Option<Condition> {
         let model = self.cx.model(self.rows.queryset.model);
         let Type::Instance(instance) = self.cx.type_of(value) else { return None };
-        let has_own =
-            [model.id, instance.model].iter().any(|m| self.cx.project.override_of(*m, "__eq__").is_some());
-        if self.cx.model(instance.model).concrete != model.concrete || has_own {
+        let is_plain = self.is_equal_by_key(model.id) && self.is_equal_by_key(instance.model);
+        if self.cx.model(instance.model).concrete != model.concrete || !is_plain {
             return None;
         }
         let text = self.reader().key_of(value)?;
@@ -197,7 +201,8 @@ impl<'a> Translator<'a, '_, '_> {
         let b = self.column(right, known)?;
         match (a.holds, b.holds) {
             (Holds::Row(x), Holds::Row(y)) => {
-                if op != Kind::Eq || self.cx.model(x).concrete != self.cx.model(y).concrete {
+                let is_plain = self.is_equal_by_key(x) && self.is_equal_by_key(y);
+                if op != Kind::Eq || !is_plain || self.cx.model(x).concrete != self.cx.model(y).concrete {
                     return None;
                 }
             }
@@ -260,7 +265,7 @@ impl<'a> Translator<'a, '_, '_> {
     ) -> Option<()> {
         let kind = match subject.holds {
             Holds::Row(model) => {
-                if is_order {
+                if is_order || !self.is_equal_by_key(model) {
                     return None;
                 }
                 self.fits_row(model, values, operand);

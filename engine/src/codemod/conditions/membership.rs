@@ -94,7 +94,8 @@ impl<'a> Translator<'a, '_, '_> {
         }
         match (&queryset.rows, subject.holds) {
             (Rows::Instances, Holds::Row(model))
-                if self.cx.model(model).concrete == self.cx.model(queryset.model).concrete => {}
+                if self.cx.model(model).concrete == self.cx.model(queryset.model).concrete
+                    && self.is_equal_by_key(model) => {}
             (Rows::Flat(of), Holds::Value(_)) => {
                 let of = of_type(of);
                 // One NULL among them, and the row that is not in the list is not found either.

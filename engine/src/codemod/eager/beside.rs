@@ -214,6 +214,17 @@ impl Look<'_> {
         let lookup = self.steps.iter().map(|s| self.load.name(s)).collect::<Vec<_>>().join("__");
         let wanted = Wanted { first: &first, lookups: &[lookup], load: self.load };
         used::hazards(cx, &wanted, &has_rows, out);
+        if self.load == Load::Prefetch {
+            // `values_list(...).iterator()` needs no objects, and refuses all the same.
+            for event in &cx.facts.events {
+                if let EventKind::Use { value, how } = &event.kind
+                    && ours.has(cx, *value)
+                    && !has_instances(cx, *value)
+                {
+                    out.extend(is_streamed(cx, event.site, how));
+                }
+            }
+        }
         self.written_meanwhile(cx, &given, &has_rows, out);
         if self.load == Load::Prefetch && !is_giving {
             self.loaded(cx, &given, &has_rows, out);

@@ -62,7 +62,7 @@ fn in_hook(
             .value(*value)
             .and_then(|v| v.queryset.as_deref())
             .is_some_and(|q| q.rows == Rows::Instances);
-        if !is_ours(*value) || !has_instances {
+        if !is_ours(*value) {
             continue;
         }
         if let Some(hazard) = is_streamed(cx, event.site, how) {
@@ -70,7 +70,7 @@ fn in_hook(
             streams.push(event.site);
         }
         // Said already.
-        if streams.contains(&event.site) {
+        if !has_instances || streams.contains(&event.site) {
             continue;
         }
         let loads_one = match how {
