@@ -34,6 +34,18 @@ impl Rows<'_> {
         (is_prefetched && (self.is_ours)(&value)).then_some((value, steps))
     }
 
+    /// The steps to the prefetched row at `path` from `root`, or to the one that leads on from there by foreign keys: it keeps
+    /// the objects that it has led to once.
+    fn keeper(&self, cx: &Context<'_>, root: Root, path: &Path) -> Option<(ValueId, Vec<Step>)> {
+        let (value, path) = cx.facts.climbed(root, path)?;
+        let first = self.paths.first()?.first()?;
+        let mut steps = step::steps(cx.project, first.from, &path)?;
+        while !steps.is_empty() && !self.paths.iter().any(|p| p.starts_with(&steps)) {
+            steps.pop().filter(|step| !step.is_many)?;
+        }
+        (!steps.is_empty() && (self.is_ours)(&value)).then_some((value, steps))
+    }
+
     /// Whether what stands at `path` from `root` would keep prefetched rows.
     fn keeps_rows(&self, cx: &Context<'_>, root: Root, path: &Path) -> bool {
         let Some((value, path)) = cx.facts.climbed(root, path) else { return false };
@@ -57,7 +69,7 @@ pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) 
         }
         match &event.kind {
             EventKind::WriteAttribute { root, path, name } => {
-                let Some((value, steps)) = rows.steps(cx, *root, path) else { continue };
+                let Some((value, steps)) = rows.keeper(cx, *root, path) else { continue };
                 if is_private(cx, value, &steps) && !rows.are_shared && reads(cx, rows, &steps) < 2 {
                     continue;
                 }
