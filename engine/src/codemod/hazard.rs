@@ -223,6 +223,8 @@ hazards! {
     UnknownBase, OptIn, "`{}` comes from code that is not known";
     /// No row certainly reads the relation.
     RarelyRead, OptIn, "`{}` is only read under a condition: where no row meets it, the prefetch is one query more";
+    /// The same class runs for another model.
+    OtherModel, Blocking, "`{}` makes the same code run for another model, which need not have the relation";
     /// Rows of the queryset are loaded for something that reads none of it.
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
     /// A path goes on behind a generic foreign key.

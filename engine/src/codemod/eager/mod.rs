@@ -29,6 +29,7 @@ mod listing;
 mod named;
 mod narrowed;
 mod one_object;
+mod other_models;
 mod own_code;
 mod paged;
 mod place;
@@ -142,6 +143,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     narrowed::hazards(cx, group, out);
     by_name::hazards(cx, group, out);
     place::hazards(cx, group, out);
+    other_models::hazards(cx, group, out);
     shape::hazards(cx, group, out);
     reached::by_field(cx, group, out);
     guards::joined_differs(cx.project, &steps, group.load, out);

@@ -1,7 +1,7 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
 use super::super::{
-    class_place, conditions, descriptors, guards, narrowed, place, prefetch, region, routers, seen, shape,
+    class_place, conditions, descriptors, guards, narrowed, other_models, place, prefetch, region, routers, seen, shape,
 };
 use super::reader::What;
 use super::rewrite::rewrite;
@@ -25,6 +25,7 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
         state(cx, found, None, &place.queryset, out);
     }
     place::hazards(cx, group, out);
+    other_models::hazards(cx, group, out);
     if !found.foreign.is_empty() {
         out.extend(found.foreign.iter().cloned());
         return;
