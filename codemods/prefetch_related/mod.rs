@@ -24,6 +24,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::RowsOnlyCounted,
             HazardKind::NoConstraint,
             HazardKind::QuerySetShape,
+            HazardKind::OtherModel,
             HazardKind::ResultCacheUsed,
             HazardKind::WideLoad,
             HazardKind::GenericRows,

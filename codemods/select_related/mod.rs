@@ -26,6 +26,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::RawSql,
             HazardKind::DeferredColumns,
             HazardKind::QuerySetShape,
+            HazardKind::OtherModel,
             HazardKind::ResultCacheUsed,
             HazardKind::WideLoad,
             HazardKind::WatchedInit,

@@ -113,14 +113,6 @@ pub(super) fn hazards(cx: &Context<'_>, place: &ClassPlace, load: Load, out: &mu
         }
         return;
     }
-    // A class below with another model would show the rows of this one.
-    for below in program.descendants(place.class).into_iter().filter(|c| *c != place.class) {
-        let info = program.class(below);
-        if info.members.contains_key("model") {
-            let site = program.name_site(info.file, info.node);
-            out.push(blocked("a class below names another model", site));
-        }
-    }
     if let Source::Above(..) = place.source {
         let above = match program.member(place.class, "get_queryset") {
             Some((_, Member::Function(function, _))) => *function,

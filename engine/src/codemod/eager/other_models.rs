@@ -88,19 +88,13 @@ fn registered(cx: &Context<'_>, class: ClassId, edited: &str, model: ModelId) ->
         let other = registration.class?;
         let info = program.class(other);
         let is_other = registration.model != model && info.mro.contains(&class);
-        (is_other && !has_own(cx, other, class, edited)).then(|| {
-            (cx.model(registration.model).name.clone(), program.name_site(info.file, info.node))
-        })
+        (is_other && !has_own(cx, other, class, edited))
+            .then(|| (cx.model(registration.model).name.clone(), program.name_site(info.file, info.node)))
     })
 }
 
 /// `BookList.as_view(model=Chapter)`
-fn made_for(
-    cx: &Context<'_>,
-    class: ClassId,
-    is_attribute: bool,
-    model: ModelId,
-) -> Option<(String, Site)> {
+fn made_for(cx: &Context<'_>, class: ClassId, is_attribute: bool, model: ModelId) -> Option<(String, Site)> {
     let program = cx.project.program();
     cx.analyzer.call_sites().of("as_view").iter().find_map(|site| {
         let call = program.file(site.file).node(site.call);

@@ -1,7 +1,8 @@
 //! What makes a count that comes with the rows another number than one that is asked for each row, or gives other rows.
 
 use super::super::{
-    class_place, conditions, descriptors, guards, narrowed, other_models, place, prefetch, region, routers, seen, shape,
+    class_place, conditions, descriptors, guards, narrowed, other_models, place, prefetch, region, routers,
+    seen, shape,
 };
 use super::reader::What;
 use super::rewrite::rewrite;

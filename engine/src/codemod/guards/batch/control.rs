@@ -4,11 +4,11 @@ use super::super::handlers::{external_path, is_atomic, swallowing_caller, swallo
 use super::super::transaction::opened;
 use super::Batch;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::EventKind;
+use crate::infer::{EventKind, Type};
 use crate::python::{Expr, Kind, Node, Stmt, innermost_loop};
 
 /// Statements that leave the loop without reaching the one after it.
-pub(super) fn exits(cx: &Context<'_>, batch: &Batch<'_, '_>, atomic: bool, out: &mut Vec<Hazard>) {
+pub(super) fn exits<'a>(cx: &Context<'a>, batch: &Batch<'a, '_>, atomic: bool, out: &mut Vec<Hazard>) {
     for node in batch.node.descendants() {
         if node.enclosing_scope() != Some(cx.scope()) {
             continue;
@@ -17,10 +17,34 @@ pub(super) fn exits(cx: &Context<'_>, batch: &Batch<'_, '_>, atomic: bool, out: 
             Kind::Return => "return",
             Kind::Raise if !atomic && !is_caught(node, batch.node) => "raise",
             Kind::Yield => "yield",
+            Kind::Call
+                if !atomic
+                    && is_strict_load(cx, node)
+                    && !batch.writes.iter().any(|write| write.contains(node.id()))
+                    && !is_caught(node, batch.node) =>
+            {
+                "get()"
+            }
             Kind::Break if innermost_loop(node).is_none_or(|l| !batch.node.contains(l.id())) => "break",
             _ => continue,
         };
         out.push(cx.hazard(HazardKind::EarlyExit, word, node));
+    }
+}
+
+/// Whether a call loads a row that may not be there, and raises then: rows that were written before it would be lost.
+fn is_strict_load<'a>(cx: &Context<'a>, call: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(call) else { return false };
+    match Expr::of(func) {
+        Expr::Attribute { value, attr: "get" | "aget", .. } => {
+            matches!(cx.type_of(value), Type::Manager(_) | Type::QuerySet(_))
+        }
+        _ => external_path(cx, func).is_some_and(|path| {
+            matches!(
+                path.as_str(),
+                "django.shortcuts.get_object_or_404" | "django.shortcuts.aget_object_or_404"
+            )
+        }),
     }
 }
 
