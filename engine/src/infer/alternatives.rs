@@ -3,7 +3,7 @@
 use super::facts::{Event, EventKind, Facts};
 use super::frame::Frame;
 use super::types::{Path, Root, ValueId};
-use crate::python::{Field, Kind, Node};
+use crate::python::{Def, Expr, Field, Kind, Node};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 
@@ -35,6 +35,42 @@ impl<'a> Frame<'a, '_> {
             event.is_certain = false;
             event.rounds.iter_mut().for_each(|round| round.is_certain = false);
         }
+    }
+
+    /// What the rounds of a generator do, recorded since `start`, may never happen.
+    pub(super) fn put_off_rounds(&mut self, start: usize) {
+        for event in self.facts.events.iter_mut().skip(start).filter(|e| !e.rounds.is_empty()) {
+            event.is_certain = false;
+            event.rounds.iter_mut().for_each(|round| round.is_certain = false);
+        }
+    }
+
+    /// Whether the generator `node` is given to something that may draw nothing of it, there or by its name:
+    /// `islice(entries, limit)`, `zip(slots, entries)`.
+    pub(super) fn may_be_cut(&self, node: Node<'a>) -> bool {
+        let whole = node.with_parens();
+        let name = whole
+            .parent()
+            .filter(|p| p.kind() == Kind::Assign)
+            .and_then(|p| p.child(Field::Left))
+            .filter(|target| target.kind() == Kind::Name)
+            .map(|target| target.text());
+        let Some(scope) = node.enclosing_scope() else { return false };
+        let is_given = |call: Node<'a>| {
+            call.child(Field::Arguments).is_some_and(|list| {
+                list.contains(node.id())
+                    || list.descendants().any(|n| n.kind() == Kind::Name && Some(n.text()) == name)
+            })
+        };
+        let cuts = |call: Node<'a>| match Expr::of(call) {
+            Expr::Call { func, .. } => match Expr::of(func) {
+                Expr::Name("zip") => true,
+                _ => matches!(self.az.project.program().resolve_expr(self.file, func.peel().id()),
+                    Some(Def::External(path)) if path == "itertools.islice"),
+            },
+            _ => false,
+        };
+        scope.descendants().any(|n| n.kind() == Kind::Call && is_given(n) && cuts(n))
     }
 
     /// Evaluate each of several things of which one is done. Only what all of them do is as certain as if there were one.

@@ -472,7 +472,11 @@ impl<'a> Frame<'a, '_> {
     fn comprehension(&mut self, node: Node<'a>, element: Node<'a>) -> Type {
         let saved = self.env.clone();
         let all = generators(node);
+        let start = self.facts.events.len();
         let ty = self.generated(node, element, &all);
+        if node.kind() == Kind::GeneratorExp && self.may_be_cut(node) {
+            self.put_off_rounds(start);
+        }
         let inner = self.env.take();
         self.env = saved;
         // `[last := x for x in xs]` binds around the comprehension.

@@ -150,6 +150,17 @@ impl Look {
         if LEAVING_OUT.contains(&name) {
             return (!self.keeps_key).then_some(HazardKind::DeferredColumns);
         }
+        // Columns that raw SQL names bare are of several tables once there is a join.
+        let is_raw = || {
+            name == "extra"
+                || matches!(name, "annotate" | "filter" | "order_by") && call.text().contains("RawSQL(")
+        };
+        if self.load != Load::Prefetch && is_raw() {
+            return Some(match self.load {
+                Load::Join => HazardKind::RawSql,
+                _ => HazardKind::QuerySetShape,
+            });
+        }
         // A relation cannot be prefetched plainly and with a queryset of its own.
         let is_custom = || match Expr::of(call) {
             Expr::Call { arguments: list, .. } => {

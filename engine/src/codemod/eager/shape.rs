@@ -60,6 +60,7 @@ pub fn gives_objects(call: Node<'_>, ours: &[String]) -> bool {
 
 /// Hazards of the state and of the class of the queryset.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    statement_seen(cx, group, out);
     for row in &group.rows {
         let Some(queryset) = cx.value(*row).and_then(|v| v.queryset.clone()) else { continue };
         let at = |names: &[&str]| made_by(cx, *row, names);
@@ -341,6 +342,21 @@ fn comes_from(facts: &crate::infer::Facts, value: ValueId, def: Site, depth: usi
     let Some(info) = facts.value(value).filter(|_| depth < 30) else { return false };
     info.site.is_some_and(|s| s.file == def.file && def.span.contains(s.span))
         || info.parent.iter().chain(&info.alternatives).any(|up| comes_from(facts, *up, def, depth + 1))
+}
+
+/// Code that looks at the statement itself (`str(books.query)`, `books.query.sql_with_params()`) sees what it asks for.
+fn statement_seen(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    if group.load == Load::Prefetch {
+        return;
+    }
+    for event in &cx.facts.events {
+        let EventKind::Use { value, how: Use::Other } = &event.kind else { continue };
+        let is_statement = guards::node_at(cx.project, event.site)
+            .is_some_and(|n| matches!(Expr::of(n), Expr::Attribute { attr: "query", .. }));
+        if is_statement && group.leads_to(cx, *value) {
+            out.push(Hazard::at(HazardKind::QuerySetShape, "query", event.site));
+        }
+    }
 }
 
 /// A queryset that is kept in an attribute is used by the other functions of the file.
