@@ -49,6 +49,7 @@ mod served;
 mod shape;
 mod sources;
 mod step;
+mod thinned;
 mod used;
 mod width;
 

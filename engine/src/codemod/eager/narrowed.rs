@@ -5,6 +5,7 @@
 
 use super::prefetch::LOADING;
 use super::reads::{Group, Load};
+use super::thinned;
 use super::{guards, reached};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
@@ -70,6 +71,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             let Member::Function(function, _) = member else { continue };
             if seen.insert(*function) {
                 in_function(cx, *function, &look, None, out);
+                thinned::hazards(cx, *function, group.load, out);
             }
         }
     }
@@ -362,7 +364,7 @@ fn in_function(
     let def = cx.project.program().file(info.file).node(info.node);
     let text = def.text();
     let is_prefetch = look.load == Load::Prefetch;
-    let mut telling = LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related"]);
+    let mut telling = LEAVING_OUT.iter().chain(RESHAPING).chain(&["prefetch_related", "extra", "RawSQL"]);
     let is_told = telling.any(|name| text.contains(name)) || is_prefetch && text.contains("context");
     if !is_told {
         return;
