@@ -56,8 +56,11 @@ fn is_header(kind: Kind) -> bool {
 fn header(node: Node<'_>, text: &str, base: usize) -> Option<(usize, usize)> {
     let start = node.span().start as usize;
     let block = node.children().find(|c| c.kind() == Kind::Block)?;
-    let before = text.get(start - base..(block.span().start as usize).checked_sub(base)?)?;
-    Some((start, start + before.rfind(':')?))
+    // Comments between the colon and the block may have colons of their own.
+    let parts = node.children().take_while(|c| *c != block).filter(|c| c.kind() != Kind::Comment);
+    let from = parts.map(|c| c.span().end as usize).max().unwrap_or(start);
+    let rest = text.get(from - base..(block.span().start as usize).checked_sub(base)?)?;
+    Some((start, from + rest.find(':')?))
 }
 
 /// The first newline of a logical line at `start` that no bracket, string or backslash covers.
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(at("if a \\\n    and b:\n    x = 1\n"), None);
         assert_eq!(at("if a \\\r\n    and b:\r\n    x = 1\r\n"), None);
         assert_eq!(at("if a\n    and b:\n    x = 1\n"), Some(4));
+        assert_eq!(at("if c:\n    pass\nelif a\n    and b:\n    x = 1\n"), Some(21));
         assert_eq!(at("def f():\n    while a\n            or b:\n        x = 1\n"), Some(20));
     }
 
@@ -118,6 +122,9 @@ mod tests {
             "x = f'''{a[\n0]}\n'''\n",
             "@wrap(\n    1\n)\ndef f(\n    a,\n):  # a: b\n    # (\n    return a\n",
             "if a:  # x: (\n    b\nelif c:\n    d\nelse:\n    e\n",
+            "if a:\n    # one: two\n    # three\n    b\nelif c:\n    # d: e\n    f\nelse:\n    # g: h\n    i\n",
+            "for x in y:\n    # one: two\n    b\nwhile lambda: a:\n    # c: d\n    e\nclass A:\n    # b: c\n    d = 1\n",
+            "def f(a: int) -> int:\n    # one: two\n    return a\nwith a as b:\n    # c: d\n    pass\n",
             "try:\n    a\nexcept E as e:\n    b\nfinally:\n    c\n",
             "with a as b, c as d:\n    pass\nfor x in y: z\nclass A(\n    B,\n): pass\n",
             "x = (  # one )\n    1\n)\n",

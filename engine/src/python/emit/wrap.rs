@@ -98,11 +98,16 @@ fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: u
         .filter_map(Node::statement)
         .last()?;
     let statement_line = source.line_index(statement.span().start);
+    // `elif ...:` begins a line of its own in the middle of its statement.
+    let begins_clause = file.root().descendants().any(|n| {
+        matches!(n.kind(), Kind::Elif | Kind::Else | Kind::ExceptHandler | Kind::MatchCase)
+            && n.span().start == code_start
+    });
     let wrapped = wrap(
         code,
         indent,
         source.indent_unit(),
-        statement_line < first,
+        statement_line < first && !begins_clause,
         line_length,
         source.newline().as_str(),
     )?;
