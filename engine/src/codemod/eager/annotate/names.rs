@@ -38,7 +38,9 @@ pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
         };
         let name = candidates.iter().find(|n| is_free(n)).cloned().unwrap_or_else(|| {
             let base = candidates.last().cloned().unwrap_or_default();
-            (2..).map(|i| format!("{base}_{i}")).find(|n| is_free(n)).unwrap_or(base)
+            let numbered = (2..10).map(|i| format!("{base}_{i}"));
+            let renamed = ["total_", "n_", "of_"].iter().map(|prefix| format!("{prefix}{base}"));
+            numbered.chain(renamed).find(|n| is_free(n)).unwrap_or_else(|| format!("{base}_here"))
         });
         annotation.name.clone_from(&name);
         taken.push(name);
@@ -80,10 +82,13 @@ pub(in super::super) fn is_attribute(cx: &Context<'_>, model: ModelId, name: &st
 /// `getattr(row, f"num_{what}")`, `for name in ("num_books", "book_total"): if hasattr(self, name)`.
 fn is_asked_for(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
+    let ends = name.match_indices('_').flat_map(|(at, _)| [name.get(..=at), name.get(at..)]).flatten();
+    let pieces: Vec<&str> = ends.filter(|piece| piece.len() > 2).chain([name]).collect();
     program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
         let parsed = program.file(file);
         let text = parsed.source.text();
-        if !text.contains("getattr(") && !text.contains("hasattr(") {
+        let asks_any = text.contains("getattr(") || text.contains("hasattr(");
+        if !asks_any || !pieces.iter().any(|piece| text.contains(piece)) {
             return false;
         }
         let asks = |n: Node<'_>| match Expr::of(n) {
@@ -93,11 +98,7 @@ fn is_asked_for(cx: &Context<'_>, name: &str) -> bool {
             }
             _ => false,
         };
-        let is_of_name = |piece: &str| {
-            piece == name
-                || piece.len() > 2 && piece.ends_with('_') && name.starts_with(piece)
-                || piece.len() > 2 && piece.starts_with('_') && name.ends_with(piece)
-        };
+        let is_of_name = |word: &str| pieces.contains(&word);
         let words = |n: Node<'_>| {
             n.kind() == Kind::Str
                 && n.text().split(|c: char| !c.is_alphanumeric() && c != '_').any(is_of_name)
