@@ -61,16 +61,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
                 match left(found, test) {
                     Left::All => {}
                     Left::None => edits.push(Edit::delete(with_space(*clause))),
-                    Left::Some => {
-                        let inside: Vec<_> = found
-                            .translation
-                            .rest
-                            .iter()
-                            .filter(|t| test.contains(t.node.id()))
-                            .copied()
-                            .collect();
-                        edits.push(without_prefix(test, &inside).ok_or_else(|| refused(test))?);
-                    }
+                    Left::Some => edits.push(shortened(found, test).ok_or_else(|| refused(test))?),
                 }
             }
         }
@@ -92,16 +83,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
                 match left(found, *test) {
                     Left::All => {}
                     Left::None => edits.push(removed(cx, *guard)),
-                    Left::Some => {
-                        let inside: Vec<_> = found
-                            .translation
-                            .rest
-                            .iter()
-                            .filter(|t| test.contains(t.node.id()))
-                            .copied()
-                            .collect();
-                        edits.push(without_prefix(*test, &inside).ok_or_else(|| refused(*test))?);
-                    }
+                    Left::Some => edits.push(shortened(found, *test).ok_or_else(|| refused(*test))?),
                 }
             }
         }
@@ -110,6 +92,13 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
     fix.imports = found.translation.imports.clone();
     fix.reads.push(cx.site(found.source.iter));
     Ok(fix)
+}
+
+/// A test without what has moved out of it.
+fn shortened<'a>(found: &Match<'a>, test: Node<'a>) -> Option<Edit> {
+    let rest = found.translation.rest.iter().copied();
+    let inside: Vec<_> = rest.filter(|t| test.contains(t.node.id())).collect();
+    without_prefix(test, &inside)
 }
 
 /// How much of a test stays.

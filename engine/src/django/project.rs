@@ -7,7 +7,7 @@ use super::{
     Admin, Field, Manager, Model, ModelId, Receiver, RelationKind, Settings, Signal, admin, builder,
     historical, managers, settings, signals, stubs,
 };
-use crate::python::{ClassId, FunctionId, Member, Parsed, Program};
+use crate::python::{ClassId, Def, FunctionId, Member, NodeId, Parsed, Program};
 use crate::text::{FileId, Site, Source};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -173,6 +173,16 @@ impl Project {
     /// Whether a file was brought along by the engine: it is not the user's, nothing in it is reported.
     pub fn is_known_file(&self, file: FileId) -> bool {
         self.program.is_known_file(file)
+    }
+
+    /// The model that the attribute `name` of a class names (`model = Book`), its own or inherited: with the expression.
+    pub fn model_member(&self, class: ClassId, name: &str) -> Option<(ModelId, FileId, NodeId)> {
+        let (owner, Member::Value(value)) = self.program.member(class, name)? else { return None };
+        let file = self.program.class(owner).file;
+        match self.program.resolve_expr(file, *value)? {
+            Def::Class(model) => Some((self.model_of_class(model)?, file, *value)),
+            _ => None,
+        }
     }
 
     /// The model that `class` is, if it is one.

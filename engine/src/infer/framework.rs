@@ -117,12 +117,8 @@ pub(super) fn meta_model(project: &Project, class: ClassId) -> Option<ModelId> {
 
 /// The concrete model that the member `model` of a class names.
 fn model_member(project: &Project, class: ClassId) -> Option<ModelId> {
-    let program = project.program();
-    let (owner, Member::Value(value)) = program.member(class, "model")? else { return None };
-    match program.resolve_expr(program.class(owner).file, *value)? {
-        Def::Class(class) => project.model_of_class(class).filter(|m| !project.model(*m).is_abstract),
-        _ => None,
-    }
+    let (model, ..) = project.model_member(class, "model")?;
+    (!project.model(model).is_abstract).then_some(model)
 }
 
 /// Whether every base outside the program is the framework's own, so that nothing else stands between.

@@ -3,6 +3,7 @@
 use super::Translator;
 use super::column::Holds;
 use super::compare::Subject;
+use super::operand::Operand;
 use super::tree::{Condition, Lookup};
 use super::value::{Is, Value, literal, of_type};
 use crate::codemod::guards::{life, making::instances, projection::row_changes};
@@ -50,15 +51,7 @@ impl<'a> Translator<'a, '_, '_> {
         if operand.value.may_be_none && subject.column.null {
             self.differs(&operand);
         }
-        Some(Condition::Is(Lookup {
-            column: subject.column.name,
-            keyword: subject.keyword,
-            name: "in",
-            value: operand.text,
-            opposite: None,
-            has_value: true,
-            is_constant: false,
-        }))
+        Some(is_in(subject, operand))
     }
 
     /// `row.author in authors`, `row.author_id in authors.values_list("pk", flat=True)`: a subquery.
@@ -126,14 +119,19 @@ impl<'a> Translator<'a, '_, '_> {
         row_changes(self.cx, queryset, &mut self.hazards);
         instances(self.cx, queryset.model, &mut self.hazards);
         life::hazards(self.cx, queryset, place, &mut self.hazards);
-        Some(Condition::Is(Lookup {
-            column: subject.column.name,
-            keyword: subject.keyword,
-            name: "in",
-            value: operand.text,
-            opposite: None,
-            has_value: true,
-            is_constant: false,
-        }))
+        Some(is_in(subject, operand))
     }
+}
+
+/// `author__in=authors`
+fn is_in(subject: Subject<'_>, operand: Operand<'_>) -> Condition {
+    Condition::Is(Lookup {
+        column: subject.column.name,
+        keyword: subject.keyword,
+        name: "in",
+        value: operand.text,
+        opposite: None,
+        has_value: true,
+        is_constant: false,
+    })
 }

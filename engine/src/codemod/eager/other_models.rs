@@ -38,16 +38,6 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-/// The model that a class attribute names.
-fn named(cx: &Context<'_>, class: ClassId, name: &str) -> Option<ModelId> {
-    let program = cx.project.program();
-    let (owner, Member::Value(value)) = program.member(class, name)? else { return None };
-    match program.resolve_expr(program.class(owner).file, *value)? {
-        Def::Class(class) => cx.project.model_of_class(class),
-        _ => None,
-    }
-}
-
 /// Whether objects of `below` have `edited` from themselves alone.
 fn has_own(cx: &Context<'_>, below: ClassId, class: ClassId, edited: &str) -> bool {
     let program = cx.project.program();
@@ -67,15 +57,16 @@ fn has_own(cx: &Context<'_>, below: ClassId, class: ClassId, edited: &str) -> bo
 /// A class below that gives another model to an attribute that names this one.
 fn below(cx: &Context<'_>, class: ClassId, edited: &str, model: ModelId) -> Option<(String, Site)> {
     let program = cx.project.program();
+    let named = |class: ClassId, name: &str| cx.project.model_member(class, name).map(|(model, ..)| model);
     let members = program.class(class).mro.iter().flat_map(|c| program.class(*c).members.iter());
     let names: Vec<&String> = members
-        .filter(|(name, member)| matches!(member, Member::Value(_)) && named(cx, class, name) == Some(model))
+        .filter(|(name, member)| matches!(member, Member::Value(_)) && named(class, name) == Some(model))
         .map(|(name, _)| name)
         .collect();
     program.descendants(class).into_iter().filter(|c| *c != class).find_map(|other| {
         let info = program.class(other);
         let name = names.iter().find(|n| info.members.contains_key(n.as_str()))?;
-        let is_other = named(cx, other, name) != Some(model);
+        let is_other = named(other, name) != Some(model);
         (is_other && !has_own(cx, other, class, edited))
             .then(|| (info.name.clone(), program.name_site(info.file, info.node)))
     })

@@ -57,14 +57,14 @@ pub(super) fn by_own_methods(cx: &Context<'_>, model: ModelId, is_private: bool)
 }
 
 /// An encoder of the program that writes all that an object has: rows may come to it from anywhere.
-pub(super) fn by_encoders(cx: &Context<'_>, is_private: bool) -> Option<Hazard> {
+pub(super) fn by_encoders(cx: &Context<'_>) -> Option<Hazard> {
     let program = cx.project.program();
     program.functions_named("default").iter().find_map(|function| {
         let info = program.function(*function);
         let class = program.class(info.class?);
         let is_encoder = class.external_bases.iter().any(|b| b.ends_with("Encoder"));
         let def = program.file(info.file).node(info.node);
-        (is_encoder && !cx.project.is_known_file(info.file) && sees_all(def, is_private)).then(|| {
+        (is_encoder && !cx.project.is_known_file(info.file) && sees_all(def, false)).then(|| {
             let subject = format!("{}.default", class.name);
             Hazard::at(HazardKind::AttributesSeen, subject, program.name_site(info.file, info.node))
         })

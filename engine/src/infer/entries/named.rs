@@ -1,7 +1,6 @@
 //! Views that name their rows in the class body, for a `get_queryset()` above that narrows them.
 
 use super::Source;
-use super::views::model_member;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::facts::{Facts, Origin, Value};
 use crate::infer::frame::Frame;
@@ -28,7 +27,11 @@ pub(super) fn named_source(frame: &Frame<'_, '_>, class: ClassId, function: Func
         _ if program.class(class).external_bases.iter().any(|b| b.starts_with("rest_framework.")) => {
             return None;
         }
-        _ => model_member(frame, class).map(|(_, file, value)| Source::Model(file, value))?,
+        _ => frame
+            .az
+            .project
+            .model_member(class, "model")
+            .map(|(_, file, value)| Source::Model(file, value))?,
     };
     narrows(frame.az, class, function, 0).then_some(source)
 }
@@ -52,7 +55,7 @@ pub(super) fn source_above(
     if parameters(def).len() != 1 || qs.rows != Rows::Instances || !keeps_rows {
         return None;
     }
-    let (model, file, value) = model_member(frame, class)?;
+    let (model, file, value) = frame.az.project.model_member(class, "model")?;
     let owner = program.class(class).mro.iter().find(|c| program.class(**c).members.contains_key("model"))?;
     // The class that names the model stands below the one that asks for it.
     let is_below =

@@ -4,14 +4,12 @@
 use super::given;
 use super::named::listed;
 use super::{Entry, EntryKind, Source, overrides_quietly};
-use crate::django::ModelId;
 use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::{Frame, row_type};
 use crate::infer::rendering::{Names, class_string};
 use crate::infer::types::{Instance, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
-use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, Program};
-use crate::text::FileId;
+use crate::python::{ClassId, Def, Expr, FunctionId, Member, Node, Program};
 use std::sync::Arc;
 
 const LIST_VIEWS: &[&str] = &[
@@ -197,7 +195,7 @@ fn rows<'a>(
     if is_mere_base(frame.az, class) {
         return None;
     }
-    let (model, file, value) = model_member(frame, class)?;
+    let (model, file, value) = frame.az.project.model_member(class, "model")?;
     let manager = frame.model_attribute(model, "_default_manager", node);
     let Type::Manager(manager) = manager else { return None };
     let mut qs = QuerySet::new(model, QuerySetClass::Unknown, ValueId(0));
@@ -223,18 +221,4 @@ fn is_mere_base(az: &Analyzer<'_>, class: ClassId) -> bool {
         })
     };
     below.peek().is_some() && below.all(|c| has_own(&c)) && !is_routed()
-}
-
-/// `model = Book`: the model, and the expression that names it.
-pub(super) fn model_member(frame: &Frame<'_, '_>, class: ClassId) -> Option<(ModelId, FileId, NodeId)> {
-    let program = frame.az.project.program();
-    let (owner, Member::Value(value)) = program.member(class, "model")? else { return None };
-    let file = program.class(owner).file;
-    if program.file(file).node(*value).kind() == Kind::None {
-        return None;
-    }
-    match program.resolve_expr(file, *value)? {
-        Def::Class(model) => Some((frame.az.project.model_of_class(model)?, file, *value)),
-        _ => None,
-    }
 }

@@ -106,7 +106,7 @@ fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
                 if path.is_empty() && found.group.rows.contains(v))
         });
         if escapes {
-            out.extend(seen::by_encoders(cx, false));
+            out.extend(seen::by_encoders(cx));
         }
     }
     for event in &cx.facts.events {

@@ -4,8 +4,10 @@ use super::reader::What;
 use super::{Annotation, Counting, set};
 use crate::codemod::Context;
 use crate::django::ModelId;
-use crate::infer::{EventKind, Root, ValueId};
+use crate::infer::{CallSite, EventKind, Root, ValueId};
 use crate::python::{Expr, Field, Kind, Node, arguments, string_value};
+use crate::text::FileId;
+use std::collections::BTreeSet;
 
 /// Give every annotation a name that no attribute of the rows has.
 pub(super) fn give(cx: &Context<'_>, found: &mut Counting) {
@@ -84,27 +86,23 @@ fn is_asked_for(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
     let ends = name.match_indices('_').flat_map(|(at, _)| [name.get(..=at), name.get(at..)]).flatten();
     let pieces: Vec<&str> = ends.filter(|piece| piece.len() > 2).chain([name]).collect();
-    program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
+    let composes = |site: &&CallSite| {
+        let Expr::Call { func, arguments: list } = Expr::of(program.file(site.file).node(site.call)) else {
+            return false;
+        };
+        matches!(Expr::of(func), Expr::Name("getattr" | "hasattr"))
+            && arguments(list).get(1).is_some_and(|a| string_value(a.value).is_none())
+    };
+    let says = |node: Node<'_>| {
+        let words = || node.text().split(|c: char| !c.is_alphanumeric() && c != '_');
+        node.kind() == Kind::Str && words().any(|word| pieces.contains(&word))
+    };
+    let sites = ["getattr", "hasattr"].into_iter().flat_map(|name| cx.analyzer.call_sites().of(name));
+    let files: BTreeSet<FileId> = sites.filter(composes).map(|site| site.file).collect();
+    files.into_iter().any(|file| {
         let parsed = program.file(file);
         let text = parsed.source.text();
-        let asks_any = text.contains("getattr(") || text.contains("hasattr(");
-        if !asks_any || !pieces.iter().any(|piece| text.contains(piece)) {
-            return false;
-        }
-        let asks = |n: Node<'_>| match Expr::of(n) {
-            Expr::Call { func, arguments: list } if n.kind() == Kind::Call => {
-                matches!(Expr::of(func), Expr::Name("getattr" | "hasattr"))
-                    && arguments(list).get(1).is_some_and(|a| string_value(a.value).is_none())
-            }
-            _ => false,
-        };
-        let is_of_name = |word: &str| pieces.contains(&word);
-        let words = |n: Node<'_>| {
-            n.kind() == Kind::Str
-                && n.text().split(|c: char| !c.is_alphanumeric() && c != '_').any(is_of_name)
-        };
-        let root = parsed.root();
-        root.descendants().any(asks) && root.descendants().any(words)
+        pieces.iter().any(|piece| text.contains(piece)) && parsed.root().descendants().any(says)
     })
 }
 
