@@ -2,7 +2,7 @@
 
 use crate::exists::find::{Asked, Held, How};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
-use ormend_engine::python::emit::{Precedence, append_call, fresh_name, parenthesized};
+use ormend_engine::python::emit::{Precedence, append_call, fresh_name, parenthesized, whole_line};
 use ormend_engine::python::{Kind, Node};
 use ormend_engine::text::{Edit, Span};
 
@@ -193,5 +193,6 @@ fn whole_lines(cx: &Context<'_>, statement: Node<'_>) -> Option<Span> {
     let head = source.slice(Span::new(start, statement.span().start));
     let end = if last + 1 < source.line_count() { source.line_start(last + 1) } else { return None };
     let tail = source.slice(Span::new(statement.span().end, end));
-    (head.trim().is_empty() && tail.trim().is_empty()).then(|| Span::new(start, end))
+    let alone = head.trim().is_empty() && tail.trim().is_empty();
+    alone.then(|| whole_line(source.text(), statement.span()).span)
 }

@@ -2,9 +2,9 @@
 
 use super::guards;
 use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
-use crate::django::{FieldKind, ModelId};
-use crate::python::emit::{ImportedName, import_name};
-use crate::python::{Def, Field, Kind, Node};
+use crate::django::{FieldKind, Model, ModelId};
+use crate::python::emit::{ImportedName, bound_by_import, import_name};
+use crate::python::{ClassId, Def, Field, Kind, Node};
 use crate::text::Site;
 
 /// The manager through which rows of a model are written where the code names none.
@@ -41,6 +41,9 @@ pub fn model_name<'a>(
             Ok((model.name.clone(), None))
         };
     }
+    if let Some(name) = bound_name(cx, at, model.class) {
+        return Ok((name, None));
+    }
     match import_name(cx.project.program().file(cx.file), at, &model.module, &model.name) {
         ImportedName::Bound(text) => Ok((text, None)),
         ImportedName::Insert(text) => {
@@ -48,12 +51,57 @@ pub fn model_name<'a>(
                 // The module of the model imports this one.
                 return Err(shadowed(model.site.span));
             }
-            let request =
-                ImportRequest { file: cx.file, module: model.module.clone(), name: model.name.clone() };
-            Ok((text, Some(request)))
+            let module = module_at_hand(cx, model).unwrap_or_else(|| model.module.clone());
+            Ok((text, Some(ImportRequest { file: cx.file, module, name: model.name.clone() })))
         }
         ImportedName::Shadowed(span) => Err(shadowed(span)),
     }
+}
+
+/// The name that an import of the function around `at`, or of the module, gives to `class`.
+fn bound_name<'a>(cx: &Context<'a>, at: Node<'a>, class: ClassId) -> Option<String> {
+    let program = cx.project.program();
+    let is_it = |def: Option<Def>| matches!(def, Some(Def::Class(c)) if c == class);
+    if let Some(function) = at.enclosing_scope().filter(|s| s.kind() == Kind::FunctionDef)
+        && let Some(body) = function.child(Field::Body)
+    {
+        let above = body.children().filter(|s| {
+            matches!(s.kind(), Kind::Import | Kind::ImportFrom) && s.span().end <= at.span().start
+        });
+        for import in above {
+            for (name, def) in program.local_imports(cx.file, import.id()) {
+                // Bound once in the whole function, so at `at`, too.
+                let others = function.descendants().any(|n| {
+                    n.kind() == Kind::Name
+                        && n.text() == name
+                        && n.is_binding()
+                        && !import.span().contains(n.span())
+                });
+                if is_it(Some(def)) && !others {
+                    return Some(name);
+                }
+            }
+        }
+    }
+    bound_by_import(program.file(cx.file), at, &|name| is_it(program.global(cx.file, name)))
+}
+
+/// The module from which the file at hand imports other names and that gives `model`, too, under its own name; none
+/// that imports the file, where it may be only half loaded.
+fn module_at_hand(cx: &Context<'_>, model: &Model) -> Option<String> {
+    let program = cx.project.program();
+    let file = program.file(cx.file);
+    file.root()
+        .children()
+        .filter(|s| s.kind() == Kind::ImportFrom)
+        .filter_map(|s| s.child(Field::ModuleName))
+        .map(|module| file.absolute(module.text()))
+        .find(|module| {
+            program.module_from(cx.file, module).is_some_and(|target| {
+                matches!(program.global(target, &model.name), Some(Def::Class(c)) if c == model.class)
+                    && !imports(cx, target, 0, &mut Vec::new())
+            })
+        })
 }
 
 /// Whether `from` imports the file at hand when it is loaded, by way of others or not.
@@ -82,28 +130,13 @@ fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<Fi
     let program = cx.project.program();
     let text = guards::writes::one_line(statement.text()).replace(['(', ')'], " ");
     let file = program.file(from);
-    let absolute = |module: &str| -> String {
-        let dots = module.chars().take_while(|c| *c == '.').count();
-        if dots == 0 {
-            return module.to_owned();
-        }
-        let mut parts: Vec<&str> = file.module.split('.').collect();
-        for _ in 0..dots.saturating_sub(usize::from(file.is_package)) {
-            parts.pop();
-        }
-        let rest = module.trim_start_matches('.');
-        if !rest.is_empty() {
-            parts.push(rest);
-        }
-        parts.join(".")
-    };
     let names = |list: &str| -> Vec<String> {
         list.split(',').filter_map(|n| n.split_whitespace().next()).map(str::to_owned).collect()
     };
     let mut wanted = Vec::new();
     if let Some(rest) = text.strip_prefix("from ") {
         let Some((module, list)) = rest.split_once(" import ") else { return Vec::new() };
-        let module = absolute(module.trim());
+        let module = file.absolute(module.trim());
         for name in names(list) {
             wanted.push(format!("{module}.{name}"));
         }

@@ -47,6 +47,21 @@ impl File {
     pub fn node(&self, id: NodeId) -> Node<'_> {
         self.ast.node(self.source.text(), id)
     }
+
+    /// The dotted name of the module that an import here calls `module`: for `.models`, that beside this one.
+    pub fn absolute(&self, module: &str) -> String {
+        let name = module.trim_start_matches('.');
+        let dots = module.len() - name.len();
+        if dots == 0 {
+            return module.to_owned();
+        }
+        let mut parts: Vec<&str> = self.module.split('.').collect();
+        parts.truncate(parts.len().saturating_sub(dots - usize::from(self.is_package)));
+        if !name.is_empty() {
+            parts.push(name);
+        }
+        parts.join(".")
+    }
 }
 
 /// What a global name or a class attribute means, imports followed.

@@ -30,7 +30,7 @@ struct Binding<'a> {
 pub fn import_name(file: &File, at: Node<'_>, module: &str, name: &str) -> ImportedName {
     let root = file.root();
     let wanted = format!("{module}.{name}");
-    let bindings = top_level_bindings(root);
+    let bindings = top_level_bindings(file);
     let mut via_module = None;
     for binding in &bindings {
         let is_it = binding.path == wanted;
@@ -58,6 +58,14 @@ pub fn import_name(file: &File, at: Node<'_>, module: &str, name: &str) -> Impor
         Some(span) => ImportedName::Shadowed(span),
         None => ImportedName::Insert(name.to_owned()),
     }
+}
+
+/// The first name that an import of the module binds, that is bound by nothing else at `at`, and of which `is_it` holds.
+pub fn bound_by_import(file: &File, at: Node<'_>, is_it: &dyn Fn(&str) -> bool) -> Option<String> {
+    let name = |b: &Binding<'_>| {
+        is_it(b.name) && shadow(at, b.name).is_none() && rebound(file.root(), b.name).is_none()
+    };
+    top_level_bindings(file).into_iter().find(name).map(|b| b.name.to_owned())
 }
 
 /// Where a function or comprehension around `at` binds `name`.
@@ -91,9 +99,9 @@ fn rebound(root: Node<'_>, name: &str) -> Option<Span> {
 
 /// What the unconditional imports at the top of the module bind. An import under `if TYPE_CHECKING` binds nothing
 /// at run time.
-fn top_level_bindings<'a>(root: Node<'a>) -> Vec<Binding<'a>> {
+fn top_level_bindings(file: &File) -> Vec<Binding<'_>> {
     let mut out = Vec::new();
-    for statement in root.children() {
+    for statement in file.root().children() {
         match statement.kind() {
             Kind::Import => {
                 for name in statement.children_in(Field::Name) {
@@ -129,7 +137,7 @@ fn top_level_bindings<'a>(root: Node<'a>) -> Vec<Binding<'a>> {
                     };
                     out.push(Binding {
                         name: local,
-                        path: format!("{}.{original}", module.text()),
+                        path: format!("{}.{original}", file.absolute(module.text())),
                         node: name,
                     });
                 }
@@ -150,7 +158,7 @@ pub fn insert_imports(
     let root = file.root();
     // Under another name it is asked for because that name is taken where it is needed.
     let is_plain = |b: &Binding<'_>| b.path.rsplit('.').next() == Some(b.name);
-    let bound: Vec<String> = top_level_bindings(root).into_iter().filter(is_plain).map(|b| b.path).collect();
+    let bound: Vec<String> = top_level_bindings(file).into_iter().filter(is_plain).map(|b| b.path).collect();
     let mut by_module: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (module, name) in requests {
         let names = by_module.entry(module).or_default();
@@ -167,7 +175,7 @@ pub fn insert_imports(
         names.sort_by_key(|n| sort_key(n));
         let existing = root.children().find(|s| {
             s.kind() == Kind::ImportFrom
-                && s.child(Field::ModuleName).is_some_and(|m| m.text() == module)
+                && s.child(Field::ModuleName).is_some_and(|m| file.absolute(m.text()) == module)
                 && s.child_of_kind(Kind::WildcardImport).is_none()
         });
         match existing {

@@ -46,6 +46,7 @@ pub fn whole_line(text: &str, span: Span) -> Edit {
         .map_or(text.len(), |n| span.end as usize + n + 1);
     let alone = |a: usize, b: usize| text.get(a..b).is_some_and(|t| t.trim().is_empty());
     if alone(start, span.start as usize) && alone(span.end as usize, end) {
+        let end = if begins_block(text, start) { end + blank_lines(text, end) } else { end };
         return Edit::delete(Span::new(start as u32, end as u32));
     }
     let rest = text.get(span.end as usize..).unwrap_or("");
@@ -65,5 +66,30 @@ pub fn line_with_break(text: &str, span: Span) -> Edit {
     }
     let lead = lead.strip_suffix('\n').unwrap_or(lead);
     let lead = lead.strip_suffix('\r').unwrap_or(lead);
+    let behind =
+        text.get(end as usize..).and_then(|t| t.find('\n')).map_or(text.len(), |n| end as usize + n + 1);
+    let blank = if begins_block(text, span.start as usize) { blank_lines(text, behind) } else { 0 };
+    if blank > 0 {
+        // The break behind the blank lines stays.
+        let whole = text.get(..behind + blank).unwrap_or("");
+        let whole = whole.strip_suffix('\n').unwrap_or(whole);
+        return Edit::delete(Span::new(
+            lead.len() as u32,
+            whole.strip_suffix('\r').unwrap_or(whole).len() as u32,
+        ));
+    }
     Edit::delete(Span::new(lead.len() as u32, end))
+}
+
+/// Whether the line of code above `at` opens a block, so that a statement there is the first of it.
+fn begins_block(text: &str, at: usize) -> bool {
+    let above = text.get(..at).unwrap_or("").trim_end_matches([' ', '\t']);
+    above.ends_with(":\n") || above.ends_with(":\r\n")
+}
+
+/// The length of the blank lines, their breaks included, that begin at `from`, the start of a line.
+fn blank_lines(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or("");
+    let code = rest.len() - rest.trim_start().len();
+    rest.get(..code).and_then(|blank| blank.rfind('\n')).map_or(0, |n| n + 1)
 }

@@ -2,8 +2,7 @@
 //!
 //! This follows black's right-hand split and delimiter split on tokens; spacing inside a line is kept as written.
 
-use crate::python::{File, Kind, Node};
-use crate::text::{Edit, Span, apply};
+use crate::python::File;
 
 /// Splits nested deeper than this are left as they are.
 const MAX_DEPTH: usize = 40;
@@ -16,35 +15,6 @@ const STRING: u8 = 12;
 const COMPARATOR: u8 = 10;
 const DOT: u8 = 1;
 
-/// `edits` of one file, with the lines they make too long split as black would. Edits
-/// that bring several lines, and lines with comments or open brackets stay as they are.
-pub fn fit(file: &File, edits: Vec<Edit>, line_length: usize) -> Vec<Edit> {
-    let source = &file.source;
-    let mut edits = edits;
-    edits.sort_by_key(|e| (e.span.start, e.span.end));
-    // Edits on the same lines are one region.
-    let mut regions: Vec<(usize, usize, Vec<Edit>)> = Vec::new();
-    for edit in edits {
-        let first = source.line_index(edit.span.start);
-        let last = source.line_index(edit.span.end);
-        match regions.last_mut() {
-            Some((_, end, group)) if first <= *end => {
-                *end = (*end).max(last);
-                group.push(edit);
-            }
-            _ => regions.push((first, last, vec![edit])),
-        }
-    }
-    let mut out = Vec::new();
-    for (first, last, group) in regions {
-        match fitted(file, first, last, &group, line_length) {
-            Some(edit) => out.push(edit),
-            None => out.extend(group),
-        }
-    }
-    out
-}
-
 /// A new statement of `file` on one line or, where it is too long for that, split as black would.
 pub fn statement(file: &File, code: &str, indent: &str, line_length: usize) -> String {
     let plain = format!("{indent}{code}");
@@ -56,73 +26,15 @@ pub fn statement(file: &File, code: &str, indent: &str, line_length: usize) -> S
     wrapped.unwrap_or(plain)
 }
 
-fn fitted(file: &File, first: usize, last: usize, group: &[Edit], line_length: usize) -> Option<Edit> {
-    let source = &file.source;
-    // Code that goes beyond the limit has one of its own.
-    let line_length =
-        (first..=last).map(|line| source.line_text(line).chars().count()).fold(line_length, usize::max);
-    let start = source.line_start(first);
-    let end = source.line_start(last) + source.line_text(last).len() as u32;
-    let span = Span::new(start, end);
-    let region = source.slice(span);
-    let moved: Vec<Edit> = group
-        .iter()
-        .map(|e| {
-            let moved = Span::new(e.span.start.checked_sub(start)?, e.span.end.checked_sub(start)?);
-            Some(Edit::replace(moved, e.text.clone()))
-        })
-        .collect::<Option<Vec<Edit>>>()?;
-    let text = apply(region, &moved)?;
-    let text = text.trim_end();
-    if text.contains('\n') || text.chars().count() <= line_length {
-        return None;
-    }
-    let comment = file.root().descendants().any(|n| {
-        n.kind() == Kind::Comment
-            && span.contains(n.span())
-            && !group.iter().any(|e| e.span.contains(n.span()))
-    });
-    if comment {
-        return None;
-    }
-    let code = text.trim_start();
-    let indent = text.get(..text.len() - code.len())?;
-    // The innermost statement is the last that holds the first edit, or the first code of the line where that is only
-    // moved to the right.
-    let code_start = start + (region.len() - region.trim_start().len()) as u32;
-    let at = group.first()?.span.start.max(code_start);
-    let statement = file
-        .root()
-        .descendants()
-        .filter(|n| n.span().start <= at && at <= n.span().end)
-        .filter_map(Node::statement)
-        .last()?;
-    let statement_line = source.line_index(statement.span().start);
-    // `elif ...:` begins a line of its own in the middle of its statement.
-    let begins_clause = file.root().descendants().any(|n| {
-        matches!(n.kind(), Kind::Elif | Kind::Else | Kind::ExceptHandler | Kind::MatchCase)
-            && n.span().start == code_start
-    });
-    let wrapped = wrap(
-        code,
-        indent,
-        source.indent_unit(),
-        statement_line < first && !begins_clause,
-        line_length,
-        source.newline().as_str(),
-    )?;
-    Some(Edit::replace(Span::new(start, start + region.trim_end().len() as u32), wrapped))
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Token {
+pub(super) struct Token {
     space: String,
-    text: String,
-    kind: Lex,
+    pub(super) text: String,
+    pub(super) kind: Lex,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lex {
+pub(super) enum Lex {
     Name,
     String,
     Operator,
@@ -131,7 +43,7 @@ enum Lex {
 }
 
 impl Token {
-    fn is(&self, text: &str) -> bool {
+    pub(super) fn is(&self, text: &str) -> bool {
         self.text == text && self.kind != Lex::String
     }
 
@@ -172,7 +84,7 @@ pub(super) fn wrap(
     Some(text.join(newline))
 }
 
-fn lex(code: &str) -> Option<Vec<Token>> {
+pub(super) fn lex(code: &str) -> Option<Vec<Token>> {
     let bytes = code.as_bytes();
     let mut out = Vec::new();
     let mut at = 0usize;
@@ -307,7 +219,7 @@ fn with_invisible_parens(tokens: Vec<Token>) -> Vec<Token> {
 }
 
 /// For every bracket the index of its partner; `None` where they do not match.
-fn matching(tokens: &[Token]) -> Option<Vec<Option<usize>>> {
+pub(super) fn matching(tokens: &[Token]) -> Option<Vec<Option<usize>>> {
     let mut out = vec![None; tokens.len()];
     let mut open = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
