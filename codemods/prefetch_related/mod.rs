@@ -25,6 +25,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::NoConstraint,
             HazardKind::QuerySetShape,
             HazardKind::OtherModel,
+            HazardKind::FetchedByHand,
             HazardKind::ResultCacheUsed,
             HazardKind::WideLoad,
             HazardKind::GenericRows,

@@ -27,6 +27,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::DeferredColumns,
             HazardKind::QuerySetShape,
             HazardKind::OtherModel,
+            HazardKind::FetchedByHand,
             HazardKind::ResultCacheUsed,
             HazardKind::WideLoad,
             HazardKind::WatchedInit,

@@ -227,6 +227,8 @@ hazards! {
     OtherModel, Blocking, "`{}` makes the same code run for another model, which need not have the relation";
     /// Rows of the queryset are loaded for something that reads none of it.
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
+    /// Code that may have the rows loads a relation of theirs by hand, and leaves alone what is loaded.
+    FetchedByHand, Blocking, "`prefetch_related_objects()` may load `{}` of these rows, and leaves alone what came with them";
     /// A path goes on behind a generic foreign key.
     GenericTarget, Blocking, "what `{}` leads to may be of any model, which need not have the rest of the path";
     /// A generic foreign key is read.

@@ -3,6 +3,7 @@
 //! Whether a column is shown, and whether the table is, is said elsewhere; every read of a column is a possible one.
 //! Facts about the package: django_tables2/rows.py and utils.py of 2.7 and 3.0.
 
+use super::callables::Callable;
 use super::calls::Arg;
 use super::facts::{Escape, Use};
 use super::frame::Frame;
@@ -12,6 +13,7 @@ use crate::django::lists::listed;
 use crate::python::{Binding, ClassId, Def, Expr, Kind, Member, Node, arguments, parameters, string_value};
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// The class of tables, under its names.
 const TABLES: &[&str] = &["django_tables2.Table", "django_tables2.tables.Table"];
@@ -108,6 +110,10 @@ impl<'a> Frame<'a, '_> {
                 // Nothing is certain of a table that chooses its columns when it is rendered.
                 let outer = frame.conditional;
                 frame.conditional += u32::from(changes);
+                // Attributes of the row are computed before its cells are.
+                for (file, part) in attributes(frame, class) {
+                    frame.compute(file, part, &row, None, node);
+                }
                 for column in &columns {
                     let hidden = u32::from(column.is_hidden());
                     frame.conditional += hidden;
@@ -238,6 +244,11 @@ impl<'a> Frame<'a, '_> {
             }
             return;
         }
+        if let Some((file, _)) = column.made {
+            for part in ["attrs", "linkify"].into_iter().filter_map(keyword) {
+                self.compute(file, part, row, Some(&value), node);
+            }
+        }
         // The names of a link are asked for.
         for part in [keyword("args"), keyword("kwargs"), keyword("linkify")].into_iter().flatten() {
             for named in part.descendants().filter(|n| n.kind() == Kind::Call).filter_map(self::accessor) {
@@ -261,6 +272,36 @@ impl<'a> Frame<'a, '_> {
                 self.each(&rows, |frame| frame.stringify(&object, node));
             }
             value => self.stringify(value, node),
+        }
+    }
+
+    /// The functions that attributes and links name are called with what they have parameters for.
+    fn compute(&mut self, file: FileId, part: Node<'a>, row: &Type, value: Option<&Type>, node: Node<'a>) {
+        let program = self.az.project.program();
+        let is_inside = |n: Node<'a>| {
+            n.ancestors().take_while(|a| part.span().contains(a.span())).any(|a| a.kind() == Kind::Lambda)
+        };
+        for named in part.descendants().filter(|n| !is_inside(*n)) {
+            let (callee, def) = match named.kind() {
+                Kind::Lambda => (Type::Callable(Arc::new(Callable::Lambda(file, named.id()))), named),
+                Kind::Name | Kind::Attribute => match program.resolve_expr(file, named.id()) {
+                    Some(Def::Function(function)) => {
+                        let info = program.function(function);
+                        (Type::Def(Def::Function(function)), program.file(info.file).node(info.node))
+                    }
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let given: Vec<Arg<'a>> = parameters(def)
+                .iter()
+                .filter_map(|p| match p.name {
+                    "record" => Some(Arg { name: Some("record"), ty: row.clone(), node, stars: 0 }),
+                    "value" => Some(Arg { name: Some("value"), ty: value?.clone(), node, stars: 0 }),
+                    _ => None,
+                })
+                .collect();
+            self.call_value(&callee, &given, node, node);
         }
     }
 
@@ -312,6 +353,20 @@ fn meta(frame: &Frame<'_, '_>, class: ClassId) -> Option<ClassId> {
         (_, Member::Class(meta)) => Some(*meta),
         _ => None,
     }
+}
+
+/// What `Meta` says of the attributes of the table and of its rows.
+fn attributes<'a>(frame: &Frame<'a, '_>, class: ClassId) -> Vec<(FileId, Node<'a>)> {
+    let program = frame.az.project.program();
+    let Some(meta) = meta(frame, class) else { return Vec::new() };
+    let value = |name: &&str| match program.member(meta, name)? {
+        (owner, Member::Value(value)) => {
+            let file = program.class(owner).file;
+            Some((file, program.file(file).node(*value)))
+        }
+        _ => None,
+    };
+    ["attrs", "row_attrs"].iter().filter_map(value).collect()
 }
 
 /// `"book.author"`, `A("book__author")`

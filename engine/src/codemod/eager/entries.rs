@@ -132,6 +132,12 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         one_object::hazards(cx, entry, &steps, load, &mut in_other_actions);
         own_code::hazards(cx, entry, &steps, load, (&mut hazards, &mut in_other_actions));
     }
+    if matches!(entry.kind, EntryKind::ListAction | EntryKind::ListView)
+        && let Some(class) = entry.class
+        && let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref())
+    {
+        hooks::writes(cx, class, queryset, &steps, &mut hazards);
+    }
     // A change form asks for one object of the same queryset, and the formset of an inline for its rows when it is saved.
     let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
     let single = entry.single_objects.as_ref();

@@ -4,12 +4,14 @@
 
 use super::certainty::{is_picked, lost};
 use super::guards;
-use super::narrowed::given_to;
+use super::narrowed::{given_to, named_by};
 use super::prefetch::{LOADING, is_streamed};
+use super::reads::{Group, Load};
 use super::sources::is_derived;
+use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, QuerySet, Rows, Type, Use, ValueId};
-use crate::python::{Binding, ClassId, FunctionId, Member};
+use crate::python::{Binding, ClassId, Expr, FunctionId, Kind, Member, Node};
 use crate::text::Site;
 use std::sync::Arc;
 
@@ -20,12 +22,73 @@ const HOOKS: &[(&str, &str, &str, usize)] = &[
     ("pagination_class", "DEFAULT_PAGINATION_CLASS", "paginate_queryset", 1),
 ];
 
+/// No hook has the queryset behind so many parameters.
+const MOST_PARAMETERS: usize = 8;
+
 /// What the hooks of the view `class` do to a queryset with prefetches, other than hand it on or give its rows.
 pub(super) fn hazards(cx: &Context<'_>, class: ClassId, queryset: &QuerySet, out: &mut Vec<Hazard>) {
     for (attribute, setting, name, index) in HOOKS {
         in_hook(cx, class, name, 1, queryset, out);
         for handed in given_to(cx, class, attribute, setting) {
             in_hook(cx, handed, name, *index, queryset, out);
+        }
+    }
+}
+
+/// What the view at hand asks its own hooks for, before it goes over the rows: `self.paginate_queryset(books)`.
+pub(super) fn asked_for(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    let program = cx.project.program();
+    let class = program.function_at(cx.file, cx.facts.scope).and_then(|f| program.function(f).class);
+    let Some(class) = class.filter(|_| !group.reads.is_empty()) else { return };
+    let asks = |n: Node<'_>| match Expr::of(n) {
+        Expr::Call { func, .. } if n.kind() == Kind::Call => {
+            matches!(Expr::of(func), Expr::Attribute { value, attr: "paginate_queryset" | "filter_queryset", .. }
+                if matches!(Expr::of(value), Expr::Name("self")))
+        }
+        _ => false,
+    };
+    let queryset = group.rows.iter().find_map(|row| cx.value(*row)?.queryset.clone());
+    let Some(queryset) = queryset.filter(|_| cx.scope().descendants().any(asks)) else { return };
+    if group.load == Load::Prefetch {
+        hazards(cx, class, &queryset, out);
+    }
+    group.paths().for_each(|steps| writes(cx, class, &queryset, steps, out));
+}
+
+/// What code of the project that makes pages of the rows writes, before they are shown: the hooks of the view, and its
+/// paginators.
+pub(super) fn writes(
+    cx: &Context<'_>,
+    class: ClassId,
+    queryset: &QuerySet,
+    steps: &[Step],
+    out: &mut Vec<Hazard>,
+) {
+    let program = cx.project.program();
+    let mut look = |class: ClassId, name: &str, index: usize| {
+        if let Some((owner, Member::Function(function, Binding::Method))) = program.member(class, name)
+            && !cx.project.is_known_file(program.class(owner).file)
+        {
+            guards::stale_copies(
+                cx.project,
+                &called(cx, class, *function, index, queryset).events,
+                steps,
+                out,
+            );
+        }
+    };
+    for (attribute, setting, name, index) in HOOKS {
+        look(class, name, 1);
+        for handed in given_to(cx, class, attribute, setting) {
+            look(handed, name, *index);
+        }
+    }
+    // Django's paginators are given the rows when they are made.
+    for paginator in named_by(cx, class, "paginator_class") {
+        for above in &program.class(paginator).mro {
+            for name in &program.class(*above).order {
+                look(paginator, name, usize::MAX);
+            }
         }
     }
 }
@@ -96,7 +159,7 @@ fn in_hook(
     in_vain.into_iter().for_each(add);
 }
 
-/// The facts of a hook that is called with the queryset.
+/// The facts of a hook that is called with the queryset as its parameter `index`, where it has that.
 fn called(
     cx: &Context<'_>,
     class: ClassId,
@@ -105,10 +168,12 @@ fn called(
     queryset: &QuerySet,
 ) -> crate::infer::Facts {
     let mut arguments = vec![Type::Object(class)];
-    arguments.resize(index, Type::Unknown);
-    let mut queryset = queryset.clone();
-    queryset.related = None;
-    arguments.push(Type::QuerySet(Arc::new(queryset)));
+    if index < MOST_PARAMETERS {
+        arguments.resize(index, Type::Unknown);
+        let mut queryset = queryset.clone();
+        queryset.related = None;
+        arguments.push(Type::QuerySet(Arc::new(queryset)));
+    }
     cx.analyzer.called(function, &arguments)
 }
 

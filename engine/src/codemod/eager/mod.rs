@@ -21,6 +21,7 @@ mod class_place;
 mod conditions;
 mod descriptors;
 mod entries;
+mod fetched;
 mod given;
 mod guards;
 mod hooks;
@@ -143,6 +144,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
     narrowed::hazards(cx, group, out);
     by_name::hazards(cx, group, out);
+    fetched::hazards(cx, group, out);
     place::hazards(cx, group, out);
     other_models::hazards(cx, group, out);
     shape::hazards(cx, group, out);
@@ -152,6 +154,7 @@ fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     width::hazards(cx, group, out);
     guards::watched_inits(cx.project, &steps, out);
     routers::routed(cx.project, &steps, out);
+    hooks::asked_for(cx, group, out);
     if group.load == Load::Prefetch {
         prefetch::hazards(cx, group, out);
         if !group.reads_rows(cx) {

@@ -281,10 +281,15 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
 
 /// The classes that REST framework makes for a view, by an attribute of it, or else by a setting.
 pub(super) fn given_to(cx: &Context<'_>, view: ClassId, attribute: &str, setting: &str) -> Vec<ClassId> {
-    let program = cx.project.program();
-    if takes_default(cx, view, attribute) {
-        return named_in_settings(cx, setting);
+    match takes_default(cx, view, attribute) {
+        true => named_in_settings(cx, setting),
+        false => named_by(cx, view, attribute),
     }
+}
+
+/// The classes that an attribute of a view names.
+pub(super) fn named_by(cx: &Context<'_>, view: ClassId, attribute: &str) -> Vec<ClassId> {
+    let program = cx.project.program();
     let Some((owner, Member::Value(value))) = program.member(view, attribute) else { return Vec::new() };
     classes_named_in(cx, program.class(owner).file, *value).collect()
 }

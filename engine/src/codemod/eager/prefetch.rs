@@ -5,7 +5,7 @@ use super::again::{self, Rows};
 use super::certainty::{goes_over_all, loaded_in_vain};
 use super::reads::{Group, Read};
 use super::step::Step;
-use super::{guards, hooks, shape};
+use super::{guards, shape};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Name, Origin, Root, Type, Use, ValueId};
 use crate::python::{
@@ -40,7 +40,6 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for row in &group.rows {
         loaded_in_vain(cx, *row, &certain, out);
     }
-    hooked(cx, group, out);
     cloned(cx, group, out);
     let paths: Vec<Vec<Step>> = group.paths().cloned().collect();
     let is_ours = |v: &ValueId| group.has_rows_of(cx, *v);
@@ -143,24 +142,6 @@ fn is_evaluated_before(cx: &Context<'_>, value: ValueId, index: usize) -> bool {
 /// Whether rows are no instances, so that nothing is prefetched for them.
 fn is_plain(queryset: Option<&crate::infer::QuerySet>) -> bool {
     queryset.is_some_and(|qs| qs.rows != crate::infer::Rows::Instances)
-}
-
-/// What the view at hand asks its own hooks for, before it goes over the rows: `self.paginate_queryset(books)`.
-fn hooked(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    let program = cx.project.program();
-    let class = program.function_at(cx.file, cx.facts.scope).and_then(|f| program.function(f).class);
-    let Some(class) = class.filter(|_| !group.reads.is_empty()) else { return };
-    let asks = |n: Node<'_>| match Expr::of(n) {
-        Expr::Call { func, .. } if n.kind() == Kind::Call => {
-            matches!(Expr::of(func), Expr::Attribute { value, attr: "paginate_queryset" | "filter_queryset", .. }
-                if matches!(Expr::of(value), Expr::Name("self")))
-        }
-        _ => false,
-    };
-    let queryset = group.rows.iter().find_map(|row| cx.value(*row)?.queryset.clone());
-    if let Some(queryset) = queryset.filter(|_| cx.scope().descendants().any(asks)) {
-        hooks::hazards(cx, class, &queryset, out);
-    }
 }
 
 /// Whether a use of a queryset is an `iterator()` without a chunk size, wherever it stands: that one prefetches nothing (4.2) or
