@@ -1,24 +1,31 @@
 //! The shapes: `get(pk=key)` and `filter(pk=key).first()` in the body of a loop that binds the key.
 
 use super::keys::{Keys, Round, keys, rounds};
+use super::lookup::{Ends, Lookup, asks, changing, lookup, spine, unique, varying};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::handlers::catches_only;
-use ormend_engine::django::{Field, FieldKind, ModelId};
+use ormend_engine::django::{self, ModelId};
 use ormend_engine::infer::{QuerySet, Rows, Type};
-use ormend_engine::python::{Argument, Expr, Handler, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Argument, Expr, Field, Handler, Kind, Node, Stmt};
 
 /// What the pattern matcher binds.
 pub struct Match<'a> {
     /// The whole lookup, `get()` or `first()`.
     pub call: Node<'a>,
-    /// What `in_bulk()` is called on.
+    /// Its parts.
+    pub lookup: Lookup<'a>,
+    /// What `in_bulk()` is called on, without the conditions beside the key.
     pub receiver: Node<'a>,
+    /// The conditions beside the key.
+    pub conditions: Vec<Argument<'a>>,
+    /// What of them, or of the receiver, cannot be asked once for all rounds.
+    pub varying: Option<Node<'a>>,
     /// Its rows.
     pub model: ModelId,
     /// Where it is a queryset, in which state.
     pub queryset: Option<&'a QuerySet>,
     /// The unique column that is looked up.
-    pub field: &'a Field,
+    pub field: &'a django::Field,
     /// `pk`, or the field's name.
     pub field_name: &'a str,
     /// The keyword's value.
@@ -38,6 +45,8 @@ pub enum Missing<'a> {
     Nothing,
     /// `get()` raises, and nothing right around takes it.
     Raises,
+    /// `get_object_or_404()` raises Http404.
+    NotFound,
     /// `try: book = ...get(...)` and a handler for just that.
     Caught(Caught<'a>),
 }
@@ -57,81 +66,60 @@ pub struct Caught<'a> {
 
 /// The pattern matcher.
 pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
-    let (lookup, ends) = lookup(call)?;
-    let Expr::Call { func, arguments: list } = Expr::of(lookup) else { return None };
-    let Expr::Attribute { value: receiver, .. } = Expr::of(func) else { return None };
-    let all = arguments(list);
-    let [only] = all.as_slice() else { return None };
-    let (model, queryset) = match cx.type_of(receiver) {
-        Type::Manager(manager) => (manager.model, None),
-        Type::QuerySet(qs) if qs.rows == Rows::Instances => (qs.model, Some(&**qs)),
+    let lookup = lookup(cx, call)?;
+    let receiver = lookup.receiver;
+    let instances = |qs: &QuerySet| qs.rows == Rows::Instances;
+    let model = match cx.type_of(receiver) {
+        Type::Manager(manager) => manager.model,
+        Type::QuerySet(qs) if instances(qs) => qs.model,
+        Type::ModelClass(model) if lookup.ends == Ends::NotFound => *model,
         _ => return None,
     };
-    let (field, field_name) = unique(cx, model, *only)?;
+    let queryset = match cx.type_of(lookup.whole) {
+        Type::QuerySet(qs) if instances(qs) => Some(&**qs),
+        _ => None,
+    };
     // Async code asks with aget().
     if call.enclosing_function().is_some_and(|f| f.is_async()) {
         return None;
     }
-    let key = only.value.peel();
-    let round = rounds(cx, call, key)?;
-    if !is_fixed(cx, receiver, &round) {
-        return None;
-    }
-    let missing = match ends {
-        true => Missing::Nothing,
-        false => caught(cx, call, model).map_or(Missing::Raises, Missing::Caught),
+    let (at, field, field_name, key, round) = lookup.arguments.iter().enumerate().find_map(|(at, a)| {
+        let (field, name) = unique(cx, model, *a).filter(|_| a.stars == 0)?;
+        let key = a.value.peel();
+        Some((at, field, name, key, rounds(cx, call, key)?))
+    })?;
+    let mut conditions = lookup.arguments.clone();
+    conditions.remove(at);
+    let spine = spine(cx, receiver, &round)?;
+    let is_chained = |n: &Node<'a>| {
+        let mut lists = lookup.chained.iter().filter_map(|c| c.child(Field::Arguments));
+        lists.any(|list| list.contains(n.id()))
+    };
+    let depends = |n: Node<'a>| n.kind() == Kind::Call || n.kind() == Kind::Name && round.binds(n.text());
+    let varying = varying(cx, model, &round, &lookup, &conditions)
+        .or_else(|| asks(receiver, &spine))
+        .or_else(|| changing(cx, receiver, &round))
+        .or_else(|| lookup.whole.descendants().find(|n| is_chained(n) && depends(*n)));
+    let missing = match lookup.ends {
+        Ends::Nothing => Missing::Nothing,
+        Ends::NotFound => Missing::NotFound,
+        Ends::Raises => caught(cx, call, model).map_or(Missing::Raises, Missing::Caught),
     };
     let keys = keys(cx, &round, key);
-    Some(Match { call, receiver, model, queryset, field, field_name, key, round, keys, missing })
-}
-
-/// The call of `get()` or `filter()`, and whether a row that is missing gives None.
-fn lookup<'a>(call: Node<'a>) -> Option<(Node<'a>, bool)> {
-    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
-    let Expr::Attribute { value, attr, .. } = Expr::of(func) else { return None };
-    match attr {
-        "get" => (list.kind() == Kind::Arguments && !is_filter(value)).then_some((call, false)),
-        "first" | "last" if arguments(list).is_empty() && is_filter(value) => Some((value.peel(), true)),
-        _ => None,
-    }
-}
-
-fn is_filter(node: Node<'_>) -> bool {
-    matches!(Expr::of(node), Expr::Call { func, .. }
-        if matches!(Expr::of(func), Expr::Attribute { attr: "filter", .. }))
-}
-
-/// The column that a keyword looks up, where it is the primary key or unique, and how it is called.
-fn unique<'a>(cx: &Context<'a>, model: ModelId, keyword: Argument<'a>) -> Option<(&'a Field, &'a str)> {
-    let name = keyword.name?;
-    let name = name.strip_suffix("__exact").unwrap_or(name);
-    let info = cx.model(model);
-    let key = info.primary_key()?;
-    let field = if name == "pk" { key } else { info.field(name)? };
-    if field.primary_key {
-        return (field.relation.is_none() && !field.has_hooks).then_some((field, "pk"));
-    }
-    let is_plain = matches!(field.kind, FieldKind::Integer | FieldKind::Char | FieldKind::Uuid);
-    let is_own = field.class.starts_with("django.db.models.") && !field.has_hooks && !field.null;
-    (is_plain && is_own && field.unique && field.relation.is_none()).then_some((field, &field.name))
-}
-
-/// Whether the receiver is the same in every round: a chain of a manager's or queryset's methods whose arguments are names
-/// and constants that the loop does not bind.
-fn is_fixed<'a>(cx: &Context<'a>, receiver: Node<'a>, round: &Round<'a>) -> bool {
-    let mut spine = vec![receiver.peel()];
-    while let Some(Expr::Call { func, .. }) = spine.last().map(|n| Expr::of(*n)) {
-        let Expr::Attribute { value, .. } = Expr::of(func) else { return false };
-        if !matches!(cx.type_of(value), Type::Manager(_) | Type::QuerySet(_)) {
-            return false;
-        }
-        spine.push(value.peel());
-    }
-    receiver.descendants().all(|n| match n.kind() {
-        Kind::Call => spine.contains(&n),
-        Kind::Name => !round.binds(n.text()),
-        Kind::Lambda | Kind::NamedExpr | Kind::Await | Kind::Yield => false,
-        kind => !kind.is_comprehension(),
+    Some(Match {
+        call,
+        lookup,
+        receiver,
+        conditions,
+        varying,
+        model,
+        queryset,
+        field,
+        field_name,
+        key,
+        round,
+        keys,
+        missing,
     })
 }
 
@@ -166,5 +154,48 @@ fn caught<'a>(cx: &Context<'a>, call: Node<'a>, model: ModelId) -> Option<Caught
         });
     let leaves = handler.body.children().any(ormend_engine::codemod::guards::flow::leaves);
     // Otherwise the name keeps what it had in the round before.
-    (leaves || gives_none).then_some(Caught { statement, name: *target, handler: *handler, gives_none })
+    let sets = gives(handler.body, name) || is_for_else(cx, name, body, handler.body, orelse);
+    (leaves || gives_none || sets).then_some(Caught {
+        statement,
+        name: *target,
+        handler: *handler,
+        gives_none,
+    })
+}
+
+/// Whether a handler certainly gives the name another value, and does not look at what it had.
+fn gives<'a>(block: Node<'a>, name: &str) -> bool {
+    for statement in block.children() {
+        if let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement)
+            && let [one] = targets.as_slice()
+            && matches!(Expr::of(*one), Expr::Name(n) if n == name)
+        {
+            return !mentions(value, name);
+        }
+        if mentions(statement, name) {
+            return false;
+        }
+    }
+    false
+}
+
+/// Whether nothing looks at the name but what runs only where there is a row: the `else` of the `try`.
+fn is_for_else<'a>(
+    cx: &Context<'a>,
+    name: &str,
+    body: Node<'a>,
+    handler: Node<'a>,
+    orelse: Option<Node<'a>>,
+) -> bool {
+    let Some(orelse) = orelse else { return false };
+    let scope = cx.scope();
+    !handler.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+        && scope
+            .descendants()
+            .filter(|n| n.kind() == Kind::Name && n.text() == name)
+            .all(|n| body.contains(n.id()) || orelse.contains(n.id()))
+}
+
+fn mentions(node: Node<'_>, name: &str) -> bool {
+    node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
 }

@@ -1,7 +1,7 @@
 //! What could make rows that are loaded before the loop differ from those that each round looks up.
 
 use super::find::{Match, Missing};
-use super::keys::Keys;
+use super::keys::{Keys, Round, Source, source};
 use ormend_engine::codemod::eager::{Step, stale_copies};
 use ormend_engine::codemod::foreign_key::{Held, forward, held, referenced};
 use ormend_engine::codemod::guards::callers::call_sites;
@@ -18,6 +18,9 @@ const METHODS: &[&str] = &["get", "filter", "first", "in_bulk", "_chain", "_clon
 
 /// Hazards of a lookup.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
+    if let Some(node) = found.varying {
+        out.push(cx.hazard(HazardKind::RowCondition, one_line(node), node));
+    }
     of_queryset(cx, found, out);
     of_source(cx, found, out);
     of_key(cx, found, out);
@@ -52,7 +55,8 @@ fn of_queryset<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         if (qs.is(Trait::ToMany) || qs.is(Trait::OpaqueLookup)) && !qs.is(Trait::Distinct) {
             out.push(cx.hazard(HazardKind::QuerySetShape, "a join to several rows", found.receiver));
         }
-    } else if let Type::Manager(manager) = cx.type_of(found.receiver)
+    }
+    if let Type::Manager(manager) = cx.type_of(found.receiver)
         && manager.related.is_some()
         && !has_plain_rows(cx, found.model)
     {
@@ -71,6 +75,18 @@ fn of_source<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     // A loop that names what it goes through may add to it.
     let names: Vec<&str> =
         iter.descendants().filter(|n| n.kind() == Kind::Name && !is_called(*n)).map(Node::text).collect();
+    if let Some(used) = used(cx, &found.round, &names, &[iter]) {
+        out.push(cx.hazard(HazardKind::ChangingSource, subject(), used));
+    }
+}
+
+/// Where the loop does more with a collection than to read it, apart from `except`: it may be another one afterwards.
+pub fn used<'a>(
+    cx: &Context<'a>,
+    round: &Round<'a>,
+    names: &[&str],
+    except: &[Node<'a>],
+) -> Option<Node<'a>> {
     let reads_only = |n: Node<'a>| {
         let Some(parent) = n.with_parens().parent() else { return false };
         match Expr::of(parent) {
@@ -80,24 +96,22 @@ fn of_source<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
             _ => parent.kind() == Kind::Arguments && is_measure(cx, parent),
         }
     };
-    let used = found.round.body.descendants().find(|n| {
+    round.body.descendants().find(|n| {
         n.kind() == Kind::Name
             && names.contains(&n.text())
-            && !iter.contains(n.id())
+            && !except.iter().any(|e| e.contains(n.id()))
             && !is_label(*n)
             && is_collection(cx, *n)
             && !reads_only(*n)
-    });
-    if let Some(used) = used {
-        out.push(cx.hazard(HazardKind::ChangingSource, subject(), used));
-    }
+    })
 }
 
 fn is_collection<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     matches!(cx.type_of(node), Type::List(_) | Type::Set(_) | Type::Dict(_) | Type::Unknown)
 }
 
-fn is_measure<'a>(cx: &Context<'a>, list: Node<'a>) -> bool {
+/// Whether these are the arguments of a builtin that only looks at what it is given.
+pub fn is_measure<'a>(cx: &Context<'a>, list: Node<'a>) -> bool {
     let Some(Expr::Call { func, .. }) = list.parent().map(Expr::of) else { return false };
     let is_builtin = matches!(cx.type_of(func), Type::Def(ormend_engine::python::Def::External(p)) if p.starts_with("builtins."));
     is_builtin && matches!(func.text(), "len" | "max" | "min" | "sum" | "sorted" | "bool" | "str" | "print")
@@ -109,7 +123,8 @@ fn is_called(node: Node<'_>) -> bool {
         || is_label(node)
 }
 
-fn is_label(node: Node<'_>) -> bool {
+/// Whether a name is that of an attribute or keyword.
+pub fn is_label(node: Node<'_>) -> bool {
     use ormend_engine::python::Field;
     node.parent().is_some_and(|p| match p.kind() {
         Kind::Attribute => node.field() == Field::Attribute,
@@ -154,35 +169,61 @@ fn is_number(kind: FieldKind) -> bool {
 
 /// The column that the key is, where it is one: of a row, of a dict of `values()`, of what `values_list()` gives.
 fn key_column<'a>(cx: &Context<'a>, found: &Match<'a>) -> Option<(ModelId, String)> {
-    if let Expr::Attribute { value, attr, .. } = Expr::of(found.key) {
-        return Some((cx.type_of(value).instance()?.model, attr.to_owned()));
+    if let Expr::Attribute { value, attr, .. } = Expr::of(found.key)
+        && let Some(instance) = cx.type_of(value).instance()
+    {
+        return Some((instance.model, attr.to_owned()));
     }
-    let Type::QuerySet(qs) = cx.type_of(found.round.iter) else { return None };
+    let Source { queryset: qs, target } = source(cx, found.round.target, found.round.iter, 0)?;
     let is_plain = qs.values.len() == 1 && !qs.is(Trait::Combined) && !qs.is(Trait::RawSql);
+    let is_row = |value: Node<'a>| value.peel().text() == target.peel().text();
     let name = match Expr::of(found.key) {
         Expr::Subscript { value, index, .. } if qs.rows == Rows::Dicts => {
-            let is_row = value.peel().text() == found.round.target.peel().text();
-            let name = string_value(index).filter(|_| is_row)?;
+            let name = string_value(index).filter(|_| is_row(value))?;
             // `values(author_id=F("editor_id"))`
             let given = columns_of(cx, qs, "values")?;
-            (!given.iter().any(|a| a.name == Some(name.as_str()))).then_some(name)?
+            if is_filled(cx, &name) || given.iter().any(|a| a.name == Some(name.as_str())) {
+                return None;
+            }
+            name
+        }
+        Expr::Subscript { value, index, .. } if qs.rows == Rows::Tuples && is_row(value) => {
+            let Expr::Int(position) = Expr::of(index) else { return None };
+            listed(cx, qs, position.parse().ok()?)?
         }
         Expr::Name(name) => {
-            let position = match Expr::of(found.round.target) {
+            let position = match Expr::of(target) {
                 Expr::Name(target) => {
                     matches!(qs.rows, Rows::Flat(_)).then_some(0).filter(|_| target == name)?
                 }
                 _ => {
-                    let mut parts = found.round.target.peel().children();
+                    let mut parts = target.peel().children();
                     parts.position(|part| part.peel().text() == name).filter(|_| qs.rows == Rows::Tuples)?
                 }
             };
-            let given = columns_of(cx, qs, "values_list")?;
-            string_value(given.iter().filter(|a| a.name.is_none()).nth(position)?.value)?
+            listed(cx, qs, position)?
         }
         _ => return None,
     };
     (is_plain && !qs.annotations.contains(name.as_str())).then_some((qs.model, name))
+}
+
+/// What `values_list()` names at that place.
+fn listed<'a>(cx: &Context<'a>, qs: &QuerySet, position: usize) -> Option<String> {
+    let given = columns_of(cx, qs, "values_list")?;
+    string_value(given.iter().filter(|a| a.name.is_none()).nth(position)?.value)
+}
+
+/// Whether anything in the function may put something else into an item of that name.
+fn is_filled(cx: &Context<'_>, name: &str) -> bool {
+    cx.scope().descendants().any(|n| match Expr::of(n) {
+        Expr::Subscript { index, .. } => {
+            n.kind() == Kind::Subscript
+                && n.is_binding()
+                && string_value(index).is_none_or(|written| written == name)
+        }
+        _ => false,
+    })
 }
 
 /// The arguments of the last call of `values()` or `values_list()` that made a queryset.
@@ -236,7 +277,7 @@ fn is_there<'a>(cx: &Context<'a>, found: &Match<'a>) -> bool {
     let Type::Manager(manager) = cx.type_of(without_loading(found.receiver)) else { return false };
     let is_all = manager.related.is_none()
         && manager.name.as_deref().is_some_and(|name| cx.project.is_plain_manager(found.model, name));
-    if !is_all || found.field_name != "pk" {
+    if !is_all || found.field_name != "pk" || !found.conditions.is_empty() {
         return false;
     }
     key_column(cx, found)
@@ -370,6 +411,11 @@ fn is_distinct<'a>(cx: &Context<'a>, found: &Match<'a>) -> bool {
     }
 }
 
+/// Whether making the key may raise, which is no matter where it is made for the round alone.
+fn may_raise(found: &Match<'_>) -> bool {
+    found.key.peel().kind() == Kind::Call
+}
+
 /// Rounds that end early, or look nothing up.
 fn more<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     let round = &found.round;
@@ -399,7 +445,19 @@ fn more<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     };
     let cause = condition.or(of_clause).or_else(leaves);
     if let Some(node) = cause {
-        out.push(cx.hazard(HazardKind::LoadsMore, one_line(node), node));
+        // What is tested may be whether there is a key at all.
+        let (kind, at) = match may_raise(found) {
+            true => (HazardKind::RowCondition, found.key),
+            false => (HazardKind::LoadsMore, node),
+        };
+        out.push(cx.hazard(kind, one_line(at), at));
+    }
+    let errors = ["ValueError", "TypeError", "Exception", "BaseException"];
+    if may_raise(found)
+        && let Some(site) = taking(cx, cx.file, found.call, &errors)
+            .filter(|s| cx.node(found.round.node.id()).span().start <= s.span.start)
+    {
+        out.push(Hazard::at(HazardKind::HandlerAround, "", site));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::rows::place::is_consumed;
-use ormend_engine::infer::{Rows, Type};
-use ormend_engine::python::{Expr, Field, Kind, Node, arguments, generators};
+use ormend_engine::infer::{QuerySet, Rows, Type};
+use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators};
 
 /// A loop, or a clause of a comprehension.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,12 @@ fn root<'a>(node: Node<'a>) -> Option<&'a str> {
         Expr::Subscript { value, index, count: 1 } => {
             matches!(Expr::of(index), Expr::Str(_) | Expr::Int(_)).then(|| root(value))?
         }
+        // `int(key)`
+        Expr::Call { func, arguments: list } if matches!(Expr::of(func), Expr::Name("int")) => {
+            let all = arguments(list);
+            let [only] = all.as_slice() else { return None };
+            (only.name.is_none() && only.stars == 0).then(|| root(only.value))?
+        }
         _ => None,
     }
 }
@@ -100,36 +106,125 @@ fn root<'a>(node: Node<'a>) -> Option<&'a str> {
 pub enum Keys<'a> {
     /// What is gone through gives the keys: this part of it.
     All(Node<'a>),
-    /// An expression of each round.
-    Each,
+    /// An expression of each round: what each binds, and what is gone through for it.
+    Each(Node<'a>, Node<'a>),
 }
 
 /// How all keys are written, where what is gone through may be gone through twice.
 pub fn keys<'a>(cx: &Context<'a>, round: &Round<'a>, key: Node<'a>) -> Option<Keys<'a>> {
-    if !is_repeatable(cx, round.iter, 0) {
+    if made(cx, round).is_none() && !is_repeatable(cx, round.iter, 0) {
         return None;
     }
-    Some(direct(cx, round.target, round.iter, key, 0).map_or(Keys::Each, Keys::All))
+    if let Some(all) = direct(cx, round, (round.target, round.iter), key, 0) {
+        return Some(Keys::All(all));
+    }
+    let (target, iter) = innermost(cx, round, root(key)?);
+    Some(Keys::Each(target, iter))
+}
+
+/// What binds the name, without the number of `enumerate()` and the order of `sorted()`.
+fn innermost<'a>(cx: &Context<'a>, round: &Round<'a>, name: &str) -> (Node<'a>, Node<'a>) {
+    let (mut target, mut iter) = (round.target, round.iter);
+    let chained = made(cx, round).map(|c| c.0);
+    for _ in 0..5 {
+        if chained == Some(iter.peel()) {
+            break;
+        }
+        let Some((called, inner)) = wrapped(cx, iter) else { break };
+        if called == "enumerate" {
+            let Some(second) = second(target) else { break };
+            if !second.descendants().any(|n| n.kind() == Kind::Name && n.text() == name) {
+                break;
+            }
+            target = second;
+        }
+        iter = inner;
+    }
+    (target, iter)
+}
+
+/// The second of two names.
+fn second(target: Node<'_>) -> Option<Node<'_>> {
+    let parts: Vec<Node<'_>> = target.peel().children().collect();
+    let [_, second] = parts.as_slice() else { return None };
+    Some(*second)
+}
+
+/// What is gone through, where it is the rows of a queryset.
+pub struct Source<'a> {
+    /// The queryset.
+    pub queryset: &'a QuerySet,
+    /// What a row of it is bound to.
+    pub target: Node<'a>,
+}
+
+/// The queryset whose rows `iter` gives, through `list()`, `enumerate()` and a name for it that nothing else changes.
+pub fn source<'a>(cx: &Context<'a>, target: Node<'a>, iter: Node<'a>, depth: usize) -> Option<Source<'a>> {
+    if depth > 5 {
+        return None;
+    }
+    if let Type::QuerySet(queryset) = cx.type_of(iter) {
+        return Some(Source { queryset, target });
+    }
+    if let Some((called, inner)) = wrapped(cx, iter) {
+        let target = if called == "enumerate" { second(target)? } else { target };
+        return source(cx, target, inner, depth + 1);
+    }
+    let Expr::Name(name) = Expr::of(iter) else { return None };
+    source(cx, target, kept(cx, name)?, depth + 1)
+}
+
+/// What a local name is given, where it is given once and only read then.
+fn kept<'a>(cx: &Context<'a>, name: &str) -> Option<Node<'a>> {
+    let scope = cx.scope();
+    let mut given = None;
+    for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+        if super::hazards::is_label(node) {
+            continue;
+        }
+        let parent = node.with_parens().parent()?;
+        if node.is_binding() {
+            let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(node.statement()?) else {
+                return None;
+            };
+            let is_alone = matches!(targets.as_slice(), [only] if only.peel() == node);
+            if !is_alone || given.is_some() || node.enclosing_scope() != Some(scope) {
+                return None;
+            }
+            given = Some(value);
+            continue;
+        }
+        let is_read = match parent.kind() {
+            Kind::For | Kind::CompFor | Kind::If | Kind::Return | Kind::Not | Kind::Compare => true,
+            Kind::Subscript => !parent.is_binding(),
+            Kind::Arguments => super::hazards::is_measure(cx, parent),
+            _ => false,
+        };
+        if !is_read {
+            return None;
+        }
+    }
+    given
 }
 
 /// What gives exactly the keys: `ids` of `for pk in ids`, `for i, pk in enumerate(ids)`, `for pk, n in amounts.items()`.
 fn direct<'a>(
     cx: &Context<'a>,
-    target: Node<'a>,
-    iter: Node<'a>,
+    round: &Round<'a>,
+    (target, iter): (Node<'a>, Node<'a>),
     key: Node<'a>,
     depth: usize,
 ) -> Option<Node<'a>> {
     let Expr::Name(name) = Expr::of(key) else { return None };
     let is_target = matches!(Expr::of(target), Expr::Name(n) if n == name);
+    // What gets a name is gone through by that.
+    if made(cx, round).is_some_and(|(node, _)| node == iter.peel()) {
+        return is_target.then_some(iter);
+    }
     if let Some((called, inner)) = wrapped(cx, iter).filter(|_| depth < 5) {
         return match called {
-            "enumerate" => {
-                let parts: Vec<Node<'a>> = target.peel().children().collect();
-                let [_, second] = parts.as_slice() else { return None };
-                direct(cx, *second, inner, key, depth + 1)
-            }
-            _ => direct(cx, target, inner, key, depth + 1),
+            "enumerate" => direct(cx, round, (second(target)?, inner), key, depth + 1),
+            _ => direct(cx, round, (target, inner), key, depth + 1),
         };
     }
     if let Expr::Call { func, arguments: list } = Expr::of(iter)
@@ -169,7 +264,7 @@ fn is_repeatable<'a>(cx: &Context<'a>, iter: Node<'a>, depth: usize) -> bool {
         return false;
     }
     if let Some((_, inner)) = wrapped(cx, iter) {
-        return is_repeatable(cx, inner, depth + 1) && !is_chain(cx, inner);
+        return is_repeatable(cx, inner, depth + 1);
     }
     match Expr::of(iter) {
         Expr::Name(_) | Expr::Attribute { .. } => match cx.type_of(iter) {
@@ -186,14 +281,49 @@ fn is_repeatable<'a>(cx: &Context<'a>, iter: Node<'a>, depth: usize) -> bool {
                     && matches!(Expr::of(value), Expr::Name(_) | Expr::Attribute { .. })
                     && arguments(list).is_empty()
             }
-            _ => depth == 0 && is_chain(cx, iter),
+            _ => false,
         },
         _ => false,
     }
 }
 
-/// A queryset that is made where it is gone through.
-pub fn is_chain<'a>(cx: &Context<'a>, iter: Node<'a>) -> bool {
-    iter.peel().kind() == Kind::Call
-        && matches!(cx.type_of(iter), Type::QuerySet(qs) if qs.rows != Rows::Unknown)
+/// What is made where it is gone through, and would be made twice: a queryset, with a `list()` or `sorted()` around it, or
+/// in front of a loop another collection. What gets a name, and the queryset.
+pub fn made<'a>(cx: &Context<'a>, round: &Round<'a>) -> Option<(Node<'a>, Option<&'a QuerySet>)> {
+    if let Some((node, queryset)) = chain(cx, round.iter, 0) {
+        return Some((node, Some(queryset)));
+    }
+    let mut at = round.iter.peel();
+    while let Some(("enumerate", inner)) = wrapped(cx, at) {
+        at = inner.peel();
+    }
+    let is_made = match Expr::of(at) {
+        Expr::Call { .. } => {
+            matches!(wrapped(cx, at), Some(("list" | "tuple" | "set" | "sorted", _)))
+                || matches!(cx.type_of(at), Type::List(_) | Type::Set(_) | Type::Tuple(_))
+        }
+        _ => matches!(at.kind(), Kind::ListComp | Kind::SetComp),
+    };
+    // In a statement other things may come before it.
+    let is_repeatable = is_made && is_repeatable(cx, round.iter, 0);
+    (is_made && !is_repeatable && round.node.kind() == Kind::For).then_some((at, None))
+}
+
+fn chain<'a>(cx: &Context<'a>, iter: Node<'a>, depth: usize) -> Option<(Node<'a>, &'a QuerySet)> {
+    if let Some(queryset) = chained(cx, iter) {
+        return Some((iter.peel(), queryset));
+    }
+    let (called, inner) = wrapped(cx, iter).filter(|_| depth < 5)?;
+    let (node, queryset) = chain(cx, inner, depth + 1)?;
+    match called {
+        "enumerate" => Some((node, queryset)),
+        // Gone through from behind, what has a name must be a list.
+        "reversed" => chained(cx, node).is_none().then_some((node, queryset)),
+        _ => (node == inner.peel()).then_some((iter.peel(), queryset)),
+    }
+}
+
+fn chained<'a>(cx: &Context<'a>, iter: Node<'a>) -> Option<&'a QuerySet> {
+    let Type::QuerySet(qs) = cx.type_of(iter) else { return None };
+    (iter.peel().kind() == Kind::Call && qs.rows != Rows::Unknown).then_some(&**qs)
 }

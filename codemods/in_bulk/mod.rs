@@ -3,6 +3,7 @@
 mod find;
 mod hazards;
 mod keys;
+mod lookup;
 mod rewrite;
 
 use find::Match;
@@ -32,6 +33,7 @@ impl Codemod for InBulk {
                 HazardKind::UnknownWrite,
                 HazardKind::LoadsMore,
                 HazardKind::ChangingSource,
+                HazardKind::RowCondition,
                 HazardKind::HandedIn,
                 HazardKind::KeyChanged,
                 HazardKind::CustomQuerySet,
