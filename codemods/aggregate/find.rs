@@ -1,5 +1,6 @@
 //! The shapes: calls of `sum`, `min`, `max` and `Counter` over the rows of a queryset; loops are in `totals` and `groups`.
 
+use super::asked::{self, Asked};
 use super::groups::{self, Groups};
 use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, stored, term};
@@ -26,6 +27,8 @@ pub enum Function {
     Max,
     /// `+= 1`
     Count,
+    /// `statistics.mean()`
+    Avg,
 }
 
 impl Function {
@@ -36,6 +39,7 @@ impl Function {
             Function::Min => "Min",
             Function::Max => "Max",
             Function::Count => "Count",
+            Function::Avg => "Avg",
         }
     }
 }
@@ -92,6 +96,8 @@ pub struct Match<'a> {
     pub filter: Option<Translation<'a>>,
     /// Where several calls go over one queryset object, all of them.
     pub members: Vec<Node<'a>>,
+    /// The list that holds the values, where it is asked by name.
+    pub asked: Option<Asked<'a>>,
 }
 
 impl<'a> Match<'a> {
@@ -144,12 +150,19 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         {
             return Some(*found);
         }
-        return groups::find_counter(cx, node);
+        return asked::find(cx, node).or_else(|| groups::find_counter(cx, node));
     };
     match place(cx, node, &shape) {
         Place::Alone => {
             let filter = part.filter.take();
-            Some(Match { node, shape, what: What::Values(vec![part]), filter, members: Vec::new() })
+            Some(Match {
+                node,
+                shape,
+                what: What::Values(vec![part]),
+                filter,
+                members: Vec::new(),
+                asked: None,
+            })
         }
         Place::First(found) => Some(*found),
         Place::Later => None,
@@ -163,12 +176,13 @@ pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a
         "builtins.sum" => Function::Sum,
         "builtins.min" => Function::Min,
         "builtins.max" => Function::Max,
+        "statistics.mean" | "statistics.fmean" => Function::Avg,
         _ => return None,
     };
     let all = arguments(list);
     let (first, rest) = all.split_first().filter(|(f, _)| f.name.is_none() && f.stars == 0)?;
     // Each value once makes no difference to the lowest and the highest.
-    if first.value.peel().kind() == Kind::SetComp && function == Function::Sum {
+    if first.value.peel().kind() == Kind::SetComp && matches!(function, Function::Sum | Function::Avg) {
         return None;
     }
     let (shape, element) = rows(cx, first.value)?;
@@ -286,7 +300,13 @@ fn either<'a>(
     }
 }
 
-fn empty<'a>(cx: &Context<'a>, function: Function, term: &Term<'a>, rest: &[Argument<'a>]) -> Option<Empty> {
+/// What no rows give, with the other arguments of the call.
+pub fn empty<'a>(
+    cx: &Context<'a>,
+    function: Function,
+    term: &Term<'a>,
+    rest: &[Argument<'a>],
+) -> Option<Empty> {
     if rest.len() > 1 || rest.iter().any(|a| a.stars > 0) {
         return None;
     }
@@ -297,10 +317,12 @@ fn empty<'a>(cx: &Context<'a>, function: Function, term: &Term<'a>, rest: &[Argu
             let is_decimal = term.number == Number::Decimal && is_decimal(cx, start.value);
             (is_zero(start.value) || is_decimal).then(|| Empty::Value(start.value.text().to_owned()))
         }
-        (Function::Min | Function::Max, None) => Some(Empty::Raises),
+        (Function::Min | Function::Max | Function::Avg, None) => Some(Empty::Raises),
         (Function::Min | Function::Max, Some(Argument { name: Some("default"), value, .. })) => {
             match (Expr::of(*value), term.number) {
                 (Expr::None, _) => Some(Empty::None),
+                // Before 4.0 there is no `default=`.
+                _ if cx.options.target_django < (4, 0) => None,
                 (Expr::Int(_), Number::Integer | Number::Decimal) | (Expr::Float, Number::Float) => {
                     Some(Empty::Value(value.text().to_owned()))
                 }

@@ -3,14 +3,14 @@
 use super::find::{Element, Function, Match, What, keep_slice, rows};
 use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, read, term};
-use super::totals::{are_private, first_value, is_alone, looped, mentions};
+use super::totals::{are_private, first_value, is_alone, looped, mentions, named};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::rows::Shape;
 use ormend_engine::codemod::rows::filling::Filling;
 use ormend_engine::django::FieldKind;
-use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, parameters};
 
 /// What holds the values.
 #[derive(Clone, Copy, Debug)]
@@ -65,36 +65,52 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         filled: None,
         guarded: Vec::new(),
     };
-    Some(Match { node, shape, what: What::Groups(Box::new(groups)), filter, members: Vec::new() })
+    Some(Match {
+        node,
+        shape,
+        what: What::Groups(Box::new(groups)),
+        filter,
+        members: Vec::new(),
+        asked: None,
+    })
 }
 
 /// A loop that fills a dict with numbers.
 pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let (shape, tests, steps) = looped(cx, node)?;
+    let (named, steps) = named(cx, &shape, steps)?;
     let step = step(&steps)?;
+    let (key, value) = (named.value(step.key)?, named.value(step.value)?);
     let (init, made) = first_value(node, step.name.text())?;
     let holder = holder(cx, made).filter(|_| is_alone(init))?;
     // A plain dict raises for a key that it does not have.
     if !step.is_guarded && matches!(holder, Holder::Dict) {
         return None;
     }
-    let term = match Expr::of(step.value) {
+    let term = match Expr::of(value) {
         Expr::Int("1") => None,
-        _ => Some(term(cx, &shape, step.value).filter(|t| t.number != Number::Other)?),
+        _ => Some(term(cx, &shape, value).filter(|t| t.number != Number::Other)?),
     };
     let Narrowed { guarded, filter } = narrowed(cx, &shape, term.as_ref(), Function::Sum, &tests)?;
     // Rows that are passed over make no group either.
     if filter.is_none() && !tests.is_empty() {
         return None;
     }
-    let key = keyed(read(cx, &shape, step.key)?)?;
+    let key = keyed(read(cx, &shape, key)?)?;
     if !are_private(node, &[step.name.text()]) || mentions(shape.source.iter, step.name.text()) {
         return None;
     }
     let filling = Filling { name: step.name, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
     let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)), guarded };
-    Some(Match { node, shape, what: What::Groups(Box::new(groups)), filter, members: Vec::new() })
+    Some(Match {
+        node,
+        shape,
+        what: What::Groups(Box::new(groups)),
+        filter,
+        members: Vec::new(),
+        asked: None,
+    })
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.
@@ -274,7 +290,8 @@ pub fn is_unordered(found: &Match<'_>, groups: &Groups<'_>) -> bool {
             .all(|n| found.node.contains(n.id()) || init.contains(n.id()) || n.is_binding() || is_keyed(n))
 }
 
-/// Whether an expression that gives a dict is only asked for single keys, or for a number of all values.
+/// Whether an expression that gives a dict is only asked for single keys, for a number of all values, or for its items in
+/// an order of their own.
 fn is_keyed(node: Node<'_>) -> bool {
     let outer = node.with_parens();
     let Some(parent) = outer.parent() else { return false };
@@ -289,12 +306,43 @@ fn is_keyed(node: Node<'_>) -> bool {
             let Some(call) = parent.parent().filter(|p| p.kind() == Kind::Call) else { return false };
             match attr {
                 "get" => true,
-                "values" => is_reduced(call),
+                "values" | "keys" => is_reduced(call) || is_sorted(call, false),
+                "items" => is_sorted(call, true),
                 _ => false,
             }
         }
-        Kind::Arguments => is_reduced(node),
+        Kind::Arguments => is_reduced(node) || is_sorted(node, false),
         _ => false,
+    }
+}
+
+/// `sorted(node)`, where no two of what is sorted are equal or equal ones cannot be told apart. Pairs may be sorted by a
+/// `key=` that ends with their first.
+fn is_sorted(node: Node<'_>, is_pairs: bool) -> bool {
+    let Some(list) = node.with_parens().parent().filter(|p| p.kind() == Kind::Arguments) else {
+        return false;
+    };
+    let Some(Expr::Call { func, .. }) = list.parent().map(Expr::of) else { return false };
+    matches!(Expr::of(func), Expr::Name("sorted"))
+        && arguments(list).iter().all(|a| match a.name {
+            None => a.stars == 0,
+            Some("key") => is_pairs && is_by_first(a.value),
+            Some(name) => name == "reverse",
+        })
+}
+
+/// `lambda pair: (-pair[1], pair[0])`
+fn is_by_first(key: Node<'_>) -> bool {
+    let Expr::Lambda { body, .. } = Expr::of(key) else { return false };
+    let own = parameters(key);
+    let [parameter] = own.as_slice() else { return false };
+    let is_first = |node: Node<'_>| {
+        matches!(Expr::of(node), Expr::Subscript { value, index, count: 1 }
+            if value.text() == parameter.name && matches!(Expr::of(index), Expr::Int("0")))
+    };
+    match Expr::of(body) {
+        Expr::Tuple(items) => items.children().any(is_first),
+        _ => is_first(body),
     }
 }
 

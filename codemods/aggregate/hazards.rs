@@ -51,6 +51,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
 fn callee(function: Function) -> &'static str {
     match function {
         Function::Min => "min()",
+        Function::Avg => "mean()",
         _ => "max()",
     }
 }
@@ -142,7 +143,7 @@ fn value<'a>(
     }
     for column in &term.columns {
         let fits = match function {
-            Function::Sum | Function::Count => term.number != Number::Other,
+            Function::Sum | Function::Count | Function::Avg => term.number != Number::Other,
             Function::Min | Function::Max => is_comparable(column.kind),
         };
         if !fits || !column.is_plain {
@@ -155,13 +156,17 @@ fn value<'a>(
         }
     }
     let is_exact = match (function, term.number) {
+        // The mean of 1 and 3 is an integer in Python.
+        (Function::Avg, _) => false,
         (_, Number::Integer | Number::Other) => true,
         (Function::Min | Function::Max, Number::Float) => term.is_column,
         // PostgreSQL stores and adds decimals as Python does.
         (_, Number::Decimal) => is_postgresql(cx) && *empty != Empty::Value("0".to_owned()),
         (_, Number::Float) => false,
     };
-    if !is_exact {
+    if function == Function::Avg {
+        out.push(cx.hazard(HazardKind::OtherDigits, callee(function), term.node));
+    } else if !is_exact {
         out.push(cx.hazard(HazardKind::OtherDigits, term.node.text(), term.node));
     }
 }

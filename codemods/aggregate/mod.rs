@@ -1,5 +1,6 @@
 //! Add up, count and compare in the database instead of in Python.
 
+mod asked;
 mod find;
 mod groups;
 mod hazards;

@@ -56,7 +56,9 @@ impl<'a> Writer<'a, '_> {
             }
             _ => String::new(),
         };
-        if let ([part], [alias]) = (parts, aliases.as_slice()) {
+        if let ([part], [alias]) = (parts, aliases.as_slice())
+            && self.found.asked.is_none()
+        {
             let or = or(part);
             let text = format!("{call}{}{or}", key(alias));
             if self.found.shape.filling.is_none() {
@@ -81,6 +83,17 @@ impl<'a> Writer<'a, '_> {
             let prefix = format!("{name} = ");
             emit::call(indent, unit, &prefix, &callee, &arguments, "", self.cx.options.line_length)
         };
+        if let Some(asked) = &self.found.asked {
+            let mut edits = vec![Edit::replace(asked.statement.span(), text)];
+            for (node, number) in &asked.uses {
+                let (Some(part), Some(alias)) = (parts.get(*number), aliases.get(*number)) else { continue };
+                let or = or(part);
+                let of = if or.is_empty() { Precedence::Atom } else { Precedence::Or };
+                let text = parenthesized(node.with_parens(), &format!("{name}{}{or}", key(alias)), of);
+                edits.push(Edit::replace(node.span(), text));
+            }
+            return Ok(edits);
+        }
         if !self.found.members.is_empty() {
             let statement = node.statement().unwrap_or(node);
             let mut edits = vec![Edit::insert(statement.span().start, format!("{text}{newline}"))];
@@ -182,6 +195,7 @@ impl<'a> Writer<'a, '_> {
                 Function::Min => "lowest",
                 Function::Max => "highest",
                 Function::Count => "count",
+                Function::Avg => "average",
             };
             let name = part.target.unwrap_or(usual);
             let is_taken = |name: &str| {

@@ -36,7 +36,14 @@ pub fn place<'a>(cx: &Context<'a>, node: Node<'a>, shape: &Shape<'a>) -> Place<'
             let members = found.iter().map(|(call, ..)| *call).collect();
             let parts = found.into_iter().map(|(.., part)| part).collect();
             let what = What::Values(parts);
-            Place::First(Box::new(Match { node, shape: shape.clone(), what, filter: None, members }))
+            Place::First(Box::new(Match {
+                node,
+                shape: shape.clone(),
+                what,
+                filter: None,
+                members,
+                asked: None,
+            }))
         }
         _ => Place::Alone,
     }

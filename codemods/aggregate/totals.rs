@@ -2,7 +2,7 @@
 
 use super::find::{Empty, Function, Match, Part, What, is_decimal, keep_slice};
 use super::narrowed::{Narrowed, narrowed};
-use super::term::{Number, Term, term};
+use super::term::{Number, Term, read, term};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::variable::read_elsewhere;
@@ -15,10 +15,15 @@ use ormend_engine::python::{Expr, Field, Kind, Node, Stmt};
 /// The match at a loop.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let (shape, tests, steps) = looped(cx, node)?;
+    let (named, steps) = named(cx, &shape, steps)?;
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut first = None;
     for (step, own) in tested(&steps)? {
         let (target, value) = addition(step)?;
+        let value = named.value(value)?;
+        if own.iter().any(|test| named.is_in(test.node)) {
+            return None;
+        }
         let Expr::Name(name) = Expr::of(target) else { return None };
         if parts.iter().any(|p| p.target == Some(name)) {
             return None;
@@ -50,7 +55,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     }
     let filling = Filling { name: first?, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
-    Some(Match { node, shape, what: What::Values(parts), filter, members: Vec::new() })
+    Some(Match { node, shape, what: What::Values(parts), filter, members: Vec::new(), asked: None })
 }
 
 /// Every statement of the loop with its own conditions.
@@ -114,6 +119,58 @@ pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
         conditions: Vec::new(),
     };
     Some((shape, tests, steps))
+}
+
+/// Names that a loop gives to what it reads of a row: `status = book.status`.
+#[derive(Default)]
+pub struct Named<'a>(Vec<(&'a str, Node<'a>)>);
+
+impl<'a> Named<'a> {
+    /// What `node` stands for; nothing where it is made of such a name.
+    pub fn value(&self, node: Node<'a>) -> Option<Node<'a>> {
+        match Expr::of(node) {
+            Expr::Name(name) => {
+                Some(self.0.iter().find(|(n, _)| *n == name).map_or(node, |(_, value)| *value))
+            }
+            _ => (!self.is_in(node)).then_some(node),
+        }
+    }
+
+    /// Whether an expression mentions one of the names.
+    pub fn is_in(&self, node: Node<'a>) -> bool {
+        self.0.iter().any(|(name, _)| reads_name(node, name))
+    }
+}
+
+/// The names at the top of a loop, which nothing else sees, and the rest of its statements.
+pub fn named<'a>(
+    cx: &Context<'a>,
+    shape: &Shape<'a>,
+    mut steps: Vec<Node<'a>>,
+) -> Option<(Named<'a>, Vec<Node<'a>>)> {
+    let mut found = Named::default();
+    while steps.len() > 1
+        && let Some(first) = steps.first()
+        && let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(*first)
+        && let [target] = targets.as_slice()
+        && let Expr::Name(name) = Expr::of(*target)
+        && !reads_name(value, name)
+    {
+        let is_column = read(cx, shape, value).is_some() || term(cx, shape, value).is_some();
+        if !is_column || name == shape.variable || found.is_in(value) || found.is_in(*target) {
+            return None;
+        }
+        found.0.push((name, value));
+        steps.remove(0);
+    }
+    let names: Vec<&str> = found.0.iter().map(|(name, _)| *name).collect();
+    let binds = |step: &Node<'a>| {
+        step.descendants().any(|n| n.kind() == Kind::Name && n.is_binding() && names.contains(&n.text()))
+    };
+    if steps.iter().any(binds) || !names.is_empty() && read_elsewhere(cx, shape.node, &names) {
+        return None;
+    }
+    Some((found, steps))
 }
 
 /// `if row.done: continue` at the top, and an `if` around all of the rest.
@@ -207,6 +264,14 @@ pub fn is_alone(statement: Node<'_>) -> bool {
 /// Whether a part of the code names a variable.
 pub fn mentions(node: Node<'_>, name: &str) -> bool {
     node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+}
+
+/// Whether a part of the code reads a variable, not only an attribute of its name.
+pub fn reads_name(node: Node<'_>, name: &str) -> bool {
+    let is_attribute = |n: Node<'_>| {
+        n.field() == Field::Attribute && n.parent().is_some_and(|p| p.kind() == Kind::Attribute)
+    };
+    node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && !is_attribute(n))
 }
 
 /// Whether the variable certainly holds an integer before the loop.

@@ -97,7 +97,7 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
     };
     let depends = |n: Node<'a>| n.kind() == Kind::Call || n.kind() == Kind::Name && round.binds(n.text());
     let varying = varying(cx, model, &round, &lookup, &conditions)
-        .or_else(|| asks(receiver, &spine))
+        .or_else(|| asks(cx, receiver, &spine))
         .or_else(|| changing(cx, receiver, &round))
         .or_else(|| lookup.whole.descendants().find(|n| is_chained(n) && depends(*n)));
     let missing = match lookup.ends {

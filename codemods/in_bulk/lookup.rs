@@ -125,12 +125,18 @@ pub fn spine<'a>(cx: &Context<'a>, receiver: Node<'a>, round: &Round<'a>) -> Opt
 }
 
 /// What stands in a chain, besides its calls, that may do more than give a value.
-pub fn asks<'a>(chain: Node<'a>, spine: &[Node<'a>]) -> Option<Node<'a>> {
+pub fn asks<'a>(cx: &Context<'a>, chain: Node<'a>, spine: &[Node<'a>]) -> Option<Node<'a>> {
     chain.descendants().find(|n| match n.kind() {
-        Kind::Call => !spine.contains(n),
+        Kind::Call => !spine.contains(n) && !names_model(cx, *n),
         Kind::Lambda | Kind::NamedExpr | Kind::Await | Kind::Yield => true,
         kind => kind.is_comprehension(),
     })
+}
+
+/// `get_user_model()`
+fn names_model<'a>(cx: &Context<'a>, call: Node<'a>) -> bool {
+    let Expr::Call { func, .. } = Expr::of(call) else { return false };
+    external_path(cx, func).as_deref() == Some("django.contrib.auth.get_user_model")
 }
 
 /// A collection that a chain names and that the loop may change.
