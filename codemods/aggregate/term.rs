@@ -257,7 +257,9 @@ pub fn stored<'a>(cx: &Context<'a>, queryset: &QuerySet, node: Node<'a>, name: &
         hazards: Vec::new(),
     };
     if queryset.annotations.contains(name) {
-        return is_count(cx, queryset, name).then_some(plain);
+        // Of what else is computed neither type nor NULL is known.
+        let kind = if is_count(cx, queryset, name) { FieldKind::Integer } else { FieldKind::Json };
+        return Some(Column { kind, is_plain: kind == FieldKind::Integer, ..plain });
     }
     let field = match name {
         "pk" => model.primary_key()?,

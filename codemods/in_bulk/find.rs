@@ -1,6 +1,6 @@
 //! The shapes: `get(pk=key)` and `filter(pk=key).first()` in the body of a loop that binds the key.
 
-use super::keys::{Keys, Round, keys, rounds};
+use super::keys::{Keys, Round, depends, keys, rounds};
 use super::lookup::{Ends, Lookup, asks, changing, lookup, spine, unique, varying};
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::handlers::catches_only;
@@ -29,7 +29,11 @@ pub struct Match<'a> {
     /// `pk`, or the field's name.
     pub field_name: &'a str,
     /// The keyword's value.
+    pub shown: Node<'a>,
+    /// The same in terms of what the loop binds.
     pub key: Node<'a>,
+    /// The value is no key that is known before the loop.
+    pub is_computed: bool,
     /// The loop that binds the key.
     pub round: Round<'a>,
     /// How the keys are written before it.
@@ -83,11 +87,22 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
     if call.enclosing_function().is_some_and(|f| f.is_async()) {
         return None;
     }
-    let (at, field, field_name, key, round) = lookup.arguments.iter().enumerate().find_map(|(at, a)| {
+    let by_key = lookup.arguments.iter().enumerate().find_map(|(at, a)| {
         let (field, name) = unique(cx, model, *a).filter(|_| a.stars == 0)?;
-        let key = a.value.peel();
-        Some((at, field, name, key, rounds(cx, call, key)?))
+        let (round, key) = rounds(cx, call, a.value.peel())?;
+        Some((at, field, name, key, round))
+    });
+    let is_computed = by_key.is_none();
+    let (at, field, field_name, key, round) = by_key.or_else(|| {
+        // One row, by something that the loop makes.
+        let field = cx.model(model).primary_key()?;
+        lookup.arguments.iter().enumerate().find_map(|(at, a)| {
+            let is_one = lookup.ends != Ends::Nothing || unique(cx, model, *a).is_some();
+            let round = depends(cx, call, a.value).filter(|_| is_one && a.stars == 0)?;
+            Some((at, field, "pk", a.value.peel(), round))
+        })
     })?;
+    let shown = lookup.arguments.get(at)?.value.peel();
     let mut conditions = lookup.arguments.clone();
     conditions.remove(at);
     let spine = spine(cx, receiver, &round)?;
@@ -95,18 +110,24 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
         let mut lists = lookup.chained.iter().filter_map(|c| c.child(Field::Arguments));
         lists.any(|list| list.contains(n.id()))
     };
-    let depends = |n: Node<'a>| n.kind() == Kind::Call || n.kind() == Kind::Name && round.binds(n.text());
+    let is_other = |n: Node<'a>| n.kind() == Kind::Call || n.kind() == Kind::Name && round.binds(n.text());
     let varying = varying(cx, model, &round, &lookup, &conditions)
         .or_else(|| asks(cx, receiver, &spine))
         .or_else(|| changing(cx, receiver, &round))
-        .or_else(|| lookup.whole.descendants().find(|n| is_chained(n) && depends(*n)));
+        .or_else(|| lookup.whole.descendants().find(|n| is_chained(n) && is_other(*n)));
     let missing = match lookup.ends {
         Ends::Nothing => Missing::Nothing,
         Ends::NotFound => Missing::NotFound,
         Ends::Raises => caught(cx, call, model).map_or(Missing::Raises, Missing::Caught),
     };
+    // The handler would find the row, or None, where the key was.
+    let is_lost = matches!(&missing, Missing::Caught(caught)
+        if shown.descendants().any(|n| n.kind() == Kind::Name && n.text() == caught.name.text()));
+    let varying = if is_computed || is_lost { Some(shown) } else { varying };
     let keys = keys(cx, &round, key);
     Some(Match {
+        is_computed,
+        shown,
         call,
         lookup,
         receiver,

@@ -21,6 +21,9 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     if let Some(node) = found.varying {
         out.push(cx.hazard(HazardKind::RowCondition, one_line(node), node));
     }
+    if found.is_computed {
+        return;
+    }
     of_queryset(cx, found, out);
     of_source(cx, found, out);
     of_key(cx, found, out);

@@ -27,49 +27,96 @@ impl Round<'_> {
     }
 }
 
-/// The loop around `call` that binds the key, which must be names, attributes and items of what it binds.
-pub fn rounds<'a>(cx: &Context<'a>, call: Node<'a>, key: Node<'a>) -> Option<Round<'a>> {
-    let root = root(key)?;
-    let scope = call.enclosing_scope()?;
-    for around in call.ancestors() {
-        if matches!(around.kind(), Kind::FunctionDef | Kind::Lambda | Kind::ClassDef | Kind::Module) {
-            return None;
+/// The loop around `call` that binds the key, which must be names, attributes and items of what it binds, or a name that the
+/// loop gives to one of those: the loop, and the key in terms of what it binds.
+pub fn rounds<'a>(cx: &Context<'a>, call: Node<'a>, key: Node<'a>) -> Option<(Round<'a>, Node<'a>)> {
+    let name = root(key)?;
+    let mut inner = false;
+    for around in loops(call) {
+        let round = round(cx, call, around)?;
+        let is_target =
+            |name: &str| round.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+        let again = |name: &str| is_bound_before(call, &round, name, inner);
+        if is_target(name) {
+            return (!again(name)).then_some((round, key));
         }
-        let binds =
-            |target: Node<'a>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == root);
-        let round = if around.kind() == Kind::For {
-            if around.is_async() || around.enclosing_scope() != Some(scope) {
-                return None;
-            }
-            let body = around.child(Field::Body).filter(|b| b.contains(call.id()))?;
-            Round {
-                node: around,
-                target: around.child(Field::Left)?,
-                iter: around.child(Field::Right)?,
-                body,
-            }
-        } else if around.kind().is_comprehension() {
-            let all = generators(around);
-            let [only] = all.as_slice() else { return None };
-            if only.is_async || around.kind() == Kind::GeneratorExp && !is_taken_at_once(cx, around) {
-                return None;
-            }
-            Round { node: around, target: only.target, iter: only.iter, body: around }
-        } else {
-            continue;
-        };
-        if binds(round.target) {
-            let again = round.body.descendants().any(|n| {
-                n.kind() == Kind::Name && n.text() == root && n.is_binding() && !round.target.contains(n.id())
-            });
-            return (!again).then_some(round);
+        if round.binds(name) {
+            // `pk = row["book_id"]`
+            let given = named(call, &round, key)?;
+            let name = root(given).filter(|name| is_target(name))?;
+            return (!again(name)).then_some((round, given));
         }
-        // The key must not come from an inner loop's body.
-        if round.binds(root) {
-            return None;
-        }
+        inner = true;
     }
     None
+}
+
+/// The loop that what `node` asks depends on in any other way.
+pub fn depends<'a>(cx: &Context<'a>, call: Node<'a>, node: Node<'a>) -> Option<Round<'a>> {
+    loops(call).find_map(|around| {
+        let round = round(cx, call, around)?;
+        let binds = node
+            .descendants()
+            .any(|n| n.kind() == Kind::Name && !super::hazards::is_label(n) && round.binds(n.text()));
+        binds.then_some(round)
+    })
+}
+
+/// The loops and comprehensions around a call in its function, the innermost first.
+fn loops<'a>(call: Node<'a>) -> impl Iterator<Item = Node<'a>> {
+    let ends =
+        |n: &Node<'a>| matches!(n.kind(), Kind::FunctionDef | Kind::Lambda | Kind::ClassDef | Kind::Module);
+    call.ancestors()
+        .take_while(move |n| !ends(n))
+        .filter(|n| n.kind() == Kind::For || n.kind().is_comprehension())
+}
+
+fn round<'a>(cx: &Context<'a>, call: Node<'a>, around: Node<'a>) -> Option<Round<'a>> {
+    if around.kind() == Kind::For {
+        if around.is_async() || around.enclosing_scope() != call.enclosing_scope() {
+            return None;
+        }
+        let body = around.child(Field::Body).filter(|b| b.contains(call.id()))?;
+        let (target, iter) = (around.child(Field::Left)?, around.child(Field::Right)?);
+        return Some(Round { node: around, target, iter, body });
+    }
+    let all = generators(around);
+    let [only] = all.as_slice() else { return None };
+    if only.is_async || around.kind() == Kind::GeneratorExp && !is_taken_at_once(cx, around) {
+        return None;
+    }
+    Some(Round { node: around, target: only.target, iter: only.iter, body: around })
+}
+
+/// Whether the loop gives the name another value before the lookup; what comes with or after it, the next round binds anew.
+fn is_bound_before<'a>(call: Node<'a>, round: &Round<'a>, name: &str, is_inner: bool) -> bool {
+    let repeats = is_inner
+        || call.ancestors().take_while(|a| *a != round.node).any(|a| matches!(a.kind(), Kind::While));
+    let is_plain = |s: &Node<'a>| {
+        round.node.kind() == Kind::For && !s.descendants().any(|n| n.kind() == Kind::NamedExpr)
+    };
+    let from = call.statement().filter(|s| *s != round.node && !repeats && is_plain(s));
+    round.body.descendants().any(|n| {
+        n.kind() == Kind::Name
+            && n.text() == name
+            && n.is_binding()
+            && !round.target.contains(n.id())
+            && from.is_none_or(|from| n.id() < from.id())
+    })
+}
+
+/// What the loop calls by the name `key`: the value of its only assignment, before the lookup and in every round.
+fn named<'a>(call: Node<'a>, round: &Round<'a>, key: Node<'a>) -> Option<Node<'a>> {
+    let Expr::Name(name) = Expr::of(key) else { return None };
+    let mut bindings =
+        round.body.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+    let only = bindings.next()?;
+    let statement = only.statement().filter(|s| s.parent() == Some(round.body) && s.id() < call.id())?;
+    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
+        return None;
+    };
+    let is_plain = bindings.next().is_none() && matches!(targets.as_slice(), [t] if t.peel() == only);
+    is_plain.then(|| value.peel())
 }
 
 /// Whether what stands around a generator takes all of it there and then.

@@ -73,7 +73,7 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
     let front: String = lines.iter().map(|line| format!("{}\n{indent}", line.trim())).collect();
     edits.push(Edit::insert(place.span().start, front));
 
-    let key = found.key.text();
+    let key = found.shown.text();
     match &found.missing {
         Missing::Nothing => {
             keeps_comments(cx, found.call.span())?;
