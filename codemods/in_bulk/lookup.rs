@@ -262,14 +262,14 @@ fn is_value<'a>(
             external_path(cx, func).is_some_and(|p| p.starts_with("django.db.models") && p.ends_with(".Q"))
                 && arguments(list)
                     .iter()
-                    .all(|a| a.stars == 0 && a.name.is_none_or(|n| is_own_or_deep(n)) && value(a.value))
+                    .all(|a| a.stars == 0 && a.name.is_none_or(is_one_value) && value(a.value))
         }
         _ => false,
     }
 }
 
-/// Lookups of a list are left to `filter()` itself.
-fn is_own_or_deep(name: &str) -> bool {
+/// A lookup of one value, not of a list that may change.
+fn is_one_value(name: &str) -> bool {
     !name.ends_with("__in")
 }
 
