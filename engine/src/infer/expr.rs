@@ -56,8 +56,19 @@ impl<'a> Frame<'a, '_> {
             self.expr_inner(node)
         };
         self.nesting -= 1;
+        let ty = self.or_supposed(node, ty);
         self.record(node, &ty);
         ty
+    }
+
+    fn or_supposed(&self, node: Node<'a>, ty: Type) -> Type {
+        if self.supposed.is_empty() || ty != Type::Unknown {
+            return ty;
+        }
+        match self.supposed.get(node.text()) {
+            Some(model) => Type::Instance(super::types::Instance::root(*model, super::types::Root::Opaque)),
+            None => ty,
+        }
     }
 
     fn record(&mut self, node: Node<'a>, ty: &Type) {

@@ -8,6 +8,7 @@ use super::entries::Unread;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
 use super::types::{Dict, Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
+use crate::django::ModelId;
 use crate::python::{ClassId, Kind, Node, NodeId, ParameterKind, parameters};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -70,6 +71,8 @@ pub(super) struct Frame<'a, 's> {
     pub unread: Vec<Unread>,
     /// Rows that the `Prefetch` objects of callees bring, by the place of the object.
     pub brought: FxHashMap<Site, ValueId>,
+    /// The models that expressions of unknown type are supposed to be rows of, by their text.
+    pub supposed: FxHashMap<Name, ModelId>,
 }
 
 impl<'a, 's> Frame<'a, 's> {
@@ -110,6 +113,7 @@ impl<'a, 's> Frame<'a, 's> {
             by_site: FxHashMap::default(),
             unread: Vec::new(),
             brought: FxHashMap::default(),
+            supposed: FxHashMap::default(),
         }
     }
 

@@ -44,6 +44,7 @@ mod rendering;
 mod requests;
 mod statements;
 mod summary;
+mod supposed;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ pub use facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Us
 pub use members::kind_type;
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
+pub use supposed::{Supposed, Supposition};
 pub use types::{
     Callable, Dict, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet,
     QuerySetClass, Record, Related, Root, Rows, Trait, Type, ValueId,

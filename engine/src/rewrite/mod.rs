@@ -3,6 +3,7 @@
 mod apply;
 mod aside;
 mod scan;
+mod supposed;
 mod suppress;
 mod waiting;
 

@@ -1,6 +1,6 @@
 //! Shows every node of every frame to the codemods that asked for its kind.
 
-use super::{Warning, suppress};
+use super::{Warning, supposed, suppress};
 use crate::codemod::{Context, Finding, Options, Rule};
 use crate::django::Project;
 use crate::infer::{Analyzer, Facts};
@@ -94,16 +94,29 @@ fn scan_file(
         }
     }
     let mut findings = Vec::new();
-    for facts in analyzer.frames(file) {
-        let cx = Context { analyzer, project, file, facts: &facts, options };
-        for node in nodes_of_frame(&cx, &facts) {
+    let look = |facts: &Facts, is_wanted: &dyn Fn(&dyn Rule) -> bool, findings: &mut Vec<Finding>| {
+        let cx = Context { analyzer, project, file, facts, options };
+        for node in nodes_of_frame(&cx, facts) {
             let Some(interested) = by_kind.get(&node.kind()) else { continue };
             if node.has_error() {
                 continue;
             }
-            for rule in interested.iter().filter_map(|i| rules.get(*i)) {
+            for rule in interested.iter().filter_map(|i| rules.get(*i)).filter(|r| is_wanted(**r)) {
                 findings.extend(rule.run(&cx, node));
             }
+        }
+    };
+    for facts in analyzer.frames(file) {
+        let begin = findings.len();
+        look(&facts, &|_| true, &mut findings);
+        if let Some(supposed) = analyzer.supposing(&facts) {
+            let known = findings.len();
+            look(&supposed.facts, &supposed::minds, &mut findings);
+            let more = findings.split_off(known);
+            let is_new = |f: &Finding| !findings.iter().skip(begin).any(|k| k.site.span.overlaps(f.site.span));
+            let more: Vec<Finding> =
+                more.into_iter().filter(is_new).map(|f| supposed::withheld(f, &supposed, parsed)).collect();
+            findings.extend(more);
         }
     }
     // At one place the first of the list goes first.

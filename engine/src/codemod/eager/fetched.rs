@@ -8,7 +8,7 @@
 use super::reads::{Group, Load};
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::django::ModelId;
+use crate::django::{Model, ModelId, Project};
 use crate::infer::Type;
 use crate::python::{Expr, Kind, Node, arguments, string_value};
 use crate::text::Site;
@@ -34,34 +34,55 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         let Expr::Call { arguments: list, .. } = Expr::of(call) else { continue };
         let args = arguments(list);
         let Some((rows, lookups)) = args.split_first() else { continue };
-        let loaded =
-            steps.iter().find(|s| lookups.iter().any(|l| l.stars > 0 || may_name(l.value, &s.attribute)));
-        let Some(step) = loaded else { continue };
         let facts = cx.analyzer.caller(site.file, site.function);
         let inner = Context { facts: &facts, file: site.file, ..*cx };
-        let models = models(inner.type_of_any(rows.value));
-        let is_kin =
-            |a: ModelId, b: ModelId| cx.project.family(a).contains(&b) || cx.project.family(b).contains(&a);
-        let is_other =
-            models.is_some_and(|models| !models.iter().any(|m| steps.iter().any(|s| is_kin(*m, s.from))));
-        if !is_other {
+        let lookups: Vec<Lookup> = lookups.iter().map(|l| Lookup::of(l.value, l.stars > 0)).collect();
+        let roots = models(inner.type_of_any(rows.value)).or_else(|| roots(cx.project, &lookups));
+        let Some(roots) = roots else { continue };
+        let loaded =
+            lookups.iter().find_map(|l| roots.iter().find_map(|r| l.meets(cx.project, *r, &steps)));
+        if let Some(step) = loaded {
             let at = Site { file: site.file, span: call.span() };
             out.push(Hazard::at(HazardKind::FetchedByHand, step.attribute.to_string(), at));
         }
     }
 }
 
-/// Whether a lookup may go over `accessor`: a string does not where it does not name it, a `Prefetch` by its first argument.
-fn may_name(lookup: Node<'_>, accessor: &str) -> bool {
-    match Expr::of(lookup) {
-        Expr::Call { arguments: list, .. } if lookup.kind() == Kind::Call => {
-            let args = arguments(list);
-            let first =
-                args.iter().find(|a| a.name == Some("lookup")).or(args.first().filter(|a| a.name.is_none()));
-            first.is_none_or(|a| may_name(a.value, accessor))
-        }
-        _ => string_value(lookup).is_none_or(|path| path.split("__").any(|part| part == accessor)),
+/// The first name of a path that is loaded, or anything.
+struct Lookup(Option<String>);
+
+impl Lookup {
+    fn of(node: Node<'_>, is_open: bool) -> Lookup {
+        let path = match Expr::of(node) {
+            _ if is_open => None,
+            Expr::Call { arguments: list, .. } if node.kind() == Kind::Call => {
+                let args = arguments(list);
+                let first = args.iter().find(|a| a.name == Some("lookup"));
+                let first = first.or(args.first().filter(|a| a.name.is_none() && a.stars == 0));
+                first.and_then(|a| string_value(a.value))
+            }
+            _ => string_value(node),
+        };
+        Lookup(path.and_then(|path| path.split("__").next().map(str::to_owned)))
     }
+
+    /// The step that is taken from `root`. What lies behind it is made by the prefetch itself.
+    fn meets<'s>(&self, project: &Project, root: ModelId, steps: &[&'s Step]) -> Option<&'s Step> {
+        let is_kin =
+            |a: ModelId, b: ModelId| project.family(a).contains(&b) || project.family(b).contains(&a);
+        let is_named = |s: &Step| self.0.as_ref().is_none_or(|name| *s.attribute == **name);
+        steps.iter().find(|s| is_named(s) && is_kin(s.from, root)).copied()
+    }
+}
+
+/// The models that have the first relation of every lookup, where the lookups say so much.
+fn roots(project: &Project, lookups: &[Lookup]) -> Option<Vec<ModelId>> {
+    let first: Vec<&String> = lookups.iter().filter_map(|l| l.0.as_ref()).collect();
+    let has = |m: &Model, name: &str| {
+        m.reverse(name).is_some() || m.field(name).is_some_and(|f| f.relation.is_some())
+    };
+    let fitting = project.models().iter().filter(|m| first.iter().all(|name| has(m, name)));
+    (!first.is_empty()).then(|| fitting.map(|m| m.id).collect())
 }
 
 /// The models of rows in a list or queryset; nothing where that is not known.
