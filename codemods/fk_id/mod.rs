@@ -15,7 +15,7 @@ pub struct FkId;
 /// A finding.
 pub enum Found<'a> {
     /// Of a row whose model is known.
-    Key(KeyRead<'a>),
+    Key(Box<KeyRead<'a>>),
     /// Of something else.
     Untyped(untyped::Untyped<'a>),
 }
@@ -59,7 +59,7 @@ impl Codemod for FkId {
         let is_pointless = is_made_here(cx, &found.followed.instance)
             || is_loaded_anyway(cx, &found.followed)
             || is_read_of_new_row(cx, &found);
-        (!is_pointless).then_some(Found::Key(found))
+        (!is_pointless).then(|| Found::Key(Box::new(found)))
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {

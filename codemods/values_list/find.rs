@@ -39,7 +39,7 @@ pub struct Match<'a> {
 /// A finding.
 pub enum Found<'a> {
     /// Columns of rows that are known.
-    Columns(Match<'a>),
+    Columns(Box<Match<'a>>),
     /// Rows of a model that is not known.
     Untyped(super::untyped::Untyped<'a>),
 }

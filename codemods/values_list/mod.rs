@@ -54,7 +54,7 @@ impl Codemod for ValuesList {
         };
         // Inside f-strings that use both quotes there is none left for the column.
         quote_at(cx, node)?;
-        Some(Found::Columns(found))
+        Some(Found::Columns(Box::new(found)))
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
