@@ -3,6 +3,7 @@
 
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::guards::queryset::rows_of;
+use ormend_engine::codemod::guards::untyped::{looks_like_manager, looks_like_rows};
 use ormend_engine::codemod::truth::{
     End, Given, bound, builtin_argument, climb, enclosing_call, hands_out_names, in_async_code, names,
 };
@@ -69,7 +70,7 @@ pub fn held<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Held<'a>> {
     let mut by_truth = false;
     for read in names(scope, name).filter(|n| *n != target.peel()) {
         let end = climb(cx, read, given).filter(|_| read.enclosing_function() == Some(scope))?;
-        if end.by_equality && owns_equality(cx, receiver) {
+        if is_asked_of_row(cx, &end, given, receiver) {
             return None;
         }
         by_truth |= end.by_truth;
@@ -154,10 +155,12 @@ pub fn called<'a>(
     if list.kind() != Kind::Arguments || list.children().next().is_some() {
         return None;
     }
-    let rows = rows_of(cx, receiver)?;
-    // A column may be false or None although there is a row.
-    if given == Given::RowOrNone && !matches!(rows, Rows::Instances | Rows::Dicts | Rows::Tuples) {
-        return None;
+    match rows_of(cx, receiver) {
+        // A column may be false or None although there is a row.
+        Some(Rows::Instances | Rows::Dicts | Rows::Tuples) => {}
+        Some(_) if given == Given::Number => {}
+        None if looks_like_rows(cx, receiver) || looks_like_manager(cx, receiver) => {}
+        _ => return None,
     }
     let awaited = node.with_parens().parent().filter(|p| p.kind() == Kind::Await);
     let inner = match (is_async, awaited) {
@@ -187,15 +190,14 @@ fn method<'a>(cx: &Context<'a>, node: Node<'a>, func: Node<'a>, list: Node<'a>) 
         bound,
     };
     if let Some(end) = climb(cx, inner, given) {
-        // `== None` asks the model's own `__eq__`, where there is one.
-        if end.by_equality && owns_equality(cx, receiver) {
+        if is_asked_of_row(cx, &end, given, receiver) {
             return None;
         }
         return Some(asked(end, None));
     }
     let (assignment, read) = bound_once(inner)?;
     let end = climb(cx, read, given)?;
-    if end.by_equality && owns_equality(cx, receiver) {
+    if is_asked_of_row(cx, &end, given, receiver) {
         return None;
     }
     is_first_in(assignment, end.whole).then(|| asked(end, Some((assignment, read))))
@@ -220,13 +222,23 @@ fn truth<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
     loaded(cx, node, node, Given::Collection)
 }
 
+/// `== None` asks the model's own `__eq__`, where there is one.
+fn is_asked_of_row<'a>(cx: &Context<'a>, end: &End<'a>, given: Given, receiver: Node<'a>) -> bool {
+    given != Given::Number && end.by_equality && owns_equality(cx, receiver)
+}
+
 fn loaded<'a>(cx: &Context<'a>, receiver: Node<'a>, from: Node<'a>, given: Given) -> Option<Asked<'a>> {
     let receiver = receiver.peel();
-    if !matches!(cx.type_of(receiver), Type::QuerySet(_)) || in_async_code(from) {
+    if in_async_code(from) {
         return None;
     }
-    let rows = rows_of(cx, receiver)?;
-    let any = enclosing_call(cx, from, &["any"]).filter(|_| from == receiver && is_true(cx, receiver, &rows));
+    let rows = match cx.type_of(receiver) {
+        Type::QuerySet(_) => Some(rows_of(cx, receiver)?),
+        _ if receiver.kind() == Kind::Call && looks_like_rows(cx, receiver) => None,
+        _ => return None,
+    };
+    let any = enclosing_call(cx, from, &["any"])
+        .filter(|_| from == receiver && rows.is_some_and(|rows| is_true(cx, receiver, &rows)));
     let end = match any {
         Some(whole) => End { whole, negated: false, by_truth: false, by_equality: false },
         None => climb(cx, from, given)?,

@@ -85,11 +85,12 @@ pub fn tried<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Tried<'a>> {
     if !catches_only(cx, handler.class?, model) {
         return None;
     }
-    let form = form(statement, second, handler, orelse)?;
+    let form = form(cx, statement, second, handler, orelse)?;
     Some(Tried { statement, receiver, method: attr_node, call, inner, handler, form })
 }
 
 fn form<'a>(
+    cx: &Context<'a>,
     statement: Node<'a>,
     second: Option<Node<'a>>,
     handler: Handler<'a>,
@@ -104,7 +105,7 @@ fn form<'a>(
     };
     if let Some((present, last)) = present
         && let Some(absent) = absent
-        && let (Some((lead, value, truth)), Some((other, _, opposite))) = (answer(present), answer(absent))
+        && let (Some((lead, value, truth)), Some((other, _, opposite))) = (answer(cx, present), answer(cx, absent))
         && truth != opposite
         && same_lead(lead, other)
         // What follows the statement is only reached by a row where it returns.
@@ -133,12 +134,14 @@ fn next_statement(statement: Node<'_>) -> Option<Node<'_>> {
 }
 
 /// `return True` or `name = False`: the statement, its value, and which.
-fn answer(statement: Node<'_>) -> Option<(Node<'_>, Node<'_>, bool)> {
+fn answer<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<(Node<'a>, Node<'a>, bool)> {
     let value = match Stmt::of(statement) {
         Stmt::Return(value) => value?,
         Stmt::Assign { targets, value, annotation: None } => {
             let [target] = targets.as_slice() else { return None };
-            let Expr::Name(_) = Expr::of(*target) else { return None };
+            if !is_plain_target(cx, *target) {
+                return None;
+            }
             value?
         }
         _ => return None,
@@ -147,6 +150,27 @@ fn answer(statement: Node<'_>) -> Option<(Node<'_>, Node<'_>, bool)> {
         Expr::True => Some((statement, value, true)),
         Expr::False => Some((statement, value, false)),
         _ => None,
+    }
+}
+
+/// `known`, `locale["known"]`, `person.known`: a place where assigning does nothing else.
+fn is_plain_target<'a>(cx: &Context<'a>, target: Node<'a>) -> bool {
+    match Expr::of(target) {
+        Expr::Name(_) => true,
+        Expr::Subscript { value, index, count: 1 } => {
+            matches!(cx.type_of(value), Type::Dict(_))
+                && matches!(Expr::of(value), Expr::Name(_))
+                && matches!(Expr::of(index), Expr::Str(_) | Expr::Int(_))
+        }
+        Expr::Attribute { value, attr, .. } => {
+            let Type::Instance(instance) = cx.type_of(value) else { return false };
+            let model = cx.model(instance.model);
+            matches!(Expr::of(value), Expr::Name(_))
+                && cx.project.override_of(model.id, "__setattr__").is_none()
+                && cx.project.program().member(model.class, attr).is_none()
+                && model.reverse(attr).is_none()
+        }
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@ use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::dropping_joins;
 use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::guards::queryset::{rows_of, standard};
+use ormend_engine::codemod::guards::untyped::looks_like_rows;
 use ormend_engine::codemod::truth::{builtin_argument, in_async_code};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
 use ormend_engine::infer::{EventKind, Instance, Made, QuerySet, Root, Rows, Trait, Type};
@@ -39,17 +40,27 @@ pub fn member<'a>(cx: &Context<'a>, whole: Node<'a>) -> Option<Member<'a>> {
         return None;
     }
     let queryset = builtin_argument(cx, right.peel(), "list").unwrap_or(right).peel();
-    let Type::QuerySet(_) = cx.type_of(queryset) else { return None };
+    let is_known = matches!(cx.type_of(queryset), Type::QuerySet(_));
+    if !is_known && !looks_like_rows(cx, queryset) {
+        return None;
+    }
     let (whole, negated) = match whole.with_parens().parent() {
         Some(not) if negated && not.kind() == Kind::Not => (not, false),
         _ => (whole, negated),
     };
     let item = left.peel();
+    if !is_known {
+        return Some(Member { whole, item, queryset, negated, keys: None });
+    }
     let keys = match rows_of(cx, queryset)? {
         Rows::Instances => {
             let Type::QuerySet(qs) = cx.type_of(queryset) else { return None };
-            let instance = cx.type_of(item).instance()?;
-            if instance.model != qs.model || owns_equality(cx, queryset) {
+            let may_be_row = match cx.type_of(item).without_none() {
+                Type::Instance(instance) => instance.model == qs.model,
+                Type::Unknown => true,
+                _ => false,
+            };
+            if !may_be_row || owns_equality(cx, queryset) {
                 return None;
             }
             None

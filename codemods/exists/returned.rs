@@ -2,7 +2,7 @@
 
 use crate::exists::find::{Asked, called};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::guards::callers::{Certainty, call_sites_where, certainty};
+use ormend_engine::codemod::guards::callers::{CallSite, Certainty, call_sites_where, certainty};
 use ormend_engine::codemod::truth::{Given, climb, in_async_code};
 use ormend_engine::python::{Expr, Kind, Node, Stmt};
 
@@ -29,10 +29,10 @@ pub fn returned<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
         return None;
     }
     let sites = call_sites_where(cx, |_| true);
-    let is_tested = |call: Node<'_>, file| {
-        let facts = cx.analyzer.caller(file, None);
-        let inner = Context { facts: &facts, file, ..*cx };
-        climb(&inner, call, Given::Number).is_some()
+    let is_tested = |site: &CallSite<'a>| {
+        let facts = site.facts(cx);
+        let inner = Context { facts: &facts, file: site.file, ..*cx };
+        climb(&inner, site.call, Given::Number).is_some()
     };
     let mut is_called = false;
     for site in &sites {
@@ -41,7 +41,7 @@ pub fn returned<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
             Certainty::Maybe => return None,
             Certainty::Sure => {
                 let is_bare = site.call.with_parens().parent().is_some_and(|p| p.kind() != Kind::Compare);
-                if !is_bare || !is_tested(site.call, site.file) {
+                if !is_bare || !is_tested(site) {
                     return None;
                 }
                 is_called = true;

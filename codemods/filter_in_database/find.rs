@@ -6,6 +6,7 @@ use ormend_engine::codemod::guards::variable::read_elsewhere;
 use ormend_engine::codemod::rows::emit::quote_at;
 use ormend_engine::codemod::rows::place::is_consumed;
 use ormend_engine::codemod::rows::source::{Source, source};
+use ormend_engine::codemod::truth::{bound, hands_out_names, names};
 use ormend_engine::infer::{EventKind, Trait, Type};
 use ormend_engine::python::{Def, Expr, Field, Kind, Node, Stmt, arguments, generators, parameters};
 
@@ -25,10 +26,28 @@ pub enum Shape<'a> {
         /// `all(...)`
         negated: bool,
     },
+    /// A loop that returns when a row passes, and the statement behind it that returns where none does.
+    Search {
+        /// That statement.
+        last: Node<'a>,
+        /// What is returned.
+        answer: Answer,
+    },
     /// A loop whose body is one `if`: the statement and its block.
     Wrapped(Node<'a>, Node<'a>),
     /// A loop that starts with `if ...: continue`.
     Guards(Vec<Node<'a>>),
+}
+
+/// What a loop that looks for a row returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// True where a row passes, and False where none does.
+    Found,
+    /// The other way round.
+    Missing,
+    /// The row, or None.
+    Row,
 }
 
 /// What the pattern matcher binds.
@@ -47,7 +66,7 @@ pub struct Match<'a> {
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let found = match node.kind() {
         _ if asked(cx, node).is_some_and(|(_, call)| call != node) => None,
-        Kind::For => find_loop(cx, node),
+        Kind::For => find_search(cx, node).or_else(|| find_loop(cx, node)),
         Kind::Call => find_call(cx, node),
         _ => find_comprehension(cx, node),
     }?;
@@ -135,6 +154,46 @@ fn translated<'a>(
 /// Whether a generator is run to its end, or asked for its first element, where it stands.
 fn is_run_here<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     is_consumed(cx, node) || called_with(cx, node).is_some_and(|(path, _)| path == "builtins.next")
+}
+
+/// Whether the rows that `filter()` lets through are gone over where they are asked for, or right behind that under a name
+/// which nothing else reads, so that no code runs in between that the conditions would see.
+pub fn is_read_at_once<'a>(cx: &Context<'a>, found: &Match<'a>) -> bool {
+    let node = found.node;
+    if is_consumed(cx, node) {
+        return true;
+    }
+    let Some((target, scope)) = bound(node) else { return false };
+    let mut reads = names(scope, target.text()).filter(|n| *n != target.peel());
+    let (Some(read), None) = (reads.next(), reads.next()) else { return false };
+    let follows = || {
+        let statement = node.statement()?;
+        let next = statement.parent()?.children().skip_while(|s| *s != statement).nth(1)?;
+        Some(read.statement()? == next)
+    };
+    if hands_out_names(scope) || !is_consumed(cx, read) || follows() != Some(true) {
+        return false;
+    }
+    // The body of a loop runs between two tests.
+    let is_looped = read.with_parens().parent().is_some_and(|p| p.kind() == Kind::For);
+    let parameter = || match Expr::of(arguments_of(node)?.first()?.value) {
+        Expr::Lambda { .. } => parameters(arguments_of(node)?.first()?.value.peel()).first().map(|p| p.name),
+        _ => None,
+    };
+    let follows_relation = found.translation.moved.iter().any(|t| {
+        t.node.descendants().any(|n| {
+            matches!(Expr::of(n), Expr::Attribute { value, .. } if matches!(Expr::of(value), Expr::Attribute { .. }))
+        })
+    });
+    !is_looped
+        || !follows_relation && parameter().is_some_and(|p| !reads_variables(cx, &found.translation, p))
+}
+
+fn arguments_of(call: Node<'_>) -> Option<Vec<ormend_engine::python::Argument<'_>>> {
+    match Expr::of(call) {
+        Expr::Call { arguments: list, .. } => Some(arguments(list)),
+        _ => None,
+    }
 }
 
 /// The builtin that `node` is the first argument of, and its call.
@@ -242,7 +301,7 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             let Expr::Lambda { body, .. } = Expr::of(first.value) else { return None };
             let all = parameters(first.value.peel());
             let [only] = all.as_slice() else { return None };
-            if only.default.is_some() || !is_consumed(cx, node) {
+            if only.default.is_some() {
                 return None;
             }
             let source = rows(cx, second.value).filter(|s| s.base == second.value.peel())?;
@@ -261,14 +320,7 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
             let source = rows(cx, only.iter).filter(|s| s.base == only.iter.peel() || s.is_streamed)?;
             let tests: Vec<Test<'a>> = only.conditions.iter().map(|c| Test::of(*c)).collect();
             let translation = translated(cx, node, variable, &source, &tests)?;
-            let queryset = &source.queryset;
-            let model = cx.model(queryset.model);
-            let by_model = (!model.ordering.is_empty() || model.order_with_respect_to.is_some())
-                && !queryset.is(Trait::Unordered)
-                && !queryset.is(Trait::Annotated);
-            let is_ordered =
-                (queryset.is(Trait::Ordered) || by_model) && !queryset.is(Trait::OrderedSometimes);
-            if translation.rest.is_empty() && is_ordered {
+            if translation.rest.is_empty() && is_ordered(cx, &source) {
                 return Some(Match { node, shape: Shape::First, source, translation });
             }
             // Without an order `first()` would take the row with the lowest key.
@@ -277,6 +329,52 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         }
         _ => None,
     }
+}
+
+/// Whether it is certain which row comes first.
+fn is_ordered(cx: &Context<'_>, source: &Source<'_>) -> bool {
+    let queryset = &source.queryset;
+    let model = cx.model(queryset.model);
+    let by_model = (!model.ordering.is_empty() || model.order_with_respect_to.is_some())
+        && !queryset.is(Trait::Unordered)
+        && !queryset.is(Trait::Annotated);
+    (queryset.is(Trait::Ordered) || by_model) && !queryset.is(Trait::OrderedSometimes)
+}
+
+/// `for book in books: if ...: return True`, and `return False` behind it.
+fn find_search<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
+    let Stmt::For { is_async: false, target, iter, body, orelse: None } = Stmt::of(node) else { return None };
+    let Expr::Name(variable) = Expr::of(target) else { return None };
+    let only = only_child(body)?;
+    let Stmt::If { branches, orelse: None } = Stmt::of(only) else { return None };
+    let [(test, block)] = branches.as_slice() else { return None };
+    let Stmt::Return(Some(there)) = Stmt::of(only_child(*block)?) else { return None };
+    let last = node.parent()?.children().skip_while(|s| *s != node).nth(1)?;
+    let Stmt::Return(Some(nowhere)) = Stmt::of(last) else { return None };
+    let answer = match (Expr::of(there), Expr::of(nowhere)) {
+        (Expr::True, Expr::False) => Answer::Found,
+        (Expr::False, Expr::True) => Answer::Missing,
+        (Expr::Name(name), Expr::None) if name == variable => Answer::Row,
+        _ => return None,
+    };
+    node.enclosing_function()?;
+    let source = rows(cx, iter).filter(|s| s.base == iter.peel() || s.is_streamed)?;
+    if answer == Answer::Row && !is_ordered(cx, &source) {
+        return None;
+    }
+    let translation = translated(cx, node, variable, &source, &[Test::of(*test)])?;
+    translation.rest.is_empty().then_some(Match {
+        node,
+        shape: Shape::Search { last, answer },
+        source,
+        translation,
+    })
+}
+
+fn only_child(block: Node<'_>) -> Option<Node<'_>> {
+    let mut children = block.children();
+    let only = children.next()?;
+    children.next().is_none().then_some(only)
 }
 
 fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {

@@ -1,6 +1,6 @@
 //! What makes the database give other rows, or costs a query.
 
-use super::find::{Match, Shape, is_write};
+use super::find::{Answer, Match, Shape, is_read_at_once, is_write};
 use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::projection::{dropping_joins, dropping_order, row_changes};
 use ormend_engine::codemod::guards::queryset::{Reading, reading, shape};
@@ -20,8 +20,8 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     row_changes(cx, queryset, out);
     let mut methods = METHODS.to_vec();
     match found.shape {
-        Shape::First => methods.push("first"),
-        Shape::Exists { .. } => methods.push("exists"),
+        Shape::First | Shape::Search { answer: Answer::Row, .. } => methods.push("first"),
+        Shape::Exists { .. } | Shape::Search { .. } => methods.push("exists"),
         _ => {}
     }
     match reading(cx, queryset.model, queryset.class, &methods) {
@@ -43,7 +43,10 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         out.push(Hazard::at(HazardKind::CustomQuerySet, what, site));
     }
     // Joins that drop rows are not made to ask whether there is one.
-    if matches!(found.shape, Shape::Exists { .. }) {
+    let asks = |answer| matches!(answer, Answer::Found | Answer::Missing);
+    if matches!(found.shape, Shape::Exists { .. })
+        || matches!(found.shape, Shape::Search { answer, .. } if asks(answer))
+    {
         dropping_joins(cx, queryset, out);
         dropping_order(cx, queryset, out);
     }
@@ -52,6 +55,9 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         && let Some(site) = shadowed(cx, found.node, name)
     {
         out.push(cx.hazard(HazardKind::ImportShadowed, name, site));
+    }
+    if matches!(found.shape, Shape::Lambda) && !is_read_at_once(cx, found) {
+        out.push(cx.hazard(HazardKind::QuerySetEscapes, base.text(), found.node));
     }
     if let Some(comment) = lost_comment(found) {
         out.push(cx.hazard(HazardKind::CommentLost, "", comment));
@@ -103,6 +109,14 @@ fn lost_comment<'a>(found: &Match<'a>) -> Option<Node<'a>> {
     match &found.shape {
         Shape::Only | Shape::Lambda | Shape::First | Shape::Exists { .. } => {
             comments(found.node).find(|c| !found.source.base.contains(c.id()))
+        }
+        Shape::Search { last, .. } => {
+            let block = found.node.parent()?;
+            comments(block).find(|c| {
+                found.node.span().start <= c.span().start
+                    && c.span().end <= last.span().end
+                    && !found.source.base.contains(c.id())
+            })
         }
         Shape::Clauses(clauses) => clauses.iter().flat_map(|c| comments(*c)).next(),
         Shape::Wrapped(..) | Shape::Guards(_) => {

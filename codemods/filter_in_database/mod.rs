@@ -4,7 +4,7 @@ mod find;
 mod hazards;
 mod rewrite;
 
-use find::{Match, Shape};
+use find::{Answer, Match, Shape};
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::python::{Kind, Node};
 
@@ -59,11 +59,11 @@ impl Codemod for FilterInDatabase {
         let mut methods: Vec<&str> = found.translation.calls().iter().map(|(method, _)| *method).collect();
         methods.dedup();
         let after = match found.shape {
-            Shape::Exists { .. } => {
+            Shape::Exists { .. } | Shape::Search { answer: Answer::Found | Answer::Missing, .. } => {
                 methods.push("exists");
                 "1 query, loads nothing"
             }
-            Shape::First => {
+            Shape::First | Shape::Search { .. } => {
                 methods.push("first");
                 "1 query, 1 row"
             }

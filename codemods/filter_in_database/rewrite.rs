@@ -1,6 +1,6 @@
 //! The new text.
 
-use super::find::{Match, Shape};
+use super::find::{Answer, Match, Shape};
 use ormend_engine::codemod::conditions::{Calls, without_prefix};
 use ormend_engine::codemod::guards::flow::is_tested;
 use ormend_engine::codemod::rows::place::{is_consumed, is_measured};
@@ -53,6 +53,15 @@ pub fn rewrite<'a>(cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
         Shape::First => {
             let text = format!("{}.first()", filtered(found, &calls));
             edits.push(Edit::replace(found.node.span(), text));
+        }
+        Shape::Search { last, answer } => {
+            let (not, method) = match answer {
+                Answer::Found => ("", "exists"),
+                Answer::Missing => ("not ", "exists"),
+                Answer::Row => ("", "first"),
+            };
+            let text = format!("return {not}{}.{method}()", filtered(found, &calls));
+            edits.push(Edit::replace(Span::new(found.node.span().start, last.span().end), text));
         }
         Shape::Clauses(clauses) => {
             edits.extend(appended(cx, found, &calls));

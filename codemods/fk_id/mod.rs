@@ -2,6 +2,7 @@
 
 mod hazards;
 mod rewrite;
+mod untyped;
 
 use ormend_engine::codemod::foreign_key::{Form, KeyRead, is_loaded_anyway, key_read};
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
@@ -11,8 +12,16 @@ use ormend_engine::python::{Kind, Node};
 /// The codemod.
 pub struct FkId;
 
+/// A finding.
+pub enum Found<'a> {
+    /// Of a row whose model is known.
+    Key(Box<KeyRead<'a>>),
+    /// Of something else.
+    Untyped(untyped::Untyped<'a>),
+}
+
 impl Codemod for FkId {
-    type Match<'a> = KeyRead<'a>;
+    type Match<'a> = Found<'a>;
 
     fn meta(&self) -> Meta {
         Meta {
@@ -33,6 +42,7 @@ impl Codemod for FkId {
                 HazardKind::InstanceUsedAfterwards,
                 HazardKind::StaleCopy,
                 HazardKind::HandlerAround,
+                HazardKind::UnknownType,
                 HazardKind::CommentLost,
             ],
         }
@@ -42,19 +52,28 @@ impl Codemod for FkId {
         &[Kind::Attribute]
     }
 
-    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<KeyRead<'a>> {
-        let found = key_read(cx, node)?;
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
+        let Some(found) = key_read(cx, node) else {
+            return untyped::untyped(cx, node).map(Found::Untyped);
+        };
         let is_pointless = is_made_here(cx, &found.followed.instance)
             || is_loaded_anyway(cx, &found.followed)
             || is_read_of_new_row(cx, &found);
-        (!is_pointless).then_some(found)
+        (!is_pointless).then(|| Found::Key(Box::new(found)))
     }
 
-    fn hazards<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>, out: &mut Vec<Hazard>) {
-        hazards::hazards(cx, found, out);
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
+        match found {
+            Found::Key(found) => hazards::hazards(cx, found, out),
+            Found::Untyped(found) => out.push(untyped::hazard(cx, found)),
+        }
     }
 
-    fn describe<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>) -> Description {
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
+        let found = match found {
+            Found::Key(found) => found,
+            Found::Untyped(found) => return untyped::describe(cx, found),
+        };
         let followed = &found.followed;
         let repeats = cx.facts.events.iter().any(|e| {
             e.at == followed.node.id()
@@ -70,8 +89,11 @@ impl Codemod for FkId {
         }
     }
 
-    fn rewrite<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>) -> Result<Fix, Hazard> {
-        rewrite::rewrite(cx, found)
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
+        match found {
+            Found::Key(found) => rewrite::rewrite(cx, found),
+            Found::Untyped(found) => Err(untyped::hazard(cx, found)),
+        }
     }
 }
 

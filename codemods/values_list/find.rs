@@ -36,6 +36,14 @@ pub struct Match<'a> {
     pub rowwise: Rowwise,
 }
 
+/// A finding.
+pub enum Found<'a> {
+    /// Columns of rows that are known.
+    Columns(Box<Match<'a>>),
+    /// Rows of a model that is not known.
+    Untyped(super::untyped::Untyped<'a>),
+}
+
 /// The pattern matcher.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let found = match node.kind() {

@@ -4,8 +4,10 @@ mod find;
 mod hazards;
 mod lookup;
 mod rewrite;
+mod untyped;
 
-use find::Match;
+use find::{Found, Match};
+use ormend_engine::codemod::rows::Column;
 use ormend_engine::codemod::rows::emit::quote_at;
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::infer::Trait;
@@ -15,7 +17,7 @@ use ormend_engine::python::{Kind, Node};
 pub struct ValuesList;
 
 impl Codemod for ValuesList {
-    type Match<'a> = Match<'a>;
+    type Match<'a> = Found<'a>;
 
     fn meta(&self) -> Meta {
         Meta {
@@ -32,6 +34,9 @@ impl Codemod for ValuesList {
                 HazardKind::NotAColumn,
                 HazardKind::CustomInstance,
                 HazardKind::NoConstraint,
+                HazardKind::NullableField,
+                HazardKind::StaleCopy,
+                HazardKind::UnknownType,
                 HazardKind::HandlerAround,
                 HazardKind::ImportShadowed,
                 HazardKind::CommentLost,
@@ -43,18 +48,27 @@ impl Codemod for ValuesList {
         &[Kind::ListComp, Kind::SetComp, Kind::DictComp, Kind::GeneratorExp, Kind::Call, Kind::For]
     }
 
-    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-        let found = find::find(cx, node)?;
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
+        let Some(found) = find::find(cx, node) else {
+            return untyped::untyped(cx, node).map(Found::Untyped);
+        };
         // Inside f-strings that use both quotes there is none left for the column.
         quote_at(cx, node)?;
-        Some(found)
+        Some(Found::Columns(Box::new(found)))
     }
 
-    fn hazards<'a>(&self, cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
-        hazards::hazards(cx, found, out);
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
+        match found {
+            Found::Columns(found) => hazards::hazards(cx, found, out),
+            Found::Untyped(found) => out.push(untyped::hazard(cx, found)),
+        }
     }
 
-    fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
+        let found = match found {
+            Found::Columns(found) => found,
+            Found::Untyped(found) => return untyped::describe(cx, found),
+        };
         let names: Vec<String> = found.columns.iter().map(|c| format!("`{}`", c.name)).collect();
         let listed = match names.as_slice() {
             [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -64,7 +78,7 @@ impl Codemod for ValuesList {
         let columns = if count == 1 { "1 column".to_owned() } else { format!("{count} columns") };
         let (before, after) = if lookup::is_subquery(cx, found) {
             ("2 queries".to_owned(), "1 query".to_owned())
-        } else if leaves_out(found) {
+        } else if leaves_out(found) || found.columns.iter().any(Column::is_joined) {
             ("1 + N queries".to_owned(), format!("1 query, {columns}"))
         } else {
             ("1 query, whole rows".to_owned(), format!("1 query, {columns}"))
@@ -77,8 +91,11 @@ impl Codemod for ValuesList {
         }
     }
 
-    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
-        rewrite::rewrite(cx, found)
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
+        match found {
+            Found::Columns(found) => rewrite::rewrite(cx, found),
+            Found::Untyped(found) => Err(untyped::hazard(cx, found)),
+        }
     }
 }
 

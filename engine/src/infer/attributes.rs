@@ -7,7 +7,7 @@ use super::memo::Task;
 use super::summary::Summary;
 use super::types::{Name, QuerySet, QuerySetClass, Trait, Type, ValueId};
 use crate::django::{Project, unknown_base};
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, parameters};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, ParameterKind, parameters};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, PoisonError};
@@ -223,6 +223,22 @@ impl<'a> Frame<'a, '_> {
         if let Some(receiver) = self.az.receiver(function) {
             self.bind(first, super::summary::opaque(&receiver));
         }
+        // What the method's own parameters are said to be.
+        for parameter in parameters(def).iter().skip(1) {
+            let is_one = !matches!(parameter.kind, ParameterKind::VarPositional | ParameterKind::VarKeyword);
+            if let Some(annotation) = parameter.annotation.filter(|_| is_one)
+                && !is_bound_again(def, parameter.name)
+            {
+                let mut ty = super::summary::opaque(&self.annotation(annotation));
+                // `limit: int = None`
+                if is_plain_value(&ty)
+                    && let Some(default) = parameter.default
+                {
+                    ty = ty.join(self.expr(default));
+                }
+                self.bind(parameter.name, ty);
+            }
+        }
         // `self.books = self.books.filter(...)`: of what the other assignments gave.
         let own = value.parent().and_then(|p| p.child(Field::Left)).map(|target| Expr::of(target.peel()));
         if let (Some(Expr::Attribute { attr, .. }), Some(class)) = (own, self.class)
@@ -245,9 +261,21 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
+/// Whether the function gives its parameter another value.
+fn is_bound_again(def: Node<'_>, name: &str) -> bool {
+    def.child(Field::Body).is_some_and(|body| {
+        body.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
+    })
+}
+
 /// Whether an attribute that holds such a value is followed.
 fn is_followed(ty: &Type) -> bool {
     matches!(ty, Type::QuerySet(_) | Type::Manager(_) | Type::Object(_) | Type::Instance(_))
+        || is_plain_value(ty)
+}
+
+fn is_plain_value(ty: &Type) -> bool {
+    matches!(ty, Type::Str | Type::Int | Type::Float | Type::Bool)
 }
 
 fn reads_own(value: Node<'_>, attr: &str) -> bool {
@@ -318,7 +346,7 @@ impl Analyzer<'_> {
     }
 
     /// Whether a `setattr()` of the program names the attribute.
-    pub(super) fn is_set_by_name(&self, name: &str) -> bool {
+    pub fn is_set_by_name(&self, name: &str) -> bool {
         let program = self.project.program();
         let names =
             |(file, arguments): &(FileId, NodeId)| program.file(*file).node(*arguments).text().contains(name);
@@ -326,7 +354,7 @@ impl Analyzer<'_> {
     }
 
     /// Whether some code of the program assigns to the attribute of something else than its own `self`.
-    pub(super) fn is_assigned_from_outside(&self, name: &str) -> bool {
+    pub fn is_assigned_from_outside(&self, name: &str) -> bool {
         self.stores().elsewhere.contains_key(name)
     }
 

@@ -105,11 +105,25 @@ impl<'a> Translator<'a, '_, '_> {
     /// What a column is compared with.
     fn operand(&mut self, node: Node<'a>) -> Option<Operand<'a>> {
         if !self.mentions_row(node) {
-            return self.reader().operand(node);
+            return self.fixed(node);
         }
         let (operand, request) = self.constant_of_row(node)?;
         self.imports.extend(request);
         Some(operand)
+    }
+
+    /// An expression that does not depend on the row. Where it cannot be proven that evaluating it once is the same, that is
+    /// a hazard.
+    pub(super) fn fixed(&mut self, node: Node<'a>) -> Option<Operand<'a>> {
+        let reader = self.reader();
+        if let Some(found) = reader.operand(node) {
+            return Some(found);
+        }
+        let (found, is_steady) = reader.unproven(node)?;
+        if !is_steady {
+            self.differs(&found);
+        }
+        Some(found)
     }
 
     /// Whether two rows of the model are equal where their keys are (`Model.__eq__`, django/db/models/base.py).

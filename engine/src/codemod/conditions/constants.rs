@@ -100,22 +100,9 @@ impl<'a> Reader<'a, '_> {
         if depth > MAX_DEPTH {
             return None;
         }
-        if let Some(class) = class.map(|c| program.class(c)) {
-            let has = |names: &[&str]| {
-                class.external_bases.iter().any(|b| names.contains(&b.rsplit('.').next().unwrap_or("")))
-            };
-            let is_enum =
-                has(&["Enum", "TextChoices", "IntegerChoices", "Choices", "StrEnum", "IntEnum", "Flag"]);
-            if is_enum {
-                // Other members equal nothing but themselves.
-                return Some(if has(&["TextChoices", "StrEnum", "str"]) {
-                    Value::of(Is::Str)
-                } else if has(&["IntegerChoices", "IntEnum", "int"]) {
-                    Value::of(Is::Int)
-                } else {
-                    Value::of(Is::Other)
-                });
-            }
+        if let Some(kind) = class.and_then(|c| self.enumeration(c)) {
+            // Other members equal nothing but themselves.
+            return Some(Value::of(kind));
         }
         if let Some(literal) = literal(node) {
             return Some(literal);
@@ -165,5 +152,59 @@ impl<'a> Reader<'a, '_> {
             },
             _ => None,
         }
+    }
+
+    /// What the members of an enumeration are; nothing for another class.
+    fn enumeration(&self, class: ClassId) -> Option<Is> {
+        let class = self.cx.project.program().class(class);
+        let has = |names: &[&str]| {
+            class.external_bases.iter().any(|b| names.contains(&b.rsplit('.').next().unwrap_or("")))
+        };
+        if !has(&["Enum", "TextChoices", "IntegerChoices", "Choices", "StrEnum", "IntEnum", "Flag"]) {
+            return None;
+        }
+        Some(if has(&["TextChoices", "StrEnum", "str"]) {
+            Is::Str
+        } else if has(&["IntegerChoices", "IntEnum", "int"]) {
+            Is::Int
+        } else {
+            Is::Other
+        })
+    }
+
+    /// `Status.LIVE.value`
+    pub(super) fn member_value(&self, member: Node<'a>, attr: &str) -> Option<Value> {
+        if attr != "value" {
+            return None;
+        }
+        let (Def::Variable { file, value: Some(value) }, Some(class)) = self.defined(member, 0)? else {
+            return None;
+        };
+        self.enumeration(class)?;
+        let node = self.cx.project.program().file(file).node(NodeId(value.0)).peel();
+        // `LIVE = "live", _("Live")`
+        let first = match node.kind() {
+            Kind::Tuple | Kind::ExprList => node.children().next()?,
+            _ => node,
+        };
+        literal(first.peel())
+    }
+
+    /// `settings.LIMIT`: what every settings module that has it says, where that is a constant.
+    pub(super) fn setting(&self, path: &str) -> Option<Value> {
+        let name = path.strip_prefix("django.conf.settings.").filter(|n| !n.contains('.'))?;
+        let program = self.cx.project.program();
+        let mut found: Option<Value> = None;
+        for file in &self.cx.project.settings().files {
+            let Some(def) = program.global(*file, name) else { continue };
+            let Def::Variable { file, value: Some(value) } = def else { return None };
+            let value = self.constant(file, value.0, None, 0)?;
+            found = Some(match found {
+                Some(before) => before.join(value),
+                None => value,
+            });
+        }
+        // Another environment may have another number.
+        found.map(|value| Value { literal: None, ..value })
     }
 }

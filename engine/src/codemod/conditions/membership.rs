@@ -25,7 +25,7 @@ impl<'a> Translator<'a, '_, '_> {
         if let Type::QuerySet(queryset) = self.cx.type_of(values) {
             return self.subquery(subject, queryset, values);
         }
-        let operand = self.reader().operand(values)?;
+        let operand = self.fixed(values)?;
         match operand.value.elements() {
             Some(elements) => {
                 // What a display holds is seen one by one.
@@ -43,6 +43,8 @@ impl<'a> Translator<'a, '_, '_> {
                     self.fits(&subject, &elements, None, &operand, false)?;
                 }
             }
+            // What it may be is said already.
+            None if operand.value.is.is_empty() && !operand.value.may_be_none => {}
             // It may be a text, in which Python looks for a part.
             None if operand.value.is.iter().all(|is| *is == Is::Unknown) => self.unknown(&operand),
             None => return None,

@@ -8,6 +8,8 @@
 mod column;
 mod compare;
 mod constants;
+mod given;
+mod kept;
 mod membership;
 mod moment;
 mod names;

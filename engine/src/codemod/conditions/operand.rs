@@ -66,7 +66,7 @@ impl<'a> Reader<'a, '_> {
         Some(Operand { node, value, text: on_one_line(node.peel())? })
     }
 
-    fn value(&self, node: Node<'a>, depth: usize) -> Option<Value> {
+    pub(super) fn value(&self, node: Node<'a>, depth: usize) -> Option<Value> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -85,6 +85,10 @@ impl<'a> Reader<'a, '_> {
             Expr::Name(name) => self.name(node, name, depth),
             Expr::Attribute { value, attr, .. } => self.attribute(node, value, attr, depth),
             Expr::Call { func, arguments: list } => self.call(func, list, depth),
+            Expr::BoolOp { left, op: Kind::Or, right } => {
+                let (a, b) = (self.value(left.peel(), depth + 1)?, self.value(right.peel(), depth + 1)?);
+                Some(Value { may_be_none: false, ..a }.join(b))
+            }
             Expr::BinOp { left, op: Kind::Add | Kind::Sub, right } => {
                 let (a, b) = (self.value(left.peel(), depth + 1)?, self.value(right.peel(), depth + 1)?);
                 if a.may_be_none || b.may_be_none {
@@ -187,8 +191,12 @@ impl<'a> Reader<'a, '_> {
         if let Some(found) = self.defined(node, 0) {
             return match found {
                 (Def::Variable { file, value: Some(value) }, class) => self.constant(file, value.0, class, 0),
+                (Def::External(path), _) => self.setting(&path),
                 _ => None,
             };
+        }
+        if let Some(found) = self.member_value(value, attr).or_else(|| self.kept(node, value, attr)) {
+            return Some(found);
         }
         // `today.year`
         if matches!(attr, "year" | "month" | "day") {
@@ -289,6 +297,9 @@ impl<'a> Reader<'a, '_> {
         let all = arguments(list);
         if all.iter().any(|a| a.stars > 0) {
             return None;
+        }
+        if let Some(found) = self.of_request(func, &all, depth) {
+            return Some(found);
         }
         let path = match self.defined(func, 0) {
             Some((Def::External(path), _)) => Some(path),

@@ -66,7 +66,7 @@ impl<'a> Translator<'a, '_, '_> {
         known: &[String],
     ) -> Option<Condition> {
         let column = self.text_column(row, known)?;
-        let operand = self.reader().operand(part)?;
+        let operand = self.fixed(part)?;
         self.must_have_value(&column);
         if operand.value.may_be_none {
             self.differs(&operand);
@@ -133,7 +133,7 @@ impl<'a> Translator<'a, '_, '_> {
             return None;
         }
         let column = self.text_column(owner, known)?;
-        let operand = self.reader().operand(value)?;
+        let operand = self.fixed(value)?;
         self.must_have_value(&column);
         let text = match (&operand.value.literal, operand.value.is.as_slice()) {
             (Some(Literal::Str(text)), _) => text.clone(),

@@ -19,6 +19,7 @@ pub mod queryset;
 pub mod saved_rows;
 pub mod taken_out;
 pub mod transaction;
+pub mod untyped;
 pub mod variable;
 pub mod views;
 pub mod writes;

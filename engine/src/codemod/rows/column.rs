@@ -16,6 +16,13 @@ pub struct Column {
     pub hazard: Option<Hazard>,
 }
 
+impl Column {
+    /// Whether it stands in another table.
+    pub fn is_joined(&self) -> bool {
+        self.name.contains("__")
+    }
+}
+
 /// Methods by which a field class puts more than the column's value on an instance.
 const DESCRIPTORS: &[&str] =
     &["contribute_to_class", "descriptor_class", "__get__", "__set__", "get_attname"];

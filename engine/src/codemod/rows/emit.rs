@@ -190,16 +190,16 @@ pub fn names(cx: &Context<'_>, found: &Shape<'_>, columns: &[Column]) -> Vec<Str
                     })
             })
     };
-    columns
-        .iter()
-        .map(|column| {
-            if !is_taken(&column.name) {
-                return column.name.clone();
-            }
-            let longer = format!("{}_{}", found.variable, column.name);
-            if is_taken(&longer) { fresh_name(scope, &longer) } else { longer }
-        })
-        .collect()
+    let mut out: Vec<String> = Vec::new();
+    for column in columns {
+        let name = column.name.replace("__", "_");
+        let longer = format!("{}_{name}", found.variable);
+        let is_free = |name: &String| !is_taken(name) && !out.contains(name);
+        out.push(
+            [name, longer.clone()].into_iter().find(is_free).unwrap_or_else(|| fresh_name(scope, &longer)),
+        );
+    }
+    out
 }
 
 /// Keywords and builtins.

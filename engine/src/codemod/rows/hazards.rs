@@ -1,5 +1,6 @@
 //! What stands between a shape and a rewrite that reads columns.
 
+use super::place::is_consumed;
 use super::{Collects, Column, Shape};
 use crate::codemod::guards::making::is_plain;
 use crate::codemod::guards::{
@@ -8,7 +9,7 @@ use crate::codemod::guards::{
 };
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{FieldKind, ModelId, Signal};
-use crate::infer::{Origin, QuerySet, Trait, Type, ValueId};
+use crate::infer::{EventKind, Origin, QuerySet, Trait, Type, ValueId};
 use crate::python::{Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters};
 
 /// Every hazard of reading just these columns of the rows.
@@ -34,6 +35,43 @@ pub fn reading<'a>(cx: &Context<'a>, found: &Shape<'a>, columns: &[Column], out:
     life::slice_hazards(cx, &found.source.queryset, found.source.iter, out);
     if found.filling.is_some() {
         handlers(cx, found, out);
+    }
+    joined(cx, found, columns, out);
+}
+
+/// Rows of other tables were read one by one, after what the rows before have done.
+fn joined<'a>(cx: &Context<'a>, found: &Shape<'a>, columns: &[Column], out: &mut Vec<Hazard>) {
+    if !columns.iter().any(Column::is_joined) {
+        return;
+    }
+    let is_write = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::Write { .. }
+                | EventKind::UnknownCall { .. }
+                | EventKind::InstanceMethod { .. }
+                | EventKind::Suspend
+        )
+    };
+    let mut places = vec![found.node];
+    if matches!(found.collects, Collects::Generator | Collects::Map) {
+        if !is_consumed(cx, found.node) {
+            // Whoever gets the generator runs code between the rows.
+            out.push(cx.hazard(
+                HazardKind::StaleCopy,
+                found.node.text().lines().next().unwrap_or(""),
+                found.node,
+            ));
+            return;
+        }
+        let around = found.node.with_parens().parent();
+        places.extend(around.filter(|p| p.kind() == Kind::For));
+        let comprehension = around.filter(|p| p.kind() == Kind::CompFor).and_then(|p| p.parent());
+        places.extend(comprehension);
+    }
+    if let Some(event) = places.iter().find_map(|p| cx.events_in(*p).find(|e| is_write(&e.kind))) {
+        let text = cx.node(event.at).text().lines().next().unwrap_or("");
+        out.push(cx.hazard(HazardKind::StaleCopy, text, cx.node(event.at)));
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is read of a row: columns, or something else.
 
 use super::Shape;
-use super::column::{Column, column, related_key};
+use super::column::{Column, column, path, related_key};
 use crate::codemod::Context;
 use crate::infer::QuerySet;
 use crate::python::{Expr, Field, Kind, Node, string_value};
 
 /// Columns, and reads with the index of their column.
 pub type Found<'a> = (Vec<Column>, Vec<(Node<'a>, usize)>);
+
+/// Relations in a row are followed so far.
+const MAX_STEPS: usize = 5;
 
 /// Every column that is read of the row; `None` where the row is used in another way.
 pub fn columns_of<'a>(cx: &Context<'a>, shape: &Shape<'a>) -> Option<Found<'a>> {
@@ -102,7 +105,29 @@ fn attribute<'a>(cx: &Context<'a>, queryset: &QuerySet, parent: Node<'a>) -> Opt
     {
         return Some((key, found));
     }
-    Some((parent, column(cx, queryset, attr)?))
+    let mut names = vec![attr];
+    let mut read = parent;
+    let mut model = cx.model(queryset.model);
+    // `row.author.publisher.name`
+    while names.len() < MAX_STEPS
+        && let Some(target) = names.last().and_then(|n| model.field(n)?.relation.as_ref()?.target)
+    {
+        let outer = read.with_parens();
+        let next =
+            outer.parent().filter(|p| p.kind() == Kind::Attribute && outer.field() == Field::Object)?;
+        let Expr::Attribute { attr, .. } = Expr::of(next) else { return None };
+        if is_called(next) {
+            return None;
+        }
+        names.push(attr);
+        read = next;
+        model = cx.model(target);
+    }
+    let found = match names.as_slice() {
+        [only] => column(cx, queryset, only)?,
+        names => path(cx, queryset, names, false)?,
+    };
+    Some((read, found))
 }
 
 /// Functions that see variables without naming them.
