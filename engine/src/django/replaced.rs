@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
             };
             let Some(name) = name.map(Node::text).filter(|name| self.names.contains(name)) else { continue };
             for base in arguments(bases).iter().filter(|a| a.name.is_none()) {
-                self.add(base.value, name, (None, statement), out);
+                self.below(base.value, name, statement, out);
             }
         }
     }
@@ -223,7 +223,7 @@ impl<'a> Scan<'a> {
                 let [_, bases, body] = list.as_slice() else { return };
                 for name in keys(body.value).into_iter().filter(|name| self.names.contains(name.as_str())) {
                     for base in bases.value.children() {
-                        self.add(base, &name, (None, node), out);
+                        self.below(base, &name, node, out);
                     }
                 }
             }
@@ -239,6 +239,13 @@ impl<'a> Scan<'a> {
         out: &mut Vec<(String, Replacement)>,
     ) {
         self.push(self.owner(owner), name, given, out);
+    }
+
+    /// A class below `base` has something else under the name.
+    fn below(&self, base: Node<'a>, name: &str, node: Node<'a>, out: &mut Vec<(String, Replacement)>) {
+        if let owner @ Owner::Class(_) = self.owner(base) {
+            self.push(owner, name, (None, node), out);
+        }
     }
 
     fn push(

@@ -9,9 +9,12 @@ use crate::python::{
     parameters,
 };
 use crate::text::FileId;
+use std::sync::PoisonError;
 
-/// Functions that give the iterator on are followed so far.
+/// Names and calls that give the iterator on are followed so far in a function and those that it calls.
 const MAX_DEPTH: usize = 6;
+/// Callers of callers are asked so far.
+const MAX_HOPS: usize = 3;
 /// Callers of a function that returns the iterator: of more, some may not draw.
 const MAX_CALLERS: usize = 40;
 
@@ -24,6 +27,20 @@ pub(super) enum Drawn {
     First,
     /// Every element.
     All,
+}
+
+/// How far the question may still go.
+#[derive(Clone, Copy)]
+struct Budget {
+    depth: usize,
+    /// Callers further out. What a function's callers draw depends on it alone, so that the answers are remembered by both.
+    hops: usize,
+}
+
+impl Budget {
+    fn next(self) -> Budget {
+        Budget { depth: self.depth + 1, ..self }
+    }
 }
 
 /// Functions that draw all elements of every argument.
@@ -90,18 +107,18 @@ const METHODS: &[&str] = &[
 impl<'a> Frame<'a, '_> {
     /// How much of the lazy iterator `node` of this frame's file is drawn.
     pub(super) fn drawn(&self, node: Node<'a>) -> Drawn {
-        self.drawn_of(self.file, node, 0)
+        self.drawn_of(self.file, node, Budget { depth: 0, hops: 0 })
     }
 
-    fn drawn_of(&self, file: FileId, node: Node<'a>, depth: usize) -> Drawn {
+    fn drawn_of(&self, file: FileId, node: Node<'a>, budget: Budget) -> Drawn {
         let whole = node.with_parens();
-        let Some(parent) = whole.parent().filter(|_| depth < MAX_DEPTH) else { return Drawn::Nothing };
+        let Some(parent) = whole.parent().filter(|_| budget.depth < MAX_DEPTH) else { return Drawn::Nothing };
         match parent.kind() {
             Kind::For if whole.field() == Field::Right => drawn_by_loop(parent),
             Kind::CompFor if whole.field() == Field::Right => match parent.parent() {
                 Some(lazy) if lazy.kind() == Kind::GeneratorExp => {
                     let is_first = generators(lazy).first().is_some_and(|g| g.iter.contains(node.id()));
-                    let drawn = self.drawn_of(file, lazy, depth + 1);
+                    let drawn = self.drawn_of(file, lazy, budget.next());
                     if is_first { drawn } else { drawn.min(Drawn::First) }
                 }
                 _ => Drawn::All,
@@ -110,22 +127,22 @@ impl<'a> Frame<'a, '_> {
             Kind::Starred => Drawn::All,
             Kind::Compare => Drawn::First,
             Kind::BoolOp | Kind::IfExp | Kind::NamedExpr | Kind::Await => {
-                self.drawn_of(file, parent, depth + 1)
+                self.drawn_of(file, parent, budget.next())
             }
-            Kind::Return => self.drawn_by_callers(file, parent, depth),
+            Kind::Return => self.drawn_by_callers(file, parent, budget),
             Kind::Yield if parent.text().trim_start().starts_with("yield from") => {
-                self.drawn_by_callers(file, parent, depth)
+                self.drawn_by_callers(file, parent, budget)
             }
             // A generator expression may stand for the list of arguments.
-            Kind::Call => self.drawn_by_call(file, parent, whole, depth),
+            Kind::Call => self.drawn_by_call(file, parent, whole, budget),
             Kind::Arguments | Kind::KeywordArgument => {
                 let call = parent.ancestors().find(|n| n.kind() == Kind::Call);
-                call.map_or(Drawn::Nothing, |call| self.drawn_by_call(file, call, whole, depth))
+                call.map_or(Drawn::Nothing, |call| self.drawn_by_call(file, call, whole, budget))
             }
             Kind::AugAssign => Drawn::All,
             Kind::Assign if whole.field() == Field::Right => match parent.child(Field::Left) {
                 Some(target) if target.kind() == Kind::Name => {
-                    self.drawn_by_name(file, (parent, target.text()), depth)
+                    self.drawn_by_name(file, (parent, target.text()), budget)
                 }
                 // `first, second = entries`
                 Some(target)
@@ -141,20 +158,20 @@ impl<'a> Frame<'a, '_> {
 
     /// By what stands further down and has the name that the statement `bound` gives it, which is the body of a function where
     /// that is a parameter.
-    fn drawn_by_name(&self, file: FileId, (bound, name): (Node<'a>, &str), depth: usize) -> Drawn {
+    fn drawn_by_name(&self, file: FileId, (bound, name): (Node<'a>, &str), budget: Budget) -> Drawn {
         let Some(scope) = bound.enclosing_scope() else { return Drawn::Nothing };
         let start = if bound.kind() == Kind::Assign { bound.subtree_end() } else { bound.id() };
         scope
             .descendants()
             .filter(|n| n.id() >= start && n.kind() == Kind::Name && n.text() == name && !n.is_binding())
             .filter(|used| is_reached(bound, *used, scope))
-            .map(|used| self.drawn_of(file, used, depth + 1))
+            .map(|used| self.drawn_of(file, used, budget.next()))
             .max()
             .unwrap_or(Drawn::Nothing)
     }
 
     /// By those who call the function around `node`: each of them, so far as there are any.
-    fn drawn_by_callers(&self, file: FileId, node: Node<'a>, depth: usize) -> Drawn {
+    fn drawn_by_callers(&self, file: FileId, node: Node<'a>, budget: Budget) -> Drawn {
         let program = self.az.project.program();
         let def = node.ancestors().find(|n| matches!(n.kind(), Kind::FunctionDef | Kind::Lambda));
         let function = def.filter(|d| d.kind() == Kind::FunctionDef);
@@ -169,19 +186,36 @@ impl<'a> Frame<'a, '_> {
         let Some(function) = function.and_then(|d| program.function_at(file, d.id())) else {
             return Drawn::Nothing;
         };
+        if budget.hops >= MAX_HOPS {
+            return Drawn::Nothing;
+        }
+        let remembered = || self.az.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = remembered().get(&(function, budget.hops)) {
+            return *known;
+        }
+        let further = Budget { depth: 0, hops: budget.hops + 1 };
+        let drawn = self.drawn_by_calls(function, further);
+        remembered().insert((function, budget.hops), drawn);
+        drawn
+    }
+
+    fn drawn_by_calls(&self, function: FunctionId, budget: Budget) -> Drawn {
+        let program = self.az.project.program();
         let sites = self.az.call_sites().of(&program.function(function).name);
         if sites.len() > MAX_CALLERS {
             return Drawn::Nothing;
         }
-        sites
-            .iter()
-            .filter(|site| !self.az.project.is_test_file(site.file))
-            .filter_map(|site| {
-                let call = program.file(site.file).node(site.call);
-                self.may_call(site.file, call, function).then(|| self.drawn_of(site.file, call, depth + 1))
-            })
-            .min()
-            .unwrap_or(Drawn::All)
+        let mut least = Drawn::All;
+        for site in sites.iter().filter(|site| !self.az.project.is_test_file(site.file)) {
+            let call = program.file(site.file).node(site.call);
+            if self.may_call(site.file, call, function) {
+                least = least.min(self.drawn_of(site.file, call, budget));
+            }
+            if least == Drawn::Nothing {
+                break;
+            }
+        }
+        least
     }
 
     /// Whether a call by the name of `function` may be one of it: not where the name is known to be another one.
@@ -195,7 +229,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     /// By the call that gets it as the argument `given`.
-    fn drawn_by_call(&self, file: FileId, call: Node<'a>, given: Node<'a>, depth: usize) -> Drawn {
+    fn drawn_by_call(&self, file: FileId, call: Node<'a>, given: Node<'a>, budget: Budget) -> Drawn {
         let Expr::Call { func, arguments: list } = Expr::of(call) else { return Drawn::Nothing };
         let list = arguments(list);
         let Some(at) = list.iter().position(|a| a.node.contains(given.id())) else { return Drawn::Nothing };
@@ -204,7 +238,7 @@ impl<'a> Frame<'a, '_> {
             Some(Def::External(path)) => path,
             Some(Def::Function(function)) => {
                 let argument = list.get(at).map(|a| (a.name, at, a.stars));
-                return self.drawn_by_callee(function, argument, depth);
+                return self.drawn_by_callee(function, argument, budget);
             }
             Some(_) => return Drawn::Nothing,
             None => match Expr::of(func) {
@@ -220,7 +254,7 @@ impl<'a> Frame<'a, '_> {
                     };
                     let own = usize::from(*binding != Binding::StaticMethod);
                     let argument = list.get(at).map(|a| (a.name, at + own, a.stars));
-                    return self.drawn_by_callee(*function, argument, depth);
+                    return self.drawn_by_callee(*function, argument, budget);
                 }
                 Expr::Attribute { attr, .. } if METHODS.contains(&attr) => return Drawn::All,
                 // A built-in function that nothing hides.
@@ -229,7 +263,7 @@ impl<'a> Frame<'a, '_> {
             },
         };
         let name = path.strip_prefix("builtins.").unwrap_or(&path);
-        let of_call = || self.drawn_of(file, call, depth + 1);
+        let of_call = || self.drawn_of(file, call, budget.next());
         match name {
             "any" | "all" | "next" => Drawn::First,
             "zip" if at == 0 => {
@@ -266,7 +300,7 @@ impl<'a> Frame<'a, '_> {
         &self,
         function: FunctionId,
         argument: Option<(Option<&str>, usize, u8)>,
-        depth: usize,
+        budget: Budget,
     ) -> Drawn {
         let program = self.az.project.program();
         let info = program.function(function);
@@ -287,7 +321,7 @@ impl<'a> Frame<'a, '_> {
         };
         match (parameter, def.child(Field::Body)) {
             (Some(parameter), Some(body)) if is_one(parameter.kind) && !info.is_generator => {
-                self.drawn_by_name(info.file, (body, parameter.name), depth)
+                self.drawn_by_name(info.file, (body, parameter.name), budget)
             }
             _ => Drawn::Nothing,
         }
