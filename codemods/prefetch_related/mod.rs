@@ -27,6 +27,7 @@ pub const PREFETCH_RELATED: EagerLoading = EagerLoading {
             HazardKind::OtherModel,
             HazardKind::FetchedByHand,
             HazardKind::ResultCacheUsed,
+            HazardKind::ReplacedMethod,
             HazardKind::WideLoad,
             HazardKind::GenericRows,
             HazardKind::GenericManager,

@@ -29,6 +29,7 @@ pub const SELECT_RELATED: EagerLoading = EagerLoading {
             HazardKind::OtherModel,
             HazardKind::FetchedByHand,
             HazardKind::ResultCacheUsed,
+            HazardKind::ReplacedMethod,
             HazardKind::WideLoad,
             HazardKind::WatchedInit,
             HazardKind::UnknownWrite,

@@ -179,6 +179,8 @@ hazards! {
     StaleRows, Blocking, "the rows of `{}` may be prefetched, and would answer for those that are there now";
     /// The same queryset object is evaluated elsewhere, so its result cache already saves the query.
     ResultCacheUsed, Blocking, "the rows of this queryset are used here as well, so the rewrite would add a query";
+    /// Code puts something else in the place of the function that gives the rows.
+    ReplacedMethod, Blocking, "`{}` is replaced here while the program runs, and need not give these rows";
     /// The queryset object leaves the function.
     QuerySetEscapes, Blocking, "the queryset leaves this function, and whoever gets it may use its rows";
     /// A queryset, manager or iterable class changes rows or counting.

@@ -12,6 +12,7 @@ mod managers;
 mod model;
 mod patches;
 mod project;
+mod replaced;
 mod settings;
 mod signals;
 mod stubs;

@@ -1,6 +1,7 @@
 //! The index of a whole project.
 
 use super::patches::{self, Part, Patch, Patched};
+use super::replaced::Replaced;
 use super::templates::{Found, Template, Templates};
 use super::values::Values;
 use super::{
@@ -24,6 +25,7 @@ pub struct Project {
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
     patches: Vec<Patch>,
+    replaced: Replaced,
     admin: Admin,
     /// What [`Project::unknown_parts`] says of each model.
     unknown_parts: Vec<Vec<(String, Site)>>,
@@ -60,6 +62,7 @@ impl Project {
             by_label: built.by_label,
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
+            replaced: Replaced::default(),
             admin: Admin::default(),
             unknown_parts: Vec::new(),
             historical: None,
@@ -76,6 +79,8 @@ impl Project {
             project.by_signal.entry(receiver.signal).or_default().push(index);
         }
         let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
+        let own: Vec<FileId> = files.iter().copied().filter(|f| !project.is_test_file(*f)).collect();
+        project.replaced = Replaced::new(&project.program, &own);
         project.admin = admin::Index {
             program: &project.program,
             settings: &project.settings,
@@ -354,6 +359,12 @@ impl Project {
                 && self.concerns(patch, this)
         })?;
         Some(patch.site)
+    }
+
+    /// Where code, that of tests left out, puts something else in the place of a function, a method or a property while the
+    /// program runs, on the class or on a single object.
+    pub fn replacement_of(&self, function: FunctionId) -> Option<Site> {
+        self.replaced.function(&self.program, function)
     }
 
     /// Where code puts an attribute `name` into Django's own managers or querysets, or into `class`.

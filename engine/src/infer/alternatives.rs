@@ -1,9 +1,9 @@
 //! One of several: a call through a variable that may hold any of them, a serializer that may be of any of several classes.
 
-use super::facts::{Event, EventKind, Facts};
+use super::facts::{Event, EventKind, Facts, Origin};
 use super::frame::Frame;
 use super::types::{Path, Root, ValueId};
-use crate::python::{Def, Expr, Field, Kind, Node};
+use crate::python::Node;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 
@@ -37,40 +37,21 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// What the rounds of a generator do, recorded since `start`, may never happen.
-    pub(super) fn put_off_rounds(&mut self, start: usize) {
-        for event in self.facts.events.iter_mut().skip(start).filter(|e| !e.rounds.is_empty()) {
+    /// What a lazy iterator does for its elements, recorded since `start` by the call `node`, is done when somebody asks for them.
+    /// A generator function loads the rows of its own querysets no sooner.
+    pub(super) fn put_off_elements(&mut self, node: Node<'a>, start: usize, is_generator: bool) {
+        let at = self.at(node).id();
+        let values = &self.facts.values;
+        let is_own = |value: ValueId| {
+            let origin = values.get(value.0 as usize).map(|v| v.origin);
+            is_generator && matches!(origin, Some(Origin::Callee))
+        };
+        for event in self.facts.events.iter_mut().skip(start).filter(|e| e.at == at) {
             event.is_certain = false;
-            event.rounds.iter_mut().for_each(|round| round.is_certain = false);
+            for round in event.rounds.iter_mut().filter(|r| !is_own(r.value)) {
+                round.is_certain = false;
+            }
         }
-    }
-
-    /// Whether the generator `node` is given to something that may draw nothing of it, there or by its name:
-    /// `islice(entries, limit)`, `zip(slots, entries)`.
-    pub(super) fn may_be_cut(&self, node: Node<'a>) -> bool {
-        let whole = node.with_parens();
-        let name = whole
-            .parent()
-            .filter(|p| p.kind() == Kind::Assign)
-            .and_then(|p| p.child(Field::Left))
-            .filter(|target| target.kind() == Kind::Name)
-            .map(|target| target.text());
-        let Some(scope) = node.enclosing_scope() else { return false };
-        let is_given = |call: Node<'a>| {
-            call.child(Field::Arguments).is_some_and(|list| {
-                list.contains(node.id())
-                    || list.descendants().any(|n| n.kind() == Kind::Name && Some(n.text()) == name)
-            })
-        };
-        let cuts = |call: Node<'a>| match Expr::of(call) {
-            Expr::Call { func, .. } => match Expr::of(func) {
-                Expr::Name("zip") => true,
-                _ => matches!(self.az.project.program().resolve_expr(self.file, func.peel().id()),
-                    Some(Def::External(path)) if path == "itertools.islice"),
-            },
-            _ => false,
-        };
-        scope.descendants().any(|n| n.kind() == Kind::Call && is_given(n) && cuts(n))
     }
 
     /// Evaluate each of several things of which one is done. Only what all of them do is as certain as if there were one.
@@ -115,47 +96,6 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
-    }
-
-    /// Whether nobody may ever ask for what the lazy iterator `node` gives: it is kept under a name, and what consumes it
-    /// stands behind a condition or a way out.
-    pub(super) fn may_stay_unread(&self, node: Node<'a>) -> bool {
-        let Some(parent) = node.with_parens().parent() else { return false };
-        if matches!(parent.kind(), Kind::Pair | Kind::List | Kind::Tuple) {
-            return true;
-        }
-        if parent.kind() != Kind::Assign {
-            return false;
-        }
-        let Some(target) = parent.child(Field::Left) else { return false };
-        let (Kind::Name, Some(scope)) = (target.kind(), node.enclosing_scope()) else { return true };
-        let end = parent.subtree_end();
-        let is_use = |n: &Node<'a>| {
-            n.id() >= end && n.kind() == Kind::Name && n.text() == target.text() && !n.is_binding()
-        };
-        !scope.descendants().filter(is_use).any(|used| self.is_reached(parent, used, scope))
-    }
-
-    /// Whether `to`, which stands further down, is evaluated whenever `from` is.
-    fn is_reached(&self, from: Node<'a>, to: Node<'a>, scope: Node<'a>) -> bool {
-        let mut child = to;
-        for outer in to.ancestors() {
-            match outer.kind() {
-                // Both stand in the block, or below it.
-                Kind::Block | Kind::Module if outer.contains(from.id()) => break,
-                Kind::Block | Kind::Lambda | Kind::IfExp => return false,
-                Kind::BoolOp if outer.children().next().is_some_and(|first| first.id() != child.id()) => {
-                    return false;
-                }
-                _ => {}
-            }
-            child = outer;
-        }
-        let leaves = |n: &Node<'a>| {
-            matches!(n.kind(), Kind::Return | Kind::Raise | Kind::Break | Kind::Continue)
-                && !n.contains(to.id())
-        };
-        !scope.descendants().filter(|n| n.id() > from.id() && n.id() < to.id()).any(|n| leaves(&n))
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Analyzer<'p> {
     pub(super) passed: super::passed::Passed,
     callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
     pub(super) entries: OnceLock<super::entries::Entries>,
+    /// What the callers of a function draw of the iterator that it returns.
+    pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
 }
 
@@ -65,6 +67,7 @@ impl<'p> Analyzer<'p> {
             passed: super::passed::Passed::default(),
             callers: Mutex::default(),
             entries: OnceLock::new(),
+            drawn: Mutex::default(),
             attributes: Mutex::default(),
         }
     }

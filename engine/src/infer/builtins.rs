@@ -1,6 +1,7 @@
 //! Functions outside the program whose results matter: Python's builtins, Django's shortcuts.
 
 use super::calls::Arg;
+use super::drawn::Drawn;
 use super::facts::{Escape, EventKind, Made, Use};
 use super::frame::Frame;
 use super::prefetched::PREFETCH;
@@ -181,7 +182,7 @@ impl<'a> Frame<'a, '_> {
                 let items: Vec<Type> =
                     args.iter().skip(1).map(|a| self.iterate(&a.ty.clone(), a.node)).collect();
                 // The shortest of several ends it.
-                let may_skip = items.len() > 1 || self.may_stay_unread(node);
+                let may_skip = items.len() > 1 || self.drawn(node) == Drawn::Nothing;
                 let elements = Type::list(Type::Tuple(items.clone().into()));
                 let ty = first.map_or(Type::Unknown, |function| {
                     self.each(&elements, |frame| {

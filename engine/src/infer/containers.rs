@@ -4,7 +4,7 @@ use super::calls::Arg;
 use super::facts::Escape;
 use super::frame::Frame;
 use super::types::{Dict, KnownKeys, Name, Type};
-use crate::python::{Expr, Node};
+use crate::python::{Expr, Node, string_value};
 use std::sync::Arc;
 
 impl<'a> Frame<'a, '_> {
@@ -76,8 +76,9 @@ impl<'a> Frame<'a, '_> {
             (Type::List(_) | Type::Tuple(_), "index" | "count") => Type::Int,
             (Type::Dict(kv), "setdefault") if let [key, default] = args => {
                 let value = self.either(kv.1.clone(), default.ty.clone(), func);
+                let known = self.known_with_default(&kv.2, key, default);
                 let key = self.either(kv.0.clone(), key.ty.clone(), func);
-                self.grown(receiver, Type::Dict(Arc::new(Dict(key, value.clone(), KnownKeys::new()))));
+                self.grown(receiver, Type::Dict(Arc::new(Dict(key, value.clone(), known))));
                 value
             }
             (Type::Dict(kv), "clear" | "popitem") => {
@@ -181,6 +182,20 @@ impl<'a> Frame<'a, '_> {
                 _ => known.clear(),
             }
         }
+    }
+
+    /// The keys that are known after `setdefault()`: what it puts there is a queryset that nothing is added to later.
+    fn known_with_default(&mut self, known: &KnownKeys, key: &Arg<'a>, default: &Arg<'a>) -> KnownKeys {
+        let (Some(key), Type::QuerySet(_)) = (string_value(key.node), &default.ty) else {
+            return KnownKeys::new();
+        };
+        let mut out = known.clone();
+        let ty = match known.get(key.as_str()) {
+            Some((before, ..)) => self.either(before.clone(), default.ty.clone(), default.node),
+            None => default.ty.clone(),
+        };
+        out.insert(Name::from(key), (ty, self.file, default.node.id()));
+        out
     }
 
     /// `key=` of sorted(), min(), list.sort() and their like, called with the elements of `container`.

@@ -1,5 +1,6 @@
 //! Expressions: names, attributes, operators, displays, comprehensions, conditions.
 
+use super::drawn::Drawn;
 use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
 use super::types::{Callable, Dict, Name, Type};
@@ -483,11 +484,7 @@ impl<'a> Frame<'a, '_> {
     fn comprehension(&mut self, node: Node<'a>, element: Node<'a>) -> Type {
         let saved = self.env.clone();
         let all = generators(node);
-        let start = self.facts.events.len();
         let ty = self.generated(node, element, &all);
-        if node.kind() == Kind::GeneratorExp && self.may_be_cut(node) {
-            self.put_off_rounds(start);
-        }
         let inner = self.env.take();
         self.env = saved;
         // `[last := x for x in xs]` binds around the comprehension.
@@ -532,8 +529,8 @@ impl<'a> Frame<'a, '_> {
         }
         let iterated = self.expr(generator.iter);
         let item = self.iterate(&iterated, generator.iter);
-        let may_skip =
-            self.may_skip(generator.iter) || node.kind() == Kind::GeneratorExp && self.may_stay_unread(node);
+        let may_skip = self.may_skip(generator.iter)
+            || node.kind() == Kind::GeneratorExp && self.drawn(node) == Drawn::Nothing;
         self.each(&iterated, |frame| {
             frame.conditional += u32::from(may_skip);
             frame.assign(generator.target, item, None);

@@ -4,6 +4,7 @@
 use super::calls::{Arg, argument};
 use super::facts::{Escape, EventKind, Use};
 use super::frame::Frame;
+use super::records::Record;
 use super::types::{Name, Rows, Type};
 use crate::python::{ClassId, Def, Member, Node};
 use std::sync::Arc;
@@ -80,7 +81,27 @@ impl<'a> Frame<'a, '_> {
         for arg in args.iter().filter(|a| a.name != Some("queryset")) {
             self.escape(&arg.ty.clone(), arg.node, Escape::External);
         }
-        is_rows.then(|| Type::Bound(Arc::new(rows), Name::from(FORM_SET)))
+        if !is_rows {
+            return None;
+        }
+        self.each_form(form, &rows, node);
+        Some(Type::Bound(Arc::new(rows), Name::from(FORM_SET)))
+    }
+
+    /// What the `__init__` of a class of forms reads of the row that each form gets. Django makes the forms when somebody asks for
+    /// them.
+    fn each_form(&mut self, form: &Type, rows: &Type, node: Node<'a>) {
+        let Type::Def(Def::Class(class)) = form else { return };
+        let Some((_, Member::Function(init, _))) = self.az.project.program().member(*class, "__init__")
+        else {
+            return;
+        };
+        let (class, init) = (*class, *init);
+        let row = self.element(rows, node);
+        let form = Type::Record(Arc::new(Record { class, fields: vec![(Name::from("instance"), row)] }));
+        self.each(rows, |frame| {
+            frame.conditionally(|frame| frame.call_function(init, Some(form), &[], node));
+        });
     }
 
     /// Whether the methods of a class of forms or formsets, if there is one of the program, write nothing.

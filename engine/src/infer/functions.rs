@@ -3,6 +3,7 @@
 use super::analyzer::MAX_COST;
 use super::calls::{Arg, is_of_rows};
 use super::decorators::{answers_again, is_transparent, remembers};
+use super::drawn::Drawn;
 use super::facts::{Escape, EventKind, Made, Origin, Rounds, Use};
 use super::frame::Frame;
 use super::summary::{Summary, Translation, abstracted, opaque, rows_of};
@@ -109,14 +110,17 @@ impl<'a> Frame<'a, '_> {
             return Type::Unknown;
         };
         let start = self.facts.events.len();
-        let runs = is_transparent && !info.decorators.iter().flatten().any(answers_again)
-            || info.decorators.iter().all(|d| self.runs_always(d.as_ref()));
+        let runs = self.az.project.replacement_of(function).is_none()
+            && (is_transparent && !info.decorators.iter().flatten().any(answers_again)
+                || info.decorators.iter().all(|d| self.runs_always(d.as_ref())));
         let translation = match runs {
             true => self.take_over(&summary, &bound, node),
             false => self.conditionally(|frame| frame.take_over(&summary, &bound, node)),
         };
-        if info.is_generator && self.may_stay_unread(node) {
-            self.put_off(node, start);
+        let is_iterator =
+            summary.returns.as_ref().is_some_and(|ty| matches!(ty.without_none(), Type::Iterator(_)));
+        if (info.is_generator || is_iterator) && self.drawn(node) == Drawn::Nothing {
+            self.put_off_elements(node, start, info.is_generator);
         }
         for decorator in info.decorators.iter().flatten() {
             if let Def::Function(decorator) = decorator {

@@ -283,6 +283,7 @@ fn mentioned(project: &Project) -> FxHashSet<String> {
         for node in program.file(file).root().descendants() {
             let text = match node.kind() {
                 Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
+                Kind::Str if is_key_of_result(node) => continue,
                 Kind::Str => match string_value(node) {
                     Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
                     None => continue,
@@ -295,6 +296,28 @@ fn mentioned(project: &Project) -> FxHashSet<String> {
         }
     }
     out
+}
+
+/// Whether a string is the key of what the function of that name gives: `{"toc": toc(book)}`, `context["toc"] = toc(book)`.
+fn is_key_of_result(node: Node<'_>) -> bool {
+    let Some(parent) = node.parent() else { return false };
+    let value = match parent.kind() {
+        Kind::Pair if node.field() == Field::Key => parent.child(Field::Value),
+        Kind::Subscript => parent
+            .parent()
+            .filter(|p| p.kind() == Kind::Assign && parent.field() == Field::Left)
+            .and_then(|p| p.child(Field::Right)),
+        _ => None,
+    };
+    let (Some(value), Some(text)) = (value, string_value(node)) else { return false };
+    std::iter::once(value).chain(value.descendants()).any(|n| {
+        n.kind() == Kind::Call
+            && matches!(Expr::of(n), Expr::Call { func, .. } if match Expr::of(func) {
+                Expr::Name(name) => name == text,
+                Expr::Attribute { attr, .. } => attr == text,
+                _ => false,
+            })
+    })
 }
 
 /// Whether a name stands where it is called, defined or imported, or is a parameter's or keyword's own.

@@ -5,8 +5,10 @@
 
 use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Event, EventKind, Facts, Instance, Origin, QuerySet, REFUSING, Root, Type, Use, ValueId};
-use crate::python::{Expr, Field, Kind, Node, NodeId, arguments, generators};
+use crate::infer::{
+    Event, EventKind, Facts, Instance, Origin, QuerySet, REFUSING, Root, Type, Use, ValueId, gives_every_row,
+};
+use crate::python::{Def, Expr, Field, Kind, Member, Node, NodeId, arguments, generators};
 
 /// A place that loads the rows, and its index among the events; what a callee has loaded comes before all of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,8 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
         }
         let Some(looped) = loops.last() else { continue };
         let is_reached = looped.id() < load.at
-            || stands_before(cx, looped.id(), load.at) && leaves_between(cx, load.at, looped.id()).is_none();
+            || stands_before(cx, value, looped.id(), load.at)
+                && leaves_between(cx, load.at, looped.id()).is_none();
         if !is_reached {
             out.push(in_vain(cx, *load));
         }
@@ -54,11 +57,11 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
     for load in loads.iter().filter(|l| !read_of.iter().any(|(_, own)| own == *l)) {
         let is_read = read_of.iter().any(|(_, reading)| {
             if reading.event < load.event {
-                stands_before(cx, reading.at, load.at) || reading.at == load.at
+                stands_before(cx, value, reading.at, load.at) || reading.at == load.at
             } else {
                 let is_certain = reading.event.and_then(|i| events.get(i)).is_some_and(|e| e.is_certain);
                 reading.at == load.at
-                    || (is_certain || stands_before(cx, reading.at, load.at))
+                    || (is_certain || stands_before(cx, value, reading.at, load.at))
                         && leaves_between(cx, load.at, reading.at).is_none()
             }
         });
@@ -133,10 +136,23 @@ fn in_vain(cx: &Context<'_>, load: Load) -> Hazard {
     Hazard::at(HazardKind::LoadedWithout, guards::first_line(node), site)
 }
 
-/// Whether the statement around `a` stands in a block that holds `b`, too: both run, or neither.
-fn stands_before(cx: &Context<'_>, a: NodeId, b: NodeId) -> bool {
-    let block = cx.node(a).ancestors().find(|n| matches!(n.kind(), Kind::Block | Kind::Module));
-    block.is_some_and(|block| block.contains(b))
+/// Whether the statement around `a` stands in a block that holds `b`, too: both run, or neither, as long as there are rows of
+/// `value`.
+fn stands_before(cx: &Context<'_>, value: ValueId, a: NodeId, b: NodeId) -> bool {
+    let is_condition = |n: Node<'_>| matches!(n.kind(), Kind::Block | Kind::Module);
+    // `wanted and [...]`, `[...] if wanted else None`
+    let may_be_passed_by = cx.node(a).ancestors().take_while(|n| !is_condition(*n)).any(|n| {
+        let (part, test) = match Expr::of(n) {
+            Expr::BoolOp { left, right, .. } if n.kind() == Kind::BoolOp => (right, left),
+            Expr::IfExp { body, test, orelse } if n.kind() == Kind::IfExp => {
+                (if orelse.contains(a) { orelse } else { body }, test)
+            }
+            _ => return false,
+        };
+        part.contains(a) && !part.contains(b) && !gives(cx, test.peel(), value)
+    });
+    let block = cx.node(a).ancestors().find(|n| is_condition(*n));
+    !may_be_passed_by && block.is_some_and(|block| block.contains(b))
 }
 
 /// A statement between two nodes that may leave, so that the second is not reached.
@@ -238,12 +254,44 @@ pub(super) fn is_picked(cx: &Context<'_>, value: ValueId) -> bool {
                 Expr::Attribute { value: owner, attr: "pop" | "remove" | "clear" | "discard", .. } => {
                     holds(owner)
                 }
+                Expr::Attribute { value: owner, attr, .. }
+                    if holds(n) && gives_some(cx, n, (owner, attr), value) =>
+                {
+                    true
+                }
                 // Whatever else makes a list of the rows may leave some out.
-                _ => holds(n) && arguments(list).iter().any(|a| gives(cx, a.value, value)),
+                _ => {
+                    holds(n)
+                        && arguments(list).iter().any(|a| gives(cx, a.value, value))
+                        && !gives_all(cx, func)
+                }
             }
         }
+        Kind::Attribute => match Expr::of(n) {
+            Expr::Attribute { value: owner, attr, .. } => holds(n) && gives_some(cx, n, (owner, attr), value),
+            _ => false,
+        },
         _ => false,
     })
+}
+
+/// Whether a function of the program is called that gives all of the rows that it gets.
+fn gives_all(cx: &Context<'_>, func: Node<'_>) -> bool {
+    match cx.project.program().resolve_expr(cx.file, func.peel().id()) {
+        Some(Def::Function(function)) => gives_every_row(cx.project.program(), function),
+        _ => false,
+    }
+}
+
+/// Whether an object gives, by a method or a property `name` at `node`, some of the rows of a queryset that it does not make
+/// there: `shelf.featured()`.
+fn gives_some(cx: &Context<'_>, node: Node<'_>, (owner, name): (Node<'_>, &str), value: ValueId) -> bool {
+    let program = cx.project.program();
+    let Some(class) = cx.type_of(cx.node(owner.id())).object_class() else { return false };
+    let Some((_, Member::Function(function, _))) = program.member(class, name) else { return false };
+    let is_made_before =
+        matches!(cx.value(value).map(|v| v.origin), Some(Origin::Expr(at)) if !node.contains(at));
+    is_made_before && !gives_every_row(program, *function)
 }
 
 fn is_dict(cx: &Context<'_>, node: Node<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! Where the join is asked for: the expression that builds the queryset, provided that it builds a new one.
 
 use super::given;
+use super::guards;
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Facts, Origin, Type, Use, ValueId};
@@ -54,7 +55,15 @@ pub(super) fn expression<'a>(cx: &Context<'a>, value: ValueId) -> Result<Node<'a
 
 /// Hazards of the place: nowhere to write, or an object that was evaluated before.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
+    // Whatever stands in the place of the function that builds the rows may ask it for them, and show fewer.
+    let own = cx.project.program().function_at(cx.file, cx.facts.scope);
+    let asking = own.filter(|_| group.load == Load::Prefetch).and_then(|f| cx.project.replacement_of(f));
+    if let Some(site) = asking {
+        let statement = guards::node_at(cx.project, site).map(guards::first_line).unwrap_or_default();
+        out.push(Hazard::at(HazardKind::LoadedWithout, statement, site));
+    }
     for target in &group.targets {
+        out.extend(replaced_behind(cx, cx.facts, *target, 0));
         match expression(cx, *target) {
             Err(hazard) => out.push(hazard),
             Ok(_) => {
@@ -68,6 +77,32 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             }
         }
     }
+}
+
+/// A function in whose place code puts something else, which need not give a queryset.
+fn replaced(cx: &Context<'_>, function: FunctionId) -> Option<Hazard> {
+    let site = cx.project.replacement_of(function)?;
+    let name = cx.project.program().function(function).name.clone();
+    Some(Hazard::at(HazardKind::ReplacedMethod, name, site))
+}
+
+/// One of the functions whose calls give a value.
+fn replaced_behind(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Option<Hazard> {
+    let info = facts.value(value).filter(|_| depth < MAX_DEPTH)?;
+    let before = info.alternatives.iter().chain(&info.parent);
+    if let Some(hazard) =
+        before.filter(|v| **v != value).find_map(|v| replaced_behind(cx, facts, *v, depth + 1))
+    {
+        return Some(hazard);
+    }
+    let function = info.site.and_then(|site| cx.project.program().function_defined_at(site))?;
+    if let Some(hazard) = replaced(cx, function) {
+        return Some(hazard);
+    }
+    let inner = cx.analyzer.function(function);
+    let returned = inner.returns.iter().flat_map(Type::alternatives).filter_map(Type::queryset);
+    let values: Vec<ValueId> = returned.flat_map(|qs| qs.values.iter().copied()).collect();
+    values.into_iter().find_map(|v| replaced_behind(cx, &inner, v, depth + 1))
 }
 
 /// Whether nobody else has a queryset of a frame; otherwise the place that says so, where there is one.

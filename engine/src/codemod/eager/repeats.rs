@@ -84,6 +84,14 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
                 if let Some(generator) = rows {
                     return Some(generator.node);
                 }
+                // One row a key: `[books[key].author for key in keys]`.
+                let first = generators(node).into_iter().next().filter(|g| !g.iter.contains(at));
+                if let Some(generator) = first
+                    && by_key(cx, start, value)
+                    && is_made_outside(cx, value, node)
+                {
+                    return Some(generator.node);
+                }
             }
             Kind::Lambda => {
                 let names: Vec<&str> = parameters(node).iter().map(|p| p.name).collect();
@@ -105,6 +113,16 @@ pub(super) fn repeating<'a>(cx: &Context<'a>, value: ValueId, at: NodeId) -> Opt
         child = node;
     }
     None
+}
+
+/// Whether the rows of `value` are looked up in a dict within the expression `read`: `books[key].author`.
+fn by_key(cx: &Context<'_>, read: Node<'_>, value: ValueId) -> bool {
+    let is_dict_of_rows = |n: Node<'_>| matches!(cx.type_of(n), Type::Dict(kv) if holds_rows(&kv.1, value));
+    read.descendants().any(|n| match Expr::of(n) {
+        Expr::Subscript { value: owner, .. } => is_dict_of_rows(owner),
+        Expr::Attribute { value: owner, attr: "get", .. } => is_dict_of_rows(owner),
+        _ => false,
+    })
 }
 
 /// Whether the queryset of `value` is not built anew in each round of the loop `node`.

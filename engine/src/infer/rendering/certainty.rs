@@ -144,7 +144,10 @@ impl<'a> Frame<'a, '_> {
             if may_be_empty {
                 r.certainty.enter(values.clone(), frame.facts.events.len());
             }
-            body(frame, r);
+            match frame.may_lack_rows(r, iterated) {
+                true => frame.behind(r, Values::new(), body),
+                false => body(frame, r),
+            }
             if may_be_empty {
                 r.certainty.leave(frame.facts.events.len());
             }

@@ -31,7 +31,9 @@ impl<'a> Frame<'a, '_> {
                     return Type::Str;
                 }
                 let owner = self.value_of(r, of, value, node);
-                self.attribute_of(of, &owner, name, expr.span, node)
+                let ty = self.attribute_of(of, &owner, name, expr.span, node);
+                self.left_out_by_member(r, (&owner, name), &ty);
+                ty
             }
             ExprKind::Item { value, index } => {
                 let owner = self.value_of(r, of, value, node);
@@ -58,20 +60,24 @@ impl<'a> Frame<'a, '_> {
                 for bound in bounds {
                     self.value_of(r, of, bound, node);
                 }
+                self.left_out_by_slice(r, &owner);
                 self.at_site(place(of, expr.span), |frame| frame.sliced(owner, node))
             }
             ExprKind::Call { func, args } => self.call_in_template(r, of, expr, (func, args), node),
             ExprKind::Filter { value, name, args } => {
                 if let Some(attribute) = self.attribute_given(of, name, args) {
                     let given = (&**value, name.as_str(), attribute);
-                    return match is_lazy(name) {
+                    let ty = match is_lazy(name) {
                         true => self.conditionally(|frame| frame.by_attribute(r, of, expr, given, node)),
                         false => self.by_attribute(r, of, expr, given, node),
                     };
+                    self.left_out_of(r, name, &[], &ty);
+                    return ty;
                 }
                 let ty = self.consumed(r, of, value, name, node);
                 let types: Vec<Type> = args.iter().map(|a| self.value_of(r, of, &a.value, node)).collect();
-                self.filtered(of, ty, name, &types, expr.span, node)
+                self.left_out_of(r, name, args, &ty);
+                self.filtered(r, (of, expr.span), ty, (name, &types), node)
             }
             ExprKind::Test { value, name, args } => {
                 let ty = self.value_of(r, of, value, node);
@@ -277,9 +283,11 @@ impl<'a> Frame<'a, '_> {
                     Type::Unknown | Type::None | Type::Never => Type::Unknown,
                     known => {
                         let known = known.clone();
-                        self.at_site(place(of, expr.span), |frame| {
+                        let ty = self.at_site(place(of, expr.span), |frame| {
                             frame.method_call(&known, name, &given, node, node)
-                        })
+                        });
+                        self.left_out_by_member(r, (&known, name), &ty);
+                        ty
                     }
                 }
             }
@@ -289,7 +297,14 @@ impl<'a> Frame<'a, '_> {
                 let ty = found.or_else(|| global().map(|f| Type::Def(Def::Function(f))));
                 match ty {
                     Some(ty @ (Type::Bound(..) | Type::Def(Def::Function(_)) | Type::Local(_))) => {
-                        self.at_site(place(of, expr.span), |frame| frame.call_value(&ty, &given, node, node))
+                        let made = self
+                            .at_site(place(of, expr.span), |frame| frame.call_value(&ty, &given, node, node));
+                        match &ty {
+                            Type::Def(Def::Function(function)) => self.left_out_by(r, *function, &made),
+                            Type::Bound(owner, name) => self.left_out_by_member(r, (owner, name), &made),
+                            _ => self.left_out_by_slice(r, &made),
+                        }
+                        made
                     }
                     _ => Type::Unknown,
                 }

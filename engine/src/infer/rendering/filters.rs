@@ -59,7 +59,9 @@ impl<'a> Frame<'a, '_> {
             && is_lazy(lazy)
             && let Some(attribute) = self.attribute_given(of, lazy, args)
         {
-            return self.by_attribute(r, of, value, (inner, lazy, attribute), node);
+            let ty = self.by_attribute(r, of, value, (inner, lazy, attribute), node);
+            self.left_out_of(r, lazy, &[], &ty);
+            return ty;
         }
         self.value_of(r, of, value, node)
     }
@@ -99,11 +101,10 @@ impl<'a> Frame<'a, '_> {
     /// What a filter gives, and what it reads.
     pub(super) fn filtered(
         &mut self,
-        of: Current<'a>,
+        r: &mut Rendering<'a>,
+        (of, span): (Current<'a>, Span),
         ty: Type,
-        name: &str,
-        args: &[Type],
-        span: Span,
+        (name, args): (&str, &[Type]),
         node: Node<'a>,
     ) -> Type {
         if let Some(custom) = self.az.project.templates().libraries().filter(of.template, name) {
@@ -115,7 +116,9 @@ impl<'a> Frame<'a, '_> {
                 .chain(args)
                 .map(|ty| Arg { name: None, ty: ty.clone(), node, stars: 0 })
                 .collect();
-            return self.at_site(place(of, span), |frame| frame.call_registered(function, &all, node));
+            let made = self.at_site(place(of, span), |frame| frame.call_registered(function, &all, node));
+            self.left_out_by(r, function, &made);
+            return made;
         }
         let queryset = ty.without_none().queryset().cloned();
         self.at_site(place(of, span), |frame| match (name, queryset) {

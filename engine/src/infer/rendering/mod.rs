@@ -8,6 +8,7 @@ mod certainty;
 mod expressions;
 mod filters;
 mod helpers;
+mod kept;
 mod tags;
 
 pub(super) use calls::{assigned_once, class_string};
@@ -73,6 +74,8 @@ pub(super) struct Rendering<'a> {
     inside: Vec<(&'a str, usize)>,
     macros: FxHashMap<String, Macro<'a>>,
     certainty: Certainty,
+    /// The rows of which a filter or a tag may have left some out of the lists that it gave.
+    left_out: Values,
     nodes: usize,
     depth: usize,
 }
@@ -97,6 +100,7 @@ impl<'a> Frame<'a, '_> {
             inside: Vec::new(),
             macros: FxHashMap::default(),
             certainty: Certainty::new(self),
+            left_out: Values::new(),
             nodes: 0,
             depth: 0,
         };
@@ -263,7 +267,9 @@ impl<'a> Frame<'a, '_> {
             NodeKind::Regroup { value, key, target } => {
                 let rows = self.value_of(r, of, value, node);
                 let element = self.at_site(place(of, value.span), |frame| frame.iterate(&rows, node));
+                let may_lack_rows = self.may_lack_rows(r, &rows);
                 self.each(&rows, |frame| {
+                    frame.conditional += u32::from(may_lack_rows);
                     // The key is written as an attribute of the target.
                     let mut names = Names::default();
                     bind(&mut names, target, element.clone());

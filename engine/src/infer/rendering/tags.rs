@@ -95,6 +95,7 @@ impl<'a> Frame<'a, '_> {
                 }
                 let site = place(of, tag.name_span);
                 let ty = self.at_site(site, |frame| frame.call_registered(function, &all, node));
+                self.left_out_by(r, function, &ty);
                 match &tag.as_var {
                     Some(target) => r.assign(target, ty),
                     None => self.at_site(site, |frame| frame.stringify(&ty, node)),
@@ -103,6 +104,7 @@ impl<'a> Frame<'a, '_> {
             CustomKind::Inclusion(template) => {
                 let site = place(of, tag.name_span);
                 let given = self.at_site(site, |frame| frame.call_registered(function, &all, node));
+                self.left_out_by(r, function, &given);
                 let Some(found) = template.as_deref().and_then(|name| project.template_beside(name, of.file))
                 else {
                     return;
