@@ -230,7 +230,7 @@ hazards! {
     /// Rows of the queryset are loaded for something that reads none of it.
     LoadedWithout, OptIn, "`{}` loads rows as well, and would run the prefetch for nothing";
     /// Code that may have the rows loads a relation of theirs by hand, and leaves alone what is loaded.
-    FetchedByHand, Blocking, "`prefetch_related_objects()` may load `{}` of these rows, and leaves alone what came with them";
+    FetchedByHand, Blocking, "`{}` may be loaded for these rows by hand, which counts on their coming without it";
     /// A path goes on behind a generic foreign key.
     GenericTarget, Blocking, "what `{}` leads to may be of any model, which need not have the rest of the path";
     /// A generic foreign key is read.

@@ -3,7 +3,7 @@
 use super::analyzer::Analyzer;
 use super::types::Name;
 use crate::django::Project;
-use crate::python::{Expr, Kind, Node, arguments, string_value};
+use crate::python::{Expr, Kind, Node, NodeId, arguments, string_value};
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
 
@@ -13,12 +13,19 @@ pub struct Prefetches {
     names: FxHashMap<Name, Site>,
     /// A call whose arguments are not literal could prefetch anything.
     open: Option<Site>,
+    /// The places that write the cache of prefetched rows by hand.
+    filled: Vec<(FileId, NodeId)>,
 }
 
 impl Prefetches {
     /// Where the relation `accessor` of some model may be prefetched.
     pub fn of(&self, accessor: &str) -> Option<Site> {
         self.named(accessor).or(self.open)
+    }
+
+    /// The places that write `_prefetched_objects_cache` by hand: the attribute, or its name as a string.
+    pub fn filled(&self) -> &[(FileId, NodeId)] {
+        &self.filled
     }
 
     /// Where the relation `accessor` of some model is prefetched by that name.
@@ -56,6 +63,7 @@ fn collect(project: &Project) -> Prefetches {
                     if node.text().contains("_prefetched_objects_cache") && fills_cache(node) =>
                 {
                     out.open.get_or_insert(Site { file: id, span: node.span() });
+                    out.filled.push((id, node.id()));
                 }
                 _ => {}
             }

@@ -388,8 +388,10 @@ fn is_brought(cx: &Context<'_>, value: ValueId) -> bool {
 fn reloads(cx: &Context<'_>, value: ValueId) -> bool {
     cx.facts.events.iter().any(|event| {
         let EventKind::InstanceEscapes { root: Root::Row(v), .. } = &event.kind else { return false };
+        // In the frame itself, or in a function that it gives them to.
+        let places = [Some(cx.node(event.at)), guards::node_at(cx.project, event.site)];
         *v == value
-            && cx.node(event.at).ancestors().take(4).any(|n| match Expr::of(n) {
+            && places.into_iter().flatten().flat_map(|n| n.ancestors().take(4)).any(|n| match Expr::of(n) {
                 Expr::Call { func, .. } => func.text().ends_with("prefetch_related_objects"),
                 _ => false,
             })
