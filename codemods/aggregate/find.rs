@@ -135,6 +135,10 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         _ => find_call(cx, node),
     }?;
     quote_at(cx, node)?;
+    let uses = found.asked.iter().flat_map(|asked| asked.uses.iter().map(|(node, _)| *node));
+    if uses.chain(found.members.iter().copied()).any(|n| quote_at(cx, n).is_none()) {
+        return None;
+    }
     // A condition is written with the quotes of the file.
     let is_text = node.ancestors().any(|a| a.kind() == Kind::Interpolation);
     if is_text && found.filters().next().is_some() {

@@ -49,7 +49,11 @@ impl<'a> Writer<'a, '_> {
         let base = self.base();
         let narrowing = self.narrowing();
         let call = self.called(base, &format!("{narrowing}aggregate({})", arguments.join(", ")));
-        let key = |alias: &str| format!("[{}]", string_literal(alias, self.quote));
+        let key_at = |at: Node<'a>, alias: &str| {
+            let quote = quote_at(self.cx, at).unwrap_or(self.quote);
+            format!("[{}]", string_literal(alias, quote))
+        };
+        let key = |alias: &str| key_at(node, alias);
         let or = |part: &Part<'a>| match &part.empty {
             Empty::Value(value) if !self.has_default() && part.function == Function::Sum => {
                 format!(" or {value}")
@@ -89,7 +93,8 @@ impl<'a> Writer<'a, '_> {
                 let (Some(part), Some(alias)) = (parts.get(*number), aliases.get(*number)) else { continue };
                 let or = or(part);
                 let of = if or.is_empty() { Precedence::Atom } else { Precedence::Or };
-                let text = parenthesized(node.with_parens(), &format!("{name}{}{or}", key(alias)), of);
+                let text =
+                    parenthesized(node.with_parens(), &format!("{name}{}{or}", key_at(*node, alias)), of);
                 edits.push(Edit::replace(node.span(), text));
             }
             return Ok(edits);
@@ -100,7 +105,8 @@ impl<'a> Writer<'a, '_> {
             for ((member, part), alias) in self.found.members.iter().zip(parts).zip(&aliases) {
                 let or = or(part);
                 let of = if or.is_empty() { Precedence::Atom } else { Precedence::Or };
-                let text = parenthesized(member.with_parens(), &format!("{name}{}{or}", key(alias)), of);
+                let text =
+                    parenthesized(member.with_parens(), &format!("{name}{}{or}", key_at(*member, alias)), of);
                 edits.push(Edit::replace(member.span(), text));
             }
             return Ok(edits);

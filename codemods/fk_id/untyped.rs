@@ -34,12 +34,14 @@ pub fn untyped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Untyped<'a>> {
     is_key.then_some(Untyped { node, owner, name })
 }
 
-/// Whether the attribute of `owner` can be a foreign key whose object is not known: of what has no type, of an object whose
-/// class does not say what it is, or of a row whose foreign key leads to a model of a package.
+/// Whether the attribute of `owner` can be a foreign key whose object is not known: of what has no type, of an object of a
+/// mixin that models have, or of a row whose foreign key leads to a model of a package.
 fn may_have_key<'a>(cx: &Context<'a>, owner: Node<'a>, name: &str) -> bool {
     match cx.type_of(owner) {
         Type::Object(class) => {
-            cx.project.program().member(*class, name).is_none() && is_foreign_key_name(cx, name)
+            let below = cx.project.program().descendants(*class);
+            let mut models = below.into_iter().filter_map(|c| cx.project.model_of_class(c));
+            models.any(|m| cx.model(m).field(name).is_some_and(|field| forward(field).is_some()))
         }
         Type::Instance(instance) => {
             let field = cx.model(instance.model).field(name);

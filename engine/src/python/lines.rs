@@ -31,6 +31,28 @@ pub fn loose_newline(root: Node<'_>) -> Option<usize> {
     })
 }
 
+/// How many strings inside of f-strings are written with the quotes that these are in: Python before 3.12 ends the f-string
+/// there (PEP 701), tree-sitter-python does not.
+pub fn reused_quotes(root: Node<'_>) -> usize {
+    let quote = |string: Node<'_>| {
+        let start = string.child_of_kind(Kind::StrStart)?.text();
+        let quote = start.chars().last()?;
+        Some((quote, start.ends_with("\"\"\"") || start.ends_with("'''")))
+    };
+    let is_reused = |string: &Node<'_>| {
+        let Some((own, is_long)) = quote(*string) else { return false };
+        let mut inside = false;
+        string.ancestors().take_while(|n| !n.kind().is_statement()).any(|around| {
+            inside |= around.kind() == Kind::Interpolation;
+            // Three quotes around hold one, but not three.
+            inside
+                && around.kind() == Kind::Str
+                && quote(around).is_some_and(|(q, l)| q == own && (is_long || !l))
+        })
+    };
+    root.descendants().filter(|n| n.kind() == Kind::Str).filter(is_reused).count()
+}
+
 /// What has a line of its own before a block.
 fn is_header(kind: Kind) -> bool {
     matches!(
@@ -103,6 +125,14 @@ mod tests {
         let root = ast.root(text);
         assert!(!root.has_error(), "the grammar is expected to accept {text:?}");
         loose_newline(root)
+    }
+
+    #[test]
+    fn quotes_of_an_f_string_inside_of_it() {
+        let count = |text: &str| reused_quotes(parse(text).root(text));
+        assert_eq!(count("x = f'{a[\"b\"]} {c}' + f\"{d['e']}\" + f'''{a['b']}'''\n"), 0);
+        assert_eq!(count("x = f'{a['b']} {c}'\n"), 1);
+        assert_eq!(count("x = f\"{a[\"b\"]:>{w[\"c\"]}}\"\n"), 2);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use ast::{Ast, Node, NodeId};
 pub use emit::insert_imports;
 pub use kind::{Field, Kind};
 pub use known::{canonical, is_models_export};
-pub use lines::loose_newline;
+pub use lines::{loose_newline, reused_quotes};
 pub use link::Rebase;
 pub use modules::{KNOWN_ROOT, is_framework};
 pub use parse::parse;

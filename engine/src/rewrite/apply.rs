@@ -10,7 +10,7 @@ use super::suppress::Suppressions;
 use super::{Change, Warning, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
-use crate::python::{Node, insert_imports, loose_newline, parse};
+use crate::python::{Node, insert_imports, loose_newline, parse, reused_quotes};
 use crate::text::{Edit, FileId, Site, Span, apply};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::collections::BTreeMap;
@@ -268,7 +268,8 @@ fn has_new_error(before: Node<'_>, text: &str) -> bool {
     if after.has_error() {
         return !before.has_error();
     }
-    loose_newline(after).is_some() && loose_newline(before).is_none()
+    (loose_newline(after).is_some() && loose_newline(before).is_none())
+        || reused_quotes(after) > reused_quotes(before)
 }
 
 fn hash(text: &str) -> u64 {
