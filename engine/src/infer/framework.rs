@@ -313,7 +313,7 @@ impl<'a> Frame<'a, '_> {
         Some(Type::Instance(Instance::root(model, Root::Value(value))))
     }
 
-    /// `self.object_list`, and what a list view puts into its context: rows that the view has chosen, or a page of them.
+    /// What a list view puts into its context as `object_list`: rows that the view has chosen, or a page of them.
     pub(super) fn rows_of_list_view(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
         let project = self.az.project;
         let info = project.program().class(class);

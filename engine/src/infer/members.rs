@@ -263,11 +263,6 @@ impl<'a> Frame<'a, '_> {
             {
                 rows
             }
-            None if name == "object_list"
-                && let Some(rows) = self.rows_of_list_view(class, node) =>
-            {
-                rows
-            }
             None if self.is_assigned_on_self(class, name) => {
                 self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown)
             }

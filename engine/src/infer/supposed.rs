@@ -20,13 +20,43 @@ const LONGEST: usize = 60;
 
 /// What every model instance has (django/db/models/base.py).
 const OF_EVERY_MODEL: &[&str] = &[
-    "pk", "id", "_meta", "_state", "save", "delete", "full_clean", "clean", "refresh_from_db", "asave", "adelete",
-    "arefresh_from_db", "objects", "DoesNotExist", "MultipleObjectsReturned", "__class__", "validate_unique", "clean_fields",
+    "pk",
+    "id",
+    "_meta",
+    "_state",
+    "save",
+    "delete",
+    "full_clean",
+    "clean",
+    "refresh_from_db",
+    "asave",
+    "adelete",
+    "arefresh_from_db",
+    "objects",
+    "DoesNotExist",
+    "MultipleObjectsReturned",
+    "__class__",
+    "validate_unique",
+    "clean_fields",
 ];
 /// What tells a manager from other things.
 const OF_MANAGERS: &[&str] = &[
-    "all", "filter", "exclude", "count", "exists", "first", "last", "values", "values_list", "order_by",
-    "select_related", "prefetch_related", "aggregate", "annotate", "iterator", "in_bulk",
+    "all",
+    "filter",
+    "exclude",
+    "count",
+    "exists",
+    "first",
+    "last",
+    "values",
+    "values_list",
+    "order_by",
+    "select_related",
+    "prefetch_related",
+    "aggregate",
+    "annotate",
+    "iterator",
+    "in_bulk",
 ];
 
 /// Facts that hold if the suppositions do.

@@ -113,7 +113,8 @@ fn scan_file(
             let known = findings.len();
             look(&supposed.facts, &supposed::minds, &mut findings);
             let more = findings.split_off(known);
-            let is_new = |f: &Finding| !findings.iter().skip(begin).any(|k| k.site.span.overlaps(f.site.span));
+            let is_new =
+                |f: &Finding| !findings.iter().skip(begin).any(|k| k.site.span.overlaps(f.site.span));
             let more: Vec<Finding> =
                 more.into_iter().filter(is_new).map(|f| supposed::withheld(f, &supposed, parsed)).collect();
             findings.extend(more);

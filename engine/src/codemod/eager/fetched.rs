@@ -39,8 +39,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         let lookups: Vec<Lookup> = lookups.iter().map(|l| Lookup::of(l.value, l.stars > 0)).collect();
         let roots = models(inner.type_of_any(rows.value)).or_else(|| roots(cx.project, &lookups));
         let Some(roots) = roots else { continue };
-        let loaded =
-            lookups.iter().find_map(|l| roots.iter().find_map(|r| l.meets(cx.project, *r, &steps)));
+        let loaded = lookups.iter().find_map(|l| roots.iter().find_map(|r| l.meets(cx.project, *r, &steps)));
         if let Some(step) = loaded {
             let at = Site { file: site.file, span: call.span() };
             out.push(Hazard::at(HazardKind::FetchedByHand, step.attribute.to_string(), at));

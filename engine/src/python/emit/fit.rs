@@ -153,7 +153,8 @@ impl Physical {
         let (indent, code) = self.parts();
         // Several statements of a line are no line of black's.
         let is_one = !self.tokens.iter().any(|t| t.is(";"));
-        let split = if self.width > limit && is_one { wrap(code, indent, unit, inside, limit, "\n") } else { None };
+        let split =
+            if self.width > limit && is_one { wrap(code, indent, unit, inside, limit, "\n") } else { None };
         split.map_or_else(|| vec![self.text.clone()], |s| s.split('\n').map(str::to_owned).collect())
     }
 }
