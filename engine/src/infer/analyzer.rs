@@ -514,7 +514,7 @@ impl<'p> Analyzer<'p> {
 /// What a framework passes by the name that everybody gives it.
 fn default_by_convention(name: &str) -> Type {
     match name {
-        "request" => Type::External(Name::from("django.http.HttpRequest")),
+        "request" => Type::External(Name::from(super::requests::REQUEST)),
         _ => Type::Unknown,
     }
 }

@@ -353,6 +353,16 @@ impl Analyzer<'_> {
         self.stores().by_name.iter().any(names)
     }
 
+    /// Whether a `setattr()` of the program names the attribute for a request.
+    pub(super) fn is_set_on_request(&self, name: &str) -> bool {
+        let program = self.project.program();
+        self.stores().by_name.iter().any(|(file, list)| {
+            let list = crate::python::arguments(program.file(*file).node(*list));
+            list.first().is_some_and(|object| object.value.text().ends_with("request"))
+                && list.iter().skip(1).any(|argument| argument.value.text().contains(name))
+        })
+    }
+
     /// Whether some code of the program assigns to the attribute of something else than its own `self`.
     pub fn is_assigned_from_outside(&self, name: &str) -> bool {
         self.stores().elsewhere.contains_key(name)
@@ -374,6 +384,24 @@ impl Analyzer<'_> {
     /// where that is not known.
     pub fn assigned_to(&self, class: ClassId, name: &str) -> Vec<(FileId, NodeId)> {
         self.assigned(class, name).map(|found| found.to_vec()).unwrap_or_default()
+    }
+
+    /// What the methods of `class` and of those above assign to `self.name`, as long as each of them does it by `=`.
+    pub(super) fn assigned_plainly(&self, class: ClassId, name: &str) -> Option<Vec<(FileId, NodeId)>> {
+        let program = self.project.program();
+        let mut out = Vec::new();
+        for class in &program.class(class).mro {
+            let info = program.class(*class);
+            for node in program.file(info.file).node(info.node).descendants() {
+                if node.kind() == Kind::Attribute
+                    && node.is_binding()
+                    && matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == name)
+                {
+                    out.push((info.file, on_self(node)?));
+                }
+            }
+        }
+        Some(out)
     }
 
     fn find_assigned(&self, class: ClassId, name: &str) -> Option<Vec<(FileId, NodeId)>> {

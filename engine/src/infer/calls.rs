@@ -284,6 +284,14 @@ impl<'a> Frame<'a, '_> {
                 let given = self.one_of(several, |frame, t| frame.method_call(t, name, args, node, func));
                 given.into_iter().fold(Type::Never, Type::join)
             }
+            Type::External(path) if &**path == super::requests::CONTEXT => {
+                let is_request = args.first().and_then(|a| crate::python::string_value(a.node)).as_deref()
+                    == Some("request");
+                match name == "get" && args.len() == 1 && is_request {
+                    true => Type::External(Name::from(super::requests::REQUEST)).optional(),
+                    false => self.call_unknown(name, args, node),
+                }
+            }
             Type::External(path) => {
                 // What `_meta` leads to may be any model's manager.
                 if within_options(path) && external::writing_method(name).is_some() {
@@ -314,6 +322,13 @@ impl<'a> Frame<'a, '_> {
             {
                 let rows = rows.clone();
                 self.form_method(&rows, name, args, node)
+            }
+            Type::Bound(form, made) if &**made == super::cleaned::CLEANED => {
+                let class = form.object_class();
+                match class.and_then(|class| self.cleaned_method(class, name, args)) {
+                    Some(value) => value,
+                    None => self.call_unknown(name, args, node),
+                }
             }
             // The form of a filter set looks at nothing but its fields.
             Type::Bound(_, made) if &**made == super::filtersets::FILTER_SET => {
@@ -466,6 +481,11 @@ impl<'a> Frame<'a, '_> {
             return page;
         }
         self.escape_all(args, node, Escape::External);
+        if args.is_empty()
+            && let Some(cleaned) = self.cleans(class, name)
+        {
+            return cleaned;
+        }
         let may_write =
             external::writing_method(name).is_some() || name == "form_valid" || name.starts_with("perform_");
         if may_write && !self.saved_by_framework(class, name, node) {

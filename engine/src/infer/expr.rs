@@ -627,15 +627,31 @@ impl<'a> Frame<'a, '_> {
                 _ => Type::Unknown,
             },
             Type::Dict(kv) => {
+                let kv = kv.clone();
                 let known = crate::python::string_value(index).and_then(|text| kv.2.get(text.as_str()));
-                let value = match (&kv.1, known) {
+                let held = match (&kv.1, known) {
                     (Type::Unknown | Type::Union(_), Some((ty, ..))) => ty.clone(),
+                    (Type::Unknown, None) => self.of_context(value, index).unwrap_or(Type::Unknown),
                     (any, _) => any.clone(),
                 };
                 self.object_dunders(&index_type, HASHING, index);
-                value
+                held
             }
             Type::Str => Type::Str,
+            Type::Bound(form, made) if &**made == super::cleaned::CLEANED => {
+                let class = form.object_class();
+                let key = crate::python::string_value(index);
+                class
+                    .zip(key)
+                    .and_then(|(class, key)| self.cleaned_value(class, &key))
+                    .unwrap_or(Type::Unknown)
+            }
+            Type::External(path) if &**path == super::requests::CONTEXT => {
+                match crate::python::string_value(index).as_deref() {
+                    Some("request") => Type::External(Name::from(super::requests::REQUEST)),
+                    _ => Type::Unknown,
+                }
+            }
             // `caches["default"]`
             Type::Def(Def::External(path)) if path == "django.core.cache.caches" => {
                 Type::External(super::types::Name::from("django.core.cache.cache"))

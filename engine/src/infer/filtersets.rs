@@ -3,11 +3,13 @@
 use super::calls::Arg;
 use super::facts::{EventKind, Use};
 use super::frame::Frame;
+use super::framework::meta_model;
 use super::types::{Name, QuerySet, Rows, Type};
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, Stmt,
     arguments, is_super, parameters, string_value,
 };
+use crate::text::Site;
 use std::sync::Arc;
 
 /// The name that stands for an object of a filter set: [`Type::Bound`] to what its `qs` gives.
@@ -54,6 +56,22 @@ impl<'a> Frame<'a, '_> {
         Some(Type::Bound(Arc::new(Type::QuerySet(filtered)), Name::from(FILTER_SET)))
     }
 
+    /// `self.queryset` and `self.qs` in the methods of a filter set: rows of its model that its maker chose.
+    pub(super) fn rows_of_filter_set(&mut self, class: ClassId, name: &str) -> Option<Type> {
+        let project = self.az.project;
+        let program = project.program();
+        let info = program.class(class);
+        let model = info.external_bases.iter().any(is_filter).then(|| meta_model(project, class))??;
+        let is_other = |below: &ClassId| meta_model(project, *below) != Some(model);
+        if program.descendants(class).iter().any(is_other)
+            || ["queryset", name].iter().any(|name| self.is_assigned_on_self(class, name))
+        {
+            return None;
+        }
+        let site = Site { file: info.file, span: program.file(info.file).node(info.node).span() };
+        Some(self.handed_in(model, site))
+    }
+
     /// What the methods of the class that filters name do to the queryset, each of them perhaps.
     fn filtered_by_methods(
         &mut self,
@@ -97,15 +115,16 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
+/// Whether a base is one of the framework's filter sets.
+fn is_filter(base: &String) -> bool {
+    base.starts_with("django_filters.") && base.rsplit('.').next().is_some_and(|n| n.ends_with("FilterSet"))
+}
+
 /// Whether a class of the program is a filter set whose `qs` is the framework's, or some of its rows.
 fn is_filter_set(program: &Program, class: ClassId) -> bool {
     let info = program.class(class);
     let is_known = |base: &String| {
         ["django_filters.", "django.", "builtins.", "typing."].iter().any(|p| base.starts_with(p))
-    };
-    let is_filter = |base: &String| {
-        base.starts_with("django_filters.")
-            && base.rsplit('.').next().is_some_and(|n| n.ends_with("FilterSet"))
     };
     !info.has_unknown_base
         && info.external_bases.iter().any(is_filter)

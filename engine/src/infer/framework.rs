@@ -11,6 +11,7 @@ use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments, is_super, parameters,
     string_value,
 };
+use crate::text::Site;
 
 /// Functions of Django's that find a model by the names of its app and class.
 pub(super) const GET_MODEL: &[&str] = &[
@@ -39,6 +40,9 @@ pub(super) const MODEL_FORMS: &[&str] =
 
 /// Views of Django's that set `self.object` before any of their methods for a request runs.
 const OBJECT_VIEWS: &[&str] = &["DetailView", "UpdateView", "DeleteView"];
+/// The own `get_queryset()` of a view gives something of which nothing is known.
+struct NotKnown;
+
 /// What gives a view `get_object()`.
 const OBJECT_MIXIN: &str = "SingleObjectMixin";
 
@@ -224,7 +228,7 @@ impl<'a> Frame<'a, '_> {
                 if !has_object {
                     return None;
                 }
-                self.view_model(class, node).filter(|model| self.keeps_object(class, *model))?
+                self.object_model(class, node).filter(|model| self.keeps_object(class, *model))?
             }
             _ => return None,
         };
@@ -287,7 +291,9 @@ impl<'a> Frame<'a, '_> {
         {
             return Some(rows);
         }
-        if !has_framework_bases(project, class) {
+        // What packages put between a view and its rows narrows them: they are of the view's model all the same.
+        let is_view = name == "get_object" && !project.program().class(class).has_unknown_base;
+        if !is_view && !has_framework_bases(project, class) {
             return None;
         }
         let model = match name {
@@ -296,7 +302,7 @@ impl<'a> Frame<'a, '_> {
                 match argument(args, 0, "queryset").map(|a| &a.ty) {
                     Some(Type::QuerySet(qs)) => qs.model,
                     Some(Type::Manager(manager)) => manager.model,
-                    _ => self.view_model(class, node)?,
+                    _ => self.object_model(class, node)?,
                 }
             }
             "get_queryset" if is_row_view(project, class) => return self.view_queryset(class, node),
@@ -307,19 +313,65 @@ impl<'a> Frame<'a, '_> {
         Some(Type::Instance(Instance::root(model, Root::Value(value))))
     }
 
+    /// What a list view puts into its context as `object_list`: rows that the view has chosen, or a page of them.
+    pub(super) fn rows_of_list_view(&mut self, class: ClassId, node: Node<'a>) -> Option<Type> {
+        let project = self.az.project;
+        let info = project.program().class(class);
+        let is_list = |base: &String| {
+            base.starts_with("django.views.generic")
+                && (base.contains("ListView") || base.ends_with("MultipleObjectMixin"))
+        };
+        if !info.external_bases.iter().any(is_list) {
+            return None;
+        }
+        let site = Site { file: info.file, span: project.program().file(info.file).node(info.node).span() };
+        let mut found = None;
+        for (file, value) in self.az.assigned_plainly(class, "object_list")? {
+            let summary = self.az.outside(file, value, self.stack);
+            let model = summary.returns.as_ref()?.queryset()?.model;
+            if *found.get_or_insert(model) != model {
+                return None;
+            }
+        }
+        let model = match found {
+            Some(model) => model,
+            None => self.view_model(class, node)?,
+        };
+        Some(self.handed_in(model, site))
+    }
+
     /// The model of the rows that a view of one object chooses from.
     pub(super) fn view_model(&mut self, class: ClassId, node: Node<'a>) -> Option<ModelId> {
-        let program = self.az.project.program();
-        if program.member(class, "get_queryset").is_some() {
-            let receiver = Type::Object(class);
-            let rows = self.method_of_class(class, "get_queryset", &receiver, &[], node);
-            return match rows {
-                Type::QuerySet(qs) => Some(qs.model),
-                Type::Manager(manager) => Some(manager.model),
-                _ => None,
-            };
+        self.chosen_model(class, node).ok().flatten()
+    }
+
+    /// The model of the object that a view of one chooses: where the own `get_queryset()` hands the choice to somebody who
+    /// is not known, the one that the class names.
+    fn object_model(&mut self, class: ClassId, node: Node<'a>) -> Option<ModelId> {
+        match self.chosen_model(class, node) {
+            Ok(model) => model,
+            Err(NotKnown) => self.declared_model(class),
         }
-        if let Some((owner, Member::Value(value))) = program.member(class, "queryset") {
+    }
+
+    fn chosen_model(&mut self, class: ClassId, node: Node<'a>) -> Result<Option<ModelId>, NotKnown> {
+        if self.az.project.program().member(class, "get_queryset").is_none() {
+            return Ok(self.declared_model(class));
+        }
+        match self.method_of_class(class, "get_queryset", &Type::Object(class), &[], node) {
+            Type::QuerySet(qs) => Ok(Some(qs.model)),
+            Type::Manager(manager) => Ok(Some(manager.model)),
+            Type::Unknown => Err(NotKnown),
+            _ => Ok(None),
+        }
+    }
+
+    /// The model of `queryset`, or `model` itself, as the body of a view's class says.
+    fn declared_model(&mut self, class: ClassId) -> Option<ModelId> {
+        let program = self.az.project.program();
+        if let Some((owner, Member::Value(value))) = program.member(class, "queryset")
+            && program.file(program.class(owner).file).node(*value).kind() != Kind::None
+        {
             let file = program.class(owner).file;
             let summary = self.az.outside(file, *value, self.stack);
             return match summary.returns.as_ref()? {

@@ -69,7 +69,7 @@ impl<'a> Frame<'a, '_> {
             },
             Type::Super(..) => Type::Bound(Arc::new(owner.clone()), Name::from(name)),
             Type::External(path) => {
-                if &**path == "django.http.HttpRequest" {
+                if &**path == super::requests::REQUEST {
                     if name == "user"
                         && let Some(user) = self.user_model()
                     {
@@ -102,6 +102,9 @@ impl<'a> Frame<'a, '_> {
                 "instance" => (**row).clone(),
                 _ => Type::External(Name::from(format!("{made}.{name}"))),
             },
+            Type::Bound(rows, made) if &**made == super::pages::PAGINATOR && name == "object_list" => {
+                (**rows).clone()
+            }
             // Of a page: the list of its rows.
             Type::List(_) if name == "object_list" => owner.clone(),
             other => Type::Bound(Arc::new(other.clone()), Name::from(name)),
@@ -189,7 +192,11 @@ impl<'a> Frame<'a, '_> {
         node: Node<'a>,
     ) -> Type {
         self.object_dunders(owner, &["__getattribute__"], node);
-        match self.az.project.program().member(class, name) {
+        let member = self.az.project.program().member(class, name);
+        if name == "request" && self.is_request(class, member.map(|(_, member)| member)) {
+            return Type::External(Name::from(super::requests::REQUEST));
+        }
+        match member {
             Some((_, Member::Function(function, Binding::Property | Binding::CachedProperty))) => {
                 let function = *function;
                 self.call_function(function, Some(owner.clone()), &[], node)
@@ -247,13 +254,14 @@ impl<'a> Frame<'a, '_> {
                 given.filter(|_| is_kept).unwrap_or(Type::Unknown)
             }
             None if let Some(paginator) = self.rest_attribute(class, name, node) => paginator,
-            None if name == "request" => {
-                let info = self.az.project.program().class(class);
-                let is_view = info
-                    .external_bases
-                    .iter()
-                    .any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"));
-                if is_view { Type::External(Name::from("django.http.HttpRequest")) } else { Type::Unknown }
+            None if name == super::cleaned::CLEANED => self.cleaned_data(class).unwrap_or(Type::Unknown),
+            None if name == "context" && super::requests::has_context(self.az.project, class) => {
+                Type::External(Name::from(super::requests::CONTEXT))
+            }
+            None if matches!(name, "queryset" | "qs")
+                && let Some(rows) = self.rows_of_filter_set(class, name) =>
+            {
+                rows
             }
             None if self.is_assigned_on_self(class, name) => {
                 self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown)
@@ -292,7 +300,8 @@ impl<'a> Frame<'a, '_> {
             node.descendants().filter_map(move |n| {
                 let is_target = n.kind() == crate::python::Kind::Attribute
                     && n.field() == crate::python::Field::Left
-                    && matches!(Expr::of(n), Expr::Attribute { attr, .. } if *attr == *name);
+                    && matches!(Expr::of(n), Expr::Attribute { value, attr, .. }
+                        if *attr == *name && !is_of_another(value));
                 is_target.then(|| {
                     let statement = n.parent().filter(|p| p.kind() == crate::python::Kind::Assign)?;
                     statement.child(crate::python::Field::Right)
@@ -444,5 +453,15 @@ impl<'a> Frame<'a, '_> {
             known: known.into_iter().map(Name::from).collect(),
             is_many_to_many,
         }))
+    }
+}
+
+/// Whether what has an attribute is a part of an object, and so not the object itself: `self.form` in
+/// `self.form.queryset = books`, but not `self.__class__`.
+fn is_of_another(owner: Node<'_>) -> bool {
+    match Expr::of(owner) {
+        Expr::Attribute { attr, .. } => attr != "__class__",
+        Expr::Subscript { .. } => true,
+        _ => false,
     }
 }

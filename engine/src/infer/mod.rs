@@ -11,6 +11,7 @@ mod builtins;
 mod callables;
 mod calls;
 mod callsites;
+mod cleaned;
 mod columns;
 mod containers;
 mod decorators;

@@ -17,6 +17,7 @@ const ASKED: &[&str] = &[
     "page",
     "count",
     "num_pages",
+    "object_list",
     "page_range",
     "get_elided_page_range",
     "validate_number",

@@ -5,11 +5,18 @@
 //! so that the answer depends on no order.
 
 use super::analyzer::Analyzer;
+use super::frame::Frame;
 use super::types::{Instance, Root, Type};
-use crate::django::ModelId;
-use crate::python::{Expr, Field, Kind, Node, NodeId};
+use crate::django::{ModelId, Project};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, arguments, string_value};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
+
+/// What a request is, of Django's or REST framework's.
+pub(super) const REQUEST: &str = "django.http.HttpRequest";
+
+/// The context that REST framework gives a serializer: it holds the request.
+pub(super) const CONTEXT: &str = "rest_framework.serializers.context";
 
 /// Places that assign one attribute and are asked.
 const MAX_PLACES: usize = 12;
@@ -41,7 +48,7 @@ impl Analyzer<'_> {
                     !self.project.is_test_file(*file) && is_of_request(program.file(*file).node(*node))
                 })
                 .collect();
-            if of_requests.is_empty() || of_requests.len() > MAX_PLACES || self.is_set_by_name(name) {
+            if of_requests.is_empty() || of_requests.len() > MAX_PLACES || self.is_set_on_request(name) {
                 continue;
             }
             if let Some(known) = self.one_model(&of_requests) {
@@ -75,6 +82,112 @@ impl Analyzer<'_> {
             }
         }
         model.filter(|_| weight >= 0).map(|model| (model, may_be_none))
+    }
+}
+
+/// Whether Django or REST framework gives objects of the class a request: views.
+fn is_view(project: &Project, class: ClassId) -> bool {
+    let bases = &project.program().class(class).external_bases;
+    bases.iter().any(|b| b.starts_with("django.views") || b.starts_with("rest_framework"))
+}
+
+/// Whether REST framework gives objects of the class a context: serializers and their fields.
+pub(super) fn has_context(project: &Project, class: ClassId) -> bool {
+    let bases = &project.program().class(class).external_bases;
+    ["rest_framework.serializers.", "rest_framework.fields.", "rest_framework.relations."]
+        .iter()
+        .any(|module| bases.iter().any(|base| base.starts_with(module)))
+}
+
+impl<'a> Frame<'a, '_> {
+    /// Whether `self.request` is a request in objects of `class`, which has `member` of that name: in a view, in a
+    /// part of views alone, or where every method that assigns it assigns one.
+    pub(super) fn is_request(&self, class: ClassId, member: Option<&Member>) -> bool {
+        let project = self.az.project;
+        let program = project.program();
+        match member {
+            None | Some(Member::Annotation(_)) => {}
+            Some(Member::Value(value)) => {
+                let is_none = |class: &ClassId| {
+                    let info = program.class(*class);
+                    matches!(info.members.get("request"), Some(Member::Value(v)) if v == value)
+                        && program.file(info.file).node(*value).kind() == Kind::None
+                };
+                if !program.class(class).mro.iter().any(is_none) {
+                    return false;
+                }
+            }
+            Some(_) => return false,
+        }
+        if is_view(project, class) {
+            return true;
+        }
+        let is_assigned = |class: ClassId| {
+            let mut all = self.assigned_on_self(class, "request").peekable();
+            all.peek().is_some() && all.all(|value| value.is_some_and(is_request_value))
+        };
+        if self.is_assigned_on_self(class, "request") {
+            return is_assigned(class);
+        }
+        // What views have in common is used with them.
+        let info = program.class(class);
+        let is_part =
+            info.external_bases.iter().all(|base| base.starts_with("builtins.")) && !info.has_unknown_base;
+        is_part
+            && program
+                .descendants(class)
+                .into_iter()
+                .filter(|below| *below != class)
+                .take(MAX_PLACES)
+                .any(|below| is_view(project, below) || is_assigned(below))
+    }
+
+    /// `context["request"]`, `context["object_list"]` and `context["object"]`, of a context that the frame got from
+    /// `get_context_data()`.
+    pub(super) fn of_context(&mut self, context: Node<'a>, index: Node<'a>) -> Option<Type> {
+        let key = string_value(index)?;
+        if !matches!(key.as_str(), "object" | "object_list") {
+            return None;
+        }
+        let class = self.class?;
+        let Expr::Name(name) = Expr::of(context) else { return None };
+        let is_given = |n: Node<'a>| {
+            n.kind() == Kind::Assign
+                && matches!(n.child(Field::Left).map(Expr::of), Some(Expr::Name(target)) if target == name)
+                && matches!(n.child(Field::Right).map(Expr::of), Some(Expr::Call { func, .. })
+                    if matches!(Expr::of(func), Expr::Attribute { attr: "get_context_data", .. }))
+        };
+        let is_put = |n: Node<'a>| {
+            n.kind() == Kind::Subscript
+                && n.is_binding()
+                && matches!(Expr::of(n), Expr::Subscript { index, .. }
+                    if string_value(index).as_deref() == Some(key.as_str()))
+        };
+        if !self.scope.descendants().any(is_given) || self.scope.descendants().any(is_put) {
+            return None;
+        }
+        match key.as_str() {
+            "object" => self.framework_attribute(class, "object", context),
+            _ => self.rows_of_list_view(class, context),
+        }
+    }
+}
+
+/// Whether a value is a request by the name that everybody gives it: the parameter, what it is taken out of, or that of
+/// another object.
+fn is_request_value(value: Node<'_>) -> bool {
+    match Expr::of(value) {
+        Expr::Name(name) => name == "request",
+        Expr::Attribute { attr, .. } => attr == "request",
+        Expr::Subscript { index, .. } => string_value(index).as_deref() == Some("request"),
+        Expr::Call { func, arguments: list } => {
+            matches!(Expr::of(func), Expr::Attribute { attr: "pop" | "get", .. })
+                && arguments(list)
+                    .first()
+                    .is_some_and(|key| string_value(key.value).as_deref() == Some("request"))
+        }
+        Expr::None => true,
+        _ => false,
     }
 }
 

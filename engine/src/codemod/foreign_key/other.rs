@@ -3,8 +3,9 @@
 use super::forms::compares_itself;
 use super::{Followed, Held, agree, followed, held};
 use crate::codemod::Context;
+use crate::django::RelationKind;
 use crate::infer::Type;
-use crate::python::Node;
+use crate::python::{Expr, Node};
 
 /// The other side of a comparison, whose key can be asked for.
 #[derive(Clone, Debug)]
@@ -31,7 +32,11 @@ pub fn other<'a>(cx: &Context<'a>, own: &Followed<'a>, node: Node<'a>) -> Option
     if own.relation.to_field.is_some() {
         return None;
     }
-    let Type::Instance(instance) = cx.type_of(node) else { return None };
+    let instance = match cx.type_of(node) {
+        Type::Instance(instance) => instance,
+        ty if is_one_to_one_backwards(cx, node) => ty.instance()?,
+        _ => return None,
+    };
     let is_same = cx.model(instance.model).concrete == cx.model(own.target).concrete;
     if !is_same || compares_itself(cx, instance.model) {
         return None;
@@ -41,4 +46,13 @@ pub fn other<'a>(cx: &Context<'a>, own: &Followed<'a>, node: Node<'a>) -> Option
         key.iter().flat_map(|k| [k.name.as_str(), k.attname.as_str()]).chain(["pk"]).collect();
     let may_be_keyless = !matches!(held(cx, instance, node, &columns, 0), Held::Loaded);
     Some(Other { node, followed: None, may_be_keyless })
+}
+
+/// Whether the expression follows a one-to-one from its other end: that raises where there is nothing, and is never None.
+fn is_one_to_one_backwards(cx: &Context<'_>, node: Node<'_>) -> bool {
+    let Expr::Attribute { value, attr, .. } = Expr::of(node.peel()) else { return false };
+    cx.type_of(value).instance().is_some_and(|owner| {
+        let reverse = cx.model(owner.model).reverse(attr);
+        reverse.is_some_and(|reverse| reverse.kind == RelationKind::OneToOne)
+    })
 }

@@ -212,11 +212,16 @@ fn link<'a>(cx: &Context<'a>, found: &Shape<'a>, names: &[&str]) -> (String, Nod
             _ => {}
         }
     }
+    let iter = found.source.iter;
     let subject = match names.first() {
+        // Chosen by somebody who may have asked for anything.
+        _ if found.source.queryset.is(Trait::Mysterious) => {
+            iter.text().lines().next().unwrap_or_default().to_owned()
+        }
         Some(&"[") | None => "a slice".to_owned(),
         Some(name) => format!("{name}()"),
     };
-    (subject, found.source.iter)
+    (subject, iter)
 }
 
 /// Handlers that would see a container that is filled by half.
