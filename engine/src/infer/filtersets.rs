@@ -61,7 +61,7 @@ impl<'a> Frame<'a, '_> {
         let project = self.az.project;
         let program = project.program();
         let info = program.class(class);
-        let model = info.external_bases.iter().any(is_filter).then(|| meta_model(project, class))??;
+        let model = info.external_bases.iter().any(|base| is_filter(base)).then(|| meta_model(project, class))??;
         let is_other = |below: &ClassId| meta_model(project, *below) != Some(model);
         if program.descendants(class).iter().any(is_other)
             || ["queryset", name].iter().any(|name| self.is_assigned_on_self(class, name))
@@ -116,7 +116,7 @@ impl<'a> Frame<'a, '_> {
 }
 
 /// Whether a base is one of the framework's filter sets.
-fn is_filter(base: &String) -> bool {
+fn is_filter(base: &str) -> bool {
     base.starts_with("django_filters.") && base.rsplit('.').next().is_some_and(|n| n.ends_with("FilterSet"))
 }
 
@@ -127,7 +127,7 @@ fn is_filter_set(program: &Program, class: ClassId) -> bool {
         ["django_filters.", "django.", "builtins.", "typing."].iter().any(|p| base.starts_with(p))
     };
     !info.has_unknown_base
-        && info.external_bases.iter().any(is_filter)
+        && info.external_bases.iter().any(|base| is_filter(base))
         && info.external_bases.iter().all(is_known)
         && ["qs", "filter_queryset"].iter().all(|name| match program.member(class, name) {
             None => true,
