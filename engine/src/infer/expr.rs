@@ -63,7 +63,7 @@ impl<'a> Frame<'a, '_> {
     }
 
     fn or_supposed(&self, node: Node<'a>, ty: Type) -> Type {
-        if self.supposed.is_empty() || ty != Type::Unknown {
+        if self.supposed.is_empty() || !super::supposed::is_open(&ty) {
             return ty;
         }
         match self.supposed.get(node.text()) {

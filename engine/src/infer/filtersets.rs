@@ -61,7 +61,8 @@ impl<'a> Frame<'a, '_> {
         let project = self.az.project;
         let program = project.program();
         let info = program.class(class);
-        let model = info.external_bases.iter().any(|base| is_filter(base)).then(|| meta_model(project, class))??;
+        let model =
+            info.external_bases.iter().any(|base| is_filter(base)).then(|| meta_model(project, class))??;
         let is_other = |below: &ClassId| meta_model(project, *below) != Some(model);
         if program.descendants(class).iter().any(is_other)
             || ["queryset", name].iter().any(|name| self.is_assigned_on_self(class, name))

@@ -186,6 +186,15 @@ impl Analyzer<'_> {
     }
 }
 
+/// Whether nothing is known of what has the type: neither is of what some middleware puts on a request.
+pub(super) fn is_open(ty: &Type) -> bool {
+    match ty {
+        Type::Unknown => true,
+        Type::External(path) => path.starts_with("django.http.HttpRequest."),
+        _ => false,
+    }
+}
+
 /// Every relation of the models of the program by the name of its attribute.
 fn owners(analyzer: &Analyzer<'_>) -> Owners {
     let project = analyzer.project;
@@ -221,7 +230,7 @@ fn asked<'a>(facts: &Facts, def: Node<'a>) -> FxHashMap<&'a str, Asked<'a>> {
         if !matches!(value.kind(), Kind::Name | Kind::Attribute | Kind::Call)
             || value.text().len() > LONGEST
             || matches!(Expr::of(value), Expr::Name("self" | "cls"))
-            || facts.types.get(&value.id()).is_some_and(|ty| *ty != Type::Unknown)
+            || facts.types.get(&value.id()).is_some_and(|ty| !is_open(ty))
         {
             continue;
         }

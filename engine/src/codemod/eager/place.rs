@@ -5,7 +5,9 @@ use super::guards;
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Facts, Origin, Type, Use, ValueId};
-use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, parameters};
+use crate::python::{
+    Binding, ClassId, Expr, Field, FunctionId, Kind, Member, Node, NodeId, is_super, parameters,
+};
 use crate::text::Site;
 
 /// Helpers that return what other helpers return are followed so far.
@@ -86,8 +88,8 @@ fn replaced(cx: &Context<'_>, function: FunctionId) -> Option<Hazard> {
     Some(Hazard::at(HazardKind::ReplacedMethod, name, site))
 }
 
-/// One of the functions whose calls give a value.
-fn replaced_behind(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Option<Hazard> {
+/// One of the functions whose calls give a value, where code puts something else in its place.
+pub fn replaced_behind(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: usize) -> Option<Hazard> {
     let info = facts.value(value).filter(|_| depth < MAX_DEPTH)?;
     let before = info.alternatives.iter().chain(&info.parent);
     if let Some(hazard) =
@@ -192,17 +194,7 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
             let returned = def.descendants().filter(|n| n.kind() == Kind::Return);
             for statement in returned {
                 let Some(value) = statement.children().next() else { continue };
-                let is_chain = match Expr::of(value) {
-                    Expr::Call { func, .. } => match Expr::of(func) {
-                        Expr::Attribute { attr, .. } => CHAIN.contains(&attr),
-                        _ => false,
-                    },
-                    // A slice is a new one of rows that nobody has loaded.
-                    Expr::Subscript { value, index, .. } if index.kind() == Kind::Slice => {
-                        own_calls_are_fresh(cx, function, value, depth)
-                    }
-                    _ => false,
-                };
+                let is_chain = makes_new(cx, function, value, depth);
                 if !is_chain {
                     return Err(place(statement));
                 }
@@ -211,6 +203,88 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
         }
     }
 }
+
+/// Whether an expression of a function whose types are not known makes a queryset that nobody else has.
+fn makes_new<'a>(cx: &Context<'a>, function: FunctionId, node: Node<'a>, depth: usize) -> bool {
+    if depth > MAX_DEPTH {
+        return false;
+    }
+    let program = cx.project.program();
+    let info = program.function(function);
+    match Expr::of(node) {
+        Expr::Call { func, .. } => match Expr::of(func) {
+            Expr::Attribute { value, attr, .. } => {
+                CHAIN.contains(&attr)
+                    || (is_super(value) && attr == info.name && super_is_fresh(cx, function, depth))
+            }
+            _ => false,
+        },
+        Expr::IfExp { body, orelse, .. } => {
+            [body, orelse].into_iter().all(|n| makes_new(cx, function, n, depth + 1))
+        }
+        // A slice is a new one of rows that nobody has loaded.
+        Expr::Subscript { value, index, .. } if index.kind() == Kind::Slice => {
+            own_calls_are_fresh(cx, function, value, depth)
+        }
+        Expr::Name(name) => {
+            let def = program.file(info.file).node(info.node);
+            let mut mentions =
+                def.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).peekable();
+            mentions.peek().is_some()
+                && mentions.all(|n| {
+                    let parent = n.with_parens().parent();
+                    match parent.map(|p| (p, p.kind())) {
+                        Some((p, Kind::Assign)) if n.is_binding() => p
+                            .child(Field::Right)
+                            .is_some_and(|v| makes_new(cx, function, v.peel(), depth + 1)),
+                        Some((_, Kind::Return)) => true,
+                        Some((p, Kind::IfExp)) => {
+                            let given = p.with_parens().parent().map(|g| g.kind());
+                            matches!(Expr::of(p), Expr::IfExp { test, .. } if !test.contains(n.id()))
+                                && matches!(given, Some(Kind::Return | Kind::Assign))
+                        }
+                        // A chain goes on from it; nothing is loaded.
+                        Some((p, Kind::Attribute)) => {
+                            matches!(Expr::of(p), Expr::Attribute { attr, .. } if CHAIN.contains(&attr))
+                        }
+                        _ => false,
+                    }
+                })
+        }
+        _ => false,
+    }
+}
+
+/// Whether what a method calls by `super()` makes a new queryset in each class that has the method.
+fn super_is_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> bool {
+    let program = cx.project.program();
+    let info = program.function(function);
+    let Some(class) = info.class else { return false };
+    // `get_queryset()` of Django's and REST framework's views and of the admin ends in `all()` or asks a manager.
+    let is_of_framework = |below: ClassId| {
+        let bases = &program.class(below).external_bases;
+        info.name == "get_queryset"
+            && !program.class(below).has_unknown_base
+            && bases.iter().any(|b| FRAMEWORKS.iter().any(|f| b.starts_with(f)))
+    };
+    let below = program.descendants(class);
+    let mut having =
+        below.into_iter().filter(|c| *c != class || !program.class(*c).external_bases.is_empty()).peekable();
+    having.peek().is_some()
+        && having.all(|below| {
+            let mro = program.class(below).mro.iter();
+            let mut rest = mro.skip_while(|c| **c != class).skip(1);
+            let next = rest.find_map(|c| program.class(*c).members.get(&info.name));
+            match next {
+                Some(Member::Function(next, Binding::Method)) => returns_fresh(cx, *next, depth + 1).is_ok(),
+                Some(_) => false,
+                None => is_of_framework(below),
+            }
+        })
+}
+
+/// Packages whose views and admins have `get_queryset()`.
+const FRAMEWORKS: &[&str] = &["django.views.generic.", "django.contrib.admin.", "rest_framework."];
 
 /// Whether `node` calls a method of the own object that makes a new queryset in each class that has it.
 fn own_calls_are_fresh(cx: &Context<'_>, function: FunctionId, node: Node<'_>, depth: usize) -> bool {

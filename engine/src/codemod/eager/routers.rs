@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 const MAX_HOPS: usize = 5;
 
 /// Routers that may send the models of a path to different databases.
-pub(super) fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
+pub fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
     let Some(step) = steps.first() else { return };
     let labels: BTreeSet<&str> = steps
         .iter()

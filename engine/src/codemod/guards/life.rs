@@ -4,6 +4,7 @@
 
 use super::projection::prefetched;
 use super::queryset::link;
+use crate::codemod::eager::replaced_behind;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Event, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, Value, ValueId};
 use crate::python::{Expr, Field, Kind, Node, generators};
@@ -39,6 +40,10 @@ pub fn ties<'a>(cx: &Context<'a>, qs: &QuerySet, iter: Node<'a>) -> Vec<Tie> {
             all.extend(value.site.map(Tie::Foreign));
         }
         all.extend(origin_tie(cx, value, iter));
+        // A method that code replaces need not give a queryset.
+        if value.site.is_some_and(|s| cx.project.program().function_defined_at(s).is_some()) {
+            all.extend(replaced_behind(cx, cx.facts, *id, 0).and_then(|h| h.site).map(Tie::Foreign));
+        }
         use_ties(cx, *id, &ids, iter, &mut all);
     }
     // `locals()` hands out every name.

@@ -1,5 +1,6 @@
 //! What an attribute of a row is: a column, an alias, something else.
 
+use crate::codemod::eager;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{Field, FieldKind, Model, RelationKind, Signal};
 use crate::infer::{QuerySet, Trait};
@@ -111,6 +112,16 @@ pub fn path(cx: &Context<'_>, queryset: &QuerySet, names: &[&str], or_none: bool
         hazard = hazard.or(found);
         model = target;
     }
+    // What stands in the way of a join stands in the way of its columns.
+    let mut joins = Vec::new();
+    let steps = eager::steps(cx.project, queryset.model, relations)?;
+    eager::joined_differs(cx.project, &steps, eager::Load::Join, &mut joins);
+    eager::routed(cx.project, &steps, &mut joins);
+    let own = joins.into_iter().next().map(|join| {
+        let site = join.site.unwrap_or_else(|| cx.site(cx.scope()));
+        Hazard::at(HazardKind::NotAColumn, relations.join("."), site)
+    });
+    let hazard = hazard.or(own);
     // The rows of a relation hold their owner itself, and a prefetch may have put other rows there.
     let first = relations.first()?;
     let is_held = queryset.known.iter().any(|known| **known == **first)

@@ -18,6 +18,8 @@ pub(super) struct Chain<'a> {
     /// The calls, with their arguments.
     pub links: Vec<(&'a str, Node<'a>)>,
     pub how: How,
+    /// The name that is given to the rows, where it is used.
+    pub uses: Vec<Node<'a>>,
 }
 
 /// What becomes of the rows.
@@ -48,7 +50,7 @@ impl<'a> Chain<'a> {
         if row.kind() != Kind::Name {
             return None;
         }
-        let mut out = Chain { whole: first, row, links: Vec::new(), how: How::Rows, named };
+        let mut out = Chain { whole: first, row, links: Vec::new(), how: How::Rows, named, uses: Vec::new() };
         let mut node = first;
         for _ in 0..20 {
             let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
@@ -71,7 +73,10 @@ impl<'a> Chain<'a> {
                 _ => return None,
             }
         }
-        (out.how != How::Rows || is_gone_over(cx, out.whole)).then_some(out)
+        if out.how == How::Rows && !is_gone_over(cx, out.whole) {
+            out.uses = named_to_go_over(cx, out.whole)?;
+        }
+        Some(out)
     }
 }
 
@@ -104,6 +109,26 @@ fn relation_named(name: Node<'_>) -> Option<Node<'_>> {
     };
     let is_plain = is_relation && second == name.peel() && block.contains(name.id());
     (is_plain && !between.into_iter().any(|n| repeats(&n))).then_some(value)
+}
+
+/// `published = row.books.filter(...)`: the uses of the name, where it is only gone over. A list in its place is kept as the
+/// rows of the queryset are.
+fn named_to_go_over<'a>(cx: &Context<'a>, whole: Node<'a>) -> Option<Vec<Node<'a>>> {
+    let node = whole.with_parens();
+    let assignment = node.parent().filter(|p| p.kind() == Kind::Assign && node.field() == Field::Right)?;
+    let target = assignment.child(Field::Left)?;
+    let scope = whole.enclosing_scope().filter(|s| s.kind() == Kind::FunctionDef)?;
+    let Expr::Name(text) = Expr::of(target) else { return None };
+    let is_it = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == text && n.field() != Field::Attribute;
+    let uses: Vec<Node<'a>> =
+        scope.descendants().filter(is_it).filter(|n| n.id() != target.peel().id()).collect();
+    let is_later = |n: &Node<'a>| {
+        let deferred = |a: &Node<'a>| matches!(a.kind(), Kind::FunctionDef | Kind::Lambda | Kind::ClassDef);
+        let between = n.ancestors().take_while(|a| a.id() != scope.id());
+        n.span().start > assignment.span().end && !between.into_iter().any(|a| deferred(&a))
+    };
+    let are_plain = uses.iter().all(|n| !n.is_binding() && is_later(n) && is_gone_over(cx, *n));
+    (are_plain && !uses.is_empty()).then_some(uses)
 }
 
 /// Whether an expression is only gone over where it stands.

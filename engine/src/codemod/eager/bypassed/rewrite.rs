@@ -77,7 +77,8 @@ pub(super) fn rewrite(cx: &Context<'_>, found: &Bypassed) -> Result<Fix, Hazard>
         None => edits.push(Edit::replace(asked.whole.span(), read)),
     }
     let edits = edits.into_iter().map(|edit| FileEdit { file: cx.file, edit }).collect();
-    Ok(Fix { edits, imports: first.into_iter().chain(second).collect(), ..Fix::default() })
+    let reads = asked.uses.iter().map(|n| cx.site(*n)).collect();
+    Ok(Fix { edits, imports: first.into_iter().chain(second).collect(), reads, ..Fix::default() })
 }
 
 /// The attribute that the rows go to: after the only condition, where that says what they are.
