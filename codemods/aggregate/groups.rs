@@ -5,7 +5,7 @@ use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, read, term};
 use super::totals::{are_private, first_value, is_alone, looped, mentions, named};
 use ormend_engine::codemod::Context;
-use ormend_engine::codemod::conditions::Test;
+use ormend_engine::codemod::conditions::{Test, Translation};
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::rows::Shape;
 use ormend_engine::codemod::rows::filling::Filling;
@@ -65,14 +65,17 @@ pub fn find_counter<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         filled: None,
         guarded: Vec::new(),
     };
-    Some(Match {
-        node,
-        shape,
-        what: What::Groups(Box::new(groups)),
-        filter,
-        members: Vec::new(),
-        asked: None,
-    })
+    Some(matched(node, shape, groups, filter))
+}
+
+fn matched<'a>(
+    node: Node<'a>,
+    shape: Shape<'a>,
+    groups: Groups<'a>,
+    filter: Option<Translation<'a>>,
+) -> Match<'a> {
+    let what = What::Groups(Box::new(groups));
+    Match { node, shape, what, filter, members: Vec::new(), asked: None }
 }
 
 /// A loop that fills a dict with numbers.
@@ -103,14 +106,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let filling = Filling { name: step.name, init: None };
     let shape = Shape { filling: Some(filling), ..shape };
     let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)), guarded };
-    Some(Match {
-        node,
-        shape,
-        what: What::Groups(Box::new(groups)),
-        filter,
-        members: Vec::new(),
-        asked: None,
-    })
+    Some(matched(node, shape, groups, filter))
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.

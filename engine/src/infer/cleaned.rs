@@ -4,14 +4,13 @@
 //! Cleaning a field of several rows loads them, and everybody who has the form has them: what comes back is handed in.
 
 use super::calls::Arg;
-use super::facts::{Made, Origin, Value};
+use super::facts::Value;
 use super::frame::Frame;
 use super::framework::{MODEL_FORMS, inherits, meta_model};
 use super::types::{Instance, Name, QuerySet, QuerySetClass, Root, Trait, Type, ValueId};
 use crate::django::{ModelId, RelationKind};
 use crate::python::{ClassId, Def, Expr, Field, Kind, Member, Node, NodeId, arguments, string_value};
 use crate::text::{FileId, Site};
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The name that stands for the cleaned data of a form: [`Type::Bound`] to the form.
@@ -149,15 +148,7 @@ impl<'a> Frame<'a, '_> {
     /// Rows of `model` that somebody else has chosen, at `site`: nothing is known of the queryset but its model.
     pub(super) fn handed_in(&mut self, model: ModelId, site: Site) -> Type {
         let id = ValueId(self.facts.values.len() as u32);
-        self.facts.values.push(Value {
-            origin: Origin::Outside,
-            parent: None,
-            queryset: None,
-            alternatives: SmallVec::new(),
-            made: Made::Unknown,
-            site: Some(site),
-            kept: None,
-        });
+        self.facts.values.push(Value::outside(site));
         let mut rows = QuerySet::new(model, QuerySetClass::Unknown, id);
         rows.traits.extend([Trait::Annotated, Trait::Distinct, Trait::Mysterious, Trait::OpaquePrefetch]);
         let rows = Arc::new(rows);

@@ -55,6 +55,19 @@ impl Value {
             kept: None,
         }
     }
+
+    /// What is made outside the frame, at `site`.
+    pub(super) fn outside(site: Site) -> Value {
+        Value {
+            origin: Origin::Outside,
+            parent: None,
+            queryset: None,
+            alternatives: SmallVec::new(),
+            made: Made::Unknown,
+            site: Some(site),
+            kept: None,
+        }
+    }
 }
 
 /// How an instance came to be.

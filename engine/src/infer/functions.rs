@@ -443,15 +443,7 @@ impl<'a> Frame<'a, '_> {
         match summary.returns.clone().unwrap_or(Type::Unknown) {
             Type::QuerySet(qs) => {
                 let id = ValueId(self.facts.values.len() as u32);
-                self.facts.values.push(super::facts::Value {
-                    origin: Origin::Outside,
-                    parent: None,
-                    queryset: None,
-                    alternatives: SmallVec::new(),
-                    made: Made::Unknown,
-                    site: Some(site),
-                    kept: None,
-                });
+                self.facts.values.push(super::facts::Value::outside(site));
                 let mut out = (*qs).clone();
                 self.lists_of_callee(&mut out, &summary.values, file);
                 out.values = SmallVec::from_slice(&[id]);

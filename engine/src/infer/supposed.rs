@@ -149,25 +149,23 @@ impl Analyzer<'_> {
         heirs.first().copied()
     }
 
-    /// The model, with those that inherit from it, that alone has all that is asked.
+    /// The model, with those that inherit from it, that alone has all that is asked, a relation to several rows among it.
     fn only_owner(&self, asked: &Asked<'_>) -> Option<ModelId> {
-        if asked.attributes.len() > MOST_ATTRIBUTES {
+        if asked.managers.is_empty() || asked.attributes.len() > MOST_ATTRIBUTES {
             return None;
         }
         let owners = self.owners.get_or_init(|| owners(self));
         let rarest = asked.attributes.iter().filter_map(|a| owners.get(*a)).min_by_key(|o| o.len())?;
-        let relations = asked.attributes.iter().filter(|a| owners.contains_key(**a)).count();
         let mut fitting: Vec<ModelId> = rarest.iter().copied().filter(|m| self.has_all(*m, asked)).collect();
         // Those below another one are of its family.
         let all = fitting.clone();
         fitting.retain(|m| !all.iter().any(|other| other != m && self.project.family(*other).contains(m)));
         let [only] = fitting.as_slice() else { return None };
-        let own = asked.attributes.iter().filter(|a| !OF_EVERY_MODEL.contains(*a)).count();
         let is_managed = asked.managers.iter().any(|a| {
             let model = self.project.model(*only);
             model.reverse(a).is_some() || model.field(a).is_some_and(|f| f.relation.is_some())
         });
-        (is_managed || (own > 1 && relations > 0)).then_some(*only)
+        is_managed.then_some(*only)
     }
 
     fn has_all(&self, model: ModelId, asked: &Asked<'_>) -> bool {

@@ -23,12 +23,34 @@ pub(super) fn hazards(
     for argument in arguments {
         let is_kept = argument.stars == 0
             && argument.name.is_some_and(|name| is_own_column(cx, model, name))
-            && is_steady(cx, (file, built), argument.value, 0);
+            && is_steady(cx, (file, built), argument.value, 0)
+            && !(is_open(cx, file, argument.value) && is_guarded(cx, group, built, argument));
         if !is_kept {
             let at = Site { file, span: argument.node.span() };
             out.push(Hazard::at(HazardKind::RowCondition, guards::first_line(argument.node), at));
         }
     }
+}
+
+/// Whether nothing says that a value is one which a lookup takes: an argument that may be None.
+fn is_open(cx: &Context<'_>, file: FileId, value: Node<'_>) -> bool {
+    let is_constant = !value
+        .descendants()
+        .any(|n| n.kind() == Kind::Name && !n.text().chars().next().is_some_and(|c| c.is_ascii_uppercase()));
+    if is_constant || file != cx.file {
+        return !is_constant;
+    }
+    let is_it = |ty: &Type| matches!(ty, Type::Unknown | Type::None);
+    cx.type_of(cx.node(value.peel().id())).alternatives().iter().any(is_it)
+}
+
+/// Whether the rows may be asked for in fewer rounds than are gone over, for a value that the lookup refuses elsewhere, or
+/// with a value that can be gone over once only.
+fn is_guarded(cx: &Context<'_>, group: &Group, built: Option<NodeId>, argument: &Argument<'_>) -> bool {
+    let is_around = |a: &Node<'_>| built.is_some_and(|b| a.span().contains(cx.node(b).span()));
+    argument.name.is_some_and(|name| name.ends_with("__in"))
+        || group.reads.iter().any(|read| !read.is_certain)
+        || argument.node.ancestors().take_while(|a| !is_around(a)).any(|a| a.kind() == Kind::Try)
 }
 
 /// Whether a lookup asks for a column of the rows themselves.
