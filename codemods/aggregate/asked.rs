@@ -8,8 +8,9 @@ use ormend_engine::codemod::Context;
 use ormend_engine::codemod::conditions::Test;
 use ormend_engine::codemod::guards::flow::{is_tested, leaves};
 use ormend_engine::codemod::guards::handlers::external_path;
+use ormend_engine::codemod::guards::variable::assigned_once;
 use ormend_engine::codemod::rows::Shape;
-use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments};
+use ormend_engine::python::{Expr, Kind, Node, Stmt, arguments};
 
 /// The list.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
     }
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut uses = Vec::new();
-    let is_name = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == name && !is_label(*n);
+    let is_name = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == name && !n.is_label();
     for node in scope.descendants().filter(is_name).filter(|n| !statement.contains(n.id())) {
         let (at, function, none) = asks(cx, node, &term, name)?;
         let is_it = |p: &Part<'a>| p.function == function && p.empty == none;
@@ -74,16 +75,8 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
 
 /// The only statement that gives the name a value, and the value.
 fn made<'a>(scope: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
-    let mut bindings = scope
-        .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding() && !is_label(*n));
-    let only = bindings.next()?;
-    let statement = only.statement().filter(|_| bindings.next().is_none())?;
-    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
-        return None;
-    };
-    let is_plain = matches!(targets.as_slice(), [target] if target.peel() == only);
-    (is_plain && is_alone(statement) && !mentions(value, name)).then_some((statement, value.peel()))
+    let (statement, value) = assigned_once(scope, name)?;
+    (is_alone(statement) && !mentions(value, name)).then_some((statement, value))
 }
 
 /// `[row.column for row in rows]`, `list(rows.values_list("column", flat=True))`
@@ -172,12 +165,4 @@ fn is_filled(test: Node<'_>, name: &str) -> bool {
         Expr::BoolOp { left, op: Kind::And, right } => is_filled(left, name) || is_filled(right, name),
         _ => false,
     }
-}
-
-fn is_label(node: Node<'_>) -> bool {
-    node.parent().is_some_and(|p| match p.kind() {
-        Kind::Attribute => node.field() == Field::Attribute,
-        Kind::KeywordArgument => node.field() == Field::Name,
-        _ => false,
-    })
 }

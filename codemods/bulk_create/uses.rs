@@ -579,12 +579,7 @@ fn is_tested(node: Node<'_>) -> bool {
 
 /// A name that is an attribute, keyword or parameter's name rather than a variable.
 fn is_not_a_variable(node: Node<'_>) -> bool {
-    let Some(parent) = node.parent() else { return true };
-    match parent.kind() {
-        Kind::Attribute => node.field() == Field::Attribute,
-        Kind::KeywordArgument => node.field() == Field::Name,
-        _ => false,
-    }
+    node.parent().is_none() || node.is_label()
 }
 
 /// Whether a function inside of `scope` stands around the node.

@@ -182,14 +182,7 @@ fn update<'a>(cx: &Context<'a>, unit: &Unit<'a>, judged: &Judged<'a>) -> Option<
     }
     // Nobody else names the instance, and no comment is lost.
     let inside = |n: Node<'a>| load.statement.contains(n.id()) || next.contains(n.id());
-    let is_label = |n: Node<'a>| {
-        n.parent().is_some_and(|p| match p.kind() {
-            Kind::Attribute => n.field() == ormend_engine::python::Field::Attribute,
-            Kind::KeywordArgument => n.field() == ormend_engine::python::Field::Name,
-            _ => false,
-        })
-    };
-    let named = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == subject.name && !is_label(*n);
+    let named = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == subject.name && !n.is_label();
     if unit.scope.descendants().filter(named).any(|n| !inside(n)) {
         return None;
     }

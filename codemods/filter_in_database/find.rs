@@ -214,13 +214,8 @@ fn called_with<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(&'a str, Node<'a
 fn reads_variables(cx: &Context<'_>, translation: &Translation<'_>, variable: &str) -> bool {
     let scope = cx.scope();
     translation.moved.iter().flat_map(|t| t.node.descendants()).any(|n| {
-        let is_label = n.parent().is_some_and(|p| match p.kind() {
-            Kind::Attribute => n.field() == Field::Attribute,
-            Kind::KeywordArgument => n.field() == Field::Name,
-            _ => false,
-        });
         n.kind() == Kind::Name
-            && !is_label
+            && !n.is_label()
             && n.text() != variable
             && (scope.kind() == Kind::Module
                 || scope

@@ -103,7 +103,7 @@ pub fn used<'a>(
         n.kind() == Kind::Name
             && names.contains(&n.text())
             && !except.iter().any(|e| e.contains(n.id()))
-            && !is_label(*n)
+            && !n.is_label()
             && is_collection(cx, *n)
             && !reads_only(*n)
     })
@@ -123,17 +123,7 @@ pub fn is_measure<'a>(cx: &Context<'a>, list: Node<'a>) -> bool {
 fn is_called(node: Node<'_>) -> bool {
     node.parent()
         .is_some_and(|p| p.kind() == Kind::Call && node.field() == ormend_engine::python::Field::Function)
-        || is_label(node)
-}
-
-/// Whether a name is that of an attribute or keyword.
-pub fn is_label(node: Node<'_>) -> bool {
-    use ormend_engine::python::Field;
-    node.parent().is_some_and(|p| match p.kind() {
-        Kind::Attribute => node.field() == Field::Attribute,
-        Kind::KeywordArgument => node.field() == Field::Name,
-        _ => false,
-    })
+        || node.is_label()
 }
 
 /// A key must have the type of the column: `"1"` finds row 1, and is no key of a dict of rows.

@@ -1,6 +1,7 @@
 //! The keys of a loop, all of them before it runs.
 
 use ormend_engine::codemod::Context;
+use ormend_engine::codemod::guards::variable::assigned_once;
 use ormend_engine::codemod::rows::place::is_consumed;
 use ormend_engine::infer::{QuerySet, Rows, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, generators};
@@ -55,9 +56,8 @@ pub fn rounds<'a>(cx: &Context<'a>, call: Node<'a>, key: Node<'a>) -> Option<(Ro
 pub fn depends<'a>(cx: &Context<'a>, call: Node<'a>, node: Node<'a>) -> Option<Round<'a>> {
     loops(call).find_map(|around| {
         let round = round(cx, call, around)?;
-        let binds = node
-            .descendants()
-            .any(|n| n.kind() == Kind::Name && !super::hazards::is_label(n) && round.binds(n.text()));
+        let binds =
+            node.descendants().any(|n| n.kind() == Kind::Name && !n.is_label() && round.binds(n.text()));
         binds.then_some(round)
     })
 }
@@ -108,15 +108,8 @@ fn is_bound_before<'a>(call: Node<'a>, round: &Round<'a>, name: &str, is_inner: 
 /// What the loop calls by the name `key`: the value of its only assignment, before the lookup and in every round.
 fn named<'a>(call: Node<'a>, round: &Round<'a>, key: Node<'a>) -> Option<Node<'a>> {
     let Expr::Name(name) = Expr::of(key) else { return None };
-    let mut bindings =
-        round.body.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
-    let only = bindings.next()?;
-    let statement = only.statement().filter(|s| s.parent() == Some(round.body) && s.id() < call.id())?;
-    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
-        return None;
-    };
-    let is_plain = bindings.next().is_none() && matches!(targets.as_slice(), [t] if t.peel() == only);
-    is_plain.then(|| value.peel())
+    let (statement, value) = assigned_once(round.body, name)?;
+    (statement.parent() == Some(round.body) && statement.id() < call.id()).then_some(value)
 }
 
 /// Whether what stands around a generator takes all of it there and then.
@@ -226,7 +219,7 @@ fn kept<'a>(cx: &Context<'a>, name: &str) -> Option<Node<'a>> {
     let scope = cx.scope();
     let mut given = None;
     for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
-        if super::hazards::is_label(node) {
+        if node.is_label() {
             continue;
         }
         let parent = node.with_parens().parent()?;

@@ -145,7 +145,7 @@ pub fn changing<'a>(cx: &Context<'a>, chain: Node<'a>, round: &Round<'a>) -> Opt
         let is_collection =
             || matches!(cx.type_of(*n), Type::List(_) | Type::Set(_) | Type::Dict(_) | Type::Unknown);
         n.kind() == Kind::Name
-            && !super::hazards::is_label(*n)
+            && !n.is_label()
             && is_collection()
             && super::hazards::used(cx, round, &[n.text()], &[chain]).is_some()
     })
@@ -234,9 +234,7 @@ fn is_value<'a>(
                         cx.project.program().member(*class, attr),
                         Some((_, Member::Function(..) | Member::Class(_)))
                     );
-                    let in_round = |n: &Node<'a>| {
-                        n.kind() == Kind::Name && n.text() == name && !super::hazards::is_label(*n)
-                    };
+                    let in_round = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == name && !n.is_label();
                     let is_read = |n: Node<'a>| {
                         let attribute = n.parent().filter(|p| p.kind() == Kind::Attribute);
                         attribute.is_some_and(|a| {

@@ -200,7 +200,7 @@ impl<'s, 'a> Life<'s, 'a> {
             matches!(m.kind, MentionKind::Reads) && node.contains(m.node.id()) && self.is_after_load(m.node)
         }) || node
             .descendants()
-            .any(|n| n.kind() == Kind::Name && self.tainted.contains(&n.text()) && !is_label(n))
+            .any(|n| n.kind() == Kind::Name && self.tainted.contains(&n.text()) && !n.is_label())
     }
 
     /// Whether an expression looks at this column of the row.
@@ -251,14 +251,6 @@ fn is_constant(value: Node<'_>) -> bool {
         Expr::True | Expr::False | Expr::None | Expr::Int(_) => true,
         _ => string_value(value).is_some(),
     }
-}
-
-fn is_label(node: Node<'_>) -> bool {
-    node.parent().is_some_and(|p| match p.kind() {
-        Kind::Attribute => node.field() == Field::Attribute,
-        Kind::KeywordArgument => node.field() == Field::Name,
-        _ => false,
-    })
 }
 
 /// `x.save(...)`, written here.

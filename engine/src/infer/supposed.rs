@@ -140,13 +140,11 @@ impl Analyzer<'_> {
         if !matches!(self.receiver(function), Some(Type::Object(_))) {
             return None;
         }
-        let mut heirs: Vec<ClassId> = program.descendants(class);
-        heirs.retain(|c| *c != class && !self.project.is_test_file(program.class(*c).file));
-        heirs.sort_by_key(|c| {
+        let is_heir = |c: &ClassId| *c != class && !self.project.is_test_file(program.class(*c).file);
+        program.descendants(class).into_iter().filter(is_heir).min_by_key(|c| {
             let model = self.project.model_of_class(*c).map(|m| self.project.model(m).is_abstract);
             (model.is_none(), model == Some(true), program.class(*c).file, c.0)
-        });
-        heirs.first().copied()
+        })
     }
 
     /// The model, with those that inherit from it, that alone has all that is asked, a relation to several rows among it.

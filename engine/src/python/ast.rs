@@ -283,6 +283,15 @@ impl<'a> Node<'a> {
         false
     }
 
+    /// Whether this name stands for no variable: it is that of an attribute (`x.name`) or of a keyword argument.
+    pub fn is_label(self) -> bool {
+        self.parent().is_some_and(|p| match p.kind() {
+            Kind::Attribute => self.field() == Field::Attribute,
+            Kind::KeywordArgument => self.field() == Field::Name,
+            _ => false,
+        })
+    }
+
     /// The function, lambda, class or module whose scope holds this node (not itself).
     pub fn enclosing_scope(self) -> Option<Node<'a>> {
         self.ancestors()

@@ -10,7 +10,7 @@ use crate::codemod::naming::model_name;
 use crate::codemod::{Hazard, HazardKind, ImportRequest};
 use crate::django::{FieldKind, ModelId};
 use crate::infer::{EventKind, Instance, Made, Root, Type};
-use crate::python::{Expr, Field, Kind, Node};
+use crate::python::{Expr, Kind, Node};
 
 /// A part of a date or a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,15 +83,7 @@ impl<'a> Translator<'a, '_, '_> {
 
     /// Whether an expression reads the row.
     pub(super) fn mentions_row(&self, node: Node<'a>) -> bool {
-        node.descendants().any(|n| {
-            n.kind() == Kind::Name
-                && n.text() == self.rows.variable
-                && !n.parent().is_some_and(|p| match p.kind() {
-                    Kind::Attribute => n.field() == Field::Attribute,
-                    Kind::KeywordArgument => n.field() == Field::Name,
-                    _ => false,
-                })
-        })
+        node.descendants().any(|n| n.kind() == Kind::Name && n.text() == self.rows.variable && !n.is_label())
     }
 
     /// `row.LIVE` of a constant of the model, written with the model's name.

@@ -4,7 +4,7 @@ use super::operand::{Operand, Reader};
 use super::value::{Is, Value};
 use crate::infer::{EventKind, Type};
 use crate::python::emit::on_one_line;
-use crate::python::{Argument, Expr, Field, Kind, Member, Node};
+use crate::python::{Argument, Expr, Kind, Member, Node};
 
 /// Query parameters and form data: text, whatever the name (`QueryDict`, django/http/request.py).
 const DATA: &[&str] = &["GET", "POST", "query_params"];
@@ -53,12 +53,7 @@ impl<'a> Reader<'a, '_> {
         for inner in node.descendants() {
             match inner.kind() {
                 Kind::Name => {
-                    let is_label = inner.parent().is_some_and(|p| match p.kind() {
-                        Kind::Attribute => inner.field() == Field::Attribute,
-                        Kind::KeywordArgument => inner.field() == Field::Name,
-                        _ => false,
-                    });
-                    if is_label {
+                    if inner.is_label() {
                         attributes.push(inner.text());
                         continue;
                     }

@@ -21,7 +21,7 @@ impl<'a> Reader<'a, '_> {
     pub(super) fn is_bound_in_place(&self, name: &str) -> bool {
         self.place
             .descendants()
-            .any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding() && !is_keyword(n))
+            .any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding() && !n.is_label())
     }
 
     /// Whether the place may change the collection that a name holds: it does anything with it but look, or lets others
@@ -32,7 +32,7 @@ impl<'a> Reader<'a, '_> {
                 || n.kind() == Kind::Name
                     && n.text() == name
                     && n != node
-                    && !is_keyword(n)
+                    && !n.is_label()
                     && !is_looked_at(n)
         })
     }
@@ -47,7 +47,7 @@ impl<'a> Reader<'a, '_> {
             if n.kind() != Kind::Name
                 || n.text() != name
                 || n.is_binding()
-                || is_keyword(n)
+                || n.is_label()
                 || self.place.contains(n.id())
                 || is_looked_at(n)
             {
@@ -148,14 +148,6 @@ impl<'a> Reader<'a, '_> {
                 && dominates(s, self.place)
         })
     }
-}
-
-fn is_keyword(node: Node<'_>) -> bool {
-    node.parent().is_some_and(|p| match p.kind() {
-        Kind::KeywordArgument => node.field() == Field::Name,
-        Kind::Attribute => node.field() == Field::Attribute,
-        _ => false,
-    })
 }
 
 /// `x in name`, `name[0]`, `len(name)`

@@ -132,11 +132,12 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         one_object::hazards(cx, entry, &steps, load, &mut in_other_actions);
         own_code::hazards(cx, entry, &steps, load, (&mut hazards, &mut in_other_actions));
     }
-    if matches!(entry.kind, EntryKind::ListAction | EntryKind::ListView)
-        && let Some(class) = entry.class
-        && let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref())
+    let queryset = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref());
+    let hooked = entry.class.zip(queryset);
+    if let Some((class, queryset)) = hooked
+        && matches!(entry.kind, EntryKind::ListAction | EntryKind::ListView)
     {
-        hooks::writes(cx, class, queryset, &steps, &mut hazards);
+        hooks::writes(cx, class, queryset, &[&steps], &mut hazards);
     }
     // A change form asks for one object of the same queryset, and the formset of an inline for its rows when it is saved.
     let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
@@ -154,9 +155,8 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
     }
     if load == Load::Prefetch {
         answers::hazards(cx, entry, &steps, &mut hazards);
-        if entry.kind == EntryKind::ListAction
-            && let Some(class) = entry.class
-            && let Some(queryset) = entry.facts.value(entry.rows).and_then(|v| v.queryset.as_deref())
+        if let Some((class, queryset)) = hooked
+            && entry.kind == EntryKind::ListAction
         {
             hooks::hazards(cx, class, queryset, &mut hazards);
         }

@@ -61,9 +61,8 @@ fn put_there(cx: &Context<'_>, steps: &[&Step], out: &mut Vec<Hazard>) {
     for (file, node) in cx.analyzer.prefetches().filled() {
         let node = program.file(*file).node(*node);
         let Some(statement) = node.statement().filter(|_| !cx.project.is_test_file(*file)) else { continue };
-        let mut named = statement.descendants().filter_map(string_value).filter(|s| s != CACHE).peekable();
-        let is_open = named.peek().is_none();
-        let named: Vec<String> = named.collect();
+        let named: Vec<String> =
+            statement.descendants().filter_map(string_value).filter(|s| s != CACHE).collect();
         let function = node.enclosing_function().and_then(|def| program.function_at(*file, def.id()));
         let facts = cx.analyzer.caller(*file, function);
         let inner = Context { facts: &facts, file: *file, ..*cx };
@@ -72,7 +71,7 @@ fn put_there(cx: &Context<'_>, steps: &[&Step], out: &mut Vec<Hazard>) {
             _ => None,
         };
         let step = steps.iter().find(|s| {
-            (is_open || named.iter().any(|name| *s.attribute == **name))
+            (named.is_empty() || named.iter().any(|name| *s.attribute == **name))
                 && known.as_ref().is_none_or(|models| models.iter().any(|m| is_kin(cx.project, s.from, *m)))
         });
         if let Some(step) = step {

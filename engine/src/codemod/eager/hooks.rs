@@ -22,9 +22,6 @@ const HOOKS: &[(&str, &str, &str, usize)] = &[
     ("pagination_class", "DEFAULT_PAGINATION_CLASS", "paginate_queryset", 1),
 ];
 
-/// No hook has the queryset behind so many parameters.
-const MOST_PARAMETERS: usize = 8;
-
 /// What the hooks of the view `class` do to a queryset with prefetches, other than hand it on or give its rows.
 pub(super) fn hazards(cx: &Context<'_>, class: ClassId, queryset: &QuerySet, out: &mut Vec<Hazard>) {
     for (attribute, setting, name, index) in HOOKS {
@@ -52,7 +49,8 @@ pub(super) fn asked_for(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) 
     if group.load == Load::Prefetch {
         hazards(cx, class, &queryset, out);
     }
-    group.paths().for_each(|steps| writes(cx, class, &queryset, steps, out));
+    let paths: Vec<&[Step]> = group.paths().map(Vec::as_slice).collect();
+    writes(cx, class, &queryset, &paths, out);
 }
 
 /// What code of the project that makes pages of the rows writes, before they are shown: the hooks of the view, and its
@@ -61,33 +59,31 @@ pub(super) fn writes(
     cx: &Context<'_>,
     class: ClassId,
     queryset: &QuerySet,
-    steps: &[Step],
+    paths: &[&[Step]],
     out: &mut Vec<Hazard>,
 ) {
     let program = cx.project.program();
-    let mut look = |class: ClassId, name: &str, index: usize| {
+    let mut look = |class: ClassId, name: &str, index: Option<usize>| {
         if let Some((owner, Member::Function(function, Binding::Method))) = program.member(class, name)
             && !cx.project.is_known_file(program.class(owner).file)
         {
-            guards::stale_copies(
-                cx.project,
-                &called(cx, class, *function, index, queryset).events,
-                steps,
-                out,
-            );
+            let facts = called(cx, class, *function, index, queryset);
+            for steps in paths {
+                guards::stale_copies(cx.project, &facts.events, steps, out);
+            }
         }
     };
     for (attribute, setting, name, index) in HOOKS {
-        look(class, name, 1);
+        look(class, name, Some(1));
         for handed in given_to(cx, class, attribute, setting) {
-            look(handed, name, *index);
+            look(handed, name, Some(*index));
         }
     }
     // Django's paginators are given the rows when they are made.
     for paginator in named_by(cx, class, "paginator_class") {
         for above in &program.class(paginator).mro {
             for name in &program.class(*above).order {
-                look(paginator, name, usize::MAX);
+                look(paginator, name, None);
             }
         }
     }
@@ -110,7 +106,7 @@ fn in_hook(
         return;
     }
     let given = ValueId(index as u32);
-    let facts = called(cx, class, *function, index, queryset);
+    let facts = called(cx, class, *function, Some(index), queryset);
     let inner = Context { facts: &facts, file: facts.file, ..*cx };
     let is_ours = |v: ValueId| v == given || is_derived(&inner, v, given, 0);
     let mut add = |hazard: Hazard| {
@@ -159,16 +155,16 @@ fn in_hook(
     in_vain.into_iter().for_each(add);
 }
 
-/// The facts of a hook that is called with the queryset as its parameter `index`, where it has that.
+/// The facts of a hook that is called with the queryset as its parameter `index`, if it is one.
 fn called(
     cx: &Context<'_>,
     class: ClassId,
     function: FunctionId,
-    index: usize,
+    index: Option<usize>,
     queryset: &QuerySet,
 ) -> crate::infer::Facts {
     let mut arguments = vec![Type::Object(class)];
-    if index < MOST_PARAMETERS {
+    if let Some(index) = index {
         arguments.resize(index, Type::Unknown);
         let mut queryset = queryset.clone();
         queryset.related = None;

@@ -101,7 +101,7 @@ pub fn replaced_behind(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: u
     if let Some(hazard) = replaced(cx, function) {
         return Some(hazard);
     }
-    let inner = cx.analyzer.function(function);
+    let inner = cx.analyzer.caller(cx.project.program().function(function).file, Some(function));
     let returned = inner.returns.iter().flat_map(Type::alternatives).filter_map(Type::queryset);
     let values: Vec<ValueId> = returned.flat_map(|qs| qs.values.iter().copied()).collect();
     values.into_iter().find_map(|v| replaced_behind(cx, &inner, v, depth + 1))
@@ -194,8 +194,7 @@ fn returns_fresh(cx: &Context<'_>, function: FunctionId, depth: usize) -> Result
             let returned = def.descendants().filter(|n| n.kind() == Kind::Return);
             for statement in returned {
                 let Some(value) = statement.children().next() else { continue };
-                let is_chain = makes_new(cx, function, value, depth);
-                if !is_chain {
+                if !makes_new(cx, function, value, depth) {
                     return Err(place(statement));
                 }
             }

@@ -99,13 +99,8 @@ impl<'a> Subject<'a> {
 
     fn mention(&self, cx: &Context<'a>, name: Node<'a>, columns: &[&str]) -> Option<Mention<'a>> {
         let parent = name.parent()?;
-        let is_label = match parent.kind() {
-            Kind::Attribute => name.field() == Field::Attribute,
-            Kind::KeywordArgument => name.field() == Field::Name,
-            Kind::FunctionDef | Kind::ClassDef => true,
-            _ => false,
-        };
-        if is_label || self.is_another(name) {
+        let is_definition = matches!(parent.kind(), Kind::FunctionDef | Kind::ClassDef);
+        if is_definition || name.is_label() || self.is_another(name) {
             return None;
         }
         let at = |node, kind| Some(Mention { node, kind });

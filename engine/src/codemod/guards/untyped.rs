@@ -1,10 +1,11 @@
 //! Expressions whose type is not known and that can all the same hardly be anything but querysets. They are named, never
 //! rewritten: what they are made of decides nothing.
 
+use super::variable::assigned_once;
 use crate::codemod::Context;
 use crate::django::RelationKind;
 use crate::infer::Type;
-use crate::python::{Def, Expr, Kind, Node, Stmt, arguments};
+use crate::python::{Def, Expr, Kind, Node, arguments};
 
 /// Calls in each other, and names, are followed so far.
 const MAX_DEPTH: usize = 12;
@@ -48,7 +49,10 @@ fn is_chain<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
                 _ => false,
             }
         }
-        Expr::Name(name) => assigned_once(node, name).is_some_and(|value| is_chain(cx, value, depth + 1)),
+        Expr::Name(name) => node
+            .enclosing_function()
+            .and_then(|scope| assigned_once(scope, name))
+            .is_some_and(|(_, value)| is_chain(cx, value, depth + 1)),
         _ => false,
     }
 }
@@ -68,21 +72,6 @@ pub fn looks_like_manager<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
         })
     };
     is_untyped(cx, node) && is_untyped(cx, value) && is_name_of_one()
-}
-
-/// The value of the only assignment to the name in its function.
-fn assigned_once<'a>(node: Node<'a>, name: &str) -> Option<Node<'a>> {
-    let scope = node.enclosing_function()?;
-    let mut bindings =
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
-    let target = bindings.next()?;
-    if bindings.next().is_some() {
-        return None;
-    }
-    let Stmt::Assign { targets, value, annotation: None } = Stmt::of(target.statement()?) else {
-        return None;
-    };
-    matches!(targets.as_slice(), [only] if only.peel() == target).then_some(value?)
 }
 
 /// Whether `attr` is a foreign key of every model of the project that has a column or relation of that name, and there is one.

@@ -25,13 +25,8 @@ pub fn read_elsewhere(cx: &Context<'_>, node: Node<'_>, names: &[&str]) -> bool 
 
 /// An attribute or keyword of that name, or a name that a comprehension has for itself.
 fn is_other_name(node: Node<'_>) -> bool {
-    let Some(parent) = node.parent() else { return true };
-    let by_field = match parent.kind() {
-        Kind::Attribute => node.field() == Field::Attribute,
-        Kind::KeywordArgument => node.field() == Field::Name,
-        _ => false,
-    };
-    by_field
+    node.parent().is_none()
+        || node.is_label()
         || node.ancestors().take_while(|a| !a.kind().is_statement()).any(|a| {
             matches!(a.kind(), Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp)
                 && generators(a).iter().any(|g| {
@@ -60,6 +55,18 @@ fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
                 if body.contains(node.id())
                     && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text()))
     })
+}
+
+/// The assignment `name = value` and its value, where nothing else within `scope` binds the name.
+pub fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
+    let mut bindings =
+        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+    let only = bindings.next()?;
+    let statement = only.statement().filter(|_| bindings.next().is_none())?;
+    let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {
+        return None;
+    };
+    matches!(targets.as_slice(), [target] if target.peel() == only).then(|| (statement, value.peel()))
 }
 
 /// Whether an attribute or item is what a statement assigns or deletes.

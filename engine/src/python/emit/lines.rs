@@ -46,7 +46,7 @@ pub fn whole_line(text: &str, span: Span) -> Edit {
         .map_or(text.len(), |n| span.end as usize + n + 1);
     let alone = |a: usize, b: usize| text.get(a..b).is_some_and(|t| t.trim().is_empty());
     if alone(start, span.start as usize) && alone(span.end as usize, end) {
-        let end = if begins_block(text, start) { end + blank_lines(text, end) } else { end };
+        let end = with_blank_lines(text, start, end);
         return Edit::delete(Span::new(start as u32, end as u32));
     }
     let rest = text.get(span.end as usize..).unwrap_or("");
@@ -64,21 +64,24 @@ pub fn line_with_break(text: &str, span: Span) -> Edit {
     if !is_alone {
         return whole_line(text, span);
     }
-    let lead = lead.strip_suffix('\n').unwrap_or(lead);
-    let lead = lead.strip_suffix('\r').unwrap_or(lead);
     let behind =
         text.get(end as usize..).and_then(|t| t.find('\n')).map_or(text.len(), |n| end as usize + n + 1);
-    let blank = if begins_block(text, span.start as usize) { blank_lines(text, behind) } else { 0 };
-    if blank > 0 {
-        // The break behind the blank lines stays.
-        let whole = text.get(..behind + blank).unwrap_or("");
-        let whole = whole.strip_suffix('\n').unwrap_or(whole);
-        return Edit::delete(Span::new(
-            lead.len() as u32,
-            whole.strip_suffix('\r').unwrap_or(whole).len() as u32,
-        ));
-    }
-    Edit::delete(Span::new(lead.len() as u32, end))
+    let behind = with_blank_lines(text, span.start as usize, behind);
+    // The last break stays.
+    let whole = without_break(text.get(..behind).unwrap_or(""));
+    Edit::delete(Span::new(without_break(lead).len() as u32, whole.len() as u32))
+}
+
+/// `text` without the line break that it ends in.
+fn without_break(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// The end of a statement's lines, `end`, or of the blank lines below where the statement at `start` is the first of its block:
+/// nothing stands between a block's header and its code.
+fn with_blank_lines(text: &str, start: usize, end: usize) -> usize {
+    if begins_block(text, start) { end + blank_lines(text, end) } else { end }
 }
 
 /// Whether the line of code above `at` opens a block, so that a statement there is the first of it.
