@@ -32,6 +32,8 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &KeyRead<'a>, out: &mut Vec<Hazard>)
                 of_relation(cx, second, out);
                 of_owner(cx, second, out);
                 gone(cx, second, out);
+            } else if let Some(site) = other.may_be_none {
+                out.push(Hazard::at(HazardKind::MayBeNone, other.node.text(), site));
             } else if other.may_be_keyless && !is_present(cx, followed) {
                 out.push(cx.hazard(HazardKind::UnsavedInstance, other.node.text(), other.node));
             }

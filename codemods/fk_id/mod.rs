@@ -42,6 +42,7 @@ impl Codemod for FkId {
                 HazardKind::InstanceUsedAfterwards,
                 HazardKind::StaleCopy,
                 HazardKind::HandlerAround,
+                HazardKind::MayBeNone,
                 HazardKind::UnknownType,
                 HazardKind::CommentLost,
             ],

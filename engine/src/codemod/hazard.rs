@@ -302,6 +302,8 @@ hazards! {
     CustomTruth, Blocking, "`{}` decides the truth of an instance";
     /// The lookup may raise where the test would not.
     LookupMayRaise, Blocking, "`{}` may raise, which the test does not";
+    /// A parameter that is compared with a row may be None, whatever its annotation says.
+    MayBeNone, OptIn, "`{}` may be None, whatever its annotation says, and None has no key";
     /// The compared value may be None or of another type than the column.
     ValueMayDiffer, Blocking, "`{}` may be None or of another type than the column";
 

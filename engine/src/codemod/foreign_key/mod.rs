@@ -13,7 +13,7 @@ pub use forms::{Form, Given, KeyRead, is_key_wanted, key_read};
 pub use held::{Held, held, is_before};
 pub use loaded::is_loaded_anyway;
 pub use other::{Other, other};
-pub use present::is_present;
+pub use present::{is_present, is_there};
 
 use crate::codemod::Context;
 use crate::django::{Field, Model, ModelId, Project, Relation, RelationKind};

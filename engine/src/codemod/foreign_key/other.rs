@@ -1,11 +1,12 @@
 //! What the object behind a foreign key is compared with.
 
 use super::forms::compares_itself;
-use super::{Followed, Held, agree, followed, held};
+use super::{Followed, Held, agree, followed, held, is_there};
 use crate::codemod::Context;
 use crate::django::RelationKind;
 use crate::infer::Type;
-use crate::python::{Expr, Node};
+use crate::python::{Expr, Node, parameters};
+use crate::text::Site;
 
 /// The other side of a comparison, whose key can be asked for.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Other<'a> {
     pub followed: Option<Followed<'a>>,
     /// It may have no key: not saved, or nobody's.
     pub may_be_keyless: bool,
+    /// Where it was handed in by code that is not known: an annotation does not keep anyone from giving None.
+    pub may_be_none: Option<Site>,
 }
 
 /// The other side `node` of a comparison with the object of `own`; `None` where it is no row of the same table, or may be
@@ -24,9 +27,9 @@ pub fn other<'a>(cx: &Context<'a>, own: &Followed<'a>, node: Node<'a>) -> Option
     if let Some(second) = followed(cx, node.peel())
         && agree(cx.project, own.relation, second.relation)
         && !compares_itself(cx, second.target)
-        && matches!(held(cx, &second.instance, second.owner, &[], 0), Held::Loaded)
+        && is_as_known(cx, own, &second)
     {
-        return Some(Other { node, followed: Some(second), may_be_keyless: false });
+        return Some(Other { node, followed: Some(second), may_be_keyless: false, may_be_none: None });
     }
     // Another column than the primary key may have changed in memory.
     if own.relation.to_field.is_some() {
@@ -44,8 +47,27 @@ pub fn other<'a>(cx: &Context<'a>, own: &Followed<'a>, node: Node<'a>) -> Option
     let key = cx.model(instance.model).primary_key();
     let columns: Vec<&str> =
         key.iter().flat_map(|k| [k.name.as_str(), k.attname.as_str()]).chain(["pk"]).collect();
-    let may_be_keyless = !matches!(held(cx, instance, node, &columns, 0), Held::Loaded);
-    Some(Other { node, followed: None, may_be_keyless })
+    let held = held(cx, instance, node, &columns, 0);
+    let may_be_none = match held {
+        Held::HandedIn(site) if is_parameter(node) && !is_there(node) => Some(site),
+        _ => None,
+    };
+    Some(Other { node, followed: None, may_be_keyless: held != Held::Loaded, may_be_none })
+}
+
+/// Whether the key of `second` is known as well as that of `own` is.
+fn is_as_known<'a>(cx: &Context<'a>, own: &Followed<'a>, second: &Followed<'a>) -> bool {
+    let held_by = |f: &Followed<'a>| held(cx, &f.instance, f.owner, &[], 0);
+    match held_by(second) {
+        Held::Loaded => true,
+        Held::HandedIn(_) => matches!(held_by(own), Held::HandedIn(_)),
+        _ => false,
+    }
+}
+
+fn is_parameter(node: Node<'_>) -> bool {
+    let Expr::Name(name) = Expr::of(node.peel()) else { return false };
+    node.enclosing_function().is_some_and(|def| parameters(def).iter().any(|p| p.name == name))
 }
 
 /// Whether the expression follows a one-to-one from its other end: that raises where there is nothing, and is never None.

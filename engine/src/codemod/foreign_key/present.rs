@@ -8,22 +8,65 @@ use crate::python::{Expr, Field, Kind, Node, Stmt, arguments, generators};
 
 /// Whether the foreign key is certainly not NULL.
 pub fn is_present(cx: &Context<'_>, followed: &Followed<'_>) -> bool {
-    !followed.field.null || is_tested_before(followed) || is_filtered(cx, followed)
+    !followed.field.null || has_tested_key(followed) || is_filtered(cx, followed)
 }
 
-/// What a test says: the object or its key, as they are written.
-struct Asked<'s> {
-    owner: String,
-    object: &'s str,
-    key: &'s str,
+/// Whether the object that a name stands for is certainly not None where `node` reads it: by a test in front of it, or
+/// because an attribute of it was read before.
+pub fn is_there(node: Node<'_>) -> bool {
+    let node = node.peel();
+    let Expr::Name(name) = Expr::of(node) else { return false };
+    is_tested_before(&Asked::Name(name), node) || is_used_before(name, node)
+}
+
+/// Whether a statement that has certainly run before `node` reads an attribute of the name on all its ways.
+fn is_used_before(name: &str, node: Node<'_>) -> bool {
+    let Some(scope) = node.enclosing_scope() else { return false };
+    let is_always = |read: Node<'_>| {
+        let mut inner = read;
+        for outer in read.ancestors() {
+            match Expr::of(outer) {
+                Expr::IfExp { test, .. } if !test.contains(inner.id()) => return false,
+                Expr::BoolOp { left, .. } if !left.contains(inner.id()) => return false,
+                _ if outer.kind().is_comprehension() || outer.kind() == Kind::Lambda => return false,
+                _ if outer.kind().is_statement() => {
+                    return match Stmt::of(outer) {
+                        Stmt::If { branches, .. } => {
+                            branches.first().is_some_and(|(test, _)| test.contains(read.id()))
+                        }
+                        _ => outer.children().all(|c| c.kind() != Kind::Block),
+                    };
+                }
+                _ => inner = outer,
+            }
+        }
+        false
+    };
+    scope.descendants().take_while(|n| n.id() < node.id()).any(|read| {
+        let Expr::Attribute { value, .. } = Expr::of(read) else { return false };
+        matches!(Expr::of(value), Expr::Name(n) if n == name)
+            && read.enclosing_scope() == Some(scope)
+            && read.statement().is_some_and(|s| flow::dominates(s, node))
+            && is_always(read)
+            && !is_rebound(read, node)
+    })
+}
+
+/// What a test says, as it is written.
+enum Asked<'s> {
+    /// The object behind a foreign key, or its key.
+    Object { owner: String, object: &'s str, key: &'s str },
+    /// A name.
+    Name(&'s str),
 }
 
 impl Asked<'_> {
     fn is(&self, node: Node<'_>) -> bool {
-        match Expr::of(node) {
-            Expr::Attribute { value, attr, .. } => {
-                (attr == self.object || attr == self.key) && value.peel().text() == self.owner
+        match (self, Expr::of(node)) {
+            (Asked::Object { owner, object, key }, Expr::Attribute { value, attr, .. }) => {
+                (attr == *object || attr == *key) && value.peel().text() == owner
             }
+            (Asked::Name(name), Expr::Name(asked)) => *name == asked,
             _ => false,
         }
     }
@@ -34,7 +77,7 @@ impl Asked<'_> {
             return false;
         }
         match Expr::of(test) {
-            Expr::Attribute { .. } => truth && self.is(test),
+            Expr::Attribute { .. } | Expr::Name(_) => truth && self.is(test),
             Expr::Not(inner) => self.follows(inner, !truth, depth + 1),
             Expr::BoolOp { left, op, right } => {
                 let (left, right) =
@@ -53,16 +96,16 @@ impl Asked<'_> {
     }
 }
 
-fn is_tested_before(followed: &Followed<'_>) -> bool {
-    if !is_path(followed.owner) {
-        return false;
-    }
-    let asked = Asked {
+fn has_tested_key(followed: &Followed<'_>) -> bool {
+    let asked = Asked::Object {
         owner: followed.owner.peel().text().to_owned(),
         object: &followed.field.name,
         key: &followed.field.attname,
     };
-    let node = followed.node;
+    is_path(followed.owner) && is_tested_before(&asked, followed.node)
+}
+
+fn is_tested_before<'a>(asked: &Asked<'_>, node: Node<'a>) -> bool {
     let holds = |test: Node<'_>, truth: bool| asked.follows(test, truth, 0) && !is_rebound(test, node);
     let mut inner = node;
     for outer in node.ancestors() {
