@@ -4,7 +4,7 @@ mod hazards;
 mod rewrite;
 mod untyped;
 
-use ormend_engine::codemod::foreign_key::{Form, KeyRead, is_loaded_anyway, key_read};
+use ormend_engine::codemod::foreign_key::{Followed, Form, KeyRead, Other, is_loaded_anyway, key_read};
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::infer::{EventKind, Instance, Made, Root};
 use ormend_engine::python::{Kind, Node};
@@ -57,10 +57,9 @@ impl Codemod for FkId {
         let Some(found) = key_read(cx, node) else {
             return untyped::untyped(cx, node).map(Found::Untyped);
         };
-        let is_pointless = is_made_here(cx, &found.followed.instance)
-            || is_loaded_anyway(cx, &found.followed)
-            || is_read_of_new_row(cx, &found);
-        (!is_pointless).then(|| Found::Key(Box::new(found)))
+        let is_worth = |f: &Followed<'a>| !is_made_here(cx, &f.instance) && !is_loaded_anyway(cx, f);
+        let found = if is_worth(&found.followed) { Some(found) } else { turned(found, is_worth) };
+        found.filter(|f| !is_read_of_new_row(cx, f)).map(|f| Found::Key(Box::new(f)))
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
@@ -96,6 +95,15 @@ impl Codemod for FkId {
             Found::Untyped(found) => Err(untyped::hazard(cx, found)),
         }
     }
+}
+
+/// A comparison of two foreign keys as its right side says it, whose object is worth leaving alone where that of the left
+/// one is in memory all the same.
+fn turned<'a>(found: KeyRead<'a>, is_worth: impl Fn(&Followed<'a>) -> bool) -> Option<KeyRead<'a>> {
+    let KeyRead { followed: left, whole, form: Form::Compared(other) } = found else { return None };
+    let right = other.followed.filter(is_worth)?;
+    let form = Form::Compared(Other { node: left.node, followed: Some(left), ..other });
+    Some(KeyRead { followed: right, whole, form })
 }
 
 /// Whether the object was constructed here: what it was given is in memory.

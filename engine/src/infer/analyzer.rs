@@ -172,10 +172,15 @@ impl<'p> Analyzer<'p> {
     pub(super) fn called_within(&self, function: FunctionId, depth: usize) -> Facts {
         let mut stack = Stack::of(function);
         let mut arguments = self.default_arguments(function, &mut stack);
-        if let Some(depth) = depth.checked_sub(1) {
-            self.fill_in(function, &mut arguments, depth);
-        }
-        self.run(function, &arguments, &mut stack).0
+        let Some(depth) = depth.checked_sub(1) else { return self.run(function, &arguments, &mut stack).0 };
+        self.fill_in(function, &mut arguments, depth);
+        let supposed = self.constructed_with(function, depth);
+        let info = self.project.program().function(function);
+        let node = self.project.program().file(info.file).node(info.node);
+        let mut frame = Frame::new(self, &mut stack, info.file, node, info.class);
+        frame.supposed = supposed;
+        frame.run_function(&arguments);
+        frame.finish().0
     }
 
     /// The facts of a method of an object of `class`, which is below the class that defines it.

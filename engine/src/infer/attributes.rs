@@ -262,7 +262,7 @@ impl<'a> Frame<'a, '_> {
 }
 
 /// Whether the function gives its parameter another value.
-fn is_bound_again(def: Node<'_>, name: &str) -> bool {
+pub(super) fn is_bound_again(def: Node<'_>, name: &str) -> bool {
     def.child(Field::Body).is_some_and(|body| {
         body.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
     })

@@ -13,6 +13,7 @@ mod calls;
 mod callsites;
 mod cleaned;
 mod columns;
+mod constructed;
 mod containers;
 mod decorators;
 mod derived;

@@ -8,7 +8,7 @@ use super::analyzer::Analyzer;
 use super::facts::Facts;
 use super::summary::abstracted;
 use super::types::{Instance, Root, Type};
-use crate::django::{ModelId, Project};
+use crate::django::ModelId;
 use crate::python::{
     Binding, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, arguments, parameters,
     string_value,
@@ -35,7 +35,7 @@ const QUIET_BASES: &[&str] = &[
 
 /// What one argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Given {
+pub(super) enum Given {
     Instance(ModelId),
     InstanceOrNone(ModelId),
     None,
@@ -57,6 +57,8 @@ type Calls = FxHashMap<NodeId, Call>;
 #[derive(Default)]
 pub(super) struct Passed {
     mentioned: OnceLock<FxHashSet<String>>,
+    /// The names of classes with an `__init__()` of their own.
+    constructors: OnceLock<FxHashSet<String>>,
     calls: Mutex<FxHashMap<Frame, Arc<Calls>>>,
 }
 
@@ -127,17 +129,40 @@ impl Analyzer<'_> {
                 return false;
             }
         }
-        let mentioned = self.passed.mentioned.get_or_init(|| mentioned(self.project));
-        !mentioned.contains(info.name.as_str())
+        !self.is_mentioned(&info.name)
     }
 
-    /// For each of these parameters what every caller passes; `None` where a call is not understood or there is none.
-    fn passed(&self, function: FunctionId, indexes: &[usize], depth: usize) -> Option<Vec<Option<Given>>> {
+    /// Whether something but a call mentions a function, or a class that is made with arguments, of that name.
+    pub(super) fn is_mentioned(&self, name: &str) -> bool {
+        self.passed.mentioned.get_or_init(|| self.mentioned()).contains(name)
+    }
+
+    /// Whether a class of that name is made with arguments.
+    fn is_constructed(&self, name: &str) -> bool {
+        let find = || {
+            let program = self.project.program();
+            let own = program.class_ids().filter(|c| self.constructor(*c).is_some());
+            own.map(|c| program.class(c).name.clone()).collect()
+        };
+        self.passed.constructors.get_or_init(find).contains(name)
+    }
+
+    /// For each of these parameters what every caller passes; `None` where a call is not understood or there is none. An
+    /// `__init__()` is called by the name of its class.
+    pub(super) fn passed(
+        &self,
+        function: FunctionId,
+        indexes: &[usize],
+        depth: usize,
+    ) -> Option<Vec<Option<Given>>> {
         let program = self.project.program();
         let info = program.function(function);
         let def = program.file(info.file).node(info.node);
         let params = parameters(def);
-        let sites = self.call_sites().of(&info.name);
+        let made = info.class.filter(|_| info.name == "__init__");
+        let name = made.map_or(&info.name, |class| &program.class(class).name);
+        let is_method = info.class.is_some() && made.is_none();
+        let sites = self.call_sites().of(name);
         if sites.is_empty() || sites.len() > MAX_CALLERS {
             return None;
         }
@@ -147,15 +172,15 @@ impl Analyzer<'_> {
         for site in sites.iter().filter(|s| !self.project.is_test_file(s.file)) {
             let call = program.file(site.file).node(site.call);
             let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-            if info.class.is_none()
+            if !is_method
                 && let Some(def) = program.resolve_expr(site.file, func.peel().id())
-                && def != Def::Function(function)
+                && def != made.map_or(Def::Function(function), Def::Class)
             {
                 continue;
             }
             let calls = self.calls_of(site.file, site.function, depth);
             let known = calls.get(&site.call)?;
-            if info.class.is_some() {
+            if is_method {
                 match &known.owner {
                     Type::Instance(i) if self.project.method(i.model, &info.name) != Some(function) => {
                         continue;
@@ -223,7 +248,8 @@ impl Analyzer<'_> {
                 Expr::Attribute { value, attr, .. } => (attr, facts.type_of(value).clone()),
                 _ => continue,
             };
-            if program.functions_named(name).is_empty() || !facts.types.contains_key(&call.id()) {
+            let is_known = !program.functions_named(name).is_empty() || self.is_constructed(name);
+            if !is_known || !facts.types.contains_key(&call.id()) {
                 continue;
             }
             let given = arguments(list)
@@ -239,6 +265,30 @@ impl Analyzer<'_> {
                 })
                 .collect();
             out.insert(call.id(), Call { owner, given });
+        }
+        out
+    }
+
+    /// The names of functions, and of classes that are made with arguments, that something but a call mentions: an assignment, an argument, a string.
+    fn mentioned(&self) -> FxHashSet<String> {
+        let project = self.project;
+        let program = project.program();
+        let mut out = FxHashSet::default();
+        for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !project.is_test_file(*f)) {
+            for node in program.file(file).root().descendants() {
+                let text = match node.kind() {
+                    Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
+                    Kind::Str if is_key_of_result(node) => continue,
+                    Kind::Str => match string_value(node) {
+                        Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
+                        None => continue,
+                    },
+                    _ => continue,
+                };
+                if !program.functions_named(&text).is_empty() || self.is_constructed(&text) {
+                    out.insert(text);
+                }
+            }
         }
         out
     }
@@ -275,29 +325,6 @@ fn hands_on(def: Node<'_>, name: &str) -> bool {
     })
 }
 
-/// The names of functions that something but a call mentions: an assignment, an argument, a string.
-fn mentioned(project: &Project) -> FxHashSet<String> {
-    let program = project.program();
-    let mut out = FxHashSet::default();
-    for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !project.is_test_file(*f)) {
-        for node in program.file(file).root().descendants() {
-            let text = match node.kind() {
-                Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
-                Kind::Str if is_key_of_result(node) => continue,
-                Kind::Str => match string_value(node) {
-                    Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            if !program.functions_named(&text).is_empty() {
-                out.insert(text);
-            }
-        }
-    }
-    out
-}
-
 /// Whether a string is the key of what the function of that name gives: `{"toc": toc(book)}`, `context["toc"] = toc(book)`.
 fn is_key_of_result(node: Node<'_>) -> bool {
     let Some(parent) = node.parent() else { return false };
@@ -330,7 +357,7 @@ fn is_call_or_definition(node: Node<'_>) -> bool {
                 && parent.field() == Field::Function
                 && parent.parent().is_some_and(|p| p.kind() == Kind::Call)
         }
-        Kind::FunctionDef | Kind::KeywordArgument => node.field() == Field::Name,
+        Kind::FunctionDef | Kind::ClassDef | Kind::KeywordArgument => node.field() == Field::Name,
         Kind::DottedName => {
             parent.parent().is_some_and(|p| matches!(p.kind(), Kind::Import | Kind::ImportFrom))
         }

@@ -126,6 +126,7 @@ impl Analyzer<'_> {
         if let (Some(heir), Some(receiver)) = (heir, arguments.first_mut()) {
             *receiver = super::summary::abstracted(&self.object_of_class(heir), 0);
         }
+        models.extend(self.constructed_with(function, super::passed::DEPTH));
         let mut frame = Frame::new(self, &mut stack, info.file, def, heir.or(info.class));
         frame.supposed = models;
         frame.run_function(&arguments);
