@@ -16,7 +16,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit status: 0 nothing left to report; 1 findings remain (check), the diff is not empty (diff), or a fix was \
-refused (fix); 2 the run itself failed.
+refused (fix, apply); 2 the run itself failed.
 
 Configuration: [tool.ormend] in pyproject.toml, or ormend.toml.";
 
@@ -34,6 +34,10 @@ pub enum Command {
     Diff(DiffArgs),
     /// Apply the fixes in place
     Fix(FixArgs),
+    /// Write every fix as data, to be reviewed, split and applied later
+    Plan(PlanArgs),
+    /// Apply the selected fixes of a plan; what no longer fits is refused
+    Apply(ApplyArgs),
     /// Show the documentation of a codemod
     Explain(ExplainArgs),
     /// List the codemods
@@ -148,6 +152,31 @@ pub struct FixArgs {
     /// Exit with 1 if anything was fixed
     #[arg(long)]
     pub exit_non_zero_on_fix: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Write the plan to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Print the JSON schema of plans, and look at nothing
+    #[arg(long, exclusive = true)]
+    pub schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The plan; `-` reads it from standard input
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// The project root that the paths of the plan start from; by default that of the working directory
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Apply all of the selected fixes or, where one is refused, none
+    #[arg(long)]
+    pub atomic: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,10 @@ mod config;
 mod discover;
 mod environment;
 mod escape;
+mod owners;
 mod paths;
 mod pipeline;
+mod plan;
 mod report;
 mod root;
 mod target;
@@ -61,6 +63,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Check(args) => commands::check::run(args, terminal),
         Command::Diff(args) => commands::diff::run(args, terminal),
         Command::Fix(args) => commands::fix::run(args, terminal),
+        Command::Plan(args) => commands::plan::run(args, terminal),
+        Command::Apply(args) => commands::apply::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),

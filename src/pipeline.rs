@@ -323,8 +323,19 @@ fn overlay(
 }
 
 impl Loaded {
-    /// Run the engine; with `apply` its fixes too.
-    pub fn analyse(mut self, apply: bool, terminal: &Terminal) -> Analysis {
+    /// Run the engine; with `apply` its fixes too. The edits of a finding's fix are the whole of it, imports included.
+    pub fn analyse(self, apply: bool, terminal: &Terminal) -> Analysis {
+        let mut analysis = self.analyse_apart(apply, terminal);
+        let report = &mut analysis.report;
+        for fix in report.findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
+            fix.edits = rewrite::edits_with_imports(&report.project, fix);
+            fix.imports.clear();
+        }
+        analysis
+    }
+
+    /// The same with the imports of a fix apart from its edits.
+    pub fn analyse_apart(mut self, apply: bool, terminal: &Terminal) -> Analysis {
         let _progress = terminal.progress(format!("Looking at {} files", self.scanned));
         let files = std::mem::take(&mut self.files);
         if !self.ignores.is_empty() {
@@ -334,12 +345,7 @@ impl Loaded {
             });
             self.options.skip = skip.collect();
         }
-        let mut report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
-        // What a report shows of a fix is the whole of it.
-        for fix in report.findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
-            fix.edits = rewrite::edits_with_imports(&report.project, fix);
-            fix.imports.clear();
-        }
+        let report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
         drop(_progress);
         warn(&report, &self.paths, terminal);
         Analysis { report, paths: self.paths }

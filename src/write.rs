@@ -87,6 +87,33 @@ pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
     Ok(())
 }
 
+/// Write a file of the user's choice, whole or not at all. What is no file (a pipe, `/dev/null`) is written to.
+pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link leads to what is written.
+    let target = fs::canonicalize(file);
+    let before = target.as_deref().ok().and_then(|target| fs::metadata(target).ok());
+    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        return OpenOptions::new().write(true).open(file)?.write_all(bytes);
+    }
+    let target = target.as_deref().unwrap_or(file);
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".ormend-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut temporary = builder.tempfile_in(dir)?;
+    temporary.write_all(bytes)?;
+    if let Some(before) = before {
+        temporary.as_file().set_permissions(before.permissions())?;
+    }
+    temporary.as_file().sync_all()?;
+    temporary.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// Where we may, as root does, leave the file to its owner.
 #[cfg(unix)]
 fn keep_owner(file: &File, metadata: &fs::Metadata) {

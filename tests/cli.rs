@@ -11,7 +11,7 @@ const CLEAN: &str = "x = 1\n";
 #[test]
 fn help_and_version() {
     let project = Project::new(&[]);
-    for command in ["check", "diff", "fix", "explain", "codemods", "models"] {
+    for command in ["check", "diff", "fix", "plan", "apply", "explain", "codemods", "models"] {
         let run = project.run(&["--help"]);
         assert!(run.stdout.contains(&format!("  {command} ")), "{}", run.stdout);
         let run = project.run(&[command, "--help"]);

@@ -1,11 +1,13 @@
 //! One file a subcommand.
 
+pub mod apply;
 pub mod check;
 pub mod codemods;
 pub mod diff;
 pub mod explain;
 pub mod fix;
 pub mod models;
+pub mod plan;
 
 use crate::discover::LeftOut;
 use crate::report::{Findings, plural};

@@ -11,7 +11,7 @@ use super::{Change, Warning, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
 use crate::python::{Node, insert_imports, loose_newline, parse, reused_quotes};
-use crate::text::{Edit, FileId, Site, Span, apply};
+use crate::text::{Edit, FileId, Site, Source, Span, apply};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -103,6 +103,35 @@ pub fn edits_with_imports(project: &Project, fix: &Fix) -> Vec<FileEdit> {
     edits
 }
 
+/// The indexes of the findings whose fixes are wanted and can be applied together, in order, and of those whose fixes are
+/// wanted and must be looked at again when these are applied.
+pub fn together(findings: &[Finding], options: &Options) -> (Vec<usize>, Vec<usize>) {
+    let wanted = |f: &Finding| match f.outcome() {
+        Outcome::Safe => true,
+        Outcome::Unsafe => {
+            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == f.codemod)
+        }
+        Outcome::Withheld => false,
+    };
+    let fixes: Vec<(usize, &Fix)> = findings
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| wanted(f))
+        .filter_map(|(i, f)| Some((i, f.fix.as_ref()?)))
+        .collect();
+    let waits = waiting::waits(&fixes.iter().map(|(_, fix)| *fix).collect::<Vec<_>>());
+    let mut taken: Vec<(usize, &Fix)> = Vec::new();
+    let mut lost = Vec::new();
+    for ((index, fix), waits) in fixes.iter().zip(waits) {
+        if waits || taken.iter().any(|(_, other)| conflict(fix, other)) {
+            lost.push(*index);
+        } else {
+            taken.push((*index, fix));
+        }
+    }
+    (taken.into_iter().map(|(index, _)| index).collect(), lost)
+}
+
 /// Apply what can be applied together; the files that changed. `waiting` gets the files of what waits for the next pass.
 fn one_pass(
     project: &Project,
@@ -113,25 +142,13 @@ fn one_pass(
     warnings: &mut Vec<Warning>,
     waiting: &mut Vec<FileId>,
 ) -> Vec<FileId> {
-    let wanted = |f: &&Finding| match f.outcome() {
-        Outcome::Safe => true,
-        Outcome::Unsafe => {
-            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == f.codemod)
-        }
-        Outcome::Withheld => false,
-    };
-    let fixes: Vec<(&Finding, &Fix)> =
-        findings.iter().filter(wanted).filter_map(|f| Some((f, f.fix.as_ref()?))).collect();
-    let waits = waiting::waits(&fixes.iter().map(|(_, fix)| *fix).collect::<Vec<_>>());
-    let mut taken: Vec<&Fix> = Vec::new();
-    for ((finding, fix), waits) in fixes.iter().zip(waits) {
-        if waits || taken.iter().any(|other| conflict(fix, other)) {
-            waiting.push(finding.site.file);
-            waiting.extend(fix.edits.iter().map(|e| e.file));
-            continue;
-        }
-        taken.push(fix);
+    let (taken, lost) = together(findings, options);
+    for index in lost {
+        let Some(finding) = findings.get(index) else { continue };
+        waiting.push(finding.site.file);
+        waiting.extend(finding.fix.iter().flat_map(|fix| &fix.edits).map(|e| e.file));
     }
+    let taken = taken.into_iter().filter_map(|i| findings.get(i)?.fix.as_ref());
     let is_refused = |f: &&Finding| f.hazards.iter().any(|h| h.kind == HazardKind::RefusedJoin);
     for finding in findings.iter().filter(is_refused) {
         waiting.push(finding.site.file);
@@ -244,17 +261,16 @@ fn conflict(a: &Fix, b: &Fix) -> bool {
     let writes = |fix: &Fix| -> Vec<Site> {
         fix.edits.iter().map(|e| Site { file: e.file, span: e.edit.span }).collect()
     };
-    let touch = |x: &Site, y: &Site| {
-        x.file == y.file
-            && (x.span.overlaps(y.span)
-                || x.span == y.span
-                || (x.span.is_empty() && inside(x.span.start, y.span))
-                || (y.span.is_empty() && inside(y.span.start, x.span)))
-    };
+    let touch = |x: &Site, y: &Site| x.file == y.file && touches(x.span, y.span);
     let (a_writes, b_writes) = (writes(a), writes(b));
     a_writes.iter().any(|x| b_writes.iter().any(|y| touch(x, y)))
         || a.reads.iter().any(|x| b_writes.iter().any(|y| touch(x, y)))
         || b.reads.iter().any(|x| a_writes.iter().any(|y| touch(x, y)))
+}
+
+/// Whether the edits of two spans would meet: what they replace overlaps, or one inserts inside or at the edge of the other.
+pub fn touches(a: Span, b: Span) -> bool {
+    a.overlaps(b) || a == b || (a.is_empty() && inside(a.start, b)) || (b.is_empty() && inside(b.start, a))
 }
 
 fn inside(offset: u32, span: Span) -> bool {
@@ -278,10 +294,43 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// The bytes of `source` with edits that were decided before, and the imports (module, name) that they rely on; why not,
+/// otherwise, in a part of a sentence whose subject is the file. `packages` are the project's own, see [`own_packages`].
+pub fn apply_planned(
+    source: Source,
+    edits: &[Edit],
+    imports: &[(String, String)],
+    packages: &[String],
+) -> Result<Vec<u8>, &'static str> {
+    let project = Project::build(vec![source]);
+    let parsed = project.program().files().first().ok_or("it is not there")?;
+    if parsed.source.problem().is_some() {
+        return Err("it cannot be read as Python");
+    }
+    let requests: Vec<(&str, &str)> = imports.iter().map(|(m, n)| (m.as_str(), n.as_str())).collect();
+    let mut all = edits.to_vec();
+    all.extend(insert_imports(parsed, &requests, &|package| packages.iter().any(|own| own == package)));
+    let text = apply(parsed.source.text(), &all).ok_or("two edits overlap, or one lies outside of it")?;
+    if has_new_error(parsed.root(), &text) {
+        return Err("it would not be Python any more");
+    }
+    parsed.source.encode(&text).ok_or("its encoding lacks a character of the new text")
+}
+
 /// Whether a top-level package is among the scanned project's own files.
 fn is_first_party(project: &Project, package: &str) -> bool {
-    let program = project.program();
-    program.files().iter().any(|f| {
-        f.module.split('.').next() == Some(package) && !f.source.path().starts_with(crate::python::KNOWN_ROOT)
-    })
+    top_levels(project).any(|own| own == package)
+}
+
+/// The top-level packages and modules of the project's own files, sorted.
+pub fn own_packages(project: &Project) -> Vec<String> {
+    let mut all: Vec<String> = top_levels(project).map(str::to_owned).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn top_levels(project: &Project) -> impl Iterator<Item = &str> {
+    let own = |f: &&crate::python::File| !f.source.path().starts_with(crate::python::KNOWN_ROOT);
+    project.program().files().iter().filter(own).filter_map(|f| f.module.split('.').next())
 }

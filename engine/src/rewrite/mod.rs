@@ -8,7 +8,7 @@ mod suppress;
 mod waiting;
 
 pub use crate::codemod::Options;
-pub use apply::edits_with_imports;
+pub use apply::{apply_planned, edits_with_imports, own_packages, together, touches};
 pub use aside::{is_migration, leave_out_idle};
 
 use crate::codemod::{Finding, Rule};

@@ -215,6 +215,23 @@ impl Source {
         stored + self.codec.encode(before).map_or(0, |bytes| bytes.len() as u32) + bom
     }
 
+    /// The text offset that [`Source::original_offset`] turns into `stored`; `None` where none does.
+    pub fn text_offset(&self, stored: u32) -> Option<u32> {
+        let (mut low, mut high) = (0, self.text.len() as u32);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // Between characters, so that the stored offset grows with it.
+            let at = (low..=middle).rev().find(|at| self.text.is_char_boundary(*at as usize))?;
+            if self.original_offset(at) < stored {
+                low = middle + 1;
+            } else {
+                high = at;
+            }
+        }
+        let is_there = self.text.is_char_boundary(low as usize) && self.original_offset(low) == stored;
+        is_there.then_some(low)
+    }
+
     /// `text`, a changed version of this file's, as it is to be stored: in the same codec, with the same BOM.
     /// `None` if the codec lacks one of its characters or if the source has a problem.
     pub fn encode(&self, text: &str) -> Option<Vec<u8>> {

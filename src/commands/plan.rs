@@ -1,0 +1,50 @@
+//! `ormend plan`: every fix as data, and no file of the project is written.
+
+use super::{counts, looked_at};
+use crate::Status;
+use crate::cli::PlanArgs;
+use crate::discover::reason;
+use crate::owners::Owners;
+use crate::pipeline;
+use crate::plan::{self, Plan};
+use crate::report::{plural, statistics};
+use crate::terminal::Terminal;
+use crate::write;
+use miette::miette;
+
+pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
+    if args.schema {
+        let schema = plan::schema()?;
+        terminal.product(|out| out.write_all(schema.as_bytes()))?;
+        return Ok(Status::Clean);
+    }
+    let loaded = pipeline::load(&args.run, terminal)?;
+    if loaded.stdin.is_some() {
+        return Err(miette!(
+            help = "give the path of the file",
+            "a plan of standard input could not be applied"
+        ));
+    }
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
+    let analysis = loaded.analyse_apart(false, terminal);
+    let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
+    let json = plan.to_json()?;
+    match &args.output {
+        None => terminal.product(|out| out.write_all(&json))?,
+        Some(file) => write::create(file, &json).map_err(|error| {
+            let name = crate::escape::escape_line(&file.to_string_lossy()).into_owned();
+            miette!(help = "check the path", "cannot write the plan `{name}`: {}", reason(&error))
+        })?,
+    }
+    let findings = analysis.findings();
+    if args.run.statistics {
+        terminal.summary(statistics::table(&findings).trim_end());
+    }
+    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out)));
+    let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
+    terminal.summary(&format!(
+        "{} planned, {selected} of them selected; `ormend apply` applies those.",
+        plural(plan.fixes.len(), "fix", "fixes")
+    ));
+    Ok(Status::Clean)
+}
