@@ -3,10 +3,11 @@
 
 use super::guards;
 use super::reads::Group;
+use crate::codemod::conditions::{Asked, is_immutable, is_row};
 use crate::codemod::guards::variable;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{ModelId, RelationKind};
-use crate::infer::{Instance, Made, Root, Type};
+use crate::infer::Type;
 use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, parameters};
 use crate::text::{FileId, Site};
 
@@ -21,15 +22,50 @@ pub(super) fn hazards(
 ) {
     let built = group.targets.iter().filter_map(|t| super::place::origin(cx, *t)).min();
     for argument in arguments {
+        let at = || Site { file, span: argument.node.span() };
+        let said = |kind| Hazard::at(kind, guards::first_line(argument.node), at());
         let is_kept = argument.stars == 0
             && argument.name.is_some_and(|name| is_own_column(cx, model, name))
             && is_steady(cx, (file, built), argument.value, 0)
             && !(is_open(cx, file, argument.value) && is_guarded(cx, group, built, argument));
         if !is_kept {
-            let at = Site { file, span: argument.node.span() };
-            out.push(Hazard::at(HazardKind::RowCondition, guards::first_line(argument.node), at));
+            out.push(said(HazardKind::RowCondition));
+        } else if !is_taken(cx, group, model, file, argument) {
+            out.push(said(HazardKind::RefusedValue));
         }
     }
+}
+
+/// Whether the lookup takes the value: by what it is, or since the queryset itself is asked for the same, which raises at the
+/// same place.
+fn is_taken(
+    cx: &Context<'_>,
+    group: &Group,
+    model: ModelId,
+    file: FileId,
+    argument: &Argument<'_>,
+) -> bool {
+    let Some(asked) = argument.name.and_then(|name| Asked::of(cx, model, name)) else { return false };
+    if asked.takes(cx, file, argument.value) {
+        return true;
+    }
+    let is_same = |of: ModelId, other: &Argument<'_>| {
+        other.value.text() == argument.value.text()
+            && other.name.and_then(|name| Asked::of(cx, of, name)).is_some_and(|other| other == asked)
+    };
+    file == cx.file
+        && !group.targets.is_empty()
+        && group.targets.iter().all(|target| {
+            let Some(of) = cx.value(*target).and_then(|v| v.queryset.as_deref()).map(|q| q.model) else {
+                return false;
+            };
+            let before = super::shape::chain(cx, *target, 0, &mut |node, attr| {
+                let Expr::Call { arguments: list, .. } = Expr::of(node) else { return None };
+                let is_filter = matches!(attr, "filter" | "exclude");
+                (is_filter && crate::python::arguments(list).iter().any(|other| is_same(of, other))).then_some(())
+            });
+            before.is_some()
+        })
 }
 
 /// Whether nothing says that a value is one which a lookup takes: an argument that may be None.
@@ -106,7 +142,7 @@ fn is_steady(cx: &Context<'_>, place: (FileId, Option<NodeId>), value: Node<'_>,
                 _ => false,
             };
             // The key of an object that is there.
-            let is_key = matches!(attr, "pk" | "id") && is_object(cx, owner);
+            let is_key = matches!(attr, "pk" | "id") && is_row(cx, owner);
             is_class(cx, file, root, name)
                 || is_request && attr == "user"
                 || is_key && is_steady(cx, place, owner, depth + 1)
@@ -144,16 +180,6 @@ fn is_inner(scope: Node<'_>, node: Node<'_>, name: &str) -> bool {
     node.ancestors().take_while(|a| a.id() != scope.id()).any(|a| {
         matches!(a.kind(), Kind::Lambda | Kind::FunctionDef) && parameters(a).iter().any(|p| p.name == name)
     })
-}
-
-/// Whether an expression is an object that has a row.
-fn is_object(cx: &Context<'_>, node: Node<'_>) -> bool {
-    match cx.type_of(cx.node(node.peel().id())) {
-        Type::Instance(Instance { root: Root::Value(value), path, .. }) if path.is_empty() => {
-            cx.value(*value).is_some_and(|v| matches!(v.made, Made::Loaded | Made::Created))
-        }
-        _ => false,
-    }
 }
 
 /// Whether what a name stands for may be changed in place: a list, an attribute of an object.
@@ -198,7 +224,7 @@ fn is_variable(
     let Some(value) = assign.child(Field::Right) else { return false };
     let cannot_change = match cx.type_of(cx.node(value.peel().id())) {
         Type::Bool | Type::Int | Type::Float | Type::Str => true,
-        _ => is_object(cx, value),
+        _ => is_row(cx, value) || is_immutable(cx, value),
     };
     is_on_every_way && (cannot_change || is_steady(cx, place, value, depth + 1))
 }
