@@ -106,7 +106,9 @@ impl Replaced {
                 r.may_be_called
                     && match r.owner {
                         Owner::Held(class) => are_related(program, model, class),
-                        Owner::Class(class) => managers.iter().any(|m| program.class(*m).mro.contains(&class)),
+                        Owner::Class(class) => {
+                            managers.iter().any(|m| program.class(*m).mro.contains(&class))
+                        }
                         Owner::Module(_) | Owner::Unknown => false,
                     }
             });

@@ -17,10 +17,10 @@ const MAX_DEPTH: usize = 8;
 /// Lookups that take any value of the column but None.
 const ORDERS: &[&str] = &["gt", "gte", "lt", "lte"];
 /// Lookups that take a text, and make one of everything but None.
-const TEXTS: &[&str] =
-    &["contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"];
+const TEXTS: &[&str] = &["contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"];
 /// Parts of a date or moment that are numbers.
-const PARTS: &[&str] = &["month", "day", "week", "week_day", "iso_week_day", "quarter", "hour", "minute", "second"];
+const PARTS: &[&str] =
+    &["month", "day", "week", "week_day", "iso_week_day", "quarter", "hour", "minute", "second"];
 
 /// What a lookup asks of which kind of column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl<'a> Asked<'a> {
         };
         let mut lookup = "exact";
         for part in rest.split("__").filter(|part| !part.is_empty()) {
-            let is_of_time = matches!(kind, Kind::Column(FieldKind::Date | FieldKind::DateTime | FieldKind::Time));
+            let is_of_time =
+                matches!(kind, Kind::Column(FieldKind::Date | FieldKind::DateTime | FieldKind::Time));
             match (part, kind) {
                 ("pk" | "id", Kind::Row(_, key)) => kind = Kind::Column(key),
                 ("date", _) if is_of_time => kind = Kind::Column(FieldKind::Date),
@@ -151,9 +152,8 @@ impl<'a> Asked<'a> {
             FieldKind::Duration => *is == Is::Delta,
             FieldKind::Uuid => {
                 let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-                let is_uuid = |t: &str| {
-                    t.chars().all(is_digit) && t.chars().filter(|c| *c != '-').count() == 32
-                };
+                let is_uuid =
+                    |t: &str| t.chars().all(is_digit) && t.chars().filter(|c| *c != '-').count() == 32;
                 *is == Is::Uuid || text.is_some_and(is_uuid)
             }
             _ => !matches!(is, Is::Unknown | Is::Other),

@@ -7,21 +7,24 @@ use crate::codemod::conditions::{Asked, is_immutable, is_row};
 use crate::codemod::guards::variable;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{ModelId, RelationKind};
-use crate::infer::Type;
-use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, parameters};
+use crate::infer::{Origin, Type, ValueId};
+use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, arguments, parameters};
 use crate::text::{FileId, Site};
 
-/// Hazards of the `arguments` of a filter over rows of `model`, to be asked where the queryset of `group` is built.
+/// Values are followed so far.
+const MAX_DEPTH: usize = 30;
+
+/// Hazards of `all` arguments of a filter over rows of `model`, to be asked where the queryset of `group` is built.
 pub(super) fn hazards(
     cx: &Context<'_>,
     group: &Group,
     model: ModelId,
     file: FileId,
-    arguments: &[Argument<'_>],
+    all: &[Argument<'_>],
     out: &mut Vec<Hazard>,
 ) {
     let built = group.targets.iter().filter_map(|t| super::place::origin(cx, *t)).min();
-    for argument in arguments {
+    for argument in all {
         let at = || Site { file, span: argument.node.span() };
         let said = |kind| Hazard::at(kind, guards::first_line(argument.node), at());
         let is_kept = argument.stars == 0
@@ -38,13 +41,7 @@ pub(super) fn hazards(
 
 /// Whether the lookup takes the value: by what it is, or since the queryset itself is asked for the same, which raises at the
 /// same place.
-fn is_taken(
-    cx: &Context<'_>,
-    group: &Group,
-    model: ModelId,
-    file: FileId,
-    argument: &Argument<'_>,
-) -> bool {
+fn is_taken(cx: &Context<'_>, group: &Group, model: ModelId, file: FileId, argument: &Argument<'_>) -> bool {
     let Some(asked) = argument.name.and_then(|name| Asked::of(cx, model, name)) else { return false };
     if asked.takes(cx, file, argument.value) {
         return true;
@@ -55,17 +52,31 @@ fn is_taken(
     };
     file == cx.file
         && !group.targets.is_empty()
-        && group.targets.iter().all(|target| {
-            let Some(of) = cx.value(*target).and_then(|v| v.queryset.as_deref()).map(|q| q.model) else {
-                return false;
-            };
-            let before = super::shape::chain(cx, *target, 0, &mut |node, attr| {
-                let Expr::Call { arguments: list, .. } = Expr::of(node) else { return None };
-                let is_filter = matches!(attr, "filter" | "exclude");
-                (is_filter && crate::python::arguments(list).iter().any(|other| is_same(of, other))).then_some(())
-            });
-            before.is_some()
-        })
+        && group.targets.iter().all(|target| is_filtered(cx, *target, &is_same, 0))
+}
+
+/// Whether a queryset has been filtered by such an argument on every way that it has come.
+fn is_filtered(
+    cx: &Context<'_>,
+    value: ValueId,
+    is_it: &dyn Fn(ModelId, &Argument<'_>) -> bool,
+    depth: usize,
+) -> bool {
+    let Some(info) = cx.value(value).filter(|_| depth < MAX_DEPTH) else { return false };
+    if !info.alternatives.is_empty() {
+        return info.alternatives.iter().all(|v| is_filtered(cx, *v, is_it, depth + 1));
+    }
+    let is_here = match (info.origin, info.queryset.as_deref()) {
+        (Origin::Expr(node), Some(queryset)) => match Expr::of(cx.node(node)) {
+            Expr::Call { func, arguments: list } => {
+                matches!(Expr::of(func), Expr::Attribute { attr: "filter" | "exclude", .. })
+                    && arguments(list).iter().any(|argument| is_it(queryset.model, argument))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    is_here || info.parent.is_some_and(|parent| is_filtered(cx, parent, is_it, depth + 1))
 }
 
 /// Whether nothing says that a value is one which a lookup takes: an argument that may be None.
