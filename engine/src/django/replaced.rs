@@ -2,6 +2,8 @@
 //! `setattr(Report, "get_queryset", ...)`, `mock.patch.object(...)`, `type("Frozen", (Report,), {"rows": ...})`. Tests do that
 //! to their own objects.
 
+mod managers;
+
 use super::values;
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, arguments,
@@ -10,24 +12,6 @@ use crate::python::{
 use crate::text::{FileId, Site};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
-
-/// Methods of managers that give rows, which Django defines.
-const OF_MANAGERS: &[&str] = &[
-    "get_queryset",
-    "all",
-    "filter",
-    "exclude",
-    "order_by",
-    "annotate",
-    "select_related",
-    "prefetch_related",
-    "only",
-    "defer",
-    "using",
-    "distinct",
-    "values",
-    "values_list",
-];
 
 /// What an attribute is assigned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,30 +76,6 @@ impl Replaced {
         found.map(|r| r.site)
     }
 
-    /// Where a method of Django's own is replaced that gives the rows of a model: of a manager that the class `model`
-    /// holds, or of the classes of its managers. With the method's name.
-    pub fn of_manager(
-        &self,
-        program: &Program,
-        model: ClassId,
-        managers: &[ClassId],
-    ) -> Option<(&'static str, Site)> {
-        OF_MANAGERS.iter().find_map(|name| {
-            let known = self.by_name.get(*name)?;
-            let found = known.iter().find(|r| {
-                r.may_be_called
-                    && match r.owner {
-                        Owner::Held(class) => are_related(program, model, class),
-                        Owner::Class(class) => {
-                            managers.iter().any(|m| program.class(*m).mro.contains(&class))
-                        }
-                        Owner::Module(_) | Owner::Unknown => false,
-                    }
-            });
-            found.map(|r| (*name, r.site))
-        })
-    }
-
     /// Where a function is replaced.
     pub fn function(&self, program: &Program, function: FunctionId) -> Option<Site> {
         let info = program.function(function);
@@ -152,7 +112,7 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Whether some function of the program has the name, or a method of managers.
     fn is_known(&self, name: &str) -> bool {
-        self.names.contains(name) || OF_MANAGERS.contains(&name)
+        self.names.contains(name) || managers::METHODS.contains(&name)
     }
 
     fn found(&self) -> Vec<(String, Replacement)> {
