@@ -20,6 +20,7 @@ pub const ANNOTATE_COUNT: AnnotateCount = AnnotateCount {
             HazardKind::MultipliedRows,
             HazardKind::AttributesSeen,
             HazardKind::RelatedAccessor,
+            HazardKind::RefusedValue,
             HazardKind::RowCondition,
             HazardKind::QuerySetShape,
             HazardKind::QuerySetEscapes,

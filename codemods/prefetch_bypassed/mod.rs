@@ -14,6 +14,7 @@ pub const PREFETCH_BYPASSED: PrefetchBypassed = PrefetchBypassed {
             HazardKind::SharedReader,
             HazardKind::ReadPlainly,
             HazardKind::QueryNeeded,
+            HazardKind::RefusedValue,
             HazardKind::RowCondition,
             HazardKind::RelatedManager,
             HazardKind::QuerySetEscapes,

@@ -269,6 +269,8 @@ hazards! {
     RarelyCounted, OptIn, "`{}` is only counted under a condition, and would be counted for every row";
     /// What is asked for may change from row to row, or goes over other tables.
     RowCondition, Blocking, "`{}` cannot be asked once for all rows";
+    /// Where a filter is asked for before the loop, a value that it cannot take raises before the first row, and where there is none.
+    RefusedValue, OptIn, "`{}` may be given a value that it refuses, which would raise before the first row, and where there is none";
 
     /// The rows of a relation are asked for plainly as well, so that its prefetch has to stay.
     ReadPlainly, Blocking, "`{}` reads what is prefetched, so the prefetch has to stay as it is";

@@ -5,6 +5,7 @@ mod apps;
 mod bases;
 mod builder;
 mod fields;
+mod hidden;
 mod historical;
 pub(crate) mod lists;
 mod made;

@@ -367,6 +367,14 @@ impl Project {
         self.replaced.function(&self.program, function)
     }
 
+    /// Where code, that of tests left out, puts something else in the place of a method by which a manager of `model` gives rows:
+    /// `Book.objects.filter = ...`. With the method's name.
+    pub fn replaced_manager(&self, model: ModelId) -> Option<(&'static str, Site)> {
+        let info = self.model(model);
+        let managers: Vec<ClassId> = info.managers.iter().filter_map(|m| m.class).collect();
+        self.replaced.of_manager(&self.program, info.class, &managers)
+    }
+
     /// Where code puts an attribute `name` into Django's own managers or querysets, or into `class`.
     pub fn manager_patch(&self, class: Option<ClassId>, name: &str) -> Option<Site> {
         let own = class.map_or(&[][..], |c| &self.program.class(c).mro);

@@ -2,6 +2,8 @@
 //! `setattr(Report, "get_queryset", ...)`, `mock.patch.object(...)`, `type("Frozen", (Report,), {"rows": ...})`. Tests do that
 //! to their own objects.
 
+mod managers;
+
 use super::values;
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, arguments,
@@ -18,6 +20,8 @@ enum Owner {
     Class(ClassId),
     /// A module of the program.
     Module(FileId),
+    /// What an attribute of a class holds: `Book.objects`.
+    Held(ClassId),
     /// A variable that may hold anything.
     Unknown,
 }
@@ -66,7 +70,7 @@ impl Replaced {
                 && match r.owner {
                     Owner::Class(other) => are_related(program, owner, other),
                     Owner::Module(_) => false,
-                    Owner::Unknown => !is_property || *binding == Binding::CachedProperty,
+                    Owner::Unknown | Owner::Held(_) => !is_property || *binding == Binding::CachedProperty,
                 }
         });
         found.map(|r| r.site)
@@ -106,6 +110,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    /// Whether some function of the program has the name, or a method of managers.
+    fn is_known(&self, name: &str) -> bool {
+        self.names.contains(name) || managers::METHODS.contains(&name)
+    }
+
     fn found(&self) -> Vec<(String, Replacement)> {
         let mut out = Vec::new();
         for node in self.program.file(self.file).root().descendants() {
@@ -114,7 +123,7 @@ impl<'a> Scan<'a> {
                     let Expr::Attribute { value, attr, .. } = Expr::of(node) else { continue };
                     let statement = node.with_parens().parent();
                     let adds = statement.is_some_and(|p| p.kind() == Kind::AugAssign);
-                    if self.names.contains(attr) && node.is_binding() && !adds {
+                    if self.is_known(attr) && node.is_binding() && !adds {
                         let statement = statement.filter(|p| p.kind() == Kind::Assign);
                         let given = statement.and_then(|s| s.child(Field::Right));
                         self.add(value, attr, (given, node), &mut out);
@@ -126,14 +135,14 @@ impl<'a> Scan<'a> {
                     let (Some(owner), Some(name)) = (whose_attributes(value), string_value(index)) else {
                         continue;
                     };
-                    if self.names.contains(name.as_str()) {
+                    if self.is_known(&name) {
                         self.add(owner, &name, (None, node), &mut out);
                     }
                 }
                 Kind::Call => self.call(node, &mut out),
                 // `global rows`, which is bound again.
                 Kind::Global => {
-                    for name in node.children().filter(|n| self.names.contains(n.text())) {
+                    for name in node.children().filter(|n| self.is_known(n.text())) {
                         self.push(Owner::Module(self.file), name.text(), (None, node), &mut out);
                     }
                 }
@@ -154,7 +163,7 @@ impl<'a> Scan<'a> {
                 Kind::FunctionDef => statement.child(Field::Name),
                 _ => inner.and_then(|n| n.child(Field::Name).or_else(|| n.child(Field::Left))),
             };
-            let Some(name) = name.map(Node::text).filter(|name| self.names.contains(name)) else { continue };
+            let Some(name) = name.map(Node::text).filter(|name| self.is_known(name)) else { continue };
             for base in arguments(bases).iter().filter(|a| a.name.is_none()) {
                 self.below(base.value, name, statement, out);
             }
@@ -164,14 +173,14 @@ impl<'a> Scan<'a> {
     fn call(&self, node: Node<'a>, out: &mut Vec<(String, Replacement)>) {
         let Expr::Call { func, arguments: list } = Expr::of(node) else { return };
         let list = arguments(list);
-        let named = |node: Node<'a>| string_value(node).filter(|name| self.names.contains(name.as_str()));
+        let named = |node: Node<'a>| string_value(node).filter(|name| self.is_known(name.as_str()));
         match Expr::of(func) {
             // `setattr(table, "rows", ...)`
             Expr::Name("setattr") | Expr::Attribute { attr: "setattr" | "__setattr__", .. } => {
                 let [.., owner, name, value] = list.as_slice() else { return };
                 let given = (Some(value.value), node);
                 match string_value(name.value) {
-                    Some(name) if self.names.contains(name.as_str()) => {
+                    Some(name) if self.is_known(&name) => {
                         self.add(owner.value, &name, given, out);
                     }
                     Some(_) => {}
@@ -194,7 +203,7 @@ impl<'a> Scan<'a> {
             Expr::Name("patch") | Expr::Attribute { attr: "patch", .. } => {
                 let Some(path) = list.first().and_then(|a| string_value(a.value)) else { return };
                 let Some((owner, name)) = path.rsplit_once('.') else { return };
-                if self.names.contains(name) {
+                if self.is_known(name) {
                     let owner = match self.program.dotted(owner, None) {
                         Some(Def::Class(class)) => Owner::Class(class),
                         Some(Def::Module(file)) => Owner::Module(file),
@@ -208,7 +217,7 @@ impl<'a> Scan<'a> {
                 let Some(owner) = whose_attributes(value) else { return };
                 let given = list.iter().filter_map(|a| a.name.map(str::to_owned));
                 let keys = list.iter().flat_map(|a| keys(a.value));
-                for name in given.chain(keys).filter(|name| self.names.contains(name.as_str())) {
+                for name in given.chain(keys).filter(|name| self.is_known(name.as_str())) {
                     self.add(owner, &name, (None, node), out);
                 }
                 // `self.__dict__.update(options)`
@@ -221,7 +230,7 @@ impl<'a> Scan<'a> {
             // `type("Frozen", (Table,), {"rows": ...})`
             Expr::Name("type") => {
                 let [_, bases, body] = list.as_slice() else { return };
-                for name in keys(body.value).into_iter().filter(|name| self.names.contains(name.as_str())) {
+                for name in keys(body.value).into_iter().filter(|name| self.is_known(name.as_str())) {
                     for base in bases.value.children() {
                         self.below(base, &name, node, out);
                     }
@@ -255,6 +264,10 @@ impl<'a> Scan<'a> {
         (given, node): (Option<Node<'a>>, Node<'a>),
         out: &mut Vec<(String, Replacement)>,
     ) {
+        // Nothing of the program's is meant by a name that only managers have.
+        if matches!(owner, Owner::Unknown | Owner::Module(_)) && !self.names.contains(name) {
+            return;
+        }
         let site = Site { file: self.file, span: node.statement().unwrap_or(node).span() };
         let may_be_called = !given.is_some_and(|value| is_data(value, 0));
         out.push((name.to_owned(), Replacement { owner, may_be_called, site }));
@@ -277,6 +290,11 @@ impl<'a> Scan<'a> {
         if let Some(class) = class_of(node) {
             return Owner::Class(class);
         }
+        if let Expr::Attribute { value, .. } = Expr::of(node)
+            && let Some(Def::Class(class)) = values::resolve_here(self.program, self.file, value)
+        {
+            return Owner::Held(class);
+        }
         let (Expr::Name(name), Some(function)) = (Expr::of(node), node.enclosing_function()) else {
             return Owner::Unknown;
         };
@@ -290,9 +308,9 @@ impl<'a> Scan<'a> {
             function.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
         let (Some(only), None) = (bindings.next(), bindings.next()) else { return Owner::Unknown };
         let assigned = only.parent().filter(|p| p.kind() == Kind::Assign && only.field() == Field::Left);
-        match assigned.and_then(|p| p.child(Field::Right)).and_then(class_of) {
-            Some(class) => Owner::Class(class),
-            None => Owner::Unknown,
+        match assigned.and_then(|p| p.child(Field::Right)) {
+            Some(value) if value.kind() != Kind::Name => self.owner(value),
+            _ => Owner::Unknown,
         }
     }
 
@@ -355,7 +373,7 @@ impl<'a> Scan<'a> {
                                 true => argument.name.map(str::to_owned),
                                 false => string_value(argument.value),
                             };
-                            out.extend(name.filter(|name| self.names.contains(name.as_str())));
+                            out.extend(name.filter(|name| self.is_known(name.as_str())));
                         }
                     }
                 }
@@ -369,7 +387,7 @@ impl<'a> Scan<'a> {
             .chain(node.descendants())
             .filter(|n| n.kind() == Kind::Str)
             .filter_map(string_value);
-        strings.filter(|name| self.names.contains(name.as_str())).collect()
+        strings.filter(|name| self.is_known(name.as_str())).collect()
     }
 }
 

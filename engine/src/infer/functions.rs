@@ -253,6 +253,7 @@ impl<'a> Frame<'a, '_> {
 
     pub(super) fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
         Some(match kind {
+            EventKind::ReadRelation { root, path, .. } if t.is_loaded(*root, path) => return None,
             EventKind::ReadRelation { root, path, model } => {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
                 EventKind::ReadRelation { root, path, model: *model }

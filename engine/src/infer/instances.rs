@@ -56,7 +56,7 @@ impl<'a> Frame<'a, '_> {
         };
         if let Some((_, Member::Function(function, binding))) =
             self.az.project.program().member(info.class, plain)
-            && info.field(plain).is_none()
+            && (info.field(plain).is_none() || self.az.project.is_hidden(instance.model, plain))
         {
             let (function, binding) = (*function, *binding);
             if is_builtin_instance_method(plain) {

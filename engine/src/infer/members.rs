@@ -317,7 +317,9 @@ impl<'a> Frame<'a, '_> {
             path: instance.path.clone(),
             name: Name::from(name),
         };
-        if let Some(field) = info.field(name) {
+        // What stands in front of a field is what Python finds: the property of a proxy.
+        let is_hidden = self.az.project.is_hidden(instance.model, name);
+        if let Some(field) = info.field(name).filter(|_| !is_hidden) {
             match field.relation.as_ref().map(|r| (r.kind, r.target)) {
                 Some((RelationKind::ForeignKey | RelationKind::OneToOne, target)) => {
                     let parent_link = field.relation.as_ref().is_some_and(|r| r.parent_link);
@@ -344,7 +346,7 @@ impl<'a> Frame<'a, '_> {
                 }
             }
         }
-        if let Some(field) = info.field_by_attname(name) {
+        if let Some(field) = info.field_by_attname(name).filter(|_| !is_hidden) {
             self.event(node, read(name));
             let target = field.relation.as_ref().and_then(|r| r.target);
             let ty = match target.map(|t| self.az.project.model(t)) {
@@ -357,7 +359,7 @@ impl<'a> Frame<'a, '_> {
             self.event(node, read("pk"));
             return info.primary_key().map_or(Type::Unknown, column_type);
         }
-        if let Some(reverse) = info.reverse(name) {
+        if let Some(reverse) = info.reverse(name).filter(|_| !is_hidden) {
             let source = reverse.source;
             return match reverse.kind {
                 RelationKind::OneToOne => self.followed(instance, name, Some(source), true, false, node),

@@ -277,6 +277,20 @@ impl<'s> Translation<'s> {
         None
     }
 
+    /// Whether the callee has loaded what is at the end of `path` with the rows of `root`, a queryset that it made of an
+    /// argument: the rows of the argument do not tell.
+    pub fn is_loaded(&self, root: Root, path: &Path) -> bool {
+        let Root::Row(value) = root else { return false };
+        let made = self.summary.values.get(value.0 as usize).and_then(|v| v.queryset.as_deref());
+        let path = path.join("__");
+        let covers = |name: &Name| {
+            let whole = name.strip_suffix("__*").unwrap_or(name);
+            whole.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with("__"))
+        };
+        !is_parameter(&self.summary.values, value)
+            && made.is_some_and(|qs| qs.selected.iter().chain(&qs.prefetched).any(covers))
+    }
+
     /// How the callee made an instance.
     pub fn made(&self, value: ValueId) -> Made {
         self.summary.values.get(value.0 as usize).map_or(Made::Unknown, |v| v.made)

@@ -7,8 +7,8 @@ use super::tree::{Condition, Lookup};
 use super::truth::boolean;
 use super::value::{Is, Literal};
 use crate::codemod::naming::model_name;
-use crate::codemod::{Hazard, HazardKind, ImportRequest};
-use crate::django::{FieldKind, ModelId};
+use crate::codemod::{Context, Hazard, HazardKind, ImportRequest};
+use crate::django::{Field, FieldKind, ModelId};
 use crate::infer::{EventKind, Instance, Made, Root, Type};
 use crate::python::{Expr, Kind, Node};
 
@@ -331,12 +331,12 @@ impl<'a> Translator<'a, '_, '_> {
                 }
                 // The database gets as many digits as the column has.
                 (FieldKind::Decimal, Is::Int | Is::Decimal) => {
-                    let digits = literal.and_then(|l| match l {
+                    let given = literal.and_then(|l| match l {
                         Literal::Int(n) => Some((n.unsigned_abs().to_string().len(), 0)),
                         Literal::Decimal(whole, rest) => Some((*whole, *rest)),
                         _ => None,
                     });
-                    match (digits, self.digits(&subject.column)) {
+                    match (given, digits(self.cx, subject.column.field)) {
                         (Some((whole, rest)), Some((most, places)))
                             if rest <= places && whole + places <= most => {}
                         _ => self.unknown(operand),
@@ -394,18 +394,6 @@ impl<'a> Translator<'a, '_, '_> {
             })
     }
 
-    /// How many digits a decimal column has, and how many of them behind the point.
-    fn digits(&self, column: &Column<'a>) -> Option<(usize, usize)> {
-        let site = column.field.site;
-        let text = self.cx.project.program().file(site.file).source.slice(site.span);
-        let number = |name: &str| {
-            let rest = text.split(name).nth(1)?.trim_start().strip_prefix('=')?.trim_start();
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            rest.get(..end)?.parse::<usize>().ok()
-        };
-        Some((number("max_digits")?, number("decimal_places")?))
-    }
-
     pub(super) fn unknown(&mut self, operand: &Operand<'a>) {
         self.hazards.push(self.cx.hazard(HazardKind::OperandType, operand.text.clone(), operand.node));
     }
@@ -427,6 +415,17 @@ impl<'a> Translator<'a, '_, '_> {
             subject: column.path.clone(),
         });
     }
+}
+
+/// How many digits a decimal column has, and how many of them behind the point.
+fn digits(cx: &Context<'_>, field: &Field) -> Option<(usize, usize)> {
+    let text = cx.project.program().file(field.site.file).source.slice(field.site.span);
+    let number = |name: &str| {
+        let rest = text.split(name).nth(1)?.trim_start().strip_prefix('=')?.trim_start();
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest.get(..end)?.parse::<usize>().ok()
+    };
+    Some((number("max_digits")?, number("decimal_places")?))
 }
 
 /// Kinds whose values Python compares with each other.

@@ -14,11 +14,13 @@ mod membership;
 mod moment;
 mod names;
 mod operand;
+mod refused;
 mod text;
 mod tree;
 mod truth;
 mod value;
 
+pub use refused::{Asked, is_immutable, is_row};
 pub use tree::{Calls, Condition, Lookup};
 
 use super::naming::imported;

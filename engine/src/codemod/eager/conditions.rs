@@ -3,33 +3,80 @@
 
 use super::guards;
 use super::reads::Group;
+use crate::codemod::conditions::{Asked, is_immutable, is_row};
 use crate::codemod::guards::variable;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::{ModelId, RelationKind};
-use crate::infer::{Instance, Made, Root, Type};
-use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, parameters};
+use crate::infer::{Origin, Type, ValueId};
+use crate::python::{Argument, Expr, Field, Kind, Node, NodeId, arguments, parameters};
 use crate::text::{FileId, Site};
 
-/// Hazards of the `arguments` of a filter over rows of `model`, to be asked where the queryset of `group` is built.
+/// Values are followed so far.
+const MAX_DEPTH: usize = 30;
+
+/// Hazards of `all` arguments of a filter over rows of `model`, to be asked where the queryset of `group` is built.
 pub(super) fn hazards(
     cx: &Context<'_>,
     group: &Group,
     model: ModelId,
     file: FileId,
-    arguments: &[Argument<'_>],
+    all: &[Argument<'_>],
     out: &mut Vec<Hazard>,
 ) {
     let built = group.targets.iter().filter_map(|t| super::place::origin(cx, *t)).min();
-    for argument in arguments {
+    for argument in all {
+        let at = || Site { file, span: argument.node.span() };
+        let said = |kind| Hazard::at(kind, guards::first_line(argument.node), at());
         let is_kept = argument.stars == 0
             && argument.name.is_some_and(|name| is_own_column(cx, model, name))
             && is_steady(cx, (file, built), argument.value, 0)
             && !(is_open(cx, file, argument.value) && is_guarded(cx, group, built, argument));
         if !is_kept {
-            let at = Site { file, span: argument.node.span() };
-            out.push(Hazard::at(HazardKind::RowCondition, guards::first_line(argument.node), at));
+            out.push(said(HazardKind::RowCondition));
+        } else if !is_taken(cx, group, model, file, argument) {
+            out.push(said(HazardKind::RefusedValue));
         }
     }
+}
+
+/// Whether the lookup takes the value: by what it is, or since the queryset itself is asked for the same, which raises at the
+/// same place.
+fn is_taken(cx: &Context<'_>, group: &Group, model: ModelId, file: FileId, argument: &Argument<'_>) -> bool {
+    let Some(asked) = argument.name.and_then(|name| Asked::of(cx, model, name)) else { return false };
+    if asked.takes(cx, file, argument.value) {
+        return true;
+    }
+    let is_same = |of: ModelId, other: &Argument<'_>| {
+        other.value.text() == argument.value.text()
+            && other.name.and_then(|name| Asked::of(cx, of, name)).is_some_and(|other| other == asked)
+    };
+    file == cx.file
+        && !group.targets.is_empty()
+        && group.targets.iter().all(|target| is_filtered(cx, *target, &is_same, 0))
+}
+
+/// Whether a queryset has been filtered by such an argument on every way that it has come.
+fn is_filtered(
+    cx: &Context<'_>,
+    value: ValueId,
+    is_it: &dyn Fn(ModelId, &Argument<'_>) -> bool,
+    depth: usize,
+) -> bool {
+    let Some(info) = cx.value(value).filter(|_| depth < MAX_DEPTH) else { return false };
+    if !info.alternatives.is_empty() {
+        return info.alternatives.iter().all(|v| is_filtered(cx, *v, is_it, depth + 1));
+    }
+    let is_here = match (info.origin, info.queryset.as_deref()) {
+        (Origin::Expr(node), Some(queryset)) => match Expr::of(cx.node(node)) {
+            Expr::Call { func, arguments: list } => {
+                matches!(Expr::of(func), Expr::Attribute { attr: "filter" | "exclude", .. })
+                    && arguments(list).iter().any(|argument| is_it(queryset.model, argument))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    is_here || info.parent.is_some_and(|parent| is_filtered(cx, parent, is_it, depth + 1))
 }
 
 /// Whether nothing says that a value is one which a lookup takes: an argument that may be None.
@@ -106,7 +153,7 @@ fn is_steady(cx: &Context<'_>, place: (FileId, Option<NodeId>), value: Node<'_>,
                 _ => false,
             };
             // The key of an object that is there.
-            let is_key = matches!(attr, "pk" | "id") && is_object(cx, owner);
+            let is_key = matches!(attr, "pk" | "id") && is_row(cx, owner);
             is_class(cx, file, root, name)
                 || is_request && attr == "user"
                 || is_key && is_steady(cx, place, owner, depth + 1)
@@ -144,16 +191,6 @@ fn is_inner(scope: Node<'_>, node: Node<'_>, name: &str) -> bool {
     node.ancestors().take_while(|a| a.id() != scope.id()).any(|a| {
         matches!(a.kind(), Kind::Lambda | Kind::FunctionDef) && parameters(a).iter().any(|p| p.name == name)
     })
-}
-
-/// Whether an expression is an object that has a row.
-fn is_object(cx: &Context<'_>, node: Node<'_>) -> bool {
-    match cx.type_of(cx.node(node.peel().id())) {
-        Type::Instance(Instance { root: Root::Value(value), path, .. }) if path.is_empty() => {
-            cx.value(*value).is_some_and(|v| matches!(v.made, Made::Loaded | Made::Created))
-        }
-        _ => false,
-    }
 }
 
 /// Whether what a name stands for may be changed in place: a list, an attribute of an object.
@@ -198,7 +235,7 @@ fn is_variable(
     let Some(value) = assign.child(Field::Right) else { return false };
     let cannot_change = match cx.type_of(cx.node(value.peel().id())) {
         Type::Bool | Type::Int | Type::Float | Type::Str => true,
-        _ => is_object(cx, value),
+        _ => is_row(cx, value) || is_immutable(cx, value),
     };
     is_on_every_way && (cannot_change || is_steady(cx, place, value, depth + 1))
 }

@@ -97,6 +97,12 @@ pub fn replaced_behind(cx: &Context<'_>, facts: &Facts, value: ValueId, depth: u
     {
         return Some(hazard);
     }
+    // The rows of a relation come from a manager of their own.
+    if let Some(queryset) = info.queryset.as_deref().filter(|q| q.related.is_none())
+        && let Some((name, site)) = cx.project.replaced_manager(queryset.model)
+    {
+        return Some(Hazard::at(HazardKind::ReplacedMethod, name, site));
+    }
     let function = info.site.and_then(|site| cx.project.program().function_defined_at(site))?;
     if let Some(hazard) = replaced(cx, function) {
         return Some(hazard);

@@ -105,9 +105,14 @@ pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, 
         });
         let found = match (name, callee) {
             ("__dict__", _) => is_changed(node).then_some(node),
-            ("_state", _) => node.parent().filter(
-                |p| matches!(Expr::of(*p), Expr::Attribute { attr: "fields_cache", value, .. } if value == node),
-            ),
+            ("_state", _) => {
+                let parent = node.with_parens().parent();
+                match parent.map(Expr::of) {
+                    Some(Expr::Attribute { attr: "adding" | "db", .. }) => None,
+                    Some(Expr::Attribute { .. }) => parent,
+                    _ => Some(node),
+                }
+            }
             ("", Some((call, "vars"))) => is_changed(call).then_some(call),
             // `Book._meta.get_field("author").is_cached(book)`: django/db/models/fields/mixins.py, FieldCacheMixin.
             ("", Some((call, func))) => {

@@ -41,9 +41,7 @@ pub fn ties<'a>(cx: &Context<'a>, qs: &QuerySet, iter: Node<'a>) -> Vec<Tie> {
         }
         all.extend(origin_tie(cx, value, iter));
         // A method that code replaces need not give a queryset.
-        if value.site.is_some_and(|s| cx.project.program().function_defined_at(s).is_some()) {
-            all.extend(replaced_behind(cx, cx.facts, *id, 0).and_then(|h| h.site).map(Tie::Foreign));
-        }
+        all.extend(replaced_behind(cx, cx.facts, *id, 0).and_then(|h| h.site).map(Tie::Foreign));
         use_ties(cx, *id, &ids, iter, &mut all);
     }
     // `locals()` hands out every name.
