@@ -107,6 +107,10 @@ fn mirrored(op: Kind) -> Kind {
 }
 
 /// Whether Python takes nothing but the truth of `node`.
+pub fn is_tested<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    is_test(cx, node, 0) || enclosing_call(cx, node, &["bool"]).is_some()
+}
+
 fn is_test<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
     let place = node.with_parens();
     let Some(parent) = place.parent().filter(|_| depth < 100) else { return false };

@@ -426,7 +426,8 @@ impl<'a> Frame<'a, '_> {
                 Type::Bound(Arc::new(self.translated_type(rows, t, node, site)), made.clone())
             }
             Type::Local(_) | Type::Bound(..) | Type::Super(..) => Type::Unknown,
-            Type::Callable(_) | Type::Prefetch(_) => opaque(ty),
+            Type::Prefetch(object) => self.prefetch_of_callee(object, &t.summary.values, site.file),
+            Type::Callable(_) => opaque(ty),
             Type::Record(record) => self.translated_record(record, t, node, site),
             other => other.clone(),
         }
@@ -453,6 +454,7 @@ impl<'a> Frame<'a, '_> {
                 self.event(node, EventKind::Use { value: id, how: Use::Escape(Escape::Store) });
                 Type::QuerySet(out)
             }
+            Type::Prefetch(object) => self.prefetch_of_callee(&object, &summary.values, file),
             other => opaque(&other),
         }
     }

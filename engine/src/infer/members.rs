@@ -213,8 +213,11 @@ impl<'a> Frame<'a, '_> {
                         .kind(),
                     crate::python::Kind::None
                 ) {
-                    // A default that instances override.
-                    return self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown);
+                    // A default that instances or classes below override.
+                    let given = self.assigned_attribute(class, name, node);
+                    return given
+                        .or_else(|| self.rows_given_below(class, name, node))
+                        .unwrap_or(Type::Unknown);
                 }
                 let ty = self.class_value(definer, value, node);
                 if let Type::Object(descriptor) = ty
@@ -266,6 +269,7 @@ impl<'a> Frame<'a, '_> {
             None if self.is_assigned_on_self(class, name) => {
                 self.assigned_attribute(class, name, node).unwrap_or(Type::Unknown)
             }
+            None if let Some(rows) = self.rows_given_below(class, name, node) => rows,
             // Python asks where the object has no such attribute.
             None => {
                 self.object_dunders(owner, &["__getattr__"], node);

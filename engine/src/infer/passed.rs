@@ -278,7 +278,7 @@ impl Analyzer<'_> {
             for node in program.file(file).root().descendants() {
                 let text = match node.kind() {
                     Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
-                    Kind::Str if is_key_of_result(node) => continue,
+                    Kind::Str if is_key_of_result(node) || is_of_relation(node) => continue,
                     Kind::Str => match string_value(node) {
                         Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
                         None => continue,
@@ -323,6 +323,25 @@ fn hands_on(def: Node<'_>, name: &str) -> bool {
     def.descendants().any(|n| {
         n.kind() == Kind::Name && n.text() == name && n.parent().is_some_and(|p| p.kind() == Kind::Arguments)
     })
+}
+
+/// Whether a string names a relation and nothing else: `related_name="books"`, `prefetch_related("books")`.
+fn is_of_relation(node: Node<'_>) -> bool {
+    const LOADING: &[&str] = &["select_related", "prefetch_related"];
+    let Some(parent) = node.parent() else { return false };
+    match parent.kind() {
+        Kind::KeywordArgument => {
+            let name = parent.child(Field::Name).map_or("", Node::text);
+            matches!(name, "related_name" | "related_query_name")
+        }
+        Kind::Arguments => parent.parent().is_some_and(|call| match Expr::of(call) {
+            Expr::Call { func, .. } => {
+                matches!(Expr::of(func), Expr::Attribute { attr, .. } if LOADING.contains(&attr))
+            }
+            _ => false,
+        }),
+        _ => false,
+    }
 }
 
 /// Whether a string is the key of what the function of that name gives: `{"toc": toc(book)}`, `context["toc"] = toc(book)`.

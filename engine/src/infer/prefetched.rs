@@ -203,27 +203,51 @@ impl<'a> Frame<'a, '_> {
     pub(super) fn lists_of_callee(&mut self, qs: &mut QuerySet, values: &[Value], file: FileId) {
         for list in &mut qs.lists {
             let Type::QuerySet(rows) = std::mem::replace(&mut list.rows, Type::Unknown) else { continue };
-            let [only] = rows.values.as_slice() else { continue };
-            let Some(made) = values.get(only.0 as usize) else { continue };
-            let site = match (made.origin, made.site) {
-                (Origin::Expr(node), _) => {
-                    Site { file, span: self.az.project.program().file(file).node(node).span() }
-                }
-                (Origin::Callee, Some(site)) => site,
-                _ => continue,
-            };
-            let next = ValueId(self.facts.values.len() as u32);
-            let id = *self.brought.entry(site).or_insert(next);
-            let mut rows = (*rows).clone();
-            rows.forget_lists();
-            rows.related = None;
-            rows.values = SmallVec::from_slice(&[id]);
-            let rows = Arc::new(rows);
-            if id == next {
-                self.facts.values.push(Value::of_callee(rows.clone(), Some(site)));
+            if let Some(rows) = self.rows_of_callee(&rows, values, file) {
+                list.rows = Type::QuerySet(rows);
             }
-            list.rows = Type::QuerySet(rows);
         }
+    }
+
+    /// A `Prefetch` that a callee has made.
+    pub(super) fn prefetch_of_callee(
+        &mut self,
+        object: &PrefetchObject,
+        values: &[Value],
+        file: FileId,
+    ) -> Type {
+        let rows = object.queryset.queryset().and_then(|rows| self.rows_of_callee(rows, values, file));
+        let made = match rows.as_ref().and_then(|rows| Some((rows, *rows.values.first()?))) {
+            Some((rows, value)) => {
+                PrefetchObject { queryset: Type::QuerySet(rows.clone()), value, ..object.clone() }
+            }
+            None => object.opaque(),
+        };
+        Type::Prefetch(Arc::new(made))
+    }
+
+    /// The queryset of a `Prefetch` that a callee has made, as the value that stands for it here.
+    fn rows_of_callee(&mut self, rows: &QuerySet, values: &[Value], file: FileId) -> Option<Arc<QuerySet>> {
+        let [only] = rows.values.as_slice() else { return None };
+        let made = values.get(only.0 as usize)?;
+        let site = match (made.origin, made.site) {
+            (Origin::Expr(node), _) => {
+                Site { file, span: self.az.project.program().file(file).node(node).span() }
+            }
+            (Origin::Callee, Some(site)) => site,
+            _ => return None,
+        };
+        let next = ValueId(self.facts.values.len() as u32);
+        let id = *self.brought.entry(site).or_insert(next);
+        let mut rows = rows.clone();
+        rows.forget_lists();
+        rows.related = None;
+        rows.values = SmallVec::from_slice(&[id]);
+        let rows = Arc::new(rows);
+        if id == next {
+            self.facts.values.push(Value::of_callee(rows.clone(), Some(site)));
+        }
+        Some(rows)
     }
 
     /// `prefetch_related_objects(rows, Prefetch(...))`
@@ -255,8 +279,8 @@ impl QuerySet {
 impl PrefetchObject {
     /// Without any reference to the values of its frame.
     pub(super) fn opaque(&self) -> PrefetchObject {
-        let queryset = match &self.queryset {
-            Type::Never => Type::Never,
+        let queryset = match (&self.queryset, &self.to_attr) {
+            (Type::Never, None) => Type::Never,
             _ => Type::Unknown,
         };
         PrefetchObject { queryset, ..self.clone() }

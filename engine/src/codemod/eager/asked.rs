@@ -31,7 +31,7 @@ pub(super) fn hazards(
         for class in std::iter::once(class).chain(entry.class) {
             kept::between(cx, class, &readers, steps, out);
         }
-        kept::around(cx, &readers, steps, out);
+        kept::around(cx, &readers, steps, false, out);
     }
     if load != Load::Prefetch {
         return;

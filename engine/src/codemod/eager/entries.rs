@@ -12,7 +12,7 @@ use super::used::{self, Wanted};
 use super::{guards, hooks, one_object, own_code, prefetch};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
-    Entry, EntryKind, EventKind, Facts, Origin, Path, Root, SingleObjects, Source, Type, Use, ValueId,
+    Entry, EntryKind, EventKind, Facts, Origin, Path, Root, SingleObjects, Source, Type, ValueId,
 };
 use crate::text::Site;
 
@@ -169,8 +169,8 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
         };
         again::hazards(&inner, &rows, &mut hazards);
     }
-    let shown_by = entry.class;
-    Remote { site, looped, steps, hazards, in_other_actions, is_certain, wants_rows, shown_by }
+    let (shown_by, alone) = (entry.class, None);
+    Remote { site, looped, steps, hazards, in_other_actions, is_certain, wants_rows, shown_by, alone }
 }
 
 /// Entries with the same queryset that do not read what another of them reads: the prefetch would be for nothing there.
@@ -231,7 +231,7 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
         let Some(steps) = steps.filter(|s| !is_loaded(queryset, &path, s, load)) else { continue };
         let is_certain = match entry.kind {
             EntryKind::DetailView => {
-                event.rounds.first().is_some_and(|r| r.is_certain && is_always_looped(facts, r.value))
+                event.rounds.first().is_some_and(|r| r.is_certain && is_always_loaded(facts, r.value))
             }
             _ => event.rounds.iter().any(|r| r.value == value && r.is_certain),
         };
@@ -252,10 +252,12 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
     out
 }
 
-/// Whether some loop over the rows of `value` stands under no condition: one object is there in any case.
-fn is_always_looped(facts: &Facts, value: ValueId) -> bool {
+/// Whether the rows of `value` are loaded under no condition, one object being there in any case. A loop whose reads are certain
+/// follows wherever they are: `{% if chapters %}{% for chapter in chapters %}`.
+fn is_always_loaded(facts: &Facts, value: ValueId) -> bool {
     facts.events.iter().any(|e| {
-        e.is_certain && matches!(&e.kind, EventKind::Use { value: used, how: Use::Iterate } if *used == value)
+        e.is_certain
+            && matches!(&e.kind, EventKind::Use { value: used, how } if *used == value && how.evaluates())
     })
 }
 

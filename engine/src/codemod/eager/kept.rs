@@ -15,6 +15,7 @@ use crate::infer::{Escape, Event, Origin, Path, Type, Use, ValueId};
 use crate::python::{ClassId, FunctionId, Member, Program};
 use crate::text::Site;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Functions around the readers of a property that are looked at.
 const MAX_AROUND: usize = 30;
@@ -42,6 +43,7 @@ pub(super) fn reads(
     let users: Vec<Caller<'_>> = callers(cx, function).into_iter().filter(|c| may_use(c, def)).collect();
     let mut shared = Vec::new();
     let start = out.len();
+    let mut read_by = Vec::new();
     for user in &users {
         let inner = Context { facts: &user.facts, file: user.file, ..*cx };
         let is_ours = |v: &ValueId| inner.value(*v).is_some_and(|v| is_value(user, v, def));
@@ -50,12 +52,16 @@ pub(super) fn reads(
         let known = out.len();
         let events: Vec<&Event> = user.facts.events.iter().collect();
         found(&inner, load, (cx, value), &is_ours, &events, out);
+        if loads(user, def) {
+            read_by.push(known..out.len());
+        }
         if load == Load::Prefetch && out.len() == known && loads(user, def) {
             let Some(at) = user.calls.first() else { continue };
             shared.push(Hazard::at(HazardKind::LoadedWithout, guards::first_line(*at), inner.site(*at)));
         }
     }
-    meanwhile(cx, function, &users, out.get(start..).unwrap_or_default(), &mut shared);
+    let all_read = all_read_the_same(out, start, &read_by);
+    meanwhile(cx, function, &users, (out.get(start..).unwrap_or_default(), all_read), &mut shared);
     for (rows, _, read) in out.iter_mut().skip(start) {
         rows.clear();
         rows.extend(qs.values.iter().copied());
@@ -100,7 +106,7 @@ fn meanwhile(
     cx: &Context<'_>,
     function: FunctionId,
     users: &[Caller<'_>],
-    reads: &[(Vec<ValueId>, Path, Remote)],
+    (reads, all_read): (&[(Vec<ValueId>, Path, Remote)], bool),
     out: &mut Vec<Hazard>,
 ) {
     let program = cx.project.program();
@@ -110,8 +116,22 @@ fn meanwhile(
     let readers = loaders(program, users, def);
     between(cx, class, &readers, &steps, out);
     if readers.len() > 1 {
-        around(cx, &readers, &steps, out);
+        around(cx, &readers, &steps, all_read, out);
     }
+}
+
+/// Whether each reader, of which `read_by` says which of `reads` are its own, reads of every row what any of them reads: the
+/// first of them loads the related rows together with the rows, and the others have them from it.
+pub(super) fn all_read_the_same(
+    reads: &[(Vec<ValueId>, Path, Remote)],
+    first: usize,
+    read_by: &[Range<usize>],
+) -> bool {
+    let wanted: Vec<&Path> = reads.iter().skip(first).map(|(_, path, _)| path).collect();
+    read_by.iter().all(|own| {
+        let own = reads.get(own.clone()).unwrap_or_default();
+        wanted.iter().all(|path| own.iter().any(|(_, p, read)| p.starts_with(path) && read.is_certain))
+    })
 }
 
 /// The functions that may load the rows of a property.
@@ -144,8 +164,14 @@ pub(super) fn between(
 }
 
 /// Whoever asks several readers in turn holds the object as well, and may change the related rows between them. The methods
-/// of a view are asked by the framework.
-pub(super) fn around(cx: &Context<'_>, readers: &[FunctionId], steps: &[Step], out: &mut Vec<Hazard>) {
+/// of a view are asked by the framework. Callers that are not known matter unless `all_read` what is loaded.
+pub(super) fn around(
+    cx: &Context<'_>,
+    readers: &[FunctionId],
+    steps: &[Step],
+    all_read: bool,
+    out: &mut Vec<Hazard>,
+) {
     let program = cx.project.program();
     let is_of_view = |function: FunctionId| {
         program.function(function).class.is_some_and(|class| {
@@ -157,7 +183,7 @@ pub(super) fn around(cx: &Context<'_>, readers: &[FunctionId], steps: &[Step], o
     while let Some((function, depth)) = pending.pop() {
         let users = callers(cx, function);
         // Who they are is not known, or they are too many.
-        if depth == 0 && users.is_empty() || seen.len() > MAX_AROUND {
+        if depth == 0 && users.is_empty() && !all_read || seen.len() > MAX_AROUND {
             let info = program.function(function);
             let site = program.name_site(info.file, info.node);
             let subject = format!("a caller of {}()", info.name);

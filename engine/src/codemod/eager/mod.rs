@@ -13,6 +13,7 @@ mod annotate;
 mod answers;
 mod asked;
 mod beside;
+mod brought;
 mod by_name;
 mod bypassed;
 mod callers;

@@ -380,8 +380,11 @@ pub(super) fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &
 
 /// Whether the rows are those of a `Prefetch`, which loads them whether they are read or not.
 fn is_brought(cx: &Context<'_>, value: ValueId) -> bool {
-    let Some(Origin::Expr(node)) = cx.value(value).map(|v| v.origin) else { return false };
-    matches!(cx.type_of(cx.node(node)), Type::Prefetch(_))
+    cx.value(value).is_some_and(|v| match v.origin {
+        Origin::Expr(node) => matches!(cx.type_of(cx.node(node)), Type::Prefetch(_)),
+        Origin::Callee => v.parent.is_none() && v.alternatives.is_empty(),
+        _ => false,
+    })
 }
 
 /// Whether the rows are handed to prefetch_related_objects().

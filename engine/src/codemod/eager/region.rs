@@ -30,8 +30,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     refused_in_async_code(cx, &is_ours, out);
     let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
     if suspends || region.leaves {
-        let mut seen = BTreeSet::new();
-        for event in consumers(cx, &mut seen) {
+        for event in consumers(cx) {
             guards::stale_copies(cx.project, [&event], &steps, out);
         }
     }
@@ -253,7 +252,8 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     }
 }
 
-fn is_yield(cx: &Context<'_>, event: &Event) -> bool {
+/// Whether a generator stands still there.
+pub(super) fn is_yield(cx: &Context<'_>, event: &Event) -> bool {
     cx.node(event.at).kind() == Kind::Yield
 }
 
@@ -384,11 +384,11 @@ pub(super) fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
 }
 
 /// What the callers of this frame's function do while they consume what it gives.
-fn consumers(cx: &Context<'_>, seen: &mut BTreeSet<FunctionId>) -> Vec<Event> {
+pub(super) fn consumers(cx: &Context<'_>) -> Vec<Event> {
     let program = cx.project.program();
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return Vec::new() };
     let mut out = Vec::new();
-    consume(cx, function, seen, &mut out);
+    consume(cx, function, &mut BTreeSet::new(), &mut out);
     out
 }
 

@@ -5,6 +5,7 @@
 //! nothing changes the related rows; for a prefetch, nothing but the loop that reads evaluates it.
 
 use super::again::{self, Rows};
+use super::brought;
 use super::certainty::{self, goes_over_all, is_picked, loaded_in_vain};
 use super::entries;
 use super::guards;
@@ -14,6 +15,7 @@ use super::reads::{Group, Load, is_key_only, is_replaced, rows_read, wants_rows}
 use super::region;
 use super::repeats::{is_repeated, leaves_rounds, repeating};
 use super::returned;
+use super::seen;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard};
@@ -69,6 +71,8 @@ pub struct Remote {
     pub wants_rows: bool,
     /// What goes over the rows, where that is a framework.
     pub shown_by: Option<ClassId>,
+    /// The function that reads, and the value of the queryset there, where nobody else ever has it.
+    pub alone: Option<(FunctionId, ValueId)>,
 }
 
 /// The reads of other frames, each with the value of this frame that they are rows of.
@@ -76,6 +80,7 @@ pub(super) fn reads(cx: &Context<'_>, load: Load) -> Vec<(Vec<ValueId>, Path, Re
     let program = cx.project.program();
     let mut out = Vec::new();
     entries::reads(cx, load, &mut out);
+    brought::reads(cx, load, &mut out);
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return out };
     returned::reads(cx, load, function, &mut out);
     kept::reads(cx, load, function, &mut out);
@@ -128,7 +133,9 @@ fn of_attributes(
             .collect();
         let first = out.len();
         let mut looked = Vec::new();
+        let mut read_by = Vec::new();
         for reader in &readers {
+            let known = out.len();
             let facts = cx.analyzer.caller(program.function(*reader).file, Some(*reader));
             let inner = Context { facts: &facts, file: facts.file, ..*cx };
             let is_one = |v: &ValueId| {
@@ -146,6 +153,14 @@ fn of_attributes(
             }
             region::looked_into(&inner, &of_attribute, &mut looked);
             region::copied(&inner, &of_attribute, &mut looked);
+            if load == Load::Count && assigned.len() == 1 && program.member(class, attr).is_none() {
+                seen::opened_rows(&inner, &of_attribute, &mut looked);
+                let mut ours = (0..facts.values.len() as u32).map(ValueId).filter(of_attribute);
+                if let (Some(own), None) = (ours.next(), ours.next()) {
+                    out.iter_mut().skip(known).for_each(|(_, _, read)| read.alone = Some((*reader, own)));
+                }
+            }
+            read_by.push(known..out.len());
         }
         // What one of them has loaded another one reads.
         if readers.len() > 1 {
@@ -156,7 +171,8 @@ fn of_attributes(
                 }
             }
             kept::between(cx, class, &readers, &steps, &mut looked);
-            kept::around(cx, &readers, &steps, &mut looked);
+            let all_read = kept::all_read_the_same(out, first, &read_by);
+            kept::around(cx, &readers, &steps, all_read, &mut looked);
         }
         for (_, _, read) in out.iter_mut().skip(first) {
             read.hazards.extend(looked.iter().cloned());
@@ -173,12 +189,12 @@ fn readers(
     function: FunctionId,
 ) -> Option<Vec<FunctionId>> {
     let program = cx.project.program();
-    let places = loads_of(cx, class, name)?;
+    let places = loads_of(cx, class, name, load)?;
     let mut out: Vec<FunctionId> = Vec::new();
     for (file, node) in &places {
         let def = node.enclosing_function()?;
         let reader = program.function_at(*file, def.id())?;
-        if reader == function || program.function(reader).is_generator {
+        if reader == function || load != Load::Join && program.function(reader).is_generator {
             return None;
         }
         if !out.contains(&reader) {
@@ -198,9 +214,11 @@ pub(super) fn found(
     events: &[&Event],
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    if leaves(cx, is_ours) {
+    if !is_followed(cx, load, is_ours) {
         return;
     }
+    // What a generator does between two rows is up to who asks it for them.
+    let between = suspended(cx).map(|_| region::consumers(cx)).unwrap_or_default();
     let Some(model) = builder.value(value).and_then(|v| Some(v.queryset.as_deref()?.model)) else { return };
     let first = out.len();
     // Whoever builds the list may leave rows out of it.
@@ -223,21 +241,31 @@ pub(super) fn found(
             None => continue,
         };
         let mut hazards = Vec::new();
-        guards::stale_copies(cx.project, events.iter().copied(), &steps, &mut hazards);
-        let looped = cx.site(looped);
+        let meanwhile = events.iter().copied().chain(&between);
+        guards::stale_copies(cx.project, meanwhile, &steps, &mut hazards);
         let is_certain = round.is_some_and(|r| r.is_certain)
             && is_whole
             && goes_over_all(cx, event)
+            && (load != Load::Join || !may_end_early(looped))
             && (load != Load::Prefetch || !certainty::is_refused_before(cx, cx.facts, index, v));
         if is_certain {
             certain.entry(v).or_default().push(index);
         }
         let wants_rows = wants_rows(event);
-        let shown_by = None;
+        let (shown_by, alone, looped) = (None, None, cx.site(looped));
         let in_other_actions = Vec::new();
         let site = event.site;
-        let remote =
-            Remote { site, looped, steps, hazards, in_other_actions, is_certain, wants_rows, shown_by };
+        let remote = Remote {
+            site,
+            looped,
+            steps,
+            hazards,
+            in_other_actions,
+            is_certain,
+            wants_rows,
+            shown_by,
+            alone,
+        };
         out.push((vec![value], path, remote));
     }
     if load == Load::Prefetch {
@@ -253,17 +281,36 @@ pub(super) fn found(
     }
 }
 
-/// Whether the frame gives rows to somebody who is not looked at. What a generator does between two rows is up to others.
-pub(super) fn leaves(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+/// Whether what the frame does with the rows is known: nobody else gets them, and where it waits, for a join alone, it is a
+/// generator.
+pub(super) fn is_followed(cx: &Context<'_>, load: Load, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+    !gives_away(cx, is_ours) && suspended(cx).is_none_or(|by_yield| by_yield && load == Load::Join)
+}
+
+/// Whether the frame gives rows to somebody who is not looked at.
+fn gives_away(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
     cx.facts.events.iter().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
             is_ours(v)
                 && path.is_empty()
                 && matches!(how, Escape::Return | Escape::Store | Escape::UnknownCall | Escape::Yield)
         }
-        EventKind::Suspend => true,
         _ => false,
     })
+}
+
+/// Whether others run in between while the frame stands still: true where it is a generator of its own that waits for whoever
+/// asks it, nothing where the frame never waits.
+fn suspended(cx: &Context<'_>) -> Option<bool> {
+    let mut all = cx.facts.events.iter().filter(|e| e.kind == EventKind::Suspend).peekable();
+    all.peek()?;
+    Some(all.all(|e| region::is_yield(cx, e)))
+}
+
+/// Whether something in a loop, or who asks for its elements, may leave it, so that some of its rows are not come to.
+fn may_end_early(looped: Node<'_>) -> bool {
+    looped.kind() == Kind::GeneratorExp
+        || looped.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Raise))
 }
 
 /// Whether a callee or a template goes over the rows of `value` and reads them.
@@ -287,8 +334,9 @@ fn is_loaded(cx: &Context<'_>, qs: &QuerySet) -> bool {
     })
 }
 
-/// The places that may load the rows of the attribute `name` of objects of `class`.
-fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<Vec<(FileId, Node<'a>)>> {
+/// The places that may load the rows of the attribute `name` of objects of `class`. A queryset that counts is another one
+/// wherever it is asked for anything.
+fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str, load: Load) -> Option<Vec<(FileId, Node<'a>)>> {
     let program = cx.project.program();
     let mut ours = program.class(class).mro.clone();
     ours.extend(program.descendants(class));
@@ -314,7 +362,7 @@ fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str) -> Option<Vec<(Fil
         }
         for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
             let Expr::Attribute { value: owner, attr, .. } = Expr::of(node) else { continue };
-            if attr != name || node.field() == Field::Left || is_quiet(node) {
+            if attr != name || node.field() == Field::Left || load != Load::Count && is_quiet(node) {
                 continue;
             }
             let function = node.enclosing_function().and_then(|def| program.function_at(file, def.id()));

@@ -9,7 +9,7 @@ use super::guards;
 use super::kept;
 use super::reads::Load;
 use super::region;
-use super::remote::{Remote, found, leaves};
+use super::remote::{Remote, found, is_followed};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{
     Dict, Escape, Event, EventKind, Instance, Origin, Path, QuerySet, Root, Type, Use, ValueId,
@@ -208,7 +208,7 @@ pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId, load: Load) ->
         };
         return load != Load::Count
             && cx.value(value).is_some_and(|v| v.kept.is_some())
-            && !leaves(cx, &|v| *v == value)
+            && is_followed(cx, load, &|v| *v == value)
             && cx.project.program().function_defined_at(site).is_some_and(is_kept);
     }
     if perhaps_rows(given).is_none() {

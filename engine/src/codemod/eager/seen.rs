@@ -4,7 +4,7 @@
 use super::guards;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
-use crate::infer::{Event, EventKind, Path, Root};
+use crate::infer::{Event, EventKind, Path, Root, ValueId};
 use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 
 /// The instance of which `event` looks at every attribute: its root, and the relations from there.
@@ -21,6 +21,12 @@ pub(super) fn opened<'e>(cx: &Context<'_>, event: &'e Event) -> Option<(Root, &'
         }
         _ => None,
     }
+}
+
+/// Where the frame looks at every attribute of rows of the values that `is_ours` knows.
+pub(super) fn opened_rows(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
+    let is_row = |event: &&Event| matches!(opened(cx, event), Some((Root::Row(v), path)) if path.is_empty() && is_ours(&v));
+    out.extend(cx.facts.events.iter().filter(is_row).map(|event| hazard(cx, event)));
 }
 
 /// What to say of it.

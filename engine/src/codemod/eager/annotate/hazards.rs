@@ -109,14 +109,7 @@ fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
             out.extend(seen::by_encoders(cx));
         }
     }
-    for event in &cx.facts.events {
-        let opened = seen::opened(cx, event);
-        if opened.is_some_and(|(root, path)| {
-            path.is_empty() && matches!(root, Root::Row(v) if found.group.rows.contains(&v))
-        }) {
-            out.push(seen::hazard(cx, event));
-        }
-    }
+    seen::opened_rows(cx, &|v| found.group.rows.contains(v), out);
 }
 
 /// The rows of the relation, as a join sees them.

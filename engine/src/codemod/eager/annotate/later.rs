@@ -79,6 +79,15 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>)
     let is_ours = |v: ValueId| found.group.leads_to(cx, v);
     let frame = Frame { cx: *cx, is_ours: &is_ours };
     let leaves = frame.uses(found, out);
+    for (function, value) in found.group.remote.iter().filter_map(|r| r.alone) {
+        let facts = cx.analyzer.function(function);
+        let reader = Context { facts: &facts, file: facts.file, ..*cx };
+        let is_ours = |v: ValueId| v == value || is_derived(&reader, v, value, 0);
+        if (Frame { cx: reader, is_ours: &is_ours }).uses(found, out) {
+            let def = program.definition_site(function);
+            out.push(Hazard::at(HazardKind::QuerySetEscapes, "", def));
+        }
+    }
     let own = program.function_at(cx.file, cx.facts.scope);
     let entries: Vec<&Entry> = cx
         .analyzer
@@ -117,6 +126,7 @@ impl Frame<'_, '_> {
     /// Hazards of the uses; the answer is whether it returns the queryset.
     fn uses(&self, found: &Counting, out: &mut Vec<Hazard>) -> bool {
         let cx = &self.cx;
+        let is_alone = found.group.remote.iter().any(|r| r.alone.is_some());
         let mut returned = false;
         for event in &cx.facts.events {
             let EventKind::Use { value, how } = &event.kind else { continue };
@@ -148,6 +158,8 @@ impl Frame<'_, '_> {
                 Use::Escape(Escape::Container) if is_shown(cx, cx.node(event.at)) => {}
                 Use::Escape(Escape::Return | Escape::Container) => returned = true,
                 Use::Escape(Escape::External) if is_shown(cx, cx.node(event.at)) => {}
+                // The only one who has it from there has been looked at.
+                Use::Escape(Escape::Store) if is_alone && self.stores() == 1 => {}
                 Use::Escape(_) => out.push(Hazard::at(HazardKind::QuerySetEscapes, "", event.site)),
                 // A template calls what it names.
                 Use::Other if self.is_called(event.site) => {}
@@ -159,6 +171,12 @@ impl Frame<'_, '_> {
             self.states(out);
         }
         returned
+    }
+
+    /// How often the frame keeps it somewhere, or takes it from where it is kept.
+    fn stores(&self) -> usize {
+        let is_store = |e: &&Event| matches!(&e.kind, EventKind::Use { value, how: Use::Escape(Escape::Store) } if (self.is_ours)(*value));
+        self.cx.facts.events.iter().filter(is_store).count()
     }
 
     /// Whether a method of a queryset is called at a place.

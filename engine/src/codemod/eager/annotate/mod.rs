@@ -23,7 +23,7 @@ pub(super) use reader::comes_of_loop;
 use super::reads::{self, Group, Load};
 use super::{anchor, may_be_source, site};
 use crate::codemod::{Codemod, Context, Description, Fix, Hazard, HazardKind, Meta, Queries, Related};
-use crate::infer::EventKind;
+use crate::infer::{EventKind, Origin, ValueId};
 use crate::python::{Argument, Kind, Node, NodeId, arguments};
 use crate::text::{FileId, Site};
 use reader::{Spelled, What};
@@ -113,7 +113,10 @@ impl Codemod for AnnotateCount {
         }
         let rows_wanted = OnceCell::new();
         let groups = reads::groups(cx, Load::Count).into_iter().filter(|g| anchor(cx, g) == Some(node.id()));
-        groups.into_iter().find_map(|group| counting(cx, group, &rows_wanted))
+        groups
+            .into_iter()
+            .filter(|g| !is_left_to_builder(cx, g))
+            .find_map(|group| counting(cx, group, &rows_wanted))
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Counting, out: &mut Vec<Hazard>) {
@@ -255,6 +258,28 @@ impl Counting {
     fn is_grouped(&self) -> bool {
         !self.is_apart && self.annotations.iter().any(|a| a.what == What::Count)
     }
+}
+
+/// Whether the queryset is one of an attribute of `self` that this function alone reads: the frame that builds it has found
+/// the counts.
+fn is_left_to_builder(cx: &Context<'_>, group: &Group) -> bool {
+    let program = cx.project.program();
+    let own = program.function_at(cx.file, cx.facts.scope);
+    let is_found = |target: &ValueId| {
+        let outside = cx.value(*target).filter(|v| v.origin == Origin::Outside);
+        let builder = outside.and_then(|v| {
+            let site = v.site?;
+            let def = super::guards::node_at(cx.project, site)?.enclosing_function()?;
+            Some((site.file, program.function_at(site.file, def.id())?))
+        });
+        builder.is_some_and(|(file, function)| {
+            let facts = cx.analyzer.caller(file, Some(function));
+            let inner = Context { facts: &facts, file, ..*cx };
+            let found = reads::groups(&inner, Load::Count);
+            found.iter().flat_map(|g| &g.remote).any(|r| r.alone.is_some_and(|(f, _)| Some(f) == own))
+        })
+    };
+    !group.targets.is_empty() && group.targets.iter().all(is_found)
 }
 
 /// A relation whose rows are wanted as well is prefetched, and counting costs nothing then.

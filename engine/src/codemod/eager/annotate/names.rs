@@ -4,7 +4,7 @@ use super::reader::What;
 use super::{Annotation, Counting, set};
 use crate::codemod::Context;
 use crate::django::ModelId;
-use crate::infer::{CallSite, EventKind, Root, ValueId};
+use crate::infer::{CallSite, EventKind, Facts, Root, ValueId};
 use crate::python::{Expr, Field, Kind, Node, arguments, string_value};
 use crate::text::FileId;
 use std::collections::BTreeSet;
@@ -55,18 +55,27 @@ fn taken(cx: &Context<'_>, found: &Counting) -> Vec<String> {
     let annotations = cx.facts.values.iter().filter_map(|v| v.queryset.as_deref());
     let mut out: Vec<String> =
         annotations.flat_map(|q| q.annotations.iter().map(|n| n.to_string())).collect();
-    for event in &cx.facts.events {
+    attributes(cx.facts, &ours, &mut out);
+    for (function, value) in found.group.remote.iter().filter_map(|r| r.alone) {
+        let facts = cx.analyzer.function(function);
+        attributes(&facts, &|v| *v == value, &mut out);
+    }
+    out
+}
+
+/// What the frame reads and writes of rows of the values that `is_ours` knows.
+fn attributes(facts: &Facts, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<String>) {
+    for event in &facts.events {
         match &event.kind {
-            EventKind::WriteAttribute { root: Root::Row(v), name, .. } if ours(v) => {
-                out.push(name.to_string())
-            }
-            EventKind::ReadAttribute { root: Root::Row(v), name, .. } if ours(v) => {
+            EventKind::WriteAttribute { root: Root::Row(v), name, .. }
+            | EventKind::ReadAttribute { root: Root::Row(v), name, .. }
+                if is_ours(v) =>
+            {
                 out.push(name.to_string())
             }
             _ => {}
         }
     }
-    out
 }
 
 /// Whether instances of the model have an attribute of this name, or a lookup starts with it.

@@ -330,10 +330,31 @@ pub(super) fn shown<'a>(
         };
         is_alone.then_some(())
     };
-    match alone() {
+    match alone().or_else(|| gets_one_queryset(cx, remote, &found)) {
         Some(()) => Ok((file, found)),
         None => Err(shared(cx, remote.site)),
     }
+}
+
+/// A read of rows that only one function ever has, in its own loop over them.
+fn gets_one_queryset(cx: &Context<'_>, remote: &Remote, found: &Spelled<'_>) -> Option<()> {
+    let (function, value) = remote.alone?;
+    let info = cx.project.program().function(function);
+    let facts = cx.analyzer.function(function);
+    let reader = Context { facts: &facts, file: info.file, ..*cx };
+    let row = reader.node(found.row.id());
+    let is_row = info.file == remote.site.file
+        && found.whole.enclosing_function().is_some_and(|def| def.id() == info.node)
+        && matches!(reader.type_of(row), Type::Instance(i) if i.path.is_empty() && i.root == Root::Row(value))
+        && comes_of_loop(&reader, row);
+    // The error of a value that the database refuses would come where the rows are loaded, and what the lookups name is
+    // not known where the queryset is built.
+    let is_handled =
+        found.whole.ancestors().take_while(|n| n.id() != info.node).any(|n| n.kind() == Kind::Try);
+    let names = found.condition.is_some_and(|list| {
+        arguments(list).iter().any(|a| a.value.descendants().any(|n| n.kind() == Kind::Name))
+    });
+    (is_row && !is_handled && !names && found.link.is_none()).then_some(())
 }
 
 fn is_rebound(def: Node<'_>, name: &str) -> bool {

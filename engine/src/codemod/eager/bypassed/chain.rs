@@ -1,6 +1,6 @@
 //! What a relation is asked for, taken apart.
 
-use crate::codemod::Context;
+use crate::codemod::{Context, truth};
 use crate::infer::Type;
 use crate::python::{Expr, Field, Kind, Node, arguments};
 
@@ -19,7 +19,15 @@ pub(super) struct Chain<'a> {
     pub links: Vec<(&'a str, Node<'a>)>,
     pub how: How,
     /// The name that is given to the rows, where it is used.
-    pub uses: Vec<Node<'a>>,
+    pub uses: Vec<NamedUse<'a>>,
+}
+
+/// A use of the name that is given to the rows.
+#[derive(Clone, Copy)]
+pub(super) struct NamedUse<'a> {
+    pub name: Node<'a>,
+    /// The call of `count()` or `exists()` on it.
+    pub asked: Option<(Node<'a>, How)>,
 }
 
 /// What becomes of the rows.
@@ -31,8 +39,17 @@ pub(super) enum How {
 }
 
 impl<'a> Chain<'a> {
-    /// The chain that begins at `first`, the first call that asks the database again.
-    pub fn of(cx: &Context<'a>, first: Node<'a>) -> Option<Chain<'a>> {
+    /// The chain that begins at `first`, the first call that asks the database again; otherwise what asks for more than a
+    /// list has.
+    pub fn of(cx: &Context<'a>, first: Node<'a>) -> Result<Chain<'a>, Node<'a>> {
+        let mut out = Chain::taken_apart(first).ok_or(first)?;
+        if out.how == How::Rows && !is_gone_over(cx, out.whole) {
+            out.uses = named_to_go_over(cx, out.whole)?;
+        }
+        Ok(out)
+    }
+
+    fn taken_apart(first: Node<'a>) -> Option<Chain<'a>> {
         let Expr::Call { func, .. } = Expr::of(first) else { return None };
         let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
         let named = relation_named(value);
@@ -73,9 +90,6 @@ impl<'a> Chain<'a> {
                 _ => return None,
             }
         }
-        if out.how == How::Rows && !is_gone_over(cx, out.whole) {
-            out.uses = named_to_go_over(cx, out.whole)?;
-        }
         Some(out)
     }
 }
@@ -111,28 +125,52 @@ fn relation_named(name: Node<'_>) -> Option<Node<'_>> {
     (is_plain && !between.into_iter().any(|n| repeats(&n))).then_some(value)
 }
 
-/// `published = row.books.filter(...)`: the uses of the name, where it is only gone over. A list in its place is kept as the
-/// rows of the queryset are.
-fn named_to_go_over<'a>(cx: &Context<'a>, whole: Node<'a>) -> Option<Vec<Node<'a>>> {
+/// `published = row.books.filter(...)`: the uses of the name, where it is only gone over, tested and counted; otherwise the
+/// use that asks for more. A list in its place is kept as the rows of the queryset are.
+fn named_to_go_over<'a>(cx: &Context<'a>, whole: Node<'a>) -> Result<Vec<NamedUse<'a>>, Node<'a>> {
     let node = whole.with_parens();
-    let assignment = node.parent().filter(|p| p.kind() == Kind::Assign && node.field() == Field::Right)?;
-    let target = assignment.child(Field::Left)?;
-    let scope = whole.enclosing_scope().filter(|s| s.kind() == Kind::FunctionDef)?;
-    let Expr::Name(text) = Expr::of(target) else { return None };
+    let assignment =
+        node.parent().filter(|p| p.kind() == Kind::Assign && node.field() == Field::Right).ok_or(whole)?;
+    let target = assignment.child(Field::Left).ok_or(whole)?;
+    let scope = whole.enclosing_scope().filter(|s| s.kind() == Kind::FunctionDef).ok_or(whole)?;
+    let Expr::Name(text) = Expr::of(target) else { return Err(whole) };
     let is_it = |n: &Node<'a>| n.kind() == Kind::Name && n.text() == text && n.field() != Field::Attribute;
-    let uses: Vec<Node<'a>> =
-        scope.descendants().filter(is_it).filter(|n| n.id() != target.peel().id()).collect();
     let is_later = |n: &Node<'a>| {
         let deferred = |a: &Node<'a>| matches!(a.kind(), Kind::FunctionDef | Kind::Lambda | Kind::ClassDef);
         let between = n.ancestors().take_while(|a| a.id() != scope.id());
         n.span().start > assignment.span().end && !between.into_iter().any(|a| deferred(&a))
     };
-    let are_plain = uses.iter().all(|n| !n.is_binding() && is_later(n) && is_gone_over(cx, *n));
-    (are_plain && !uses.is_empty()).then_some(uses)
+    let mut uses = Vec::new();
+    for name in scope.descendants().filter(is_it).filter(|n| n.id() != target.peel().id()) {
+        let asked = asked_of(name);
+        if name.is_binding() || !is_later(&name) || asked.is_none() && !is_gone_over(cx, name) {
+            return Err(name);
+        }
+        uses.push(NamedUse { name, asked });
+    }
+    if uses.is_empty() { Err(whole) } else { Ok(uses) }
 }
 
-/// Whether an expression is only gone over where it stands.
-fn is_gone_over(cx: &Context<'_>, node: Node<'_>) -> bool {
+/// `name.count()`, `name.exists()`
+fn asked_of(name: Node<'_>) -> Option<(Node<'_>, How)> {
+    let attribute = name.with_parens().parent()?;
+    let Expr::Attribute { value, attr, .. } = Expr::of(attribute) else { return None };
+    let how = match attr {
+        "count" => How::Count,
+        "exists" => How::Exists,
+        _ => return None,
+    };
+    let call = attribute.with_parens().parent()?;
+    let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    let is_it = value.peel() == name && func.peel() == attribute.peel() && arguments(list).is_empty();
+    is_it.then_some((call, how))
+}
+
+/// Whether an expression is only gone over, or tested for being empty, where it stands.
+fn is_gone_over<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    if truth::is_tested(cx, node) {
+        return true;
+    }
     let node = node.with_parens();
     let Some(parent) = node.parent() else { return false };
     match parent.kind() {

@@ -56,11 +56,8 @@ pub(super) fn hazards(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>)
     }
     handed_out_again(cx, reader, out);
     match Chain::of(cx, reader) {
-        None => {
-            let subject = guards::first_line(reader);
-            out.push(cx.hazard(HazardKind::QueryNeeded, subject, reader));
-        }
-        Some(asked) => {
+        Err(more) => out.push(cx.hazard(HazardKind::QueryNeeded, guards::first_line(reader), more)),
+        Ok(asked) => {
             if !comes_of_loop(cx, asked.row) {
                 out.push(cx.hazard(HazardKind::SharedReader, guards::first_line(reader), reader));
             }
