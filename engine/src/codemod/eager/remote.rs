@@ -309,7 +309,9 @@ fn suspended(cx: &Context<'_>) -> Option<bool> {
 
 /// Whether something in a loop, or who asks for its elements, may leave it, so that some of its rows are not come to.
 fn may_end_early(looped: Node<'_>) -> bool {
-    looped.kind() == Kind::GeneratorExp
+    let is_lazy = |n: Node<'_>| n.kind() == Kind::GeneratorExp;
+    is_lazy(looped)
+        || looped.kind() == Kind::CompFor && looped.parent().is_some_and(is_lazy)
         || looped.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Raise))
 }
 
