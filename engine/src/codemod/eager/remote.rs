@@ -20,7 +20,7 @@ use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard};
 use crate::infer::{Escape, Event, EventKind, Origin, Path, QuerySet, Root, Type, Use, ValueId};
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, string_value};
+use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, NodeId, string_value};
 use crate::text::{FileId, Site};
 use std::collections::BTreeMap;
 
@@ -246,7 +246,7 @@ pub(super) fn found(
         let is_certain = round.is_some_and(|r| r.is_certain)
             && is_whole
             && goes_over_all(cx, event)
-            && (load != Load::Join || !may_end_early(looped))
+            && (load != Load::Join || !may_end_early(cx, looped))
             && (load != Load::Prefetch || !certainty::is_refused_before(cx, cx.facts, index, v));
         if is_certain {
             certain.entry(v).or_default().push(index);
@@ -308,11 +308,22 @@ fn suspended(cx: &Context<'_>) -> Option<bool> {
 }
 
 /// Whether something in a loop, or who asks for its elements, may leave it, so that some of its rows are not come to.
-fn may_end_early(looped: Node<'_>) -> bool {
-    let is_lazy = |n: Node<'_>| n.kind() == Kind::GeneratorExp;
-    is_lazy(looped)
-        || looped.kind() == Kind::CompFor && looped.parent().is_some_and(is_lazy)
+fn may_end_early(cx: &Context<'_>, looped: Node<'_>) -> bool {
+    let around = if looped.kind() == Kind::CompFor { looped.parent() } else { Some(looped) };
+    around.is_some_and(|n| n.kind() == Kind::GeneratorExp && !is_exhausted(cx, n))
         || looped.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Raise))
+}
+
+/// Whether a generator expression is an argument of what takes all of its elements.
+fn is_exhausted(cx: &Context<'_>, generator: Node<'_>) -> bool {
+    const TAKING_ALL: &[&str] = &["list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min"];
+    let call = generator.with_parens().ancestors().take(2).find(|n| n.kind() == Kind::Call);
+    let Some(Expr::Call { func, .. }) = call.map(Expr::of) else { return false };
+    match Expr::of(func) {
+        Expr::Attribute { value, attr: "join", .. } => *cx.type_of_any(value) == Type::Str,
+        _ => matches!(cx.type_of_any(func), Type::Def(Def::External(path))
+            if path.strip_prefix("builtins.").is_some_and(|name| TAKING_ALL.contains(&name))),
+    }
 }
 
 /// Whether a callee or a template goes over the rows of `value` and reads them.

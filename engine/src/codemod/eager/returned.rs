@@ -208,7 +208,7 @@ pub(super) fn is_left_to_callee(cx: &Context<'_>, value: ValueId, load: Load) ->
         };
         return load != Load::Count
             && cx.value(value).is_some_and(|v| v.kept.is_some())
-            && is_followed(cx, load, &|v| *v == value)
+            && is_followed(cx, load, &|v| cx.value(*v).is_some_and(|v| v.site == Some(site)))
             && cx.project.program().function_defined_at(site).is_some_and(is_kept);
     }
     if perhaps_rows(given).is_none() {
