@@ -61,7 +61,9 @@ pub(super) fn reads(
         }
     }
     let all_read = all_read_the_same(out, start, &read_by);
-    meanwhile(cx, function, &users, (out.get(start..).unwrap_or_default(), all_read), &mut shared);
+    let steps: Vec<Step> =
+        out.iter().skip(start).flat_map(|(_, _, read)| read.steps.iter().cloned()).collect();
+    meanwhile(cx, function, &users, (&steps, all_read), &mut shared);
     for (rows, _, read) in out.iter_mut().skip(start) {
         rows.clear();
         rows.extend(qs.values.iter().copied());
@@ -106,17 +108,16 @@ fn meanwhile(
     cx: &Context<'_>,
     function: FunctionId,
     users: &[Caller<'_>],
-    (reads, all_read): (&[(Vec<ValueId>, Path, Remote)], bool),
+    (steps, all_read): (&[Step], bool),
     out: &mut Vec<Hazard>,
 ) {
     let program = cx.project.program();
-    let steps: Vec<Step> = reads.iter().flat_map(|(_, _, read)| read.steps.iter().cloned()).collect();
     let Some(class) = program.function(function).class.filter(|_| !steps.is_empty()) else { return };
     let def = program.definition_site(function);
     let readers = loaders(program, users, def);
-    between(cx, class, &readers, &steps, out);
+    between(cx, class, &readers, steps, out);
     if readers.len() > 1 {
-        around(cx, &readers, &steps, all_read, out);
+        around(cx, &readers, steps, all_read, out);
     }
 }
 
