@@ -7,6 +7,7 @@ mod admin;
 mod alternatives;
 mod analyzer;
 mod attributes;
+mod below;
 mod builtins;
 mod callables;
 mod calls;
