@@ -74,7 +74,7 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
 }
 
 /// The only statement that gives the name a value, and the value.
-fn made<'a>(scope: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
+pub fn made<'a>(scope: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
     let (statement, value) = assigned_once(scope, name)?;
     (is_alone(statement) && !mentions(value, name)).then_some((statement, value))
 }
@@ -128,7 +128,7 @@ fn asks<'a>(
 }
 
 /// Whether the list is certainly not empty there: `if values:`, `if not values: return`.
-fn has_rows<'a>(call: Node<'a>, name: &str) -> bool {
+pub fn has_rows<'a>(call: Node<'a>, name: &str) -> bool {
     let is_it = |test: Node<'a>| is_filled(test, name);
     let mut below = call;
     for around in call.ancestors() {
@@ -163,6 +163,16 @@ fn is_filled(test: Node<'_>, name: &str) -> bool {
                 && matches!(arguments(list).as_slice(), [only] if is_filled(only.value, name))
         }
         Expr::BoolOp { left, op: Kind::And, right } => is_filled(left, name) || is_filled(right, name),
+        // `len(values) > 1`
+        Expr::Compare { left, op, right } if left.peel().kind() == Kind::Call && is_filled(left, name) => {
+            let Expr::Int(text) = Expr::of(right) else { return false };
+            match (op, text) {
+                (Kind::GtE | Kind::Eq, "0") => false,
+                (Kind::NotEq, text) => text == "0",
+                (Kind::Gt | Kind::GtE | Kind::Eq, _) => true,
+                _ => false,
+            }
+        }
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::asked::{self, Asked};
 use super::groups::{self, Groups};
+use super::listed;
 use super::narrowed::{Narrowed, narrowed};
 use super::term::{Column, Number, Term, stored, term};
 use super::together::{Place, counted, place};
@@ -154,7 +155,9 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         {
             return Some(*found);
         }
-        return asked::find(cx, node).or_else(|| groups::find_counter(cx, node));
+        return asked::find(cx, node)
+            .or_else(|| listed::find(cx, node))
+            .or_else(|| groups::find_counter(cx, node));
     };
     match place(cx, node, &shape) {
         Place::Alone => {
@@ -175,6 +178,15 @@ fn find_call<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
 
 /// `sum()`, `min()` or `max()` of something of each row.
 pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a>)> {
+    value_of(cx, node, |given| rows(cx, given))
+}
+
+/// The same of the rows and elements that `rows` tells of the first argument.
+pub fn value_of<'a>(
+    cx: &Context<'a>,
+    node: Node<'a>,
+    rows: impl FnOnce(Node<'a>) -> Option<(Shape<'a>, Element<'a>)>,
+) -> Option<(Shape<'a>, Part<'a>)> {
     let Expr::Call { func, arguments: list } = Expr::of(node) else { return None };
     let function = match external_path(cx, func)?.as_str() {
         "builtins.sum" => Function::Sum,
@@ -189,7 +201,7 @@ pub fn value<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Part<'a
     if first.value.peel().kind() == Kind::SetComp && matches!(function, Function::Sum | Function::Avg) {
         return None;
     }
-    let (shape, element) = rows(cx, first.value)?;
+    let (shape, element) = rows(first.value)?;
     let mut tests: Vec<Test<'a>> = shape.conditions.iter().map(|c| Test::of(*c)).collect();
     let (term, or_zero) = match element {
         Element::Column(term) => (term, Vec::new()),
@@ -216,18 +228,21 @@ pub enum Element<'a> {
 pub fn rows<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Element<'a>)> {
     let node = node.peel();
     match node.kind() {
-        Kind::GeneratorExp | Kind::ListComp | Kind::SetComp => {
-            let mut shape = comprehension(cx, node).filter(|s| s.inner.is_empty())?;
-            keep_slice(&mut shape.source);
-            let element = shape.element;
-            let sees = |n: Node<'a>| {
-                matches!(n.kind(), Kind::Await | Kind::Yield | Kind::NamedExpr | Kind::Error)
-                    || n.kind() == Kind::Name && sees_names(n.text())
-            };
-            (!node.descendants().any(sees)).then_some((shape, Element::Expression(element)))
-        }
+        Kind::GeneratorExp | Kind::ListComp | Kind::SetComp => element_of(comprehension(cx, node)?),
         _ => flat(cx, node),
     }
+}
+
+/// What a comprehension makes of each row.
+pub fn element_of(mut shape: Shape<'_>) -> Option<(Shape<'_>, Element<'_>)> {
+    keep_slice(&mut shape.source);
+    let element = shape.element;
+    let sees = |n: Node<'_>| {
+        matches!(n.kind(), Kind::Await | Kind::Yield | Kind::NamedExpr | Kind::Error)
+            || n.kind() == Kind::Name && sees_names(n.text())
+    };
+    let is_plain = shape.inner.is_empty() && !shape.node.descendants().any(sees);
+    is_plain.then_some((shape, Element::Expression(element)))
 }
 
 /// A slice is part of the queryset that is aggregated.

@@ -2,13 +2,13 @@
 
 use super::find::{Element, Function, Match, What, keep_slice, rows};
 use super::narrowed::{Narrowed, narrowed};
-use super::term::{Column, Number, Term, read, term};
+use super::term::{Column, Number, Term, read, stored, term};
 use super::totals::{are_private, first_value, is_alone, looped, mentions, named};
-use ormend_engine::codemod::Context;
 use ormend_engine::codemod::conditions::{Test, Translation};
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::rows::Shape;
 use ormend_engine::codemod::rows::filling::Filling;
+use ormend_engine::codemod::{Context, HazardKind};
 use ormend_engine::django::FieldKind;
 use ormend_engine::python::{Expr, Field, Kind, Node, Stmt, arguments, parameters};
 
@@ -19,6 +19,8 @@ pub enum Holder<'a> {
     Dict,
     /// `Counter()`, with the callee as it is written.
     Counter(Node<'a>),
+    /// `OrderedDict()`, with the callee as it is written.
+    Ordered(Node<'a>),
     /// `defaultdict(int)`, with callee and factory.
     Default(Node<'a>, Node<'a>),
 }
@@ -87,7 +89,7 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let (init, made) = first_value(node, step.name.text())?;
     let holder = holder(cx, made).filter(|_| is_alone(init))?;
     // A plain dict raises for a key that it does not have.
-    if !step.is_guarded && matches!(holder, Holder::Dict) {
+    if !step.is_guarded && matches!(holder, Holder::Dict | Holder::Ordered(_)) {
         return None;
     }
     let term = match Expr::of(value) {
@@ -99,7 +101,10 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     if filter.is_none() && !tests.is_empty() {
         return None;
     }
-    let key = keyed(read(cx, &shape, key)?)?;
+    let key = match read(cx, &shape, key) {
+        Some(key) => keyed(key)?,
+        None => derived(cx, &shape, key)?,
+    };
     if !are_private(node, &[step.name.text()]) || mentions(shape.source.iter, step.name.text()) {
         return None;
     }
@@ -107,6 +112,27 @@ pub fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let shape = Shape { filling: Some(filling), ..shape };
     let groups = Groups { key, term, holder, filled: Some((step.name.text(), init)), guarded };
     Some(matched(node, shape, groups, filter))
+}
+
+/// A key that is made of a column, or the object behind a foreign key: groups all the same, which no query forms.
+fn derived<'a>(cx: &Context<'a>, shape: &Shape<'a>, key: Node<'a>) -> Option<Column<'a>> {
+    let mut column = match Expr::of(key) {
+        // `row.start.isoformat()`
+        Expr::Call { func, arguments: list } if arguments(list).is_empty() => {
+            let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
+            read(cx, shape, value)?
+        }
+        // `row.author`
+        Expr::Attribute { value, attr, .. } if shape.source.keys.is_none() => {
+            let queryset = &shape.source.queryset;
+            let field = cx.model(queryset.model).field(attr).filter(|f| f.attname != f.name)?;
+            let is_row = matches!(Expr::of(value), Expr::Name(name) if name == shape.variable);
+            is_row.then(|| stored(cx, queryset, key, &field.attname))??
+        }
+        _ => return None,
+    };
+    column.hazards.push(cx.hazard(HazardKind::NotAColumn, key.text(), key));
+    Some(column)
 }
 
 /// A key that can be hashed, of a type that the database groups as Python does.
@@ -254,6 +280,7 @@ fn holder<'a>(cx: &Context<'a>, made: Node<'a>) -> Option<Holder<'a>> {
             match (external_path(cx, func)?.as_str(), all.as_slice()) {
                 ("builtins.dict", []) => Some(Holder::Dict),
                 ("collections.Counter", []) => Some(Holder::Counter(func)),
+                ("collections.OrderedDict", []) => Some(Holder::Ordered(func)),
                 ("collections.defaultdict", [factory]) => {
                     let is_int = external_path(cx, factory.value).as_deref() == Some("builtins.int");
                     is_int.then_some(Holder::Default(func, factory.value))

@@ -4,6 +4,7 @@ mod asked;
 mod find;
 mod groups;
 mod hazards;
+mod listed;
 mod narrowed;
 mod rewrite;
 mod term;

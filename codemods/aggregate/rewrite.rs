@@ -205,7 +205,10 @@ impl<'a> Writer<'a, '_> {
             };
             let name = part.target.unwrap_or(usual);
             let is_taken = |name: &str| {
-                queryset.annotations.contains(name)
+                // What a later value's filter names is looked for among the earlier values first.
+                let is_filtered = parts.iter().any(|p| p.filter.is_some()) && own.field(name).is_some();
+                is_filtered
+                    || queryset.annotations.contains(name)
                     || (parts.len() > 1 && used.contains(&name))
                     || (part.target.is_none() && own.field(name).is_some() && !used.contains(&name))
                     || out.iter().any(|o| o == name)
@@ -285,6 +288,7 @@ impl<'a> Writer<'a, '_> {
         let text = match groups.holder {
             Holder::Dict => format!("dict({rows})"),
             Holder::Counter(callee) => format!("{}(dict({rows}))", callee.text()),
+            Holder::Ordered(callee) => format!("{}({rows})", callee.text()),
             Holder::Default(callee, factory) => format!("{}({}, {rows})", callee.text(), factory.text()),
         };
         let Some((_, init)) = groups.filled else {

@@ -162,7 +162,7 @@ fn is_seen(cx: &Context<'_>, id: ValueId, members: &[Member<'_>]) -> bool {
 const ASKS_ROWS: &[&str] = &["count", "exists", "contains", "first", "last", "get", "__getitem__"];
 
 /// The keyword or literal key that a value is given for.
-fn labelled<'a>(call: Node<'a>) -> Option<&'a str> {
+pub fn labelled<'a>(call: Node<'a>) -> Option<&'a str> {
     let outer = call.with_parens();
     let parent = outer.parent()?;
     let name = match parent.kind() {

@@ -5,6 +5,7 @@ mod hazards;
 mod rewrite;
 
 use find::Match;
+use ormend_engine::codemod::guards::projection::is_prefetched;
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::python::{Kind, Node};
 
@@ -54,9 +55,13 @@ impl Codemod for Count {
             site: cx.site(found.node),
             message: format!("Count in the database with `{method}()` instead of loading the rows"),
             related: Vec::new(),
-            queries: Queries {
-                before: "1 query, loads every row".to_owned(),
-                after: "1 query, 1 number".to_owned(),
+            queries: if is_prefetched(cx, found.read) {
+                Queries::none()
+            } else {
+                Queries {
+                    before: "1 query, loads every row".to_owned(),
+                    after: "1 query, 1 number".to_owned(),
+                }
             },
         }
     }

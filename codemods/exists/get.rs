@@ -56,7 +56,7 @@ pub fn tried<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Tried<'a>> {
             let [target] = targets.as_slice() else { return None };
             let Expr::Name(name) = Expr::of(*target) else { return None };
             let scope = first.enclosing_function()?;
-            if names(scope, name).count() > 1 || hands_out_names(scope) {
+            if names(scope, name).any(is_read) || hands_out_names(scope) {
                 return None;
             }
             value
@@ -87,6 +87,13 @@ pub fn tried<'a>(cx: &Context<'a>, statement: Node<'a>) -> Option<Tried<'a>> {
     }
     let form = form(cx, statement, second, handler, orelse)?;
     Some(Tried { statement, receiver, method: attr_node, call, inner, handler, form })
+}
+
+/// Whether a name is more than a target.
+fn is_read(name: Node<'_>) -> bool {
+    let is_kept =
+        |n: Node<'_>| matches!(n.kind(), Kind::AugAssign | Kind::Delete | Kind::Global | Kind::Nonlocal);
+    !name.is_binding() || name.ancestors().take(3).any(is_kept)
 }
 
 fn form<'a>(

@@ -4,7 +4,7 @@ use crate::exists::find::owns_equality;
 use crate::exists::rewrite::surround;
 use ormend_engine::codemod::guards::life;
 use ormend_engine::codemod::guards::making::instances;
-use ormend_engine::codemod::guards::projection::dropping_joins;
+use ormend_engine::codemod::guards::projection::{dropping_joins, is_prefetched};
 use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::guards::queryset::{rows_of, standard};
 use ormend_engine::codemod::guards::untyped::looks_like_rows;
@@ -108,7 +108,8 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Member<'a>, out: &mut Vec<Hazard>) 
     let agrees = match found.keys {
         None => {
             let ty = cx.type_of(found.item);
-            matches!(ty, Type::Instance(i) if is_loaded(cx, i)) && is_path(found.item)
+            matches!(ty, Type::Instance(i) if is_loaded(cx, i) || is_user(cx, found.item, i))
+                && is_path(found.item)
         }
         Some((column, _)) => key_agrees(cx, found.item, qs, column),
     };
@@ -124,6 +125,23 @@ fn is_path(node: Node<'_>) -> bool {
         Expr::Attribute { value, .. } => is_path(value),
         _ => false,
     }
+}
+
+/// Whether it is `request.user`, which is a saved row or nobody: `AnonymousUser` equals no row, and its key is None, which no
+/// row has.
+fn is_user<'a>(cx: &Context<'a>, item: Node<'a>, instance: &Instance) -> bool {
+    let Expr::Attribute { value: request, attr: "user", .. } = Expr::of(item) else { return false };
+    let is_request = matches!(cx.type_of(request),
+        Type::External(path) if &**path == "django.http.HttpRequest");
+    let key = cx.model(instance.model).primary_key().map_or("id", |f| f.name.as_str());
+    let is_changed = cx.facts.events.iter().any(|event| match &event.kind {
+        EventKind::WriteAttribute { root: Root::Opaque, name, .. } => {
+            ["user", "pk", "*", key].contains(&&**name)
+        }
+        EventKind::WriteAttribute { root, name, .. } => *root == instance.root && **name == *key,
+        _ => false,
+    });
+    is_request && !is_changed
 }
 
 /// Whether an instance was read from the database in this frame and its key was never set since.
@@ -187,6 +205,11 @@ fn is_written(cx: &Context<'_>, instance: &Instance, attr: &str) -> bool {
         matches!(&event.kind, EventKind::WriteAttribute { root, name, .. }
             if (*root == instance.root || *root == Root::Opaque) && (**name == *attr || **name == *base))
     })
+}
+
+/// Whether the rows are in memory already.
+pub fn is_in_memory<'a>(cx: &Context<'a>, found: &Member<'a>) -> bool {
+    is_prefetched(cx, found.queryset)
 }
 
 /// The place of the finding.

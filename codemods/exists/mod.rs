@@ -8,6 +8,7 @@ mod returned;
 mod rewrite;
 
 use find::{Asked, Held, How};
+use ormend_engine::codemod::guards::projection::is_prefetched;
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::python::{Kind, Node};
 
@@ -111,7 +112,11 @@ impl Codemod for Exists {
             site,
             message: message.to_owned(),
             related: Vec::new(),
-            queries: Queries { before: before.to_owned(), after: "1 query, loads nothing".to_owned() },
+            queries: match found {
+                Match::Asked(found) if is_prefetched(cx, found.receiver) => Queries::none(),
+                Match::Member(found) if member::is_in_memory(cx, found) => Queries::none(),
+                _ => Queries { before: before.to_owned(), after: "1 query, loads nothing".to_owned() },
+            },
         }
     }
 

@@ -12,7 +12,7 @@ pub fn returned<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
     let (receiver, method, inner, given) = called(cx, node, func, list)?;
     let statement = node.statement()?;
     let Stmt::Return(Some(value)) = Stmt::of(statement) else { return None };
-    if given != Given::Number || value.peel() != inner || inner != node {
+    if given != Given::Number || inner != node || !is_operand(inner, value) {
         return None;
     }
     let scope = cx.scope();
@@ -49,6 +49,12 @@ pub fn returned<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Asked<'a>> {
         }
     }
     is_called.then(|| Asked::of_number(receiver, method, inner))
+}
+
+/// Whether `node` is `value`, or one of those of which `value` gives the first that decides: `books.count() or authors.count()`.
+fn is_operand<'a>(node: Node<'a>, value: Node<'a>) -> bool {
+    let mut around = node.ancestors().take_while(|n| !n.kind().is_statement());
+    value.contains(node.id()) && around.all(|n| matches!(n.kind(), Kind::BoolOp | Kind::Paren))
 }
 
 /// Whether the function's name promises a number, which a truth would belie.

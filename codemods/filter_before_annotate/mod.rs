@@ -3,10 +3,11 @@
 use ormend_engine::codemod::guards::handlers::external_path;
 use ormend_engine::codemod::guards::queryset::{Reading, queryset_of, reading};
 use ormend_engine::codemod::guards::taken_out::keeps_comments;
+use ormend_engine::codemod::guards::variable::assigned_once;
 use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
 use ormend_engine::django::{ModelId, RelationKind};
 use ormend_engine::infer::{QuerySet, QuerySetClass, Rows, Trait, Type};
-use ormend_engine::python::{Expr, Kind, Node, arguments};
+use ormend_engine::python::{Argument, Expr, Kind, Node, arguments};
 use ormend_engine::text::{Edit, Span};
 
 /// The codemod.
@@ -24,6 +25,10 @@ pub struct Found<'a> {
     receiver: Node<'a>,
     /// What the filter compares with.
     values: Vec<Node<'a>>,
+    /// What is annotated, or asked for besides, and may be anything.
+    unknown: Vec<Node<'a>>,
+    /// The conditions that go in front, and those on annotations, which stay; none where all go.
+    split: Option<(Vec<Node<'a>>, Vec<Node<'a>>)>,
 }
 
 /// Django's own methods, which the classes of the queryset and its manager must leave as they are.
@@ -71,9 +76,12 @@ impl Codemod for FilterBeforeAnnotate {
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
         // `F("count")` in a variable would name the annotation before there is one.
         let unknown = found.values.iter().filter(|v| !is_plain_value(cx.type_of(**v)));
-        out.extend(unknown.map(|v| cx.hazard(HazardKind::UnknownType, v.text(), *v)));
+        out.extend(unknown.chain(&found.unknown).map(|v| cx.hazard(HazardKind::UnknownType, v.text(), *v)));
         for gap in [gap(found.receiver, found.annotating.1), gap(found.annotating.1, found.node)] {
             out.extend(keeps_comments(cx, gap).err());
+        }
+        if found.split.is_some() {
+            out.extend(keeps_comments(cx, call_span(found.annotating.1, found.node)).err());
         }
     }
 
@@ -90,6 +98,18 @@ impl Codemod for FilterBeforeAnnotate {
         let first = call_span(found.receiver, found.annotating.1);
         let second = call_span(found.annotating.1, found.node);
         let text = |span: Span| cx.source().slice(span).to_owned();
+        if let Some((moved, kept)) = &found.split {
+            let call = |arguments: &[Node<'a>]| {
+                let arguments: Vec<String> = arguments.iter().map(|a| text(a.span())).collect();
+                format!(".filter({})", arguments.join(", "))
+            };
+            // Each call on a line of its own, where the others are.
+            let gaps =
+                [gap(found.receiver, found.annotating.1), gap(found.annotating.1, found.node)].map(text);
+            let lead = gaps.iter().find(|gap| gap.contains('\n')).cloned().unwrap_or_default();
+            let front = Edit::insert(first.start, format!("{}{lead}", call(moved)));
+            return Ok(cx.fix(vec![front, Edit::replace(second, call(kept))]));
+        }
         Ok(cx.fix(vec![Edit::replace(first, text(second)), Edit::replace(second, text(first))]))
     }
 }
@@ -112,15 +132,28 @@ fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     if !is_plain(queryset) || !has_own_methods(cx, queryset, class) {
         return None;
     }
-    if !arguments(annotations).iter().all(|a| a.stars == 0 && is_expression(cx, a.value, 0)) {
+    let mut unknown = Vec::new();
+    let annotations = arguments(annotations);
+    if !annotations.iter().all(|a| a.stars == 0 && is_expression(cx, a.value, &mut unknown, 0)) {
         return None;
     }
     let mut lookups = Vec::new();
     let mut values = Vec::new();
-    conditions(cx, filters, &mut lookups, &mut values, 0)?;
-    if lookups.is_empty() || !lookups.iter().all(|path| is_forward(cx, queryset.model, path)) {
-        return None;
-    }
+    let split = match split(cx, queryset.model, &annotations, filtering, filters) {
+        Some(Split { moved, kept, open }) => {
+            unknown.extend(open);
+            values.extend(moved.iter().map(|a| a.value));
+            let nodes = |all: Vec<Argument<'a>>| all.into_iter().map(|a| a.node).collect();
+            Some((nodes(moved), nodes(kept)))
+        }
+        None => {
+            conditions(cx, filters, &mut lookups, &mut values, 0)?;
+            if lookups.is_empty() || !lookups.iter().all(|path| is_forward(cx, queryset.model, path)) {
+                return None;
+            }
+            None
+        }
+    };
     // What a call does, and when, is not for style to change.
     let runs = |node: &Node<'a>| {
         node.descendants().any(|n| {
@@ -136,7 +169,46 @@ fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
     if gaps[0] != gaps[1] && calls.iter().any(|c| cx.source().slice(*c).contains('\n')) {
         return None;
     }
-    Some(Found { node, annotating: (annotating, annotate), filtering, receiver, values })
+    Some(Found { node, annotating: (annotating, annotate), filtering, receiver, values, unknown, split })
+}
+
+/// A filter of which one part names annotations.
+struct Split<'a> {
+    moved: Vec<Argument<'a>>,
+    kept: Vec<Argument<'a>>,
+    /// `*conditions`, which may name anything.
+    open: Vec<Node<'a>>,
+}
+
+/// `filter(status="live", review_count__gt=2)` behind `annotate(review_count=...)`. An `exclude()` is one condition.
+fn split<'a>(
+    cx: &Context<'a>,
+    model: ModelId,
+    annotations: &[Argument<'a>],
+    filtering: &str,
+    filters: Node<'a>,
+) -> Option<Split<'a>> {
+    if filtering != "filter" {
+        return None;
+    }
+    let is_annotation = |name: &str| {
+        let first = name.split("__").next().unwrap_or(name);
+        annotations.iter().any(|a| a.name == Some(first))
+    };
+    let mut found = Split { moved: Vec::new(), kept: Vec::new(), open: Vec::new() };
+    for argument in arguments(filters) {
+        match argument.name {
+            None if argument.stars == 1 => {
+                found.open.push(argument.value);
+                found.kept.push(argument);
+            }
+            Some(name) if argument.stars == 0 && is_annotation(name) => found.kept.push(argument),
+            Some(name) if argument.stars == 0 && is_forward(cx, model, name) => found.moved.push(argument),
+            _ => return None,
+        }
+    }
+    let is_named = found.kept.iter().any(|a| a.name.is_some());
+    (is_named && !found.moved.is_empty()).then_some(found)
 }
 
 /// `receiver.method(...)`
@@ -168,20 +240,30 @@ fn has_own_methods(cx: &Context<'_>, queryset: &QuerySet, class: QuerySetClass) 
     [class, queryset.class].iter().all(|c| reading(cx, queryset.model, *c, METHODS) == Reading::Standard)
 }
 
-/// An expression of Django's that is spelled out, so that it is seen to be no window.
-fn is_expression(cx: &Context<'_>, node: Node<'_>, depth: usize) -> bool {
+/// An expression of Django's that is spelled out, so that it is seen to be no window, but for names that go to `unknown`.
+fn is_expression<'a>(cx: &Context<'a>, node: Node<'a>, unknown: &mut Vec<Node<'a>>, depth: usize) -> bool {
     if depth > MOST_NESTED {
         return false;
     }
-    let is_within = |node| is_expression(cx, node, depth + 1);
+    let mut is_within = |node| is_expression(cx, node, unknown, depth + 1);
     match Expr::of(node) {
+        Expr::Name(name) => {
+            let given = node.enclosing_function().and_then(|scope| assigned_once(scope, name));
+            if let Some((_, value)) = given {
+                return is_within(value);
+            }
+            if !is_plain_value(cx.type_of(node)) {
+                unknown.push(node);
+            }
+            true
+        }
         Expr::Str(_) | Expr::Int(_) | Expr::Float | Expr::True | Expr::False | Expr::None => true,
         Expr::BinOp { left, right, .. } => is_within(left) && is_within(right),
         Expr::UnaryOp { operand, .. } => is_within(operand),
         Expr::Call { func, arguments: list } => {
             let Some(path) = external_path(cx, func) else { return false };
             let name = path.rsplit('.').next().unwrap_or(&path);
-            path.starts_with("django.db.models")
+            ["django.db.models.", "django.contrib.postgres."].iter().any(|m| path.starts_with(m))
                 && !REFUSED.contains(&name)
                 && arguments(list).iter().all(|a| a.stars == 0 && is_within(a.value))
         }

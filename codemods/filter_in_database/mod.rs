@@ -29,6 +29,7 @@ impl Codemod for FilterInDatabase {
                 HazardKind::NullableField,
                 HazardKind::ValueMayDiffer,
                 HazardKind::OperandType,
+                HazardKind::ManyValues,
                 HazardKind::DatabaseText,
                 HazardKind::TimeZone,
                 HazardKind::StaleCopy,

@@ -5,23 +5,17 @@ mod rewrite;
 mod untyped;
 
 use ormend_engine::codemod::foreign_key::{Followed, Form, KeyRead, Other, is_loaded_anyway, key_read};
-use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
+use ormend_engine::codemod::{
+    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Untyped,
+};
 use ormend_engine::infer::{EventKind, Instance, Made, Root};
 use ormend_engine::python::{Kind, Node};
 
 /// The codemod.
 pub struct FkId;
 
-/// A finding.
-pub enum Found<'a> {
-    /// Of a row whose model is known.
-    Key(Box<KeyRead<'a>>),
-    /// Of something else.
-    Untyped(untyped::Untyped<'a>),
-}
-
 impl Codemod for FkId {
-    type Match<'a> = Found<'a>;
+    type Match<'a> = KeyRead<'a>;
 
     fn meta(&self) -> Meta {
         Meta {
@@ -43,6 +37,7 @@ impl Codemod for FkId {
                 HazardKind::StaleCopy,
                 HazardKind::HandlerAround,
                 HazardKind::MayBeNone,
+                HazardKind::ValueMayDiffer,
                 HazardKind::UnknownType,
                 HazardKind::CommentLost,
             ],
@@ -53,27 +48,22 @@ impl Codemod for FkId {
         &[Kind::Attribute]
     }
 
-    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
-        let Some(found) = key_read(cx, node) else {
-            return untyped::untyped(cx, node).map(Found::Untyped);
-        };
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<KeyRead<'a>> {
+        let found = key_read(cx, node)?;
         let is_worth = |f: &Followed<'a>| !is_made_here(cx, &f.instance) && !is_loaded_anyway(cx, f);
         let found = if is_worth(&found.followed) { Some(found) } else { turned(found, is_worth) };
-        found.filter(|f| !is_read_of_new_row(cx, f)).map(|f| Found::Key(Box::new(f)))
+        found.filter(|f| !is_read_of_new_row(cx, f))
     }
 
-    fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
-        match found {
-            Found::Key(found) => hazards::hazards(cx, found, out),
-            Found::Untyped(found) => out.push(untyped::hazard(cx, found)),
-        }
+    fn untyped<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Untyped<'a>> {
+        untyped::untyped(cx, node)
     }
 
-    fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
-        let found = match found {
-            Found::Key(found) => found,
-            Found::Untyped(found) => return untyped::describe(cx, found),
-        };
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>, out: &mut Vec<Hazard>) {
+        hazards::hazards(cx, found, out);
+    }
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>) -> Description {
         let followed = &found.followed;
         let repeats = cx.facts.events.iter().any(|e| {
             e.at == followed.node.id()
@@ -89,11 +79,8 @@ impl Codemod for FkId {
         }
     }
 
-    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
-        match found {
-            Found::Key(found) => rewrite::rewrite(cx, found),
-            Found::Untyped(found) => Err(untyped::hazard(cx, found)),
-        }
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>) -> Result<Fix, Hazard> {
+        rewrite::rewrite(cx, found)
     }
 }
 

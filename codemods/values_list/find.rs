@@ -1,5 +1,6 @@
 //! The shapes: comprehensions, `map()`, and loops that fill a list, set or dict with columns of rows.
 
+use super::looped;
 use ormend_engine::codemod::Context;
 use ormend_engine::codemod::rows::column::column;
 use ormend_engine::codemod::rows::dicts::plan;
@@ -36,14 +37,6 @@ pub struct Match<'a> {
     pub rowwise: Rowwise,
 }
 
-/// A finding.
-pub enum Found<'a> {
-    /// Columns of rows that are known.
-    Columns(Box<Match<'a>>),
-    /// Rows of a model that is not known.
-    Untyped(super::untyped::Untyped<'a>),
-}
-
 /// The pattern matcher.
 pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let found = match node.kind() {
@@ -73,7 +66,7 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
 }
 
 fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
-    let shape = filling_loop(cx, node)?;
+    let Some(shape) = filling_loop(cx, node) else { return looped::find(cx, node) };
     // Dictionaries of columns belong to values().
     let (columns, reads) = columns_of(cx, &shape).filter(|_| plan(cx, &shape).is_none())?;
     let rowwise = rowwise(&shape, &columns, &reads)?;

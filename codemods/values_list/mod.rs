@@ -3,13 +3,16 @@
 mod find;
 mod hazards;
 mod lookup;
+mod looped;
 mod rewrite;
 mod untyped;
 
-use find::{Found, Match};
+use find::Match;
 use ormend_engine::codemod::rows::Column;
 use ormend_engine::codemod::rows::emit::quote_at;
-use ormend_engine::codemod::{Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries};
+use ormend_engine::codemod::{
+    Codemod, Context, Description, Fix, Group, Hazard, HazardKind, Meta, Queries, Untyped,
+};
 use ormend_engine::infer::Trait;
 use ormend_engine::python::{Kind, Node};
 
@@ -17,7 +20,7 @@ use ormend_engine::python::{Kind, Node};
 pub struct ValuesList;
 
 impl Codemod for ValuesList {
-    type Match<'a> = Found<'a>;
+    type Match<'a> = Match<'a>;
 
     fn meta(&self) -> Meta {
         Meta {
@@ -48,27 +51,20 @@ impl Codemod for ValuesList {
         &[Kind::ListComp, Kind::SetComp, Kind::DictComp, Kind::GeneratorExp, Kind::Call, Kind::For]
     }
 
-    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Found<'a>> {
-        let Some(found) = find::find(cx, node) else {
-            return untyped::untyped(cx, node).map(Found::Untyped);
-        };
+    fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         // Inside f-strings that use both quotes there is none left for the column.
-        quote_at(cx, node)?;
-        Some(Found::Columns(Box::new(found)))
+        find::find(cx, node).filter(|_| quote_at(cx, node).is_some())
     }
 
-    fn hazards<'a>(&self, cx: &Context<'a>, found: &Found<'a>, out: &mut Vec<Hazard>) {
-        match found {
-            Found::Columns(found) => hazards::hazards(cx, found, out),
-            Found::Untyped(found) => out.push(untyped::hazard(cx, found)),
-        }
+    fn untyped<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Untyped<'a>> {
+        untyped::untyped(cx, node)
     }
 
-    fn describe<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Description {
-        let found = match found {
-            Found::Columns(found) => found,
-            Found::Untyped(found) => return untyped::describe(cx, found),
-        };
+    fn hazards<'a>(&self, cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
+        hazards::hazards(cx, found, out);
+    }
+
+    fn describe<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Description {
         let names: Vec<String> = found.columns.iter().map(|c| format!("`{}`", c.name)).collect();
         let listed = match names.as_slice() {
             [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -91,11 +87,8 @@ impl Codemod for ValuesList {
         }
     }
 
-    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Found<'a>) -> Result<Fix, Hazard> {
-        match found {
-            Found::Columns(found) => rewrite::rewrite(cx, found),
-            Found::Untyped(found) => Err(untyped::hazard(cx, found)),
-        }
+    fn rewrite<'a>(&self, cx: &Context<'a>, found: &Match<'a>) -> Result<Fix, Hazard> {
+        rewrite::rewrite(cx, found)
     }
 }
 

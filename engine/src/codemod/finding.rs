@@ -53,6 +53,13 @@ pub struct Queries {
     pub after: String,
 }
 
+impl Queries {
+    /// Of rows that are in memory already.
+    pub fn none() -> Queries {
+        Queries { before: "no query, the rows are prefetched".to_owned(), after: "no query".to_owned() }
+    }
+}
+
 /// An edit in one file of the project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEdit {

@@ -312,6 +312,8 @@ hazards! {
     // Conditions.
     /// The type of what a column is compared with is not known, or its digits.
     OperandType, OptIn, "`{}` may be of another type or precision than the column, which Python calls unequal and the database converts";
+    /// A collection that is as long as a table is given to a query, which takes only so many values.
+    ManyValues, OptIn, "`{}` holds a value for each row of a queryset, and a query takes only so many (some databases 65 535, or fewer)";
     /// The database compares text by rules of its own.
     DatabaseText, OptIn, "`{}` is compared by the rules of the database, which tell upper from lower case or sort in another way than Python";
     /// A moment's day or hour depends on the time zone.

@@ -81,6 +81,37 @@ pub struct Description {
     pub queries: Queries,
 }
 
+/// What looks like a codemod's shape, but for something whose type is not known.
+#[derive(Clone, Debug)]
+pub struct Untyped<'a> {
+    /// The place.
+    pub node: Node<'a>,
+    /// What has no known type.
+    pub unknown: Node<'a>,
+    /// What is said of that.
+    pub hazard: HazardKind,
+    /// As in [`Description`].
+    pub message: String,
+    /// As in [`Description`].
+    pub queries: Queries,
+}
+
+impl Untyped<'_> {
+    fn finding(self, cx: &Context<'_>, codemod: &'static str) -> Finding {
+        let subject = self.unknown.text().lines().next().unwrap_or("");
+        Finding {
+            codemod,
+            site: cx.site(self.node),
+            message: self.message,
+            related: Vec::new(),
+            queries: self.queries,
+            hazards: vec![cx.hazard(self.hazard, subject, self.unknown)],
+            unlisted: 0,
+            fix: None,
+        }
+    }
+}
+
 /// A codemod, in stages. Every stage gets what the one before it has made.
 pub trait Codemod: Sync {
     /// What the pattern matcher binds.
@@ -100,6 +131,12 @@ pub trait Codemod: Sync {
     /// The pattern matcher: is `node` the shape, with these types? Nodes come in order of position; each finding
     /// must be found at exactly one node.
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Self::Match<'a>>;
+
+    /// Where [`find`](Codemod::find) finds nothing: whether `node` is the shape, with something whose type is not known. That is
+    /// named and never rewritten.
+    fn untyped<'a>(&self, _cx: &Context<'a>, _node: Node<'a>) -> Option<Untyped<'a>> {
+        None
+    }
 
     /// What could make the rewrite change behaviour here.
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Self::Match<'a>, out: &mut Vec<Hazard>);
@@ -192,7 +229,9 @@ impl<T: Codemod> Rule for T {
     fn run(&self, cx: &Context<'_>, node: Node<'_>) -> Option<Finding> {
         // One lifetime for the file and the frame: `node` belongs to `cx`.
         let node = cx.node(node.id());
-        let found = self.find(cx, node)?;
+        let Some(found) = self.find(cx, node) else {
+            return Some(self.untyped(cx, node)?.finding(cx, Codemod::meta(self).name));
+        };
         let mut hazards = Vec::new();
         self.hazards(cx, &found, &mut hazards);
         let mut unique: Vec<Hazard> = Vec::new();

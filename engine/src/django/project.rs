@@ -5,7 +5,7 @@ use super::replaced::Replaced;
 use super::templates::{Found, Template, Templates};
 use super::values::Values;
 use super::{
-    Admin, Field, Manager, Model, ModelId, Receiver, RelationKind, Settings, Signal, admin, builder,
+    Admin, Field, Manager, Model, ModelId, Names, Receiver, RelationKind, Settings, Signal, admin, builder,
     historical, managers, settings, signals, stubs,
 };
 use crate::python::{ClassId, Def, FunctionId, Member, NodeId, Parsed, Program};
@@ -27,6 +27,7 @@ pub struct Project {
     patches: Vec<Patch>,
     replaced: Replaced,
     admin: Admin,
+    names: Names,
     /// What [`Project::unknown_parts`] says of each model.
     unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
@@ -64,6 +65,7 @@ impl Project {
             patches: Vec::new(),
             replaced: Replaced::default(),
             admin: Admin::default(),
+            names: Names::default(),
             unknown_parts: Vec::new(),
             historical: None,
         };
@@ -90,6 +92,7 @@ impl Project {
             is_test: &|file| project.is_test_file(file),
         }
         .admin(&files);
+        project.names = Names::new(&project.models);
         if let Some((models, followed)) =
             historical::models(&project.program, &project.models, &project.by_class)
         {
@@ -115,6 +118,11 @@ impl Project {
     /// The Python side.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// What the names of attributes stand for.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Every model, abstract ones included and historical ones left out, by [`ModelId`].

@@ -5,7 +5,7 @@ use super::operand::{MAX_DEPTH, Reader};
 use super::value::{Is, Value, literal};
 use crate::django::Model;
 use crate::infer::Type;
-use crate::python::{ClassId, Def, Expr, Kind, Member, Node, NodeId, arguments};
+use crate::python::{ClassId, Def, Expr, Kind, Member, Node, NodeId, arguments, string_value};
 use crate::text::FileId;
 
 impl<'a> Reader<'a, '_> {
@@ -140,6 +140,28 @@ impl<'a> Reader<'a, '_> {
                 Some(Value { may_be_none, ..Value::of(Is::Many(all.is)) })
             }
             Expr::Name(_) | Expr::Attribute { .. } => next(node),
+            // `getattr(settings, "LIMIT", 10)`
+            Expr::Call { func, arguments: list } if matches!(Expr::of(func), Expr::Name("getattr")) => {
+                let all = arguments(list);
+                let [owner, name, default] = all.as_slice() else { return None };
+                let path = match program.resolve_expr(file, owner.value.peel().id())? {
+                    Def::External(path) => path,
+                    _ => return None,
+                };
+                let (name, default) = (string_value(name.value)?, literal(default.value.peel())?);
+                if path != "django.conf.settings" {
+                    return Some(Value::of(Is::Unknown));
+                }
+                let mut files = self.cx.project.settings().files.iter();
+                let value = match files.any(|f| program.global(*f, &name).is_some()) {
+                    true => self
+                        .setting(&format!("{path}.{name}"))
+                        .unwrap_or(Value::of(Is::Unknown))
+                        .join(default),
+                    false => default,
+                };
+                Some(Value { literal: None, ..value })
+            }
             // `frozenset(["a", "b"])`
             Expr::Call { func, arguments: list } => match (Expr::of(func), arguments(list).as_slice()) {
                 (Expr::Name("frozenset" | "set" | "tuple" | "list"), [only])

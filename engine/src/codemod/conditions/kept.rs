@@ -1,7 +1,7 @@
 //! Plain values that an object keeps in its attributes: `self.limit`.
 
 use super::operand::Reader;
-use super::value::{Is, Value, of_type};
+use super::value::{Is, Value, literal, of_type};
 use crate::infer::Type;
 use crate::python::{Expr, Field, Kind, Member, Node, arguments};
 
@@ -20,14 +20,25 @@ impl<'a> Reader<'a, '_> {
         let assigned = self.cx.analyzer.assigned_to(*class, attr);
         match program.member(*class, attr) {
             Some((_, Member::Value(_))) if assigned.is_empty() => {
-                let is_overridden = program.descendants(*class).into_iter().any(|below| {
+                let mut value = Value { literal: None, ..value };
+                for below in program.descendants(*class) {
                     let info = program.class(below);
-                    let body = program.file(info.file).node(info.node);
-                    below != *class && info.members.contains_key(attr) || sets(body, attr)
-                });
+                    if sets(program.file(info.file).node(info.node), attr) {
+                        return None;
+                    }
+                    match info.members.get(attr).filter(|_| below != *class) {
+                        None => {}
+                        // A class below gives it another number, or another text.
+                        Some(Member::Value(other)) => {
+                            let other = literal(program.file(info.file).node(*other).peel())?;
+                            value = Value { literal: None, ..value.join(other) };
+                        }
+                        Some(_) => return None,
+                    }
+                }
                 let az = self.cx.analyzer;
                 let is_set = az.is_assigned_from_outside(attr) || az.is_set_by_name(attr);
-                (!is_overridden && !is_set && !self.is_given_to_view(attr)).then_some(value)
+                (!is_set && !self.is_given_to_view(attr)).then_some(value)
             }
             None => {
                 let in_init = assigned.iter().all(|(file, node)| {

@@ -6,9 +6,11 @@ use super::compare::Subject;
 use super::operand::Operand;
 use super::tree::{Condition, Lookup};
 use super::value::{Is, Value, literal, of_type};
+use crate::codemod::HazardKind;
+use crate::codemod::guards::variable::assigned_once;
 use crate::codemod::guards::{life, making::instances, projection::row_changes};
 use crate::infer::{EventKind, QuerySet, Rows, Trait, Type};
-use crate::python::{Expr, Kind, Node};
+use crate::python::{Expr, Kind, Node, Stmt, arguments, generators};
 
 impl<'a> Translator<'a, '_, '_> {
     /// `row.status in ("live", "draft")`
@@ -26,6 +28,10 @@ impl<'a> Translator<'a, '_, '_> {
             return self.subquery(subject, queryset, values);
         }
         let operand = self.fixed(values)?;
+        if self.is_of_rows(values) {
+            let hazard = self.cx.hazard(HazardKind::ManyValues, operand.text.as_str(), values);
+            self.hazards.push(hazard);
+        }
         match operand.value.elements() {
             Some(elements) => {
                 // What a display holds is seen one by one.
@@ -54,6 +60,32 @@ impl<'a> Translator<'a, '_, '_> {
             self.differs(&operand);
         }
         Some(is_in(subject, operand))
+    }
+
+    /// Whether a local collection has something of each row of a queryset.
+    fn is_of_rows(&self, values: Node<'a>) -> bool {
+        let Expr::Name(name) = Expr::of(values) else { return false };
+        let Some(scope) = values.enclosing_function() else { return false };
+        let Some((_, value)) = assigned_once(scope, name) else { return false };
+        let are_rows = |node: Node<'a>| match self.cx.type_of(node) {
+            Type::QuerySet(queryset) => !queryset.is(Trait::Sliced),
+            ty => matches!(ty, Type::Manager(_)),
+        };
+        let is_made_of_rows = match Expr::of(value) {
+            Expr::Comp { node, .. } => generators(node).iter().any(|g| are_rows(g.iter)),
+            Expr::Call { arguments: list, .. } => arguments(list).first().is_some_and(|a| are_rows(a.value)),
+            _ => false,
+        };
+        // `known = []`, `for author in authors: known.append(author.pk)`
+        let fills = |node: Node<'a>| {
+            let Stmt::For { iter, body, .. } = Stmt::of(node) else { return false };
+            are_rows(iter)
+                && body.descendants().any(|n| {
+                    matches!(Expr::of(n), Expr::Attribute { value, attr: "append" | "add", .. }
+                        if n.kind() == Kind::Attribute && matches!(Expr::of(value), Expr::Name(n) if n == name))
+                })
+        };
+        is_made_of_rows || scope.descendants().any(|n| n.kind() == Kind::For && fills(n))
     }
 
     /// `row.author in authors`, `row.author_id in authors.values_list("pk", flat=True)`: a subquery.

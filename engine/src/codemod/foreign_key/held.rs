@@ -4,8 +4,9 @@ use crate::codemod::Context;
 use crate::codemod::guards::callers::{CallSite, Certainty, call_sites_where, certainty};
 use crate::codemod::guards::flow::Reach;
 use crate::codemod::guards::projection::has_plain_rows;
+use crate::codemod::guards::variable::assigned_once;
 use crate::infer::{EventKind, Instance, Made, Origin, QuerySetClass, Root, Value, ValueId};
-use crate::python::{Expr, Field, Kind, Node, parameters};
+use crate::python::{Expr, Field, Kind, Node, parameters, string_value};
 use crate::text::Site;
 
 /// How an object came here.
@@ -45,6 +46,7 @@ pub fn held<'a>(
 fn came<'a>(cx: &Context<'a>, root: Root, node: Node<'a>, depth: usize) -> Held {
     let here = cx.site(node);
     match root {
+        Root::Opaque if is_just_cleaned(cx, node) => Held::Loaded,
         Root::Opaque => Held::HandedIn(here),
         Root::Row(id) => rows(cx, id, here, 0),
         Root::Value(id) => {
@@ -52,6 +54,25 @@ fn came<'a>(cx: &Context<'a>, root: Root, node: Node<'a>, depth: usize) -> Held 
             of_value(cx, value, node, depth)
         }
     }
+}
+
+/// Whether `node` is what the field `book` of a form has just found, in `clean_book()`: nobody had the row before.
+fn is_just_cleaned<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
+    let scope = cx.scope();
+    let value = match Expr::of(node) {
+        Expr::Name(name) => match assigned_once(scope, name) {
+            Some((_, value)) => value,
+            None => return false,
+        },
+        _ => node.peel(),
+    };
+    let Expr::Subscript { value: data, index, count: 1 } = Expr::of(value) else { return false };
+    let Some(field) = string_value(index) else { return false };
+    let is_of_self = matches!(Expr::of(data), Expr::Attribute { value: owner, attr: "cleaned_data", .. }
+        if matches!(Expr::of(owner), Expr::Name("self")));
+    is_of_self
+        && scope.child(Field::Name).is_some_and(|name| name.text().strip_prefix("clean_") == Some(&*field))
+        && scope.parent().is_some_and(|block| block.kind() == Kind::Block)
 }
 
 fn of_value<'a>(cx: &Context<'a>, value: &Value, node: Node<'a>, depth: usize) -> Held {

@@ -61,6 +61,21 @@ pub fn prefetched(
     out.push(Hazard { kind: HazardKind::MayBeLoaded, site: Some(anywhere), subject: subject.to_owned() });
 }
 
+/// Whether `rows`, `book.tags.all()`, is certainly in memory: the queryset of the row that has the relation prefetches it, so that
+/// reading it asks nothing.
+pub fn is_prefetched(cx: &Context<'_>, rows: Node<'_>) -> bool {
+    let Type::QuerySet(queryset) = cx.type_of(rows) else { return false };
+    let Some(related) = &queryset.related else { return false };
+    let Root::Row(id) = related.owner.root else { return false };
+    let is_whole = matches!(Expr::of(rows), Expr::Call { func, arguments }
+        if arguments.children().next().is_none()
+            && matches!(Expr::of(func), Expr::Attribute { attr: "all", .. }));
+    let prefetched = cx.value(id).and_then(|v| v.queryset.as_deref()).map(|q| &q.prefetched);
+    is_whole
+        && related.owner.path.is_empty()
+        && prefetched.is_some_and(|all| all.iter().any(|p| p.split("__").next() == Some(&*related.accessor)))
+}
+
 /// Whether nothing prefetches for the rows of this queryset.
 fn is_bare(cx: &Context<'_>, queryset: &QuerySet) -> bool {
     queryset.prefetched.is_empty()

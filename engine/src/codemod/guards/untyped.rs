@@ -3,7 +3,6 @@
 
 use super::variable::assigned_once;
 use crate::codemod::Context;
-use crate::django::RelationKind;
 use crate::infer::Type;
 use crate::python::{Def, Expr, Kind, Node, arguments};
 
@@ -43,6 +42,9 @@ fn is_chain<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
                 }
                 "values_list" | "select_related" | "prefetch_related" => true,
                 "all" => all.is_empty() && (looks_like_manager(cx, value) || is_chain(cx, value, depth + 1)),
+                "only" | "defer" if !all.is_empty() && all.iter().all(|a| a.value.kind() == Kind::Str) => {
+                    true
+                }
                 "order_by" | "distinct" | "only" | "defer" | "annotate" | "reverse" | "using" | "values" => {
                     looks_like_manager(cx, value) || is_chain(cx, value, depth + 1)
                 }
@@ -61,33 +63,5 @@ fn is_chain<'a>(cx: &Context<'a>, node: Node<'a>, depth: usize) -> bool {
 /// some model has.
 pub fn looks_like_manager<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     let Expr::Attribute { value, attr, .. } = Expr::of(node) else { return false };
-    let is_name_of_one = || {
-        cx.project.models().iter().any(|model| {
-            model.managers.iter().any(|m| m.name == attr)
-                || model.reverse.iter().any(|r| r.accessor == attr && r.kind != RelationKind::OneToOne)
-                || model
-                    .field(attr)
-                    .and_then(|f| f.relation.as_ref())
-                    .is_some_and(|r| r.kind == RelationKind::ManyToMany)
-        })
-    };
-    is_untyped(cx, node) && is_untyped(cx, value) && is_name_of_one()
-}
-
-/// Whether `attr` is a foreign key of every model of the project that has a column or relation of that name, and there is one.
-pub fn is_foreign_key_name(cx: &Context<'_>, attr: &str) -> bool {
-    let mut found = false;
-    for model in cx.project.models() {
-        if let Some(field) = model.field(attr) {
-            let is_key = field
-                .relation
-                .as_ref()
-                .is_some_and(|r| matches!(r.kind, RelationKind::ForeignKey | RelationKind::OneToOne));
-            if !is_key {
-                return false;
-            }
-            found = true;
-        }
-    }
-    found
+    is_untyped(cx, node) && is_untyped(cx, value) && cx.project.names().is_of_rows(attr)
 }

@@ -28,8 +28,10 @@ fn is_other_name(node: Node<'_>) -> bool {
     node.parent().is_none()
         || node.is_label()
         || node.ancestors().take_while(|a| !a.kind().is_statement()).any(|a| {
-            matches!(a.kind(), Kind::ListComp | Kind::SetComp | Kind::DictComp | Kind::GeneratorExp)
-                && generators(a).iter().any(|g| {
+            let all = generators(a);
+            // The first iterable is evaluated outside.
+            !all.first().is_some_and(|g| g.iter.contains(node.id()))
+                && all.iter().any(|g| {
                     g.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text())
                 })
         })

@@ -62,6 +62,15 @@ pub struct Shape<'a> {
 
 /// A comprehension over the rows of one queryset.
 pub fn comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
+    comprehension_over(cx, node, |iter| source::source(cx, iter))
+}
+
+/// A comprehension over the rows that `source` tells of what it iterates.
+pub fn comprehension_over<'a>(
+    cx: &Context<'a>,
+    node: Node<'a>,
+    source: impl FnOnce(Node<'a>) -> Option<Source<'a>>,
+) -> Option<Shape<'a>> {
     let all = generators(node);
     let (only, inner) = all.split_first()?;
     // [b.title async for b in books]
@@ -88,7 +97,7 @@ pub fn comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> 
         Kind::DictComp => (Collects::Dict, body.child(Field::Key)?, Some(body.child(Field::Value)?)),
         _ => return None,
     };
-    let source = source::source(cx, only.iter)?;
+    let source = source(only.iter)?;
     Some(Shape {
         node,
         collects,
