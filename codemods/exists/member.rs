@@ -7,6 +7,7 @@ use ormend_engine::codemod::guards::making::instances;
 use ormend_engine::codemod::guards::projection::{dropping_joins, is_prefetched};
 use ormend_engine::codemod::guards::queryset::shape;
 use ormend_engine::codemod::guards::queryset::{rows_of, standard};
+use ormend_engine::codemod::guards::read_before::is_user_loaded;
 use ormend_engine::codemod::guards::untyped::looks_like_rows;
 use ormend_engine::codemod::truth::{builtin_argument, in_async_code};
 use ormend_engine::codemod::{Context, Fix, Hazard, HazardKind};
@@ -107,9 +108,16 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Member<'a>, out: &mut Vec<Hazard>) 
     }
     let agrees = match found.keys {
         None => {
-            let ty = cx.type_of(found.item);
-            matches!(ty, Type::Instance(i) if is_loaded(cx, i) || is_user(cx, found.item, i))
-                && is_path(found.item)
+            // One that may be None is none.
+            let instance = match cx.type_of(found.item) {
+                Type::Instance(instance) if is_path(found.item) => Some(instance),
+                _ => None,
+            };
+            let is_user = instance.is_some_and(|i| !is_loaded(cx, i) && is_user(cx, found.item, i));
+            if is_user && !is_user_loaded(cx, found.item) {
+                out.push(cx.hazard(HazardKind::LazyUser, found.item.text(), found.item));
+            }
+            is_user || instance.is_some_and(|i| is_loaded(cx, i))
         }
         Some((column, _)) => key_agrees(cx, found.item, qs, column),
     };

@@ -45,6 +45,7 @@ impl Codemod for Exists {
                 HazardKind::CustomInstance,
                 HazardKind::LookupMayRaise,
                 HazardKind::ValueMayDiffer,
+                HazardKind::LazyUser,
                 HazardKind::HandlerAround,
                 HazardKind::MayBeLoaded,
                 HazardKind::StaleRows,

@@ -306,6 +306,8 @@ hazards! {
     LookupMayRaise, Blocking, "`{}` may raise, which the test does not";
     /// A parameter that is compared with a row may be None, whatever its annotation says.
     MayBeNone, OptIn, "`{}` may be None, whatever its annotation says, and None has no key";
+    /// A lazy user is loaded although no row is compared with it.
+    LazyUser, OptIn, "nothing has looked at `{}` before: the session and the user are loaded for it even if there is no row to compare with";
     /// The compared value may be None or of another type than the column.
     ValueMayDiffer, Blocking, "`{}` may be None or of another type than the column";
 

@@ -3,6 +3,7 @@
 use super::{Followed, is_path};
 use crate::codemod::Context;
 use crate::codemod::guards::flow;
+use crate::codemod::guards::read_before::{is_read_before, is_rebound};
 use crate::infer::{Origin, QuerySet, Root, Type, ValueId};
 use crate::python::{Expr, Field, Kind, Node, Stmt, arguments, generators};
 
@@ -16,40 +17,7 @@ pub fn is_present(cx: &Context<'_>, followed: &Followed<'_>) -> bool {
 pub fn is_there(node: Node<'_>) -> bool {
     let node = node.peel();
     let Expr::Name(name) = Expr::of(node) else { return false };
-    is_tested_before(&Asked::Name(name), node) || is_used_before(name, node)
-}
-
-/// Whether a statement that has certainly run before `node` reads an attribute of the name on all its ways.
-fn is_used_before(name: &str, node: Node<'_>) -> bool {
-    let Some(scope) = node.enclosing_scope() else { return false };
-    let is_always = |read: Node<'_>| {
-        let mut inner = read;
-        for outer in read.ancestors() {
-            match Expr::of(outer) {
-                Expr::IfExp { test, .. } if !test.contains(inner.id()) => return false,
-                Expr::BoolOp { left, .. } if !left.contains(inner.id()) => return false,
-                _ if outer.kind().is_comprehension() || outer.kind() == Kind::Lambda => return false,
-                _ if outer.kind().is_statement() => {
-                    return match Stmt::of(outer) {
-                        Stmt::If { branches, .. } => {
-                            branches.first().is_some_and(|(test, _)| test.contains(read.id()))
-                        }
-                        _ => outer.children().all(|c| c.kind() != Kind::Block),
-                    };
-                }
-                _ => inner = outer,
-            }
-        }
-        false
-    };
-    scope.descendants().take_while(|n| n.id() < node.id()).any(|read| {
-        let Expr::Attribute { value, .. } = Expr::of(read) else { return false };
-        matches!(Expr::of(value), Expr::Name(n) if n == name)
-            && read.enclosing_scope() == Some(scope)
-            && read.statement().is_some_and(|s| flow::dominates(s, node))
-            && is_always(read)
-            && !is_rebound(read, node)
-    })
+    is_tested_before(&Asked::Name(name), node) || is_read_before(name, node)
 }
 
 /// What a test says, as it is written.
@@ -172,25 +140,6 @@ fn is_left_before<'a>(holds: &dyn Fn(Node<'a>, bool) -> bool, block: Node<'a>, i
             .is_some_and(|(test, body)| body.children().any(flow::leaves) && holds(*test, false)),
         Stmt::Assert(parts) => parts.first().is_some_and(|test| holds(*test, true)),
         _ => false,
-    })
-}
-
-/// Whether the name that `node` starts with may be another object than it was when `test` was evaluated.
-fn is_rebound(test: Node<'_>, node: Node<'_>) -> bool {
-    let mut root = node.peel();
-    while let Expr::Attribute { value, .. } = Expr::of(root) {
-        root = value.peel();
-    }
-    let again =
-        node.ancestors().filter(|a| matches!(a.kind(), Kind::For | Kind::While) && !a.contains(test.id()));
-    let until = again.last().map_or(node.id(), Node::subtree_end);
-    let Some(common) = node.ancestors().find(|a| a.contains(test.id())) else { return true };
-    common.descendants().any(|n| {
-        n.kind() == Kind::Name
-            && n.text() == root.text()
-            && n.id() > test.id()
-            && n.id() < until
-            && n.is_binding()
     })
 }
 

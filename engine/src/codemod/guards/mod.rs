@@ -16,6 +16,7 @@ pub mod maker;
 pub mod making;
 pub mod projection;
 pub mod queryset;
+pub mod read_before;
 pub mod saved_rows;
 pub mod taken_out;
 pub mod transaction;
