@@ -4,6 +4,7 @@ pub(crate) mod admin;
 mod apps;
 mod bases;
 mod builder;
+mod certain;
 mod fields;
 mod hidden;
 mod historical;

@@ -1,5 +1,6 @@
 //! What the settings modules say.
 
+use super::certain::{Constant, certain};
 use super::values::{Call, Values};
 use crate::python::{Expr, Kind, Node, Program, Stmt, string_value};
 use crate::text::{FileId, Site};
@@ -28,6 +29,10 @@ pub struct Settings {
     pub strings: FxHashMap<String, String>,
     /// Other settings that are `True` or `False`, by name; the first that is found.
     pub flags: FxHashMap<String, bool>,
+    /// TIME_ZONE, where all settings modules certainly have the same.
+    pub time_zone: Option<String>,
+    /// USE_TZ, where all settings modules certainly have the same.
+    pub use_tz: Option<bool>,
     /// The strings in settings that name models, by the setting.
     pub labels: FxHashMap<String, Vec<String>>,
     /// Where a setting is assigned, and where an installed app is named.
@@ -82,6 +87,12 @@ pub(super) fn settings(program: &Program) -> Settings {
     let mut out = reader.out;
     if out.auth_user_model.is_empty() {
         out.auth_user_model = "auth.User".to_owned();
+    }
+    if let Some(Constant::Text(zone)) = certain(program, &out.files, "TIME_ZONE") {
+        out.time_zone = Some(zone);
+    }
+    if let Some(Constant::Flag(flag)) = certain(program, &out.files, "USE_TZ") {
+        out.use_tz = Some(flag);
     }
     out
 }

@@ -324,7 +324,7 @@ impl<'a> Translator<'a, '_, '_> {
                 },
                 (FieldKind::DateTime, Is::AnyMoment) => {
                     // Without time zones every moment is the same kind.
-                    if self.cx.project.settings().flags.get("USE_TZ") != Some(&false) {
+                    if self.cx.project.settings().use_tz != Some(false) {
                         self.unknown(operand);
                     }
                     continue;

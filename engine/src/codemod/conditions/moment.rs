@@ -76,13 +76,13 @@ impl<'a> Translator<'a, '_, '_> {
     /// A moment that Django loads is in UTC; lookups take its parts in the current time zone.
     fn zone(&mut self, node: Node<'a>, is_local: bool) -> Option<()> {
         let settings = self.cx.project.settings();
-        let in_zones = settings.flags.get("USE_TZ").copied();
+        let in_zones = settings.use_tz;
         if is_local {
             // `localtime()` refuses a moment without a time zone.
             return (in_zones == Some(true)).then_some(());
         }
         let program = self.cx.project.program();
-        let is_fixed = settings.strings.get("TIME_ZONE").is_some_and(|zone| zone == "UTC")
+        let is_fixed = settings.time_zone.as_deref() == Some("UTC")
             && !program.file_ids().any(|file| {
                 let text = program.file(file).source.text();
                 !self.cx.project.is_known_file(file)
