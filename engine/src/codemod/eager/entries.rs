@@ -143,8 +143,8 @@ pub(super) fn remote(cx: &Context<'_>, entry: &Entry, read: ShownRead, load: Loa
     let is_of_admin = matches!(entry.kind, EntryKind::Changelist | EntryKind::Inline);
     let single = entry.single_objects.as_ref();
     let reads_as_well = |one: &SingleObjects| {
-        let answer = one.answer.as_deref();
-        answer.is_some_and(|e| shown(cx, e, load).iter().any(|r| r.steps == steps && r.is_certain))
+        let reads = |e: &Entry| shown(cx, e, load).iter().any(|r| r.steps == steps && r.is_certain);
+        !one.answers.is_empty() && one.answers.iter().all(reads)
     };
     if let Some(at) = single.map(|one| one.site).or(is_of_admin.then_some(looped))
         && load == Load::Prefetch

@@ -87,26 +87,26 @@ pub struct Entry {
     pub rows: ValueId,
     /// What is read of its rows.
     pub facts: Arc<Facts>,
-    /// Where the class asks one object of the same queryset for something that no read of this entry stands for, so that
-    /// a prefetch costs a query there.
+    /// Where the class asks for one object, or for rows, of the same queryset for something that no read of this entry
+    /// stands for, so that a prefetch costs a query there.
     pub single_objects: Option<SingleObjects>,
     /// A base of the class that is not known, and may show other rows or in another way: where it comes from.
     pub unknown_base: Option<String>,
 }
 
-/// The use of one object of an entry's queryset.
+/// Other uses of an entry's queryset: one object of it, rows for another action.
 #[derive(Debug)]
 pub struct SingleObjects {
     /// The name of the class that has such an action.
     pub site: Site,
-    /// What is read of the object, where it is known to the end.
-    pub answer: Option<Box<Entry>>,
+    /// What each use reads of a row, where that is known to the end for all of them; else none.
+    pub answers: Vec<Entry>,
 }
 
 impl SingleObjects {
     /// Nothing is known of what is read.
     pub fn at(site: Site) -> SingleObjects {
-        SingleObjects { site, answer: None }
+        SingleObjects { site, answers: Vec::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which serializer classes a view has for one of its actions.
 
 use super::declared::is_serializer;
+use super::extra::Told;
 use crate::django::Project;
 use crate::infer::frame::Frame;
 use crate::infer::types::Type;
@@ -41,16 +42,24 @@ impl Classes {
 /// The classes of local names, where control flow arrives.
 type Names<'a> = Option<FxHashMap<&'a str, Classes>>;
 
-/// The reading of one `get_serializer_class()`.
-struct Reader<'a> {
+/// An action of a view.
+struct Asked<'a> {
     project: &'a Project,
     /// The class of the view.
     view: ClassId,
+    /// Its name; nothing where it may be any.
+    action: Option<&'a str>,
+    /// What its decorator says.
+    told: Told<'a>,
+}
+
+/// The reading of one `get_serializer_class()`.
+struct Reader<'r, 'a> {
+    asked: &'r Asked<'a>,
     /// The class that has the method.
     owner: ClassId,
     file: FileId,
     receiver: &'a str,
-    action: Option<&'a str>,
     depth: usize,
     returned: Classes,
 }
@@ -61,7 +70,9 @@ impl<'a> Frame<'a, '_> {
         if ["serializer_class", "get_serializer_class"].iter().any(|n| self.is_assigned_on_self(view, n)) {
             return Classes::unknown();
         }
-        let mut out = given_by_method(self.az.project, view, None, action, 0);
+        let project = self.az.project;
+        let told = action.map_or_else(Told::default, |action| Told::of(project, view, action));
+        let mut out = Asked { project, view, action, told }.given_by_method(None, 0);
         out.found.retain(|class| is_serializer(self.az.project, *class));
         out
     }
@@ -76,57 +87,80 @@ impl<'a> Frame<'a, '_> {
     }
 }
 
-/// What `get_serializer_class()` gives in an object of `view`, by the first class behind `after` that defines it.
-fn given_by_method(
-    project: &Project,
-    view: ClassId,
-    after: Option<ClassId>,
-    action: Option<&str>,
-    depth: usize,
-) -> Classes {
-    let program = project.program();
-    let mro = &program.class(view).mro;
-    let skip = after.and_then(|after| mro.iter().position(|c| *c == after)).map_or(0, |at| at + 1);
-    let found = mro.iter().skip(skip).find_map(|owner| {
-        program.class(*owner).members.get("get_serializer_class").map(|member| (*owner, member))
-    });
-    let Some((owner, member)) = found else { return attribute(project, view, "serializer_class") };
-    let Member::Function(function, _) = member else { return Classes::unknown() };
-    let info = program.function(*function);
-    let def = program.file(info.file).node(info.node);
-    let (Some(body), Some(receiver)) = (def.child(Field::Body), parameters(def).first().map(|p| p.name))
-    else {
-        return Classes::unknown();
-    };
-    if depth > 8 || !info.decorators.is_empty() {
-        return Classes::unknown();
+impl<'a> Asked<'a> {
+    /// What `get_serializer_class()` gives in an object of the view, by the first class behind `after` that defines it.
+    fn given_by_method(&self, after: Option<ClassId>, depth: usize) -> Classes {
+        let program = self.project.program();
+        let mro = &program.class(self.view).mro;
+        let skip = after.and_then(|after| mro.iter().position(|c| *c == after)).map_or(0, |at| at + 1);
+        let found = mro.iter().skip(skip).find_map(|owner| {
+            program.class(*owner).members.get("get_serializer_class").map(|member| (*owner, member))
+        });
+        let Some((owner, member)) = found else { return self.attribute("serializer_class") };
+        let Member::Function(function, _) = member else { return Classes::unknown() };
+        let info = program.function(*function);
+        let def = program.file(info.file).node(info.node);
+        let (Some(body), Some(receiver)) = (def.child(Field::Body), parameters(def).first().map(|p| p.name))
+        else {
+            return Classes::unknown();
+        };
+        if depth > 8 || !info.decorators.is_empty() {
+            return Classes::unknown();
+        }
+        let returned = Classes::default();
+        let mut reader = Reader { asked: self, owner, file: info.file, receiver, depth, returned };
+        let end = reader.block(body, Some(FxHashMap::default()));
+        if end.is_some() {
+            // It gives None there, which fails.
+            reader.returned.is_open |= reader.returned.found.is_empty();
+        }
+        reader.returned
     }
-    let returned = Classes::default();
-    let mut reader = Reader { project, view, owner, file: info.file, receiver, action, depth, returned };
-    let end = reader.block(body, Some(FxHashMap::default()));
-    if end.is_some() {
-        // It gives None there, which fails.
-        reader.returned.is_open |= reader.returned.found.is_empty();
-    }
-    reader.returned
-}
 
-/// An attribute of the view's class that is a class.
-fn attribute(project: &Project, view: ClassId, name: &str) -> Classes {
-    let program = project.program();
-    match program.member(view, name) {
-        Some((owner, Member::Value(value))) => {
-            match program.resolve_expr(program.class(owner).file, *value) {
+    /// The expression that an attribute of the view holds.
+    fn value(&self, name: &str) -> Option<(FileId, Node<'a>)> {
+        if let Some(told) = self.told.get(name) {
+            return Some(told);
+        }
+        let program = self.project.program();
+        let Some((owner, Member::Value(value))) = program.member(self.view, name) else { return None };
+        let file = program.class(owner).file;
+        Some((file, program.file(file).node(*value)))
+    }
+
+    /// An attribute of the view that is a class.
+    fn attribute(&self, name: &str) -> Classes {
+        let program = self.project.program();
+        if self.told.is_open() {
+            return Classes::unknown();
+        }
+        match (self.value(name), program.member(self.view, name)) {
+            (Some((file, value)), _) => match program.resolve_expr(file, value.peel().id()) {
                 Some(Def::Class(class)) => Classes::only(class),
                 _ => Classes::unknown(),
-            }
+            },
+            (None, Some((_, Member::Class(class)))) => Classes::only(*class),
+            _ => Classes::unknown(),
         }
-        Some((_, Member::Class(class))) => Classes::only(*class),
-        _ => Classes::unknown(),
+    }
+
+    /// The method of its request.
+    fn method(&self) -> Option<&'static str> {
+        let is_get = matches!(self.action?, "list" | "retrieve") || self.told.takes_get_alone();
+        is_get.then_some("GET")
+    }
+
+    /// Whether it is for one object.
+    fn detail(&self) -> Option<bool> {
+        match self.action? {
+            "list" => Some(false),
+            "retrieve" => Some(true),
+            _ => self.told.detail(),
+        }
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'_, 'a> {
     fn block(&mut self, block: Node<'a>, mut names: Names<'a>) -> Names<'a> {
         for statement in block.children() {
             names.as_ref()?;
@@ -193,9 +227,9 @@ impl<'a> Reader<'a> {
         let is_self = |n: Node<'_>| matches!(Expr::of(n), Expr::Name(name) if name == self.receiver);
         match Expr::of(node) {
             Expr::Name(name) if names.contains_key(name) => names.get(name).cloned().unwrap_or_default(),
-            Expr::Attribute { value, attr, .. } if is_self(value) => attribute(self.project, self.view, attr),
+            Expr::Attribute { value, attr, .. } if is_self(value) => self.asked.attribute(attr),
             Expr::Name(_) | Expr::Attribute { .. } => {
-                match self.project.program().resolve_expr(self.file, node.peel().id()) {
+                match self.asked.project.program().resolve_expr(self.file, node.peel().id()) {
                     Some(Def::Class(class)) => Classes::only(class),
                     _ => Classes::unknown(),
                 }
@@ -212,13 +246,9 @@ impl<'a> Reader<'a> {
                     if matches!(Expr::of(func), Expr::Name("super")));
                 let arguments = arguments(list);
                 match (attr, arguments.as_slice()) {
-                    ("get_serializer_class", []) if is_super => given_by_method(
-                        self.project,
-                        self.view,
-                        Some(self.owner),
-                        self.action,
-                        self.depth + 1,
-                    ),
+                    ("get_serializer_class", []) if is_super => {
+                        self.asked.given_by_method(Some(self.owner), self.depth + 1)
+                    }
                     ("get", [key]) if self.is_action(key.value) => self.of_dict(value, None, names),
                     ("get", [key, default]) if self.is_action(key.value) => {
                         self.of_dict(value, Some(default.value), names)
@@ -237,19 +267,16 @@ impl<'a> Reader<'a> {
         default: Option<Node<'a>>,
         names: &FxHashMap<&'a str, Classes>,
     ) -> Classes {
-        let program = self.project.program();
+        let program = self.asked.project.program();
         let is_self = |n: Node<'_>| matches!(Expr::of(n), Expr::Name(name) if name == self.receiver);
         let (file, dict) = match Expr::of(dict) {
-            Expr::Attribute { value, attr, .. } if is_self(value) => match program.member(self.view, attr) {
-                Some((owner, Member::Value(value))) => {
-                    let file = program.class(owner).file;
-                    (file, program.file(file).node(*value))
-                }
-                _ => return Classes::unknown(),
+            Expr::Attribute { value, attr, .. } if is_self(value) => match self.asked.value(attr) {
+                Some(found) => found,
+                None => return Classes::unknown(),
             },
             _ => (self.file, dict),
         };
-        let (Expr::Dict(dict), Some(action)) = (Expr::of(dict), self.action) else {
+        let (Expr::Dict(dict), Some(action)) = (Expr::of(dict), self.asked.action) else {
             return Classes::unknown();
         };
         for pair in dict.children() {
@@ -289,9 +316,9 @@ impl<'a> Reader<'a> {
             }
             Expr::Compare { left, op, right } => {
                 let (subject, is_method) = match Expr::of(left) {
-                    _ if self.is_action(left) => (self.action?, false),
+                    _ if self.is_action(left) => (self.asked.action?, false),
                     Expr::Attribute { value, attr: "method", .. } if self.is_own(value, "request") => {
-                        (matches!(self.action?, "list" | "retrieve").then_some("GET")?, true)
+                        (self.asked.method()?, true)
                     }
                     _ => return None,
                 };
@@ -312,11 +339,7 @@ impl<'a> Reader<'a> {
                     _ => None,
                 }
             }
-            _ if self.is_own(node, "detail") => match self.action? {
-                "list" => Some(false),
-                "retrieve" => Some(true),
-                _ => None,
-            },
+            _ if self.is_own(node, "detail") => self.asked.detail(),
             Expr::Call { func, arguments: list }
                 if matches!(Expr::of(func), Expr::Name("getattr" | "hasattr")) =>
             {

@@ -7,6 +7,8 @@
 
 mod actions;
 mod declared;
+mod dropped;
+mod extra;
 mod fields;
 mod lists;
 mod model_fields;
@@ -94,15 +96,17 @@ fn entry(analyzer: &Analyzer<'_>, class: ClassId) -> Option<Entry> {
         return None;
     }
     let mut entry = shown_by(analyzer, class, "list")?;
-    if let Some((is_answered, _)) = analyzer.on_behalf(class, |frame, _| frame.single_objects(class)) {
-        let answer = if is_answered { shown_by(analyzer, class, "retrieve").map(Box::new) } else { None };
-        entry.single_objects = Some(SingleObjects { site: entry.at, answer });
+    if let Some((actions, _)) = analyzer.on_behalf(class, |frame, _| frame.other_actions(class)) {
+        let answers = actions.iter().map(|action| shown_by(analyzer, class, action));
+        let answers = answers.collect::<Option<Vec<Entry>>>().unwrap_or_default();
+        entry.single_objects = Some(SingleObjects { site: entry.at, answers });
     }
     Some(entry)
 }
 
 /// What the serializers of an action read of each row of the view's queryset.
 fn shown_by(analyzer: &Analyzer<'_>, class: ClassId, action: &str) -> Option<Entry> {
+    let dropped = dropped::by_view(analyzer.project(), class);
     let ((source, rows), facts) = analyzer.on_behalf(class, |frame, node| {
         let classes = frame.serializer_classes(class, Some(action));
         if classes.found.is_empty() {
@@ -128,7 +132,7 @@ fn shown_by(analyzer: &Analyzer<'_>, class: ClassId, action: &str) -> Option<Ent
                 if !frame.has_plain_list(*serializer) {
                     continue;
                 }
-                if is_sure {
+                if is_sure && !dropped.touches(analyzer.project(), *serializer) {
                     frame.represent(*serializer, &row, node);
                 } else {
                     frame.conditionally(|frame| frame.represent(*serializer, &row, node));
@@ -244,9 +248,9 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    /// Whether a view gets one object of its queryset for something that its list action does not stand for, and then
-    /// whether it only answers with it.
-    fn single_objects(&self, class: ClassId) -> Option<bool> {
+    /// The actions of a view that show rows of its queryset by another serializer than its list action does; none where
+    /// it gets one object for something that is not known. Nothing where the list action stands for all of them.
+    fn other_actions(&self, class: ClassId) -> Option<Vec<&'a str>> {
         let project = self.az.project;
         let program = project.program();
         let list = self.serializer_classes(class, Some("list"));
@@ -260,9 +264,23 @@ impl<'a> Frame<'a, '_> {
         };
         let does_more = has_base(project, class, WRITING)
             || program.class(class).mro.iter().any(|c| program.class(*c).members.values().any(gets_object));
-        let answers =
-            has_base(project, class, SHOWING) && self.serializer_classes(class, Some("retrieve")) != list;
-        (does_more || answers).then_some(!does_more)
+        if does_more {
+            return Some(Vec::new());
+        }
+        let mut out = Vec::new();
+        let mut are_known = true;
+        let shows = has_base(project, class, SHOWING).then_some("retrieve");
+        let extra = extra::actions(project, class);
+        for action in shows.into_iter().chain(extra.iter().map(|extra| extra.name)) {
+            if self.serializer_classes(class, Some(action)) != list {
+                out.push(action);
+            }
+        }
+        for action in extra.iter().filter(|extra| !extra.is_plain) {
+            are_known = false;
+            out.push(action.name);
+        }
+        (!out.is_empty()).then(|| if are_known { out } else { Vec::new() })
     }
 
     /// A method that a class of the program has from a class of REST framework.
