@@ -41,7 +41,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let (columns, reads) = columns_of(cx, &shape)?;
     let is_narrow = columns.len() <= MOST_COLUMNS
         && reads.len() <= MOST_READS
-        && columns.len() * 2 <= cx.model(shape.source.queryset.model).fields.len();
+        && leaves_out(columns.len(), cx.model(shape.source.queryset.model).fields.len());
     let is_plain = columns.iter().all(|c| c.hazard.is_none() && !c.is_joined());
     if !is_narrow
         || !is_plain
@@ -96,4 +96,9 @@ fn asks_database<'a>(cx: &Context<'a>, body: Node<'a>) -> bool {
                 | EventKind::ReadMany { .. }
         )
     })
+}
+
+/// Whether enough columns are left out for a loop to be written anew.
+fn leaves_out(read: usize, all: usize) -> bool {
+    read * 2 <= all || read + 2 <= all
 }

@@ -184,6 +184,8 @@ pub fn names(cx: &Context<'_>, found: &Shape<'_>, columns: &[Column]) -> Vec<Str
             || scope.descendants().any(|n| {
                 n.kind() == Kind::Name
                     && n.text() == name
+                    // The row's own name is free when the row goes.
+                    && !(name == found.variable && found.node.contains(n.id()))
                     && !n.parent().is_some_and(|p| {
                         (p.kind() == Kind::Attribute && n.field() == Field::Attribute)
                             || (p.kind() == Kind::KeywordArgument && n.field() == Field::Name)
