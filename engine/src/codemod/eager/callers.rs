@@ -10,7 +10,7 @@ use crate::text::FileId;
 use std::sync::Arc;
 
 /// Frames that call one function and are looked at.
-const MAX_FRAMES: usize = 60;
+pub(super) const MAX_FRAMES: usize = 60;
 
 /// A frame that calls the function, with the calls.
 pub(super) struct Caller<'a> {

@@ -26,6 +26,7 @@ mod fetched;
 mod given;
 mod guards;
 mod hooks;
+mod iterations;
 mod kept;
 mod listing;
 mod named;

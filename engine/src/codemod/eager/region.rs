@@ -2,7 +2,9 @@
 //! may become stale.
 
 use super::callers::{Caller, callers};
+use super::iterations::iterations;
 use super::reads::Group;
+use super::remote::is_exhausted;
 use super::{guards, listing};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
@@ -397,7 +399,9 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
         return;
     }
     let own = cx.project.program().function(function);
-    for Caller { file, facts, calls, .. } in callers(cx, function) {
+    let callers = callers(cx, function).into_iter().chain(iterations(cx, function));
+    for Caller { file, facts, calls, .. } in callers {
+        let inner = Context { facts: &facts, file, ..*cx };
         let mut passes_on = false;
         for call in calls {
             // A loop over the call runs its body between two rows; anything else may keep the iterator to the end.
@@ -411,7 +415,7 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
             let whole = cx.project.program().file(own.file).node(own.node).span();
             let later = facts.events.iter().filter(|e| match body {
                 Some(body) => body.contains(e.at),
-                None => e.at > call.id(),
+                None => e.at > call.id() || runs_meanwhile(&inner, call, e),
             });
             out.extend(later.filter(|e| e.site.file != own.file || !whole.contains(e.site.span)).cloned());
             passes_on |= call
@@ -425,6 +429,30 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
             consume(cx, outer, seen, out);
         }
     }
+}
+
+/// Whether `event` may happen between two elements of the iterator `made`, in what its own expression hands it to: a callee
+/// of the program, or a comprehension. Nothing runs between them where something takes them all at once.
+fn runs_meanwhile<'a>(cx: &Context<'a>, made: Node<'a>, event: &Event) -> bool {
+    let mut inner = made;
+    for around in made.ancestors().take_while(|n| !matches!(n.kind(), Kind::Block | Kind::Module)) {
+        if is_exhausted(cx, inner) {
+            return false;
+        }
+        let is_meanwhile = match around.kind() {
+            // A method of a queryset makes a list of what it is given before it writes.
+            Kind::Call => {
+                let is_own = matches!(event.kind, EventKind::Write { .. }) && event.site == cx.site(around);
+                around.id() == event.at && !is_own
+            }
+            kind => kind.is_comprehension() && around.contains(event.at),
+        };
+        if is_meanwhile {
+            return true;
+        }
+        inner = around;
+    }
+    false
 }
 
 /// Calls of something called `name` in `scope`.

@@ -314,8 +314,8 @@ fn may_end_early(cx: &Context<'_>, looped: Node<'_>) -> bool {
         || looped.descendants().any(|n| matches!(n.kind(), Kind::Return | Kind::Break | Kind::Raise))
 }
 
-/// Whether a generator expression is an argument of what takes all of its elements.
-fn is_exhausted(cx: &Context<'_>, generator: Node<'_>) -> bool {
+/// Whether an iterator is an argument of what takes all of its elements.
+pub(super) fn is_exhausted(cx: &Context<'_>, generator: Node<'_>) -> bool {
     const TAKING_ALL: &[&str] = &["list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min"];
     let call = generator.with_parens().ancestors().take(2).find(|n| n.kind() == Kind::Call);
     let Some(Expr::Call { func, .. }) = call.map(Expr::of) else { return false };

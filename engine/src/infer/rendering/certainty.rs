@@ -174,6 +174,13 @@ impl<'a> Frame<'a, '_> {
         self.rounds.extend(round);
     }
 
+    /// None of what has happened since the event `start` is certain for rows that are loaded.
+    pub(super) fn doubt_since(&mut self, start: usize) {
+        for event in self.facts.events.iter_mut().skip(start) {
+            event.rounds.iter_mut().for_each(|round| round.is_certain = false);
+        }
+    }
+
     /// What a loop reads that may be skipped is not certain for rows that are loaded anyway.
     pub(super) fn settle(&mut self, certainty: &Certainty) {
         for skipped in &certainty.loops {

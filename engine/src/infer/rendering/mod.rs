@@ -149,12 +149,17 @@ impl<'a> Frame<'a, '_> {
             match root.template.extends() {
                 None => self.render_body(r, root, &root.template.body, node),
                 // The parent is a package's: each block is taken to have a place there, under whatever condition.
-                Some(_) => {
+                Some(parent) => {
+                    let start = self.facts.events.len();
                     let mut names: Vec<&'a str> = r.blocks.keys().copied().collect();
                     names.sort_unstable();
                     let nested = |name: &str| chain.iter().any(|c| is_nested(c.template, name));
                     for name in names.into_iter().filter(|n| !nested(n)) {
                         self.behind(r, Values::new(), |frame, r| frame.render_block(r, name, 0, node));
+                    }
+                    // One that is chosen as it runs may show the rows and have no place for a block.
+                    if parent.as_str().is_none() {
+                        self.doubt_since(start);
                     }
                 }
             }
