@@ -5,7 +5,7 @@ use crate::paths::Paths;
 use ormend_engine::rewrite::Change;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why a file was not written. The message is complete but for the file's name.
 #[derive(Debug)]
@@ -46,10 +46,10 @@ impl std::fmt::Display for WriteError {
     }
 }
 
-/// Put `change.after` in the place of `change.before`.
-pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
-    let target =
-        fs::canonicalize(paths.absolute(&change.path)).map_err(|error| WriteError::Io("find it", error))?;
+/// Whether the file that the engine calls `path` may be written, as far as that can be told without writing: where it is
+/// and its mode.
+pub fn check(paths: &Paths, path: &str) -> Result<(PathBuf, fs::Metadata), WriteError> {
+    let target = fs::canonicalize(paths.absolute(path)).map_err(|error| WriteError::Io("find it", error))?;
     if !target.starts_with(&paths.root) {
         return Err(WriteError::OutsideRoot);
     }
@@ -61,7 +61,13 @@ pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
     {
         return Err(WriteError::ReadOnly);
     }
-    let original = writable.map_err(|error| WriteError::Io("open it", error))?;
+    writable.map_err(|error| WriteError::Io("open it", error))?;
+    Ok((target, metadata))
+}
+
+/// Put `change.after` in the place of `change.before`.
+pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
+    let (target, metadata) = check(paths, &change.path)?;
     let dir = target.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new()
         .prefix(".ormend-")
@@ -77,7 +83,6 @@ pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
     };
     write(temporary.as_file_mut())
         .map_err(|error| WriteError::Io("write a temporary file next to it", error))?;
-    drop(original);
     // As late as possible: what somebody saved while we worked is never lost.
     let now = fs::read(&target).map_err(|error| WriteError::Io("read it again", error))?;
     if now != change.before {

@@ -315,6 +315,18 @@ fn a_fix_of_two_files_is_whole_or_not_at_all() {
     let first = plan["fixes"][0]["edits"][0].clone();
     plan["fixes"][1]["edits"].as_array_mut().unwrap().push(first);
     plan["fixes"].as_array_mut().unwrap().remove(0);
+    // `exists` now changes both files; one of them may not be written.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let file = project.path().join("shop/views.py");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
+        let run = apply(&project, &plan, &[]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert!(run.stderr.contains("`shop/views.py`: it is not writable"), "{}", run.stderr);
+        project.assert_unchanged();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
     project.write("shop/totals.py", "x = 1\n");
     let run = apply(&project, &plan, &[]);
     assert!(run.stderr.contains("`shop/totals.py` changed since the plan was written"), "{}", run.stderr);

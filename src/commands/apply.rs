@@ -51,7 +51,7 @@ pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
             Err(why) => refused.list.push((fix, why)),
         }
     }
-    let mut changes = changes(&plan, &targets, &mut taken, &mut refused);
+    let mut changes = changes(&plan, &paths, &targets, &mut taken, &mut refused);
     if args.atomic && !refused.list.is_empty() {
         taken.clear();
         changes.clear();
@@ -219,6 +219,7 @@ fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) 
 /// The new content of the files. A file that cannot have it takes all of its fixes along, and these their other files.
 fn changes<'p>(
     plan: &Plan,
+    paths: &Paths,
     targets: &BTreeMap<&'p str, Result<Target, String>>,
     taken: &mut Vec<&'p PlannedFix>,
     refused: &mut Refused<'p>,
@@ -228,6 +229,11 @@ fn changes<'p>(
     for (path, target) in targets.iter() {
         let Ok(target) = target else { continue };
         if target.edits.is_empty() && target.imports.is_empty() {
+            continue;
+        }
+        // Before anything is written: a fix of several files must not stop at the second one.
+        if let Err(error) = write::check(paths, path) {
+            bad.insert(path, format!("`{path}`: {error}"));
             continue;
         }
         match rewrite::apply_planned(target.source.clone(), &target.edits, &target.imports, &plan.packages) {
