@@ -28,6 +28,8 @@ pub struct Project {
     replaced: Replaced,
     admin: Admin,
     names: Names,
+    /// See [`Project::field_droppers`].
+    field_droppers: Vec<FunctionId>,
     /// What [`Project::unknown_parts`] says of each model.
     unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
@@ -64,6 +66,7 @@ impl Project {
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
             replaced: Replaced::default(),
+            field_droppers: Vec::new(),
             admin: Admin::default(),
             names: Names::default(),
             unknown_parts: Vec::new(),
@@ -82,6 +85,7 @@ impl Project {
         }
         let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
         let own: Vec<FileId> = files.iter().copied().filter(|f| !project.is_test_file(*f)).collect();
+        project.field_droppers = field_droppers(&project);
         project.replaced = Replaced::new(&project.program, &own);
         project.admin = admin::Index {
             program: &project.program,
@@ -101,6 +105,11 @@ impl Project {
         }
         project.unknown_parts = project.models.par_iter().map(|model| project.parts_of(model)).collect();
         project
+    }
+
+    /// The functions that may take something out of the `fields` of an object: of a serializer or form.
+    pub fn field_droppers(&self) -> &[FunctionId] {
+        &self.field_droppers
     }
 
     /// The same project with other texts for some files; the others are not parsed again.
@@ -488,4 +497,21 @@ impl Project {
     pub fn leaves_standard(&self, class: ClassId) -> bool {
         managers::leaves_standard(&self.program, class)
     }
+}
+
+/// The functions of the program that may take something out of the `fields` of an object, by their text.
+fn field_droppers(project: &Project) -> Vec<FunctionId> {
+    let program = project.program();
+    let drops = |text: &str| {
+        let takes = [".pop", ".clear(", "del ", ".fields = "].iter().any(|word| text.contains(word));
+        takes && text.contains(".fields")
+    };
+    let files = program.file_ids().filter(|file| !project.is_known_file(*file));
+    let files = files.filter(|file| drops(program.file(*file).source.text()));
+    let functions = files.flat_map(|file| program.functions_in(file));
+    let in_text = |f: &FunctionId| {
+        let info = program.function(*f);
+        drops(program.file(info.file).node(info.node).text())
+    };
+    functions.filter(in_text).collect()
 }

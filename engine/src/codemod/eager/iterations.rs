@@ -6,7 +6,7 @@
 use super::callers::{Caller, MAX_FRAMES};
 use crate::codemod::Context;
 use crate::infer::Type;
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, parameters};
+use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, parameters};
 use crate::text::FileId;
 
 /// Builtins that go over an argument, at once or later.
@@ -22,11 +22,12 @@ pub(super) fn iterations<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Call
     if !family.contains(&class) {
         family.push(class);
     }
-    let mut found = Found { cx, family: &family, frames: Vec::new() };
+    let is_one = |ty: &Type| matches!(ty, Type::Object(class) if family.contains(class));
+    let mut found = Found { cx, is_one: &is_one, frames: Vec::new() };
     let mut kept: Vec<&'a str> = Vec::new();
     let sites = family.iter().flat_map(|c| cx.analyzer.call_sites().of(&program.class(*c).name));
     let by_class = cx.analyzer.call_sites().of("cls").iter().filter(|site| {
-        site.function.and_then(|f| program.function(f).class).is_some_and(|c| found.family.contains(&c))
+        site.function.and_then(|f| program.function(f).class).is_some_and(|c| family.contains(&c))
     });
     for site in sites.chain(by_class).copied().collect::<Vec<_>>() {
         let call = program.file(site.file).node(site.call);
@@ -76,9 +77,50 @@ fn is_gone_over(node: Node<'_>) -> bool {
     }
 }
 
+/// The frames that go over iterators of a generator which outlive the frame that makes them: under an attribute, also one
+/// that a constructor which gets them assigns, or a name of a module.
+pub(super) fn kept_iterators<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<'a>> {
+    let program = cx.project.program();
+    let info = program.function(function);
+    if !info.is_generator {
+        return Vec::new();
+    }
+    let is_one = |ty: &Type| matches!(ty, Type::Iterator(_));
+    let mut found = Found { cx, is_one: &is_one, frames: Vec::new() };
+    let mut kept: Vec<&'a str> = Vec::new();
+    for site in cx.analyzer.call_sites().of(&info.name) {
+        let call = program.file(site.file).node(site.call);
+        kept.extend(kept_as(call, site.function.is_some()));
+        kept.extend(kept_by_constructor(cx, site.file, call));
+    }
+    kept.sort_unstable();
+    kept.dedup();
+    for name in kept {
+        found.holders(name);
+    }
+    found.callers()
+}
+
+/// The attributes that the `__init__()` of the class which is called with `argument` assigns.
+fn kept_by_constructor<'a>(cx: &Context<'a>, file: FileId, argument: Node<'a>) -> Vec<&'a str> {
+    let program = cx.project.program();
+    let around = argument.ancestors().take(3).find(|n| n.kind() == Kind::Call);
+    let Some(Expr::Call { func, .. }) = around.map(Expr::of) else { return Vec::new() };
+    let Some(Def::Class(class)) = program.resolve_expr(file, func.peel().id()) else { return Vec::new() };
+    let Some((_, Member::Function(init, _))) = program.member(class, "__init__") else { return Vec::new() };
+    let info = program.function(*init);
+    let assigned = program.file(info.file).node(info.node).descendants();
+    let attributes = assigned.filter(|n| n.is_binding()).filter_map(|n| match Expr::of(n) {
+        Expr::Attribute { attr, .. } if n.kind() == Kind::Attribute => Some(attr),
+        _ => None,
+    });
+    attributes.collect()
+}
+
 struct Found<'f, 'a> {
     cx: &'f Context<'a>,
-    family: &'f [ClassId],
+    /// Whether it is what is looked for.
+    is_one: &'f dyn Fn(&Type) -> bool,
     frames: Vec<(FileId, Option<FunctionId>, Vec<Node<'a>>)>,
 }
 
@@ -113,11 +155,8 @@ impl<'a> Found<'_, 'a> {
                 let function = around.find_map(|def| program.function_at(file, def.id()));
                 let facts = self.cx.analyzer.caller(file, function);
                 let inner = Context { facts: &facts, file, ..*self.cx };
-                let may_be = inner.type_of_any(node).alternatives().iter().any(|ty| match ty {
-                    Type::Object(class) => self.family.contains(class),
-                    Type::Unknown => true,
-                    _ => false,
-                });
+                let types = inner.type_of_any(node).alternatives();
+                let may_be = types.iter().any(|ty| *ty == Type::Unknown || (self.is_one)(ty));
                 if may_be {
                     self.add(file, function, node);
                 }

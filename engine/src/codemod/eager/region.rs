@@ -2,7 +2,7 @@
 //! may become stale.
 
 use super::callers::{Caller, callers};
-use super::iterations::iterations;
+use super::iterations::{iterations, kept_iterators};
 use super::reads::Group;
 use super::remote::is_exhausted;
 use super::{guards, listing};
@@ -399,7 +399,9 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
         return;
     }
     let own = cx.project.program().function(function);
-    let callers = callers(cx, function).into_iter().chain(iterations(cx, function));
+    let mut callers = callers(cx, function);
+    callers.extend(iterations(cx, function));
+    callers.extend(kept_iterators(cx, function));
     for Caller { file, facts, calls, .. } in callers {
         let inner = Context { facts: &facts, file, ..*cx };
         let mut passes_on = false;

@@ -1,7 +1,7 @@
 //! What the class of a serializer says of its fields: those that it declares, the names in its `Meta`, and what its own
 //! methods do to them before they are used.
 
-use super::dropped::by_serializer;
+use super::dropped::{by_others, by_serializer};
 use crate::django::Project;
 use crate::infer::framework::is_nested_writer;
 use crate::python::{
@@ -379,6 +379,7 @@ pub(super) fn edits(project: &Project, class: ClassId) -> Edits {
         out.is_unknown |= ["__new__", "_declared_fields"].iter().any(|n| info.members.contains_key(*n));
     }
     by_serializer(project, class, |name| name == "__init__" || CHOOSING.contains(&name)).add_to(&mut out);
+    by_others(project, class).add_to(&mut out);
     out
 }
 

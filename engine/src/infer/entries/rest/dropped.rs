@@ -4,7 +4,7 @@
 use super::declared::{Chosen, Edits, Meta, declared};
 use super::extra::is_beside_list;
 use crate::django::Project;
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, string_value};
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, parameters, string_value};
 use rustc_hash::FxHashSet;
 
 /// Methods of a serializer that only run when it takes data.
@@ -61,11 +61,12 @@ impl Dropped {
         edits.doubtful.extend(self.names);
     }
 
-    /// What a function does to the `fields` of anything.
-    fn look(&mut self, def: Node<'_>) {
+    /// What a function does to the `fields` of anything but the object that is called `beside`.
+    fn look(&mut self, def: Node<'_>, beside: Option<&str>) {
         let is_attribute = |n: Node<'_>| {
             n.kind() == Kind::Attribute
-                && matches!(Expr::of(n), Expr::Attribute { attr: "fields" | "_readable_fields", .. })
+                && matches!(Expr::of(n), Expr::Attribute { value, attr: "fields" | "_readable_fields", .. }
+                    if beside.is_none_or(|name| value.peel().text() != name))
         };
         if !def.descendants().any(is_attribute) {
             return;
@@ -146,6 +147,43 @@ pub(super) fn by_view(project: &Project, class: ClassId) -> Dropped {
     by_methods(project, class, &|name| is_beside_list(project, class, name))
 }
 
+/// What code that is neither a method of the serializer nor of a view of REST framework takes out, in the files that name the
+/// serializer: a function that made it, or the serializer that it is nested in.
+pub(super) fn by_others(project: &Project, serializer: ClassId) -> Dropped {
+    let program = project.program();
+    let name = program.class(serializer).name.as_str();
+    let mut out = Dropped::default();
+    for function in project.field_droppers() {
+        let info = program.function(*function);
+        let file = program.file(info.file);
+        if !file.source.text().contains(name) || project.is_test_file(info.file) {
+            continue;
+        }
+        let def = file.node(info.node);
+        let beside = match info.class {
+            Some(class) if program.class(serializer).mro.contains(&class) || is_view(project, class) => {
+                continue;
+            }
+            Some(_) => parameters(def).first().map(|p| p.name),
+            None => None,
+        };
+        out.look(def, beside);
+    }
+    out
+}
+
+/// Whether a class is a view of REST framework, whose methods [`by_view`] looks at.
+fn is_view(project: &Project, class: ClassId) -> bool {
+    const VIEWS: &[&str] = &[
+        "rest_framework.views.",
+        "rest_framework.viewsets.",
+        "rest_framework.generics.",
+        "rest_framework.mixins.",
+    ];
+    let bases = &project.program().class(class).external_bases;
+    bases.iter().any(|base| VIEWS.iter().any(|v| base.starts_with(v)))
+}
+
 fn by_methods(project: &Project, class: ClassId, is_other: &dyn Fn(&str) -> bool) -> Dropped {
     let program = project.program();
     let mut out = Dropped::default();
@@ -155,7 +193,7 @@ fn by_methods(project: &Project, class: ClassId, is_other: &dyn Fn(&str) -> bool
             let Member::Function(function, _) = member else { continue };
             if !is_other(name) {
                 let function = program.function(*function);
-                out.look(program.file(function.file).node(function.node));
+                out.look(program.file(function.file).node(function.node), None);
             }
         }
     }
