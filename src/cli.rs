@@ -132,8 +132,23 @@ pub enum CheckFormat {
     Full,
     /// One line a finding
     Concise,
+    /// One JSON document
+    Json,
     /// One JSON object a line
     Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// GitLab's code quality report
+    Gitlab,
+}
+
+impl CheckFormat {
+    /// Whether it is for programs.
+    pub fn is_data(self) -> bool {
+        !matches!(self, CheckFormat::Full | CheckFormat::Concise)
+    }
 }
 
 #[derive(Debug, Args)]

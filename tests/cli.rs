@@ -67,13 +67,26 @@ fn a_clean_project_is_status_0() {
         assert_eq!(project.run(&[command, "-q"]).stderr, "");
         assert!(project.run(&[command, "--include-tests"]).stderr.contains("Looked at 3 files."));
     }
-    for format in ["full", "concise", "jsonl"] {
+    for format in ["full", "concise", "jsonl", "github"] {
         assert_eq!(
             project.run(&["check", "--output-format", format, "--no-cache", "--jobs", "1"]).stdout,
             ""
         );
     }
     project.assert_unchanged();
+}
+
+#[test]
+fn a_document_is_whole_without_findings() {
+    let project = Project::new(&[("manage.py", CLEAN)]);
+    let document = |format: &str| -> serde_json::Value {
+        let run = project.run(&["check", "--output-format", format]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        serde_json::from_str(&run.stdout).unwrap()
+    };
+    assert_eq!(document("json")["findings"], serde_json::json!([]));
+    assert_eq!(document("gitlab"), serde_json::json!([]));
+    assert_eq!(document("sarif")["runs"][0]["results"], serde_json::json!([]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{counts, looked_at};
 use crate::Status;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::pipeline;
-use crate::report::{concise, full, jsonl, statistics};
+use crate::report::{concise, full, github, gitlab, jsonl, sarif, statistics};
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
 
@@ -15,13 +15,17 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     let findings = analysis.findings();
     let withheld = args.show_withheld;
     // The table takes the place of findings for readers; programs get both, on separate streams.
-    if args.run.statistics && args.output_format != CheckFormat::Jsonl {
+    if args.run.statistics && !args.output_format.is_data() {
         terminal.product(|out| out.write_all(statistics::table(&findings).as_bytes()))?;
     } else {
         terminal.product(|out| match args.output_format {
             CheckFormat::Full => full::write(out, &findings, withheld, terminal.stdout_color),
             CheckFormat::Concise => concise::write(out, &findings, withheld),
+            CheckFormat::Json => jsonl::write_document(out, &findings, withheld),
             CheckFormat::Jsonl => jsonl::write(out, &findings, withheld),
+            CheckFormat::Sarif => sarif::write(out, &findings, withheld),
+            CheckFormat::Github => github::write(out, &findings, withheld),
+            CheckFormat::Gitlab => gitlab::write(out, &findings, withheld),
         })?;
         if args.run.statistics {
             terminal.summary(statistics::table(&findings).trim_end());

@@ -69,6 +69,24 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
     Ok(())
 }
 
+/// Write `findings` as one document: what jsonl writes, in a list.
+pub fn write_document(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        tool: &'a str,
+        findings: Vec<Line<'a>>,
+    }
+    let shown = findings.shown(with_withheld);
+    let document = Document {
+        version: 1,
+        tool: concat!("ormend ", env!("CARGO_PKG_VERSION")),
+        findings: shown.map(|(finding, fingerprint)| line(findings, finding, fingerprint)).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
 fn line<'a>(findings: &Findings, finding: &'a Finding, fingerprint: &'a str) -> Line<'a> {
     let position = |file: FileId, offset: u32| {
         let source = findings.source(file);
@@ -119,5 +137,15 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
         insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
+    }
+
+    #[test]
+    fn a_document_holds_the_lines() {
+        let text = samples::rendered(|out, findings| write(out, findings, true).unwrap());
+        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let text = samples::rendered(|out, findings| write_document(out, findings, true).unwrap());
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["version"], 1);
+        assert_eq!(document["findings"], serde_json::Value::Array(lines));
     }
 }

@@ -5,8 +5,11 @@ pub mod diff;
 mod excerpt;
 mod fingerprint;
 pub mod full;
+pub mod github;
+pub mod gitlab;
 pub mod jsonl;
 pub mod models;
+pub mod sarif;
 pub mod statistics;
 
 use crate::paths::Paths;
