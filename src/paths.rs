@@ -1,8 +1,11 @@
 //! The paths that a run deals with: files are named relative to the project root in the engine, and shown
 //! relative to the working directory.
 
+use crate::discover::reason;
 use crate::escape::escape_line;
+use miette::miette;
 use rustc_hash::FxHashSet;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// The project root and the working directory, both absolute and free of links.
@@ -49,6 +52,13 @@ impl Paths {
             path.strip_prefix(&self.root).ok()?.components().map(|part| part.as_os_str().to_str()).collect();
         Some(parts?.join("/"))
     }
+}
+
+/// The working directory, free of links.
+pub fn working_directory() -> miette::Result<PathBuf> {
+    std::env::current_dir()
+        .and_then(fs::canonicalize)
+        .map_err(|error| miette!("the working directory cannot be found: {}", reason(&error)))
 }
 
 /// `path` seen from `base`, with `/`; `.` if they are the same.

@@ -4,7 +4,7 @@ use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
 use crate::environment;
-use crate::paths::Paths;
+use crate::paths::{Paths, working_directory};
 use crate::report::Findings;
 use crate::root;
 use crate::target;
@@ -65,9 +65,7 @@ pub fn sources(project: &Project) -> Vec<&Source> {
 
 /// Read what `run` asks for.
 pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
-    let cwd = std::env::current_dir()
-        .and_then(fs::canonicalize)
-        .map_err(|error| miette!("the working directory cannot be found: {}", reason(&error)))?;
+    let cwd = working_directory()?;
     let (asked, stdin) = asked(&run.input, &cwd)?;
     let root = root::find(&asked);
     let mut paths = Paths::new(root.clone(), cwd);

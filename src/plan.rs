@@ -10,7 +10,7 @@ use ormend_engine::text::{FileId, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the form that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -160,15 +160,14 @@ impl Plan {
             let is_selected = selected.binary_search(&index).is_ok();
             fixes.push(planned(&sources, finding, fingerprint, is_selected));
         }
-        let mut files = BTreeMap::new();
-        for fix in &fixes {
-            for path in fix.files() {
-                let Some(source) = sources.iter().find(|source| source.path() == path) else { continue };
-                let bytes = source.encode(source.text()).unwrap_or_default();
-                let file = PlannedFile { sha256: sha256(&bytes), owners: owners.of(path) };
-                files.insert(path.to_owned(), file);
-            }
-        }
+        let changed: BTreeSet<&str> = fixes.iter().flat_map(PlannedFix::files).collect();
+        let changed = sources.iter().filter(|source| changed.contains(source.path()));
+        let file = |source: &&Source| {
+            let bytes = source.encode(source.text()).unwrap_or_default();
+            let file = PlannedFile { sha256: sha256(&bytes), owners: owners.of(source.path()) };
+            (source.path().to_owned(), file)
+        };
+        let files: BTreeMap<String, PlannedFile> = changed.map(file).collect();
         Plan {
             version: VERSION,
             tool: concat!("ormend ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -279,18 +279,7 @@ fn flat<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<(Shape<'a>, Element<'a>)
         is_streamed: false,
         keys: Some(vec![name]),
     };
-    let shape = Shape {
-        node,
-        collects: Collects::Generator,
-        filling: None,
-        source,
-        variable: "",
-        target: None,
-        element: node,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let shape = Shape::new(node, Collects::Generator, source, "", node);
     let term = Term { node, columns: vec![column], number, is_column: true };
     Some((shape, Element::Column(term)))
 }

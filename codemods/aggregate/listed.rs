@@ -65,18 +65,7 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
     if !is_first || parts.iter().all(|p| p.term.is_none()) || !are_private(statement, &[name]) {
         return None;
     }
-    let shape = Shape {
-        node: value,
-        collects: Collects::List,
-        filling: None,
-        source: list.source,
-        variable: "",
-        target: None,
-        element: value,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let shape = Shape::new(value, Collects::List, list.source, "", value);
     let (what, members) = (What::Values(parts), Vec::new());
     Some(Match { node: value, shape, what, filter: None, members, asked: Some(Asked { statement, uses }) })
 }

@@ -98,18 +98,7 @@ pub fn counted<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<(Shape<'a>, Part<
         return None;
     }
     let source = source(cx, rows)?;
-    let shape = Shape {
-        node: call,
-        collects: Collects::Generator,
-        filling: None,
-        source,
-        variable: "",
-        target: None,
-        element: rows,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let shape = Shape::new(call, Collects::Generator, source, "", rows);
     let part = Part {
         function: Function::Count,
         term: None,

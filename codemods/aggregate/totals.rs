@@ -106,18 +106,8 @@ pub fn looped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
         return None;
     }
     let (tests, steps) = conditions(body);
-    let shape = Shape {
-        node,
-        collects: Collects::Generator,
-        filling: None,
-        source,
-        variable,
-        target: Some(target),
-        element: body,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let shape =
+        Shape { target: Some(target), ..Shape::new(node, Collects::Generator, source, variable, body) };
     Some((shape, tests, steps))
 }
 

@@ -89,18 +89,7 @@ fn find_map<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         return None;
     }
     let source = source(cx, rows.value).filter(|s| s.keys.is_none())?;
-    let mut shape = Shape {
-        node,
-        collects: Collects::Map,
-        filling: None,
-        source,
-        variable: "row",
-        target: None,
-        element: function.value,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let mut shape = Shape::new(node, Collects::Map, source, "row", function.value);
     let (columns, reads) = match Expr::of(function.value) {
         Expr::Lambda { body, .. } => {
             let params = parameters(function.value.peel());

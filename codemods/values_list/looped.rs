@@ -26,18 +26,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
         return None;
     }
     let source = source(cx, iter).filter(|s| s.keys.is_none() && !s.queryset.is(Trait::Deferred))?;
-    let shape = Shape {
-        node,
-        collects: Collects::List,
-        filling: None,
-        source,
-        variable,
-        target: Some(target),
-        element: body,
-        value: None,
-        inner: Vec::new(),
-        conditions: Vec::new(),
-    };
+    let shape = Shape { target: Some(target), ..Shape::new(node, Collects::List, source, variable, body) };
     let (columns, reads) = columns_of(cx, &shape)?;
     let is_narrow = columns.len() <= MOST_COLUMNS
         && reads.len() <= MOST_READS

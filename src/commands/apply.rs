@@ -1,10 +1,11 @@
 //! `ormend apply`: the selected fixes of a plan, each whole or not at all. What no longer fits is refused and told.
 
+use super::worse;
 use crate::Status;
 use crate::cli::ApplyArgs;
 use crate::discover::reason;
 use crate::escape::escape_line;
-use crate::paths::Paths;
+use crate::paths::{Paths, working_directory};
 use crate::plan::{Plan, PlannedFix, sha256};
 use crate::report::plural;
 use crate::root;
@@ -29,10 +30,7 @@ struct Target {
 }
 
 /// The fixes that are not applied, and why.
-#[derive(Default)]
-struct Refused<'p> {
-    list: Vec<(&'p PlannedFix, String)>,
-}
+type Refused<'p> = Vec<(&'p PlannedFix, String)>;
 
 pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
     let name = args.plan.to_string_lossy();
@@ -43,20 +41,20 @@ pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
     for path in selected.iter().flat_map(|fix| fix.files()) {
         targets.entry(path).or_insert_with(|| target(&plan, path, &paths));
     }
-    let mut refused = Refused::default();
+    let mut refused = Refused::new();
     let mut taken: Vec<&PlannedFix> = Vec::new();
     for fix in selected {
         match take(fix, &mut targets) {
             Ok(()) => taken.push(fix),
-            Err(why) => refused.list.push((fix, why)),
+            Err(why) => refused.push((fix, why)),
         }
     }
     let mut changes = changes(&plan, &paths, &targets, &mut taken, &mut refused);
-    if args.atomic && !refused.list.is_empty() {
+    if args.atomic && !refused.is_empty() {
         taken.clear();
         changes.clear();
     }
-    let mut status = if refused.list.is_empty() { Status::Clean } else { Status::Findings };
+    let mut status = if refused.is_empty() { Status::Clean } else { Status::Findings };
     let mut applied = taken.len();
     let mut written = 0;
     for change in &changes {
@@ -65,27 +63,23 @@ pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
             Err(error) => {
                 terminal.failed(&format!("{}: {error}", paths.show(&change.path)));
                 applied = applied.saturating_sub(change.fixes);
-                status = if error.is_refusal() && status != Status::Failed {
-                    Status::Findings
-                } else {
-                    Status::Failed
-                };
+                status = worse(status, &error);
             }
         }
     }
-    for (fix, why) in &refused.list {
+    for (fix, why) in &refused {
         let place = format!("{}:{}", paths.show(&fix.path), fix.line);
         let codemod = escape_line(&fix.codemod);
         terminal.failed(&format!("{place}: {codemod} was not applied: {}", escape_line(why)));
     }
-    if args.atomic && !refused.list.is_empty() {
+    if args.atomic && !refused.is_empty() {
         terminal.summary("Nothing was applied, as --atomic asks; write a new plan with `ormend plan`.");
     } else {
         terminal.summary(&format!(
             "Applied {} to {}{}.",
             plural(applied, "fix", "fixes"),
             plural(written, "file", "files"),
-            match refused.list.len() {
+            match refused.len() {
                 0 => String::new(),
                 count => format!(", refused {count}"),
             }
@@ -109,9 +103,7 @@ fn read(plan: &Path) -> miette::Result<Vec<u8>> {
 }
 
 fn paths(args: &ApplyArgs) -> miette::Result<Paths> {
-    let cwd = std::env::current_dir()
-        .and_then(fs::canonicalize)
-        .map_err(|error| miette!("the working directory cannot be found: {}", reason(&error)))?;
+    let cwd = working_directory()?;
     let root = match &args.root {
         None => root::find(std::slice::from_ref(&cwd)),
         Some(dir) => fs::canonicalize(dir).map_err(|error| {
@@ -266,7 +258,7 @@ fn changes<'p>(
             bad.entry(path)
                 .or_insert_with(|| format!("a fix of `{path}` belongs to a file that cannot have it"));
         }
-        refused.list.extend(lost);
+        refused.extend(lost);
     }
     made.into_values().collect()
 }

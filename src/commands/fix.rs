@@ -1,12 +1,12 @@
 //! `ormend fix`: the fixes, in place, each file whole or not at all. Of standard input the result is printed.
 
-use super::{counts, looked_at};
+use super::{counts, looked_at, worse};
 use crate::Status;
 use crate::cli::FixArgs;
 use crate::pipeline::{self, Analysis};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
-use crate::write::{self, WriteError};
+use crate::write;
 
 pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     let loaded = pipeline::load(&args.run, terminal)?;
@@ -54,10 +54,6 @@ fn write_all(analysis: &Analysis, terminal: &Terminal) -> (usize, usize, Status)
         }
     }
     (fixes, files, status)
-}
-
-fn worse(status: Status, error: &WriteError) -> Status {
-    if status == Status::Failed || !error.is_refusal() { Status::Failed } else { Status::Findings }
 }
 
 /// Print the file of standard input with its fixes. Fixes that need other files changed too would be half a

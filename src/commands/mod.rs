@@ -9,9 +9,16 @@ pub mod fix;
 pub mod models;
 pub mod plan;
 
+use crate::Status;
 use crate::discover::LeftOut;
 use crate::report::{Findings, plural};
+use crate::write::WriteError;
 use ormend_engine::codemod::Outcome;
+
+/// How a run ends that one file could not be written in.
+fn worse(status: Status, error: &WriteError) -> Status {
+    if status == Status::Failed || !error.is_refusal() { Status::Failed } else { Status::Findings }
+}
 
 /// `3 findings in 2 files: 1 safe, 1 unsafe, 1 withheld`
 fn counts(findings: &Findings) -> String {

@@ -2,13 +2,13 @@
 
 use super::Findings;
 use crate::escape::escape_line;
+use ormend_engine::text::LineColumn;
 use std::io::{self, Write};
 
 /// Write `findings`.
 pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> io::Result<()> {
     for (finding, _) in findings.shown(with_withheld) {
-        let at = findings.source(finding.site.file).map(|source| source.line_column(finding.site.span.start));
-        let (line, column) = at.map_or((0, 0), |at| (at.line, at.column));
+        let LineColumn { line, column } = findings.line_column(finding.site.file, finding.site.span.start);
         write!(
             out,
             "{}:{line}:{column}: {} [{}] {}",

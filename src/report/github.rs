@@ -8,27 +8,20 @@ use std::io::{self, Write};
 pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> io::Result<()> {
     for (finding, _) in findings.shown(with_withheld) {
         let file = finding.site.file;
-        let at = |offset| {
-            findings.source(file).map_or((0, 0), |source| {
-                let at = source.line_column(offset);
-                (at.line, at.column)
-            })
-        };
-        let ((line, column), (end_line, end_column)) =
-            (at(finding.site.span.start), at(finding.site.span.end));
+        let start = findings.line_column(file, finding.site.span.start);
+        let end = findings.line_column(file, finding.site.span.end);
         let outcome = finding.outcome();
         let level = if outcome == Outcome::Withheld { "notice" } else { "warning" };
-        let mut message =
-            format!("{} ({} -> {})", finding.message, finding.queries.before, finding.queries.after);
-        for hazard in &finding.hazards {
-            message.push_str(&format!("\n{}", findings.hazard_text(hazard)));
-        }
         writeln!(
             out,
-            "::{level} file={},line={line},endLine={end_line},col={column},endColumn={end_column},title={}::{}",
+            "::{level} file={},line={},endLine={},col={},endColumn={},title={}::{}",
             property(&findings.path(file)),
+            start.line,
+            end.line,
+            start.column,
+            end.column,
             property(&format!("{} [{}]", finding.codemod, outcome.name())),
-            escaped(&message)
+            escaped(&findings.account(finding))
         )?;
     }
     Ok(())

@@ -31,9 +31,7 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
     let issues: Vec<Issue<'_>> = findings
         .shown(with_withheld)
         .map(|(finding, fingerprint)| {
-            let line = |offset| {
-                findings.source(finding.site.file).map_or(0, |source| source.line_column(offset).line)
-            };
+            let line = |offset| findings.line_column(finding.site.file, offset).line;
             let outcome = finding.outcome();
             Issue {
                 description: format!("{} [{}]", finding.message, outcome.name()),

@@ -3,7 +3,7 @@
 
 use super::{Findings, edits_of};
 use ormend_engine::codemod::Finding;
-use ormend_engine::text::{FileId, Span};
+use ormend_engine::text::{FileId, LineColumn, Span};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -89,10 +89,9 @@ pub fn write_document(out: &mut dyn Write, findings: &Findings, with_withheld: b
 
 fn line<'a>(findings: &Findings, finding: &'a Finding, fingerprint: &'a str) -> Line<'a> {
     let position = |file: FileId, offset: u32| {
-        let source = findings.source(file);
-        let at = source.map(|source| source.line_column(offset));
-        let (line, column) = at.map_or((0, 0), |at| (at.line, at.column));
-        Position { line, column, offset: source.map_or(0, |source| source.original_offset(offset)) }
+        let LineColumn { line, column } = findings.line_column(file, offset);
+        let offset = findings.source(file).map_or(0, |source| source.original_offset(offset));
+        Position { line, column, offset }
     };
     let ends = |file: FileId, span: Span| (position(file, span.start), position(file, span.end));
     let (start, end) = ends(finding.site.file, finding.site.span);

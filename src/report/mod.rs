@@ -14,7 +14,7 @@ pub mod statistics;
 
 use crate::paths::Paths;
 use ormend_engine::codemod::{FileEdit, Finding, Hazard, Outcome};
-use ormend_engine::text::{FileId, Site, Source};
+use ormend_engine::text::{FileId, LineColumn, Site, Source};
 use rustc_hash::FxHashSet;
 
 /// All findings of a run, in the engine's order, and the files they are in.
@@ -67,10 +67,26 @@ impl<'a> Findings<'a> {
         self.source(file).map(|source| self.paths.relative(source.path())).unwrap_or_default()
     }
 
+    /// Where the offset stands; line and column 0 in a file that is not there.
+    fn line_column(&self, file: FileId, offset: u32) -> LineColumn {
+        let nowhere = LineColumn { line: 0, column: 0 };
+        self.source(file).map_or(nowhere, |source| source.line_column(offset))
+    }
+
     /// `shop/models.py:41`
     fn show_place(&self, site: Site) -> String {
-        let line = self.source(site.file).map_or(0, |source| source.line_column(site.span.start).line);
-        format!("{}:{line}", self.show_path(site.file))
+        format!("{}:{}", self.show_path(site.file), self.line_column(site.file, site.span.start).line)
+    }
+
+    /// What a finding says, what it costs, and, a line each, its obstacles.
+    fn account(&self, finding: &Finding) -> String {
+        let queries = &finding.queries;
+        let mut text = format!("{} ({} -> {})", finding.message, queries.before, queries.after);
+        for hazard in &finding.hazards {
+            text.push('\n');
+            text.push_str(&self.hazard_text(hazard));
+        }
+        text
     }
 
     /// ``CustomSave: `Book` overrides save() ... (shop/models.py:41)``

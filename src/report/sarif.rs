@@ -54,14 +54,10 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
 
 fn result(findings: &Findings, finding: &Finding, fingerprint: &str, rule: Option<usize>) -> Value {
     let outcome = finding.outcome();
-    let mut text = format!("{} ({} -> {})", finding.message, finding.queries.before, finding.queries.after);
-    for hazard in &finding.hazards {
-        text.push_str(&format!("\n{}", findings.hazard_text(hazard)));
-    }
     let mut out = json!({
         "ruleId": finding.codemod,
         "level": if outcome == Outcome::Withheld { "note" } else { "warning" },
-        "message": {"text": text},
+        "message": {"text": findings.account(finding)},
         "locations": [{"physicalLocation": place(findings, finding.site.file, finding.site.span)}],
         "relatedLocations": finding.related.iter().map(|related| json!({
             "physicalLocation": place(findings, related.site.file, related.site.span),
@@ -109,14 +105,13 @@ fn place(findings: &Findings, file: FileId, span: Span) -> Value {
 
 /// Lines and columns are 1-based, and the end is exclusive, as ours.
 fn region(findings: &Findings, file: FileId, span: Span) -> Value {
-    let at = |offset| {
-        findings.source(file).map_or((1, 1), |source| {
-            let at = source.line_column(offset);
-            (at.line, at.column)
-        })
-    };
-    let ((line, column), (end_line, end_column)) = (at(span.start), at(span.end));
-    json!({"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column})
+    let (start, end) = (findings.line_column(file, span.start), findings.line_column(file, span.end));
+    json!({
+        "startLine": start.line,
+        "startColumn": start.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+    })
 }
 
 /// A path as a relative reference of RFC 3986.

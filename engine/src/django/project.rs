@@ -12,6 +12,7 @@ use crate::python::{ClassId, Def, FunctionId, Member, NodeId, Parsed, Program};
 use crate::text::{FileId, Site, Source};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
 
 /// Everything known about the project, read-only.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ pub struct Project {
     admin: Admin,
     names: Names,
     /// See [`Project::field_droppers`].
-    field_droppers: Vec<FunctionId>,
+    field_droppers: OnceLock<Vec<FunctionId>>,
     /// What [`Project::unknown_parts`] says of each model.
     unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
@@ -66,7 +67,7 @@ impl Project {
             by_signal: FxHashMap::default(),
             patches: Vec::new(),
             replaced: Replaced::default(),
-            field_droppers: Vec::new(),
+            field_droppers: OnceLock::new(),
             admin: Admin::default(),
             names: Names::default(),
             unknown_parts: Vec::new(),
@@ -85,7 +86,6 @@ impl Project {
         }
         let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
         let own: Vec<FileId> = files.iter().copied().filter(|f| !project.is_test_file(*f)).collect();
-        project.field_droppers = field_droppers(&project);
         project.replaced = Replaced::new(&project.program, &own);
         project.admin = admin::Index {
             program: &project.program,
@@ -109,7 +109,7 @@ impl Project {
 
     /// The functions that may take something out of the `fields` of an object: of a serializer or form.
     pub fn field_droppers(&self) -> &[FunctionId] {
-        &self.field_droppers
+        self.field_droppers.get_or_init(|| field_droppers(self))
     }
 
     /// The same project with other texts for some files; the others are not parsed again.

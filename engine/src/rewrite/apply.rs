@@ -10,7 +10,7 @@ use super::suppress::Suppressions;
 use super::{Change, Warning, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
-use crate::python::{Node, insert_imports, loose_newline, parse, reused_quotes};
+use crate::python::{Node, Parsed, Program, insert_imports, loose_newline, parse, reused_quotes};
 use crate::text::{Edit, FileId, Site, Source, Span, apply};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::collections::BTreeMap;
@@ -302,8 +302,8 @@ pub fn apply_planned(
     imports: &[(String, String)],
     packages: &[String],
 ) -> Result<Vec<u8>, &'static str> {
-    let project = Project::build(vec![source]);
-    let parsed = project.program().files().first().ok_or("it is not there")?;
+    let program = Program::link(vec![Parsed::new(source)]);
+    let parsed = program.files().first().ok_or("it is not there")?;
     if parsed.source.problem().is_some() {
         return Err("it cannot be read as Python");
     }

@@ -60,6 +60,30 @@ pub struct Shape<'a> {
     pub conditions: Vec<Node<'a>>,
 }
 
+impl<'a> Shape<'a> {
+    /// Something that makes `element` of each row of `source`, of all of them, and fills nothing.
+    pub fn new(
+        node: Node<'a>,
+        collects: Collects,
+        source: Source<'a>,
+        variable: &'a str,
+        element: Node<'a>,
+    ) -> Shape<'a> {
+        Shape {
+            node,
+            collects,
+            filling: None,
+            source,
+            variable,
+            target: None,
+            element,
+            value: None,
+            inner: Vec::new(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
 /// A comprehension over the rows of one queryset.
 pub fn comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Shape<'a>> {
     comprehension_over(cx, node, |iter| source::source(cx, iter))
