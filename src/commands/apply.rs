@@ -2,63 +2,34 @@
 
 use super::worse;
 use crate::Status;
+use crate::apply::{Resolved, resolve};
 use crate::cli::ApplyArgs;
 use crate::discover::reason;
 use crate::escape::escape_line;
 use crate::paths::{Paths, working_directory};
-use crate::plan::{Plan, PlannedFix, sha256};
+use crate::plan::Plan;
 use crate::report::plural;
 use crate::root;
 use crate::terminal::Terminal;
 use crate::write;
 use miette::miette;
-use ormend_engine::rewrite::{self, Change};
-use ormend_engine::text::{Edit, Source, Span};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
-
-/// A file that the plan changes, as it is now.
-struct Target {
-    bytes: Vec<u8>,
-    source: Source,
-    /// What is taken so far.
-    edits: Vec<Edit>,
-    imports: Vec<(String, String)>,
-    fixes: usize,
-}
-
-/// The fixes that are not applied, and why.
-type Refused<'p> = Vec<(&'p PlannedFix, String)>;
+use std::path::Path;
 
 pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let name = args.plan.to_string_lossy();
-    let plan = Plan::parse(&read(&args.plan)?, &name)?;
-    let paths = paths(args)?;
-    let mut targets: BTreeMap<&str, Result<Target, String>> = BTreeMap::new();
-    let selected: Vec<&PlannedFix> = plan.fixes.iter().filter(|fix| fix.selected).collect();
-    for path in selected.iter().flat_map(|fix| fix.files()) {
-        targets.entry(path).or_insert_with(|| target(&plan, path, &paths));
-    }
-    let mut refused = Refused::new();
-    let mut taken: Vec<&PlannedFix> = Vec::new();
-    for fix in selected {
-        match take(fix, &mut targets) {
-            Ok(()) => taken.push(fix),
-            Err(why) => refused.push((fix, why)),
-        }
-    }
-    let mut changes = changes(&plan, &paths, &targets, &mut taken, &mut refused);
-    if args.atomic && !refused.is_empty() {
-        taken.clear();
-        changes.clear();
-    }
+    let plan = Plan::parse(&read(&args.plan)?, &args.plan.to_string_lossy())?;
+    apply(&plan, &paths(args.root.as_deref())?, args.atomic, terminal)
+}
+
+/// Write the selected fixes of `plan` that still fit, and say what was done and what was not.
+pub fn apply(plan: &Plan, paths: &Paths, atomic: bool, terminal: &Terminal) -> miette::Result<Status> {
+    let Resolved { changes, taken, refused } = resolve(plan, paths, atomic);
     let mut status = if refused.is_empty() { Status::Clean } else { Status::Findings };
     let mut applied = taken.len();
     let mut written = 0;
     for change in &changes {
-        match write::replace(&paths, change) {
+        match write::replace(paths, change) {
             Ok(()) => written += 1,
             Err(error) => {
                 terminal.failed(&format!("{}: {error}", paths.show(&change.path)));
@@ -72,7 +43,7 @@ pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
         let codemod = escape_line(&fix.codemod);
         terminal.failed(&format!("{place}: {codemod} was not applied: {}", escape_line(why)));
     }
-    if args.atomic && !refused.is_empty() {
+    if atomic && !refused.is_empty() {
         terminal.summary("Nothing was applied, as --atomic asks; write a new plan with `ormend plan`.");
     } else {
         terminal.summary(&format!(
@@ -88,7 +59,8 @@ pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
     Ok(status)
 }
 
-fn read(plan: &Path) -> miette::Result<Vec<u8>> {
+/// The plan that the file `plan` holds, as bytes; `-` is standard input.
+pub fn read(plan: &Path) -> miette::Result<Vec<u8>> {
     let result = match plan.as_os_str() == "-" {
         false => fs::read(plan),
         true => {
@@ -102,9 +74,10 @@ fn read(plan: &Path) -> miette::Result<Vec<u8>> {
     })
 }
 
-fn paths(args: &ApplyArgs) -> miette::Result<Paths> {
+/// The root `root`, or without one that of the working directory.
+pub fn paths(root: Option<&Path>) -> miette::Result<Paths> {
     let cwd = working_directory()?;
-    let root = match &args.root {
+    let root = match root {
         None => root::find(std::slice::from_ref(&cwd)),
         Some(dir) => fs::canonicalize(dir).map_err(|error| {
             let name = escape_line(&dir.to_string_lossy()).into_owned();
@@ -112,153 +85,4 @@ fn paths(args: &ApplyArgs) -> miette::Result<Paths> {
         })?,
     };
     Ok(Paths::new(root, cwd))
-}
-
-/// The file of the plan's `path`, which must be what it was when the plan was written.
-fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
-    let Some(planned) = plan.files.get(path) else {
-        return Err(format!("the plan does not say what `{path}` was like"));
-    };
-    let file = inside(path, &paths.root)?;
-    let bytes = fs::read(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
-    if sha256(&bytes) != planned.sha256.to_ascii_lowercase() {
-        return Err(format!("`{path}` changed since the plan was written"));
-    }
-    let source = Source::new(path, bytes.clone());
-    if source.problem().is_some() {
-        return Err(format!("`{path}` cannot be read as Python"));
-    }
-    Ok(Target { bytes, source, edits: Vec::new(), imports: Vec::new(), fixes: 0 })
-}
-
-/// The file below the root that `path` names. A plan may come from anywhere: nothing outside is touched, no link followed.
-fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
-    let parts: Vec<Component<'_>> = Path::new(path).components().collect();
-    let is_plain = !path.is_empty()
-        && !path.contains(['\\', '\0'])
-        && parts.iter().all(|part| matches!(part, Component::Normal(_)))
-        // `a//b` and `a/./b` are other names of a file.
-        && parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/") == path;
-    if !is_plain {
-        return Err(format!("`{path}` is no path below the project root"));
-    }
-    let mut file = root.to_path_buf();
-    for part in parts {
-        file.push(part);
-        if fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink()) {
-            return Err(format!("`{path}` leads through a link"));
-        }
-    }
-    Ok(file)
-}
-
-/// Take a fix: all of its edits, or, with the reason, none.
-fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) -> Result<(), String> {
-    if fix.edits.is_empty() {
-        return Err("it has no edits".to_owned());
-    }
-    let mut own: Vec<(&str, Edit)> = Vec::new();
-    for edit in &fix.edits {
-        let target = match targets.get(edit.path.as_str()) {
-            Some(Ok(target)) => target,
-            Some(Err(why)) => return Err(why.clone()),
-            None => return Err(format!("`{}` is not there", edit.path)),
-        };
-        let span = match (target.source.text_offset(edit.start), target.source.text_offset(edit.end)) {
-            (Some(start), Some(end)) if start <= end => Span::new(start, end),
-            _ => return Err(format!("an edit lies outside of the text of `{}`", edit.path)),
-        };
-        let is_taken = target.edits.iter().any(|other| rewrite::touches(other.span, span));
-        let is_own = own.iter().any(|(path, other)| *path == edit.path && other.span.overlaps(span));
-        if is_taken || is_own {
-            return Err("it overlaps a fix before it".to_owned());
-        }
-        own.push((edit.path.as_str(), Edit { span, text: edit.text.clone() }));
-    }
-    for import in &fix.imports {
-        if let Some(Err(why)) = targets.get(import.path.as_str()) {
-            return Err(why.clone());
-        }
-        let is_part = |part: &str| {
-            let is_word = part.chars().all(|c| c.is_alphanumeric() || c == '_');
-            is_word && part.chars().next().is_some_and(|c| !c.is_numeric())
-        };
-        let is_name = |text: &str| text.split('.').all(is_part);
-        // `from . import views`
-        let module = import.module.trim_start_matches('.');
-        if !(is_name(module) || module.is_empty() && !import.module.is_empty()) || !is_name(&import.name) {
-            return Err("an import is no name".to_owned());
-        }
-    }
-    for (path, edit) in own {
-        if let Some(Ok(target)) = targets.get_mut(path) {
-            target.edits.push(edit);
-        }
-    }
-    for import in &fix.imports {
-        if let Some(Ok(target)) = targets.get_mut(import.path.as_str()) {
-            target.imports.push((import.module.clone(), import.name.clone()));
-        }
-    }
-    if let Some(first) = fix.edits.first()
-        && let Some(Ok(target)) = targets.get_mut(first.path.as_str())
-    {
-        target.fixes += 1;
-    }
-    Ok(())
-}
-
-/// The new content of the files. A file that cannot have it takes all of its fixes along, and these their other files.
-fn changes<'p>(
-    plan: &Plan,
-    paths: &Paths,
-    targets: &BTreeMap<&'p str, Result<Target, String>>,
-    taken: &mut Vec<&'p PlannedFix>,
-    refused: &mut Refused<'p>,
-) -> Vec<Change> {
-    let mut made: BTreeMap<&str, Change> = BTreeMap::new();
-    let mut bad: BTreeMap<&str, String> = BTreeMap::new();
-    for (path, target) in targets.iter() {
-        let Ok(target) = target else { continue };
-        if target.edits.is_empty() && target.imports.is_empty() {
-            continue;
-        }
-        // Before anything is written: a fix of several files must not stop at the second one.
-        if let Err(error) = write::check(paths, path) {
-            bad.insert(path, format!("`{path}`: {error}"));
-            continue;
-        }
-        match rewrite::apply_planned(target.source.clone(), &target.edits, &target.imports, &plan.packages) {
-            Ok(after) => {
-                let change = Change {
-                    path: (*path).to_owned(),
-                    before: target.bytes.clone(),
-                    after,
-                    fixes: target.fixes,
-                };
-                made.insert(path, change);
-            }
-            Err(why) => {
-                bad.insert(path, format!("with the fixes of `{path}` {why}"));
-            }
-        }
-    }
-    loop {
-        let lost: Vec<(&PlannedFix, String)> = taken
-            .iter()
-            .filter_map(|fix| Some((*fix, fix.files().iter().find_map(|path| bad.get(path))?.clone())))
-            .collect();
-        if lost.is_empty() {
-            break;
-        }
-        let also: BTreeSet<&str> = lost.iter().flat_map(|(fix, _)| fix.files()).collect();
-        taken.retain(|fix| !lost.iter().any(|(other, _)| std::ptr::eq(*fix, *other)));
-        for path in also {
-            made.remove(path);
-            bad.entry(path)
-                .or_insert_with(|| format!("a fix of `{path}` belongs to a file that cannot have it"));
-        }
-        refused.extend(lost);
-    }
-    made.into_values().collect()
 }

@@ -1,0 +1,207 @@
+//! The selected fixes of a plan, checked against the files as they are now. Each fix is taken whole or not at all; nothing is
+//! written here.
+
+use crate::discover::reason;
+use crate::paths::Paths;
+use crate::plan::{Plan, PlannedFix, sha256};
+use crate::write;
+use ormend_engine::rewrite::{self, Change};
+use ormend_engine::text::{Edit, Source, Span};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// A file that the plan changes, as it is now.
+struct Target {
+    bytes: Vec<u8>,
+    source: Source,
+    /// What is taken so far.
+    edits: Vec<Edit>,
+    imports: Vec<(String, String)>,
+    fixes: usize,
+}
+
+/// What can be applied of a plan.
+pub struct Resolved<'p> {
+    /// The files with their new content.
+    pub changes: Vec<Change>,
+    /// The fixes that these hold.
+    pub taken: Vec<&'p PlannedFix>,
+    /// The selected fixes that are not applied, and why.
+    pub refused: Refused<'p>,
+}
+
+/// The fixes that are not applied, and why.
+pub type Refused<'p> = Vec<(&'p PlannedFix, String)>;
+
+/// What of the selected fixes of `plan` fits the files below the root of `paths`; with `atomic` all of it or nothing.
+pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> {
+    let mut targets: BTreeMap<&str, Result<Target, String>> = BTreeMap::new();
+    let selected: Vec<&PlannedFix> = plan.fixes.iter().filter(|fix| fix.selected).collect();
+    for path in selected.iter().flat_map(|fix| fix.files()) {
+        targets.entry(path).or_insert_with(|| target(plan, path, paths));
+    }
+    let mut refused = Refused::new();
+    let mut taken: Vec<&PlannedFix> = Vec::new();
+    for fix in selected {
+        match take(fix, &mut targets) {
+            Ok(()) => taken.push(fix),
+            Err(why) => refused.push((fix, why)),
+        }
+    }
+    let mut changes = changes(plan, paths, &targets, &mut taken, &mut refused);
+    if atomic && !refused.is_empty() {
+        taken.clear();
+        changes.clear();
+    }
+    Resolved { changes, taken, refused }
+}
+
+/// The file of the plan's `path`, which must be what it was when the plan was written.
+fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
+    let Some(planned) = plan.files.get(path) else {
+        return Err(format!("the plan does not say what `{path}` was like"));
+    };
+    let file = inside(path, &paths.root)?;
+    let bytes = fs::read(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
+    if sha256(&bytes) != planned.sha256.to_ascii_lowercase() {
+        return Err(format!("`{path}` changed since the plan was written"));
+    }
+    let source = Source::new(path, bytes.clone());
+    if source.problem().is_some() {
+        return Err(format!("`{path}` cannot be read as Python"));
+    }
+    Ok(Target { bytes, source, edits: Vec::new(), imports: Vec::new(), fixes: 0 })
+}
+
+/// The file below the root that `path` names. A plan may come from anywhere: nothing outside is touched, no link followed.
+fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
+    let parts: Vec<Component<'_>> = Path::new(path).components().collect();
+    let is_plain = !path.is_empty()
+        && !path.contains(['\\', '\0'])
+        && parts.iter().all(|part| matches!(part, Component::Normal(_)))
+        // `a//b` and `a/./b` are other names of a file.
+        && parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/") == path;
+    if !is_plain {
+        return Err(format!("`{path}` is no path below the project root"));
+    }
+    let mut file = root.to_path_buf();
+    for part in parts {
+        file.push(part);
+        if fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(format!("`{path}` leads through a link"));
+        }
+    }
+    Ok(file)
+}
+
+/// Take a fix: all of its edits, or, with the reason, none.
+fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) -> Result<(), String> {
+    if fix.edits.is_empty() {
+        return Err("it has no edits".to_owned());
+    }
+    let mut own: Vec<(&str, Edit)> = Vec::new();
+    for edit in &fix.edits {
+        let target = match targets.get(edit.path.as_str()) {
+            Some(Ok(target)) => target,
+            Some(Err(why)) => return Err(why.clone()),
+            None => return Err(format!("`{}` is not there", edit.path)),
+        };
+        let span = match (target.source.text_offset(edit.start), target.source.text_offset(edit.end)) {
+            (Some(start), Some(end)) if start <= end => Span::new(start, end),
+            _ => return Err(format!("an edit lies outside of the text of `{}`", edit.path)),
+        };
+        let is_taken = target.edits.iter().any(|other| rewrite::touches(other.span, span));
+        let is_own = own.iter().any(|(path, other)| *path == edit.path && other.span.overlaps(span));
+        if is_taken || is_own {
+            return Err("it overlaps a fix before it".to_owned());
+        }
+        own.push((edit.path.as_str(), Edit { span, text: edit.text.clone() }));
+    }
+    for import in &fix.imports {
+        if let Some(Err(why)) = targets.get(import.path.as_str()) {
+            return Err(why.clone());
+        }
+        let is_part = |part: &str| {
+            let is_word = part.chars().all(|c| c.is_alphanumeric() || c == '_');
+            is_word && part.chars().next().is_some_and(|c| !c.is_numeric())
+        };
+        let is_name = |text: &str| text.split('.').all(is_part);
+        // `from . import views`
+        let module = import.module.trim_start_matches('.');
+        if !(is_name(module) || module.is_empty() && !import.module.is_empty()) || !is_name(&import.name) {
+            return Err("an import is no name".to_owned());
+        }
+    }
+    for (path, edit) in own {
+        if let Some(Ok(target)) = targets.get_mut(path) {
+            target.edits.push(edit);
+        }
+    }
+    for import in &fix.imports {
+        if let Some(Ok(target)) = targets.get_mut(import.path.as_str()) {
+            target.imports.push((import.module.clone(), import.name.clone()));
+        }
+    }
+    if let Some(first) = fix.edits.first()
+        && let Some(Ok(target)) = targets.get_mut(first.path.as_str())
+    {
+        target.fixes += 1;
+    }
+    Ok(())
+}
+
+/// The new content of the files. A file that cannot have it takes all of its fixes along, and these their other files.
+fn changes<'p>(
+    plan: &Plan,
+    paths: &Paths,
+    targets: &BTreeMap<&'p str, Result<Target, String>>,
+    taken: &mut Vec<&'p PlannedFix>,
+    refused: &mut Refused<'p>,
+) -> Vec<Change> {
+    let mut made: BTreeMap<&str, Change> = BTreeMap::new();
+    let mut bad: BTreeMap<&str, String> = BTreeMap::new();
+    for (path, target) in targets.iter() {
+        let Ok(target) = target else { continue };
+        if target.edits.is_empty() && target.imports.is_empty() {
+            continue;
+        }
+        // Before anything is written: a fix of several files must not stop at the second one.
+        if let Err(error) = write::check(paths, path) {
+            bad.insert(path, format!("`{path}`: {error}"));
+            continue;
+        }
+        match rewrite::apply_planned(target.source.clone(), &target.edits, &target.imports, &plan.packages) {
+            Ok(after) => {
+                let change = Change {
+                    path: (*path).to_owned(),
+                    before: target.bytes.clone(),
+                    after,
+                    fixes: target.fixes,
+                };
+                made.insert(path, change);
+            }
+            Err(why) => {
+                bad.insert(path, format!("with the fixes of `{path}` {why}"));
+            }
+        }
+    }
+    loop {
+        let lost: Vec<(&PlannedFix, String)> = taken
+            .iter()
+            .filter_map(|fix| Some((*fix, fix.files().iter().find_map(|path| bad.get(path))?.clone())))
+            .collect();
+        if lost.is_empty() {
+            break;
+        }
+        let also: BTreeSet<&str> = lost.iter().flat_map(|(fix, _)| fix.files()).collect();
+        taken.retain(|fix| !lost.iter().any(|(other, _)| std::ptr::eq(*fix, *other)));
+        for path in also {
+            made.remove(path);
+            bad.entry(path)
+                .or_insert_with(|| format!("a fix of `{path}` belongs to a file that cannot have it"));
+        }
+        refused.extend(lost);
+    }
+    made.into_values().collect()
+}
