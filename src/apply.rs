@@ -25,8 +25,6 @@ struct Target {
 pub struct Resolved<'p> {
     /// The files with their new content.
     pub changes: Vec<Change>,
-    /// The fixes that these hold.
-    pub taken: Vec<&'p PlannedFix>,
     /// The selected fixes that are not applied, and why.
     pub refused: Refused<'p>,
 }
@@ -51,10 +49,9 @@ pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> 
     }
     let mut changes = changes(plan, paths, &targets, &mut taken, &mut refused);
     if atomic && !refused.is_empty() {
-        taken.clear();
         changes.clear();
     }
-    Resolved { changes, taken, refused }
+    Resolved { changes, refused }
 }
 
 /// The file of the plan's `path`, which must be what it was when the plan was written.
@@ -75,7 +72,7 @@ fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
 }
 
 /// The file below the root that `path` names. A plan may come from anywhere: nothing outside is touched, no link followed.
-fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
+pub fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
     let parts: Vec<Component<'_>> = Path::new(path).components().collect();
     let is_plain = !path.is_empty()
         && !path.contains(['\\', '\0'])
@@ -84,6 +81,12 @@ fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
         && parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/") == path;
     if !is_plain {
         return Err(format!("`{path}` is no path below the project root"));
+    }
+    // What stands there is executed, or says what is.
+    let is_kept =
+        |name: &str| [".git", ".hg", ".svn", ".ormend"].iter().any(|kept| name.eq_ignore_ascii_case(kept));
+    if path.split('/').any(is_kept) {
+        return Err(format!("`{path}` is no file of the project"));
     }
     let mut file = root.to_path_buf();
     for part in parts {
@@ -178,6 +181,7 @@ fn changes<'p>(
                     before: target.bytes.clone(),
                     after,
                     fixes: target.fixes,
+                    group: 0,
                 };
                 made.insert(path, change);
             }
@@ -203,5 +207,27 @@ fn changes<'p>(
         }
         refused.extend(lost);
     }
-    made.into_values().collect()
+    let mut changes: Vec<Change> = made.into_values().collect();
+    let at: BTreeMap<String, usize> =
+        changes.iter().enumerate().map(|(index, change)| (change.path.clone(), index)).collect();
+    // Files of one fix get the lowest number of theirs, until no fix has two.
+    let mut groups: Vec<u32> = (0..).take(changes.len()).collect();
+    let mut is_settled = false;
+    while !is_settled {
+        is_settled = true;
+        for fix in taken.iter() {
+            let own: Vec<usize> = fix.files().iter().filter_map(|path| at.get(*path).copied()).collect();
+            let lowest = own.iter().filter_map(|index| groups.get(*index)).min().copied();
+            for group in own.iter().filter_map(|index| Some((*index, lowest?))) {
+                if let Some(now) = groups.get_mut(group.0).filter(|now| **now != group.1) {
+                    *now = group.1;
+                    is_settled = false;
+                }
+            }
+        }
+    }
+    for (change, group) in changes.iter_mut().zip(groups) {
+        change.group = group;
+    }
+    changes
 }

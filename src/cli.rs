@@ -106,9 +106,27 @@ pub struct RunArgs {
     /// Also look at migrations
     #[arg(long)]
     pub include_migrations: bool,
+    /// Only files that differ from this revision of git, those that git does not know yet included
+    ///
+    /// Without a revision: from where the branch left the default branch.
+    #[arg(long, value_name = "REV", num_args = 0..=1, require_equals = true)]
+    pub changed: Option<Option<String>>,
+    /// Leave out the findings that this file lists; --write-baseline makes it
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// Show a table: codemod, safe, unsafe, withheld (by reason), files
     #[arg(long)]
     pub statistics: bool,
+}
+
+impl RunArgs {
+    /// Whether nothing narrows what the project's configuration asks for.
+    pub fn is_whole(&self) -> bool {
+        self.select.is_empty()
+            && self.ignore.is_empty()
+            && self.changed.is_none()
+            && self.input.paths == [PathBuf::from(".")]
+    }
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +139,9 @@ pub struct CheckArgs {
     /// Also show findings that have no fix, with the reason
     #[arg(long)]
     pub show_withheld: bool,
+    /// Write all findings to the file of --baseline instead of showing them
+    #[arg(long, requires = "baseline")]
+    pub write_baseline: bool,
     /// Exit with 0 even if there are findings
     #[arg(long)]
     pub exit_zero: bool,
@@ -160,10 +181,25 @@ pub struct DiffArgs {
     pub exit_zero: bool,
 }
 
+/// What is to hold before anything is written.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct WriteArgs {
+    /// Write although the git repository has changes that are not committed
+    #[arg(long)]
+    pub allow_dirty: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct FixArgs {
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
+    /// Give the files of the last `fix` or `apply` in the project their old content again
+    ///
+    /// Files that changed since are left as they are.
+    #[arg(long, conflicts_with_all = ["select", "ignore", "unsafe_fixes", "changed", "baseline", "statistics"])]
+    pub undo: bool,
     /// Exit with 1 if anything was fixed
     #[arg(long)]
     pub exit_non_zero_on_fix: bool,
@@ -192,6 +228,8 @@ pub struct ApplyArgs {
     /// Apply all of the selected fixes or, where one is refused, none
     #[arg(long)]
     pub atomic: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
 
 #[derive(Debug, Args)]

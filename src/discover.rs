@@ -10,6 +10,7 @@ use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
 use ormend_engine::django::templates::is_template_path;
 use ormend_engine::rewrite::{Role, is_migration};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -26,6 +27,8 @@ pub struct Request<'a> {
     pub asked: &'a [PathBuf],
     pub include_tests: bool,
     pub include_migrations: bool,
+    /// If only files that changed are looked at: those, absolute and free of links.
+    pub changed: Option<&'a FxHashSet<PathBuf>>,
 }
 
 /// One file that was found.
@@ -43,6 +46,7 @@ pub struct LeftOut {
     pub tests: usize,
     pub migrations: usize,
     pub excluded: usize,
+    pub unchanged: usize,
 }
 
 /// What was found, by path, and what could not be looked at: its path as shown, and why.
@@ -103,6 +107,13 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
             discovery.left_out.excluded += 1;
         } else {
             file.role = Role::Scan;
+        }
+    }
+    if let Some(changed) = request.changed {
+        let unchanged = |file: &&mut Found| file.role == Role::Scan && !changed.contains(&file.file);
+        for file in discovery.files.iter_mut().filter(unchanged) {
+            file.role = Role::Index;
+            discovery.left_out.unchanged += 1;
         }
     }
     discovery.warnings.sort();
@@ -250,6 +261,7 @@ mod tests {
             include_migrations: config.include_migrations,
             config: &config,
             asked: &asked,
+            changed: None,
         };
         let found = discover(&request).unwrap();
         let mark = |role| if role == Role::Scan { "" } else { "~" };
@@ -273,7 +285,7 @@ mod tests {
         let dir = project(&files);
         let (files, found) = roles(dir.path(), &[""], Config::default());
         assert_eq!(files, ["shop/a.py", "~shop/migrations/0001.py", "~shop/test_c.py", "~shop/tests/b.py"]);
-        assert_eq!(found.left_out, LeftOut { tests: 2, migrations: 1, excluded: 0 });
+        assert_eq!(found.left_out, LeftOut { tests: 2, migrations: 1, ..LeftOut::default() });
         let config = Config { include_tests: true, include_migrations: true, ..Config::default() };
         assert!(roles(dir.path(), &[""], config).0.iter().all(|file| !file.starts_with('~')));
     }

@@ -2,12 +2,14 @@
 //! rest; all of them over the codemods and the engine.
 
 mod apply;
+mod baseline;
 mod cli;
 mod commands;
 mod config;
 mod discover;
 mod environment;
 mod escape;
+mod git;
 mod owners;
 mod paths;
 mod pipeline;

@@ -1,14 +1,17 @@
 //! From the command line to the engine and back: what every command that looks at a project does first.
 
+use crate::baseline;
 use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
 use crate::environment;
+use crate::git;
 use crate::paths::{Paths, working_directory};
 use crate::report::Findings;
 use crate::root;
 use crate::target;
 use crate::terminal::Terminal;
+use crate::write::{self, Writer};
 use ignore::gitignore::Gitignore;
 use miette::miette;
 use ormend_codemods::ALL;
@@ -54,7 +57,8 @@ pub struct Analysis {
 impl Analysis {
     /// The findings, for a report.
     pub fn findings(&self) -> Findings<'_> {
-        Findings::new(&self.report.findings, sources(&self.report.project), &self.paths)
+        let report = &self.report;
+        Findings::new(&report.findings, &report.fingerprints, sources(&report.project), &self.paths)
     }
 }
 
@@ -63,12 +67,48 @@ pub fn sources(project: &Project) -> Vec<&Source> {
     project.program().files().iter().map(|file| &*file.source).collect()
 }
 
+/// Where a run looks.
+struct Place {
+    paths: Paths,
+    /// What was asked for, absolute and free of links.
+    asked: Vec<PathBuf>,
+    stdin: Option<Vec<u8>>,
+}
+
+fn place(input: &InputArgs) -> miette::Result<Place> {
+    let cwd = working_directory()?;
+    let (asked, stdin) = asked(input, &cwd)?;
+    Ok(Place { paths: Paths::new(root::find(&asked), cwd), asked, stdin })
+}
+
+/// The project that `input` lies in, alone.
+pub fn paths(input: &InputArgs) -> miette::Result<Paths> {
+    Ok(place(input)?.paths)
+}
+
 /// Read what `run` asks for.
 pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
-    let cwd = working_directory()?;
-    let (asked, stdin) = asked(&run.input, &cwd)?;
-    let root = root::find(&asked);
-    let mut paths = Paths::new(root.clone(), cwd);
+    let place = place(&run.input)?;
+    if write::is_interrupted(&place.paths.root) {
+        terminal
+            .warn("an earlier run was interrupted while it wrote; the next `ormend fix` takes it back first");
+    }
+    load_from(place, run, terminal)
+}
+
+/// Read what `run` asks for, and keep others from writing there. Standard input is not written, and needs no right to.
+pub fn load_to_write(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Loaded, Option<Writer>)> {
+    let place = place(&run.input)?;
+    let writer = match place.stdin {
+        None => Some(Writer::begin(&place.paths, terminal)?),
+        Some(_) => None,
+    };
+    Ok((load_from(place, run, terminal)?, writer))
+}
+
+fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
+    let Place { mut paths, asked, stdin } = place;
+    let root = paths.root.clone();
     let config = config::load(&root)?;
     terminal.detail(&format!("project root: {}", paths.show_absolute(&root)));
     match &config.file {
@@ -85,6 +125,8 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         })
         .collect::<miette::Result<_>>()?;
 
+    let known = run.baseline.as_deref().map(baseline::read).transpose()?.unwrap_or_default();
+    let changed = run.changed.as_ref().map(|since| changed(&root, since.as_deref())).transpose()?;
     let discovery = {
         let _progress = terminal.progress("Finding files");
         discover::discover(&Request {
@@ -93,6 +135,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
             asked: &asked,
             include_tests: run.include_tests || config.include_tests,
             include_migrations: run.include_migrations || config.include_migrations,
+            changed: changed.as_ref(),
         })?
     };
     let pool = rayon::ThreadPoolBuilder::new()
@@ -106,7 +149,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         Some(bytes) => Some(overlay(&mut files, &asked, &paths, bytes)?),
     };
     let scanned = files.iter().filter(|file| file.role == Role::Scan).count();
-    if scanned == 0 {
+    if scanned == 0 && changed.is_none() {
         terminal.warn("there is no Python file to look at here");
     }
 
@@ -127,7 +170,8 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         terminal.detail("environment: none");
     }
 
-    let options = options(run, &config, &root);
+    let mut options = options(run, &config, &root);
+    options.known = known;
     terminal.detail(&format!(
         "Django {}.{} and later, line length {}, {} codemods, {} files ({scanned} to look at)",
         options.target_django.0,
@@ -150,6 +194,14 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         ignores,
         pool,
     })
+}
+
+/// The files that differ from the revision `since`.
+fn changed(root: &Path, since: Option<&str>) -> miette::Result<FxHashSet<PathBuf>> {
+    let repository = git::Repository::find(root)?.ok_or_else(|| {
+        miette!(help = "leave --changed out", "--changed: the project is in no git repository")
+    })?;
+    repository.changed(since)
 }
 
 /// What was asked for, absolute and free of links; and standard input, if that was.
@@ -248,6 +300,7 @@ fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {
             .or_else(|| target::django(&dirs))
             .unwrap_or(default.target_django),
         assume_no_signals: config.assume_no_signals.clone(),
+        codemods: ALL.iter().map(|rule| (rule.meta().name, rule.is_default())).collect(),
         ..default
     }
 }

@@ -1,9 +1,9 @@
 //! `ormend apply`: the selected fixes of a plan, each whole or not at all. What no longer fits is refused and told.
 
-use super::worse;
+use super::make;
 use crate::Status;
 use crate::apply::{Resolved, resolve};
-use crate::cli::ApplyArgs;
+use crate::cli::{ApplyArgs, WriteArgs};
 use crate::discover::reason;
 use crate::escape::escape_line;
 use crate::paths::{Paths, working_directory};
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::report::plural;
 use crate::root;
 use crate::terminal::Terminal;
-use crate::write;
+use crate::write::Writer;
 use miette::miette;
 use std::fs;
 use std::io::Read;
@@ -19,25 +19,20 @@ use std::path::Path;
 
 pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
     let plan = Plan::parse(&read(&args.plan)?, &args.plan.to_string_lossy())?;
-    apply(&plan, &paths(args.root.as_deref())?, args.atomic, terminal)
+    apply(&plan, &paths(args.root.as_deref())?, args.atomic, args.write, terminal)
 }
 
 /// Write the selected fixes of `plan` that still fit, and say what was done and what was not.
-pub fn apply(plan: &Plan, paths: &Paths, atomic: bool, terminal: &Terminal) -> miette::Result<Status> {
-    let Resolved { changes, taken, refused } = resolve(plan, paths, atomic);
-    let mut status = if refused.is_empty() { Status::Clean } else { Status::Findings };
-    let mut applied = taken.len();
-    let mut written = 0;
-    for change in &changes {
-        match write::replace(paths, change) {
-            Ok(()) => written += 1,
-            Err(error) => {
-                terminal.failed(&format!("{}: {error}", paths.show(&change.path)));
-                applied = applied.saturating_sub(change.fixes);
-                status = worse(status, &error);
-            }
-        }
-    }
+pub fn apply(
+    plan: &Plan,
+    paths: &Paths,
+    atomic: bool,
+    write: WriteArgs,
+    terminal: &Terminal,
+) -> miette::Result<Status> {
+    let writer = Writer::begin(paths, terminal)?;
+    let Resolved { changes, refused } = resolve(plan, paths, atomic);
+    let made = make(&writer, paths, &changes, write, terminal)?;
     for (fix, why) in &refused {
         let place = format!("{}:{}", paths.show(&fix.path), fix.line);
         let codemod = escape_line(&fix.codemod);
@@ -46,17 +41,21 @@ pub fn apply(plan: &Plan, paths: &Paths, atomic: bool, terminal: &Terminal) -> m
     if atomic && !refused.is_empty() {
         terminal.summary("Nothing was applied, as --atomic asks; write a new plan with `ormend plan`.");
     } else {
+        let refused = match refused.len() {
+            0 => String::new(),
+            count => format!(", refused {count}"),
+        };
+        let back = if made.files > 0 { " `ormend fix --undo` takes it back." } else { "" };
         terminal.summary(&format!(
-            "Applied {} to {}{}.",
-            plural(applied, "fix", "fixes"),
-            plural(written, "file", "files"),
-            match refused.len() {
-                0 => String::new(),
-                count => format!(", refused {count}"),
-            }
+            "Applied {} to {}{refused}.{back}",
+            plural(made.fixes, "fix", "fixes"),
+            plural(made.files, "file", "files"),
         ));
     }
-    Ok(status)
+    Ok(match made.status {
+        Status::Clean if !refused.is_empty() => Status::Findings,
+        status => status,
+    })
 }
 
 /// The plan that the file `plan` holds, as bytes; `-` is standard input.

@@ -2,17 +2,31 @@
 
 use super::{counts, looked_at};
 use crate::Status;
-use crate::cli::{CheckArgs, CheckFormat};
+use crate::baseline;
+use crate::cli::{CheckArgs, CheckFormat, RunArgs};
+use crate::escape::escape_line;
 use crate::pipeline;
-use crate::report::{concise, full, github, gitlab, jsonl, sarif, statistics};
+use crate::report::{concise, full, github, gitlab, jsonl, plural, sarif, statistics};
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let loaded = pipeline::load(&args.run, terminal)?;
+    // What is written anew is not to leave out what the old one lists.
+    let baseline = args.run.baseline.clone().filter(|_| !args.write_baseline);
+    let run = RunArgs { baseline, ..args.run.clone() };
+    let loaded = pipeline::load(&run, terminal)?;
     let (scanned, left_out) = (loaded.scanned, loaded.left_out);
+    let listed = loaded.options.known.len();
     let analysis = loaded.analyse(false, terminal);
     let findings = analysis.findings();
+    if let Some(file) = args.run.baseline.as_deref().filter(|_| args.write_baseline) {
+        baseline::write(file, &findings)?;
+        let count = plural(findings.all().len(), "finding", "findings");
+        let name = escape_line(&file.to_string_lossy()).into_owned();
+        terminal.summary(&format!("Wrote {count} to `{name}`. {}", looked_at(scanned, left_out, 0)));
+        return Ok(Status::Clean);
+    }
+    let known = analysis.report.known.len();
     let withheld = args.show_withheld;
     // The table takes the place of findings for readers; programs get both, on separate streams.
     if args.run.statistics && !args.output_format.is_data() {
@@ -35,7 +49,12 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     if findings.count(Outcome::Withheld) > 0 && !withheld {
         summary.push_str(" (--show-withheld)");
     }
-    terminal.summary(&format!("{summary}. {}", looked_at(scanned, left_out)));
+    terminal.summary(&format!("{summary}. {}", looked_at(scanned, left_out, known)));
+    let is_whole = args.run.is_whole() && listed > known;
+    if is_whole {
+        let stale = plural(listed - known, "finding of the baseline is", "findings of the baseline are");
+        terminal.summary(&format!("{stale} gone; --write-baseline brings it up to date."));
+    }
     let fixable = findings.count(Outcome::Safe);
     if fixable > 0 {
         let what = if fixable == 1 { "the safe one" } else { "the safe ones" };

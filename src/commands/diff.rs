@@ -25,7 +25,11 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
     if args.run.statistics {
         terminal.summary(statistics::table(&findings).trim_end());
     }
-    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out)));
+    terminal.summary(&format!(
+        "{}. {}",
+        counts(&findings),
+        looked_at(scanned, left_out, analysis.report.known.len())
+    ));
     let fixes = changes.iter().map(|change| change.fixes).sum();
     if fixes > 0 {
         terminal.summary(&format!(

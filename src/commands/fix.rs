@@ -1,35 +1,48 @@
 //! `ormend fix`: the fixes, in place, each file whole or not at all. Of standard input the result is printed.
 
-use super::{counts, looked_at, worse};
+use super::{counts, looked_at, make};
 use crate::Status;
 use crate::cli::FixArgs;
 use crate::pipeline::{self, Analysis};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
-use crate::write;
+use crate::write::Writer;
 
 pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let loaded = pipeline::load(&args.run, terminal)?;
+    if args.undo {
+        return undo(args, terminal);
+    }
+    let (loaded, writer) = pipeline::load_to_write(&args.run, terminal)?;
     let (scanned, left_out) = (loaded.scanned, loaded.left_out);
     let stdin = loaded.stdin.clone().map(|path| {
         let bytes = loaded.files.iter().find(|file| file.path == path).map(|file| file.bytes.clone());
         (path, bytes.unwrap_or_default())
     });
+    let is_stdin = stdin.is_some();
     let analysis = loaded.analyse(true, terminal);
-    let (fixes, files, status) = match stdin {
-        Some((path, bytes)) => print_fixed(&analysis, &path, &bytes, terminal)?,
-        None => write_all(&analysis, terminal),
+    let (fixes, files, status) = match (stdin, writer) {
+        (Some((path, bytes)), _) => print_fixed(&analysis, &path, &bytes, terminal)?,
+        (None, Some(writer)) => {
+            let made = make(&writer, &analysis.paths, &analysis.report.changes, args.write, terminal)?;
+            (made.fixes, made.files, made.status)
+        }
+        (None, None) => (0, 0, Status::Clean),
     };
     let findings = analysis.findings();
     if args.run.statistics {
         terminal.summary(statistics::table(&findings).trim_end());
     }
-    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out)));
+    terminal.summary(&format!(
+        "{}. {}",
+        counts(&findings),
+        looked_at(scanned, left_out, analysis.report.known.len())
+    ));
     if fixes > 0 {
         terminal.summary(&format!(
-            "Applied {} to {}.",
+            "Applied {} to {}.{}",
             plural(fixes, "fix", "fixes"),
-            plural(files, "file", "files")
+            plural(files, "file", "files"),
+            if is_stdin { "" } else { " `ormend fix --undo` takes it back." }
         ));
     }
     Ok(match status {
@@ -38,22 +51,19 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     })
 }
 
-/// Write every changed file. One that cannot be written is told, and the others go on.
-fn write_all(analysis: &Analysis, terminal: &Terminal) -> (usize, usize, Status) {
-    let (mut fixes, mut files, mut status) = (0, 0, Status::Clean);
-    for change in &analysis.report.changes {
-        match write::replace(&analysis.paths, change) {
-            Ok(()) => {
-                fixes += change.fixes;
-                files += 1;
-            }
-            Err(error) => {
-                terminal.failed(&format!("{}: {error}", analysis.paths.show(&change.path)));
-                status = worse(status, &error);
-            }
-        }
+/// `ormend fix --undo`: what the last run changed, as it was before.
+fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
+    let paths = pipeline::paths(&args.run.input)?;
+    let writer = Writer::begin(&paths, terminal)?;
+    let Some(undone) = writer.undo(&paths)? else {
+        terminal.summary("There is nothing to undo.");
+        return Ok(Status::Clean);
+    };
+    for (path, why) in &undone.failures {
+        terminal.failed(&format!("{}: {why}", paths.show(path)));
     }
-    (fixes, files, status)
+    terminal.summary(&format!("Restored {}.", plural(undone.files, "file", "files")));
+    Ok(if undone.failures.is_empty() { Status::Clean } else { Status::Findings })
 }
 
 /// Print the file of standard input with its fixes. Fixes that need other files changed too would be half a

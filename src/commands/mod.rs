@@ -10,10 +10,50 @@ pub mod models;
 pub mod plan;
 
 use crate::Status;
+use crate::cli::WriteArgs;
 use crate::discover::LeftOut;
+use crate::git;
+use crate::paths::Paths;
 use crate::report::{Findings, plural};
-use crate::write::WriteError;
+use crate::terminal::Terminal;
+use crate::write::{WriteError, Writer};
 use ormend_engine::codemod::Outcome;
+use ormend_engine::rewrite::Change;
+use std::path::PathBuf;
+
+/// What was made of changes.
+struct Made {
+    fixes: usize,
+    files: usize,
+    status: Status,
+}
+
+/// Make `changes`. A file that cannot be written is told, and the others go on. Changes that are not committed are a reason to
+/// make none.
+fn make(
+    writer: &Writer,
+    paths: &Paths,
+    changes: &[Change],
+    args: WriteArgs,
+    terminal: &Terminal,
+) -> miette::Result<Made> {
+    let mut made = Made { fixes: 0, files: 0, status: Status::Clean };
+    if changes.is_empty() {
+        return Ok(made);
+    }
+    let files: Vec<PathBuf> = changes.iter().map(|change| paths.absolute(&change.path)).collect();
+    let has_git = git::require_clean(paths, &files, args.allow_dirty)?;
+    let written = writer.write(paths, changes)?;
+    for (index, error) in &written.failures {
+        let path = changes.get(*index).map(|change| paths.show(&change.path)).unwrap_or_default();
+        terminal.failed(&format!("{path}: {error}"));
+        made.status = worse(made.status, error);
+    }
+    if !has_git && written.files > 0 {
+        terminal.warn("this is no git repository, so `ormend fix --undo` is the only way back");
+    }
+    Ok(Made { fixes: written.fixes, files: written.files, ..made })
+}
 
 /// How a run ends that one file could not be written in.
 fn worse(status: Status, error: &WriteError) -> Status {
@@ -42,11 +82,13 @@ fn counts(findings: &Findings) -> String {
 }
 
 /// `Looked at 12 files; left out 3 tests (--include-tests)`
-fn looked_at(scanned: usize, left_out: LeftOut) -> String {
+fn looked_at(scanned: usize, left_out: LeftOut, known: usize) -> String {
     let reasons = [
         (left_out.tests, "test file", "test files", " (--include-tests)"),
         (left_out.migrations, "migration", "migrations", " (--include-migrations)"),
         (left_out.excluded, "excluded file", "excluded files", ""),
+        (left_out.unchanged, "unchanged file", "unchanged files", ""),
+        (known, "known finding", "known findings", " (--baseline)"),
     ];
     let parts: Vec<String> = reasons
         .iter()

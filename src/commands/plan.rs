@@ -40,7 +40,11 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
     if args.run.statistics {
         terminal.summary(statistics::table(&findings).trim_end());
     }
-    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out)));
+    terminal.summary(&format!(
+        "{}. {}",
+        counts(&findings),
+        looked_at(scanned, left_out, analysis.report.known.len())
+    ));
     let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
     terminal.summary(&format!(
         "{} planned, {selected} of them selected; `ormend apply` applies those.",

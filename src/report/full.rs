@@ -231,7 +231,8 @@ mod tests {
     fn an_endless_line_is_not_shown() {
         let (list, paths) = (samples::findings(), samples::paths());
         let long = Source::new("shop/views.py", vec![b'x'; 1 << 20]);
-        let findings = Findings::new(&list[..1], vec![&long], &paths);
+        let print = ["0".repeat(16)];
+        let findings = Findings::new(&list[..1], &print, vec![&long], &paths);
         let mut out = Vec::new();
         write(&mut out, &findings, true, false).unwrap();
         assert!(out.len() < 3 << 20, "{}", out.len());

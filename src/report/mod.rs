@@ -3,7 +3,6 @@
 pub mod concise;
 pub mod diff;
 mod excerpt;
-mod fingerprint;
 pub mod full;
 pub mod github;
 pub mod gitlab;
@@ -22,13 +21,17 @@ pub struct Findings<'a> {
     list: &'a [Finding],
     sources: Vec<&'a Source>,
     paths: &'a Paths,
-    fingerprints: Vec<String>,
+    fingerprints: &'a [String],
 }
 
 impl<'a> Findings<'a> {
-    /// The findings `list`, whose sites refer to `sources` by `FileId`.
-    pub fn new(list: &'a [Finding], sources: Vec<&'a Source>, paths: &'a Paths) -> Findings<'a> {
-        let fingerprints = fingerprint::fingerprints(list, &sources);
+    /// The findings `list`, each with its fingerprint, whose sites refer to `sources` by `FileId`.
+    pub fn new(
+        list: &'a [Finding],
+        fingerprints: &'a [String],
+        sources: Vec<&'a Source>,
+        paths: &'a Paths,
+    ) -> Findings<'a> {
         Findings { list, sources, paths, fingerprints }
     }
 
@@ -65,6 +68,11 @@ impl<'a> Findings<'a> {
     /// The path of `file` as data.
     fn path(&self, file: FileId) -> String {
         self.source(file).map(|source| self.paths.relative(source.path())).unwrap_or_default()
+    }
+
+    /// The path of `file` from the project root, as data.
+    pub fn project_path(&self, file: FileId) -> String {
+        self.source(file).map(|source| source.path().to_owned()).unwrap_or_default()
     }
 
     /// Where the offset stands; line and column 0 in a file that is not there.
@@ -150,8 +158,9 @@ class Book(Model):
     /// What `write` writes of [`findings`].
     pub fn rendered(write: impl FnOnce(&mut Vec<u8>, &Findings)) -> String {
         let (list, sources, paths) = (findings(), sources(), paths());
+        let fingerprints: Vec<String> = (1..=list.len()).map(|n| format!("{n:016x}")).collect();
         let mut out = Vec::new();
-        write(&mut out, &Findings::new(&list, sources.iter().collect(), &paths));
+        write(&mut out, &Findings::new(&list, &fingerprints, sources.iter().collect(), &paths));
         String::from_utf8(out).unwrap()
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod shop;
+
 use assert_cmd::Command;
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,6 +55,27 @@ impl Project {
         for (path, bytes) in self.files.borrow().iter() {
             assert_eq!(&fs::read(self.path().join(path)).unwrap(), bytes, "{}", path.display());
         }
+    }
+
+    /// Run git here; what it prints.
+    pub fn git(&self, args: &[&str]) -> String {
+        let identity =
+            ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"];
+        let output = std::process::Command::new("git")
+            .args(identity)
+            .args(args)
+            .current_dir(self.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Make it a repository with everything committed.
+    pub fn commit_all(&self) {
+        self.git(&["init", "--quiet"]);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", "all"]);
     }
 
     pub fn run(&self, args: &[&str]) -> Run {

@@ -9,6 +9,11 @@ pub struct Options {
     pub unsafe_codemods: Vec<String>,
     /// Codemods that are not run on a file: its path and the codemod's name.
     pub skip: Vec<(String, String)>,
+    /// Every codemod there is, and whether it runs unless told otherwise: of one that did not run nobody knows whether a comment
+    /// suppresses anything, and a name that is not here is misspelled. Empty if that is not of interest.
+    pub codemods: Vec<(&'static str, bool)>,
+    /// Fingerprints of findings that are known already: they are left out, and not fixed.
+    pub known: Vec<String>,
     /// Columns after which a line is wrapped.
     pub line_length: usize,
     /// `batch_size=` of bulk writes.
@@ -27,6 +32,8 @@ impl Default for Options {
             unsafe_fixes: false,
             unsafe_codemods: Vec::new(),
             skip: Vec::new(),
+            codemods: Vec::new(),
+            known: Vec::new(),
             line_length: 88,
             batch_size: 500,
             target_django: (4, 2),

@@ -238,6 +238,21 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// A compound statement up to where its first block starts, decorators included; anything else whole.
+    pub fn header(self) -> Span {
+        let def = if self.kind() == Kind::DecoratedDef {
+            self.child(Field::Definition).unwrap_or(self)
+        } else {
+            self
+        };
+        let end = match def.child_of_kind(Kind::Block) {
+            Some(block) => block.span().start.min(self.span().end),
+            None => self.span().end,
+        };
+        let text = self.text.get(self.span().start as usize..end as usize).unwrap_or("");
+        Span::new(self.span().start, self.span().start + text.trim_end().len() as u32)
+    }
+
     /// Whether this name (or attribute) stands where it is bound or deleted rather than read.
     pub fn is_binding(self) -> bool {
         let mut child = self;

@@ -7,7 +7,7 @@
 
 use super::scan::scan;
 use super::suppress::Suppressions;
-use super::{Change, Warning, waiting};
+use super::{Change, Warning, fingerprint::is_like_known, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
 use crate::django::Project;
 use crate::python::{Node, Parsed, Program, insert_imports, loose_newline, parse, reused_quotes};
@@ -39,6 +39,7 @@ pub(super) fn fixpoint(
     let mut current: Option<Project> = None;
     let mut findings: Vec<Finding> = findings.to_vec();
     let editable = editable(project, scanned);
+    let known: FxHashSet<&str> = options.known.iter().map(String::as_str).collect();
     for pass in 0..=options.max_passes {
         findings.retain(|f| f.fix.iter().flat_map(|fix| &fix.edits).all(|e| editable.contains(&e.file)));
         let now = current.as_ref().unwrap_or(project);
@@ -61,8 +62,10 @@ pub(super) fn fixpoint(
         changed.sort();
         changed.dedup();
         findings = scan(&next, &changed, rules, options).findings;
+        findings.retain(|finding| !is_like_known(&next, finding, &known));
         current = Some(next);
     }
+    let groups = groups(&progress);
     let mut changes: Vec<Change> = progress
         .into_iter()
         .filter(|(file, p)| !p.given_up && p.text != project.program().file(*file).source.text())
@@ -70,7 +73,13 @@ pub(super) fn fixpoint(
             let source = &project.program().file(file).source;
             let before = source.encode(source.text())?;
             match source.encode(&p.text) {
-                Some(after) => Some(Change { path: source.path().to_owned(), before, after, fixes: p.fixes }),
+                Some(after) => Some(Change {
+                    path: source.path().to_owned(),
+                    before,
+                    after,
+                    fixes: p.fixes,
+                    group: groups.get(&file).map_or(file.0, |first| first.0),
+                }),
                 None => {
                     warnings.push(Warning {
                         path: source.path().to_owned(),
@@ -86,6 +95,23 @@ pub(super) fn fixpoint(
         .collect();
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     changes
+}
+
+/// The first of the files that a file is changed together with, directly or through others.
+fn groups(progress: &BTreeMap<FileId, Progress>) -> FxHashMap<FileId, FileId> {
+    let mut groups: FxHashMap<FileId, FileId> = FxHashMap::default();
+    for start in progress.keys() {
+        let mut next = vec![*start];
+        while let Some(file) = next.pop() {
+            if groups.contains_key(&file) {
+                continue;
+            }
+            groups.insert(file, *start);
+            // A fix names all of its files to each of them.
+            next.extend(progress.get(&file).iter().flat_map(|p| &p.partners));
+        }
+    }
+    groups
 }
 
 /// The edits of one fix, those of the imports that it needs included.
@@ -252,7 +278,7 @@ fn give_up_partners(file: FileId, progress: &mut BTreeMap<FileId, Progress>) {
 
 /// The files that a fix may change: those that are scanned, and do not ask to be left alone.
 fn editable(project: &Project, scanned: &[FileId]) -> FxHashSet<FileId> {
-    let asks = |file: &FileId| Suppressions::of(project.program().file(*file)).whole_file;
+    let asks = |file: &FileId| Suppressions::of(project.program().file(*file)).whole_file.is_some();
     scanned.iter().copied().filter(|file| !asks(file)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod aside;
+mod fingerprint;
 mod scan;
 mod supposed;
 mod suppress;
@@ -73,14 +74,20 @@ pub struct Change {
     pub after: Vec<u8>,
     /// How many fixes were applied.
     pub fixes: usize,
+    /// Changes of one number belong together, for a fix changes several files: all of them are written, or none.
+    pub group: u32,
 }
 
 /// The result of a run.
 pub struct Report {
     /// The project as first read; spans of findings refer to its sources.
     pub project: Project,
-    /// Every finding in the files as they are, by path and position, suppressed ones left out.
+    /// Every finding in the files as they are, by path and position, suppressed and known ones left out.
     pub findings: Vec<Finding>,
+    /// The fingerprint of each: 16 hexadecimal digits that survive edits elsewhere in the file.
+    pub fingerprints: Vec<String>,
+    /// The fingerprints of [`Options::known`] that were found.
+    pub known: Vec<String>,
     /// Files that the applicable fixes change, by path.
     pub changes: Vec<Change>,
     /// Unparsable files, suppressions that suppress nothing, internal errors.
@@ -101,13 +108,15 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
     for &file in &scanned {
         warnings.extend(scan::problems(&project, file));
     }
-    let found = scan::scan(&project, &scanned, rules, options);
-    warnings.extend(found.warnings);
+    let scan::Scanned { mut findings, warnings: unused } = scan::scan(&project, &scanned, rules, options);
+    warnings.extend(unused);
+    let mut fingerprints = fingerprint::fingerprints(&project, &findings);
+    let known = fingerprint::take_known(&mut findings, &mut fingerprints, &options.known);
     let changes = if apply {
-        apply::fixpoint(&project, &scanned, rules, options, &found.findings, &mut warnings)
+        apply::fixpoint(&project, &scanned, rules, options, &findings, &mut warnings)
     } else {
         Vec::new()
     };
     warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
-    Report { project, findings: found.findings, changes, warnings }
+    Report { project, findings, fingerprints, known, changes, warnings }
 }

@@ -82,9 +82,6 @@ fn scan_file(
     let project = analyzer.project();
     let parsed = project.program().file(file);
     let suppressions = suppress::Suppressions::of(parsed);
-    if suppressions.whole_file {
-        return (Vec::new(), Vec::new());
-    }
     let mut by_kind: FxHashMap<Kind, Vec<usize>> = FxHashMap::default();
     let path = parsed.source.path();
     let skipped = |name: &str| options.skip.iter().any(|(file, codemod)| file == path && codemod == name);
@@ -123,7 +120,8 @@ fn scan_file(
     // At one place the first of the list goes first.
     let order = |name: &str| rules.iter().position(|r| r.meta().name == name);
     findings.sort_by_key(|f| (f.site.span, order(f.codemod)));
-    suppressions.filter(findings, &parsed.source, path)
+    let ran = suppress::Ran::new(rules.iter().filter(|rule| !skipped(rule.meta().name)), options);
+    suppressions.filter(findings, &parsed.source, &ran)
 }
 
 /// The nodes that belong to a frame: not those of functions and methods that are frames of their own.

@@ -1,11 +1,16 @@
-//! Replacing a file: whole or not at all, and only what was read.
+//! Replacing one file: whole or not at all, and only what was read.
 
 use crate::discover::reason;
+use crate::escape::escape_line;
 use crate::paths::Paths;
-use ormend_engine::rewrite::Change;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// How the names of temporary files start and end.
+pub const PREFIX: &str = ".ormend-";
+pub const TEMPORARY: &str = ".tmp";
 
 /// Why a file was not written. The message is complete but for the file's name.
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub enum WriteError {
     ReadOnly,
     /// It is a link out of the project.
     OutsideRoot,
+    /// A fix changes it together with the file of this path, which was not written.
+    Together(String),
     /// The system refused.
     Io(&'static str, io::Error),
 }
@@ -38,6 +45,10 @@ impl std::fmt::Display for WriteError {
             }
             WriteError::OutsideRoot => {
                 write!(f, "it is a link that leaves the project, so it was left as it is")
+            }
+            WriteError::Together(other) => {
+                let other = escape_line(other);
+                write!(f, "a fix changes it together with `{other}`, so it was left as it is")
             }
             WriteError::Io(doing, error) => {
                 write!(f, "cannot {doing}: {}; it was left as it is", reason(error))
@@ -65,31 +76,63 @@ pub fn check(paths: &Paths, path: &str) -> Result<(PathBuf, fs::Metadata), Write
     Ok((target, metadata))
 }
 
-/// Put `change.after` in the place of `change.before`.
-pub fn replace(paths: &Paths, change: &Change) -> Result<(), WriteError> {
-    let (target, metadata) = check(paths, &change.path)?;
+/// The new content of a file, stored next to it under another name.
+pub struct Prepared<'c> {
+    target: PathBuf,
+    temporary: NamedTempFile,
+    before: &'c [u8],
+}
+
+/// Store `after`, which is to take the place of `before` in the file that the engine calls `path`, next to it. The name of what
+/// is stored starts with `prefix`.
+pub fn prepare<'c>(
+    paths: &Paths,
+    path: &str,
+    before: &'c [u8],
+    after: &[u8],
+    prefix: &str,
+) -> Result<Prepared<'c>, WriteError> {
+    let (target, metadata) = check(paths, path)?;
     let dir = target.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new()
-        .prefix(".ormend-")
-        .suffix(".tmp")
+        .prefix(prefix)
+        .suffix(TEMPORARY)
         .tempfile_in(dir)
         .map_err(|error| WriteError::Io("make a temporary file next to it", error))?;
     let write = |file: &mut File| {
-        file.write_all(&change.after)?;
-        file.set_permissions(metadata.permissions())?;
+        file.write_all(after)?;
+        // The owner first: a change of it clears the bits for set-user-ID.
         keep_owner(file, &metadata);
+        file.set_permissions(metadata.permissions())?;
         // A full disk may show only here.
         file.sync_all()
     };
     write(temporary.as_file_mut())
         .map_err(|error| WriteError::Io("write a temporary file next to it", error))?;
-    // As late as possible: what somebody saved while we worked is never lost.
-    let now = fs::read(&target).map_err(|error| WriteError::Io("read it again", error))?;
-    if now != change.before {
-        return Err(WriteError::Changed);
+    Ok(Prepared { target, temporary, before })
+}
+
+impl Prepared<'_> {
+    /// Whether the file still holds what was read.
+    pub fn is_current(&self) -> Result<(), WriteError> {
+        let now = fs::read(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
+        if now == self.before { Ok(()) } else { Err(WriteError::Changed) }
     }
-    temporary.persist(&target).map_err(|error| WriteError::Io("replace it", error.error))?;
-    Ok(())
+
+    /// Put it in its place. As late as possible it is made sure that nobody saved the file while we worked. Gives the directory.
+    pub fn put(self) -> Result<PathBuf, WriteError> {
+        self.is_current()?;
+        let dir = self.target.parent().unwrap_or(Path::new(".")).to_path_buf();
+        self.temporary.persist(&self.target).map_err(|error| WriteError::Io("replace it", error.error))?;
+        Ok(dir)
+    }
+}
+
+/// Make the renames in a directory last, where the system can.
+pub fn sync_dir(dir: &Path) {
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
 }
 
 /// Write a file of the user's choice, whole or not at all. What is no file (a pipe, `/dev/null`) is written to.
@@ -103,7 +146,7 @@ pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = target.as_deref().unwrap_or(file);
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".ormend-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -149,8 +192,8 @@ mod tests {
         Case { dir, paths: Paths::new(root.clone(), root) }
     }
 
-    fn change(path: &str) -> Change {
-        Change { path: path.into(), before: b"old\r\n".to_vec(), after: b"new\r\n".to_vec(), fixes: 1 }
+    fn replace(paths: &Paths, path: &str) -> Result<(), WriteError> {
+        prepare(paths, path, b"old\r\n", b"new\r\n", PREFIX)?.put().map(|_| ())
     }
 
     fn entries(case: &Case) -> usize {
@@ -160,7 +203,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced() {
         let case = case();
-        replace(&case.paths, &change("a.py")).unwrap();
+        replace(&case.paths, "a.py").unwrap();
         assert_eq!(fs::read(case.paths.root.join("a.py")).unwrap(), b"new\r\n");
         assert_eq!(entries(&case), 1);
     }
@@ -169,10 +212,10 @@ mod tests {
     fn a_file_that_changed_is_left() {
         let case = case();
         fs::write(case.paths.root.join("a.py"), "other").unwrap();
-        assert!(matches!(replace(&case.paths, &change("a.py")), Err(WriteError::Changed)));
+        assert!(matches!(replace(&case.paths, "a.py"), Err(WriteError::Changed)));
         assert_eq!(fs::read(case.paths.root.join("a.py")).unwrap(), b"other");
         assert_eq!(entries(&case), 1);
-        let gone = replace(&case.paths, &change("gone.py")).unwrap_err();
+        let gone = replace(&case.paths, "gone.py").unwrap_err();
         assert_eq!(gone.to_string(), "cannot find it: no such file or directory; it was left as it is");
     }
 
@@ -184,19 +227,19 @@ mod tests {
         let file = case.paths.root.join("a.py");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o751)).unwrap();
         symlink("a.py", case.paths.root.join("link.py")).unwrap();
-        replace(&case.paths, &change("link.py")).unwrap();
+        replace(&case.paths, "link.py").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o751);
         assert!(fs::symlink_metadata(case.paths.root.join("link.py")).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new\r\n");
 
         fs::write(&file, "old\r\n").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
-        assert!(matches!(replace(&case.paths, &change("a.py")), Err(WriteError::ReadOnly)));
+        assert!(matches!(replace(&case.paths, "a.py"), Err(WriteError::ReadOnly)));
         assert_eq!(fs::read(&file).unwrap(), b"old\r\n");
 
         fs::write(case.dir.path().join("out.py"), "old\r\n").unwrap();
         symlink(case.dir.path().join("out.py"), case.paths.root.join("out.py")).unwrap();
-        assert!(matches!(replace(&case.paths, &change("out.py")), Err(WriteError::OutsideRoot)));
+        assert!(matches!(replace(&case.paths, "out.py"), Err(WriteError::OutsideRoot)));
         assert_eq!(fs::read(case.dir.path().join("out.py")).unwrap(), b"old\r\n");
     }
 }

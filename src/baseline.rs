@@ -1,0 +1,72 @@
+//! A baseline: the findings that are known, so that a run can report what is new.
+
+use crate::discover::reason;
+use crate::escape::escape_line;
+use crate::report::Findings;
+use crate::write;
+use miette::miette;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+const VERSION: u32 = 1;
+
+/// As it is stored. Without lines and columns, so that it changes only when findings come and go.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    findings: Vec<Known>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Known {
+    fingerprint: String,
+    codemod: String,
+    path: String,
+    message: String,
+}
+
+/// The fingerprints that the baseline `file` names.
+pub fn read(file: &Path) -> miette::Result<Vec<String>> {
+    let name = escape_line(&file.to_string_lossy()).into_owned();
+    let bytes = fs::read(file).map_err(|error| {
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "--write-baseline makes it",
+            _ => "check the path",
+        };
+        miette!(help = help, "cannot read the baseline `{name}`: {}", reason(&error))
+    })?;
+    let help = "write it anew with --write-baseline";
+    let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| {
+        miette!(help = help, "`{name}` is not a baseline: {}", escape_line(&error.to_string()))
+    })?;
+    if stored.version != VERSION {
+        return Err(miette!(
+            help = help,
+            "`{name}` is a baseline of version {}, and this ormend reads version {VERSION}",
+            stored.version
+        ));
+    }
+    Ok(stored.findings.into_iter().map(|known| known.fingerprint).collect())
+}
+
+/// Store all `findings`, withheld ones included, in `file`.
+pub fn write(file: &Path, findings: &Findings) -> miette::Result<()> {
+    let known = findings.shown(true).map(|(finding, fingerprint)| Known {
+        fingerprint: fingerprint.to_owned(),
+        codemod: finding.codemod.to_owned(),
+        path: findings.project_path(finding.site.file),
+        message: finding.message.clone(),
+    });
+    let stored = Stored { version: VERSION, findings: known.collect() };
+    let write = || -> io::Result<()> {
+        let mut json = serde_json::to_vec_pretty(&stored)?;
+        json.push(b'\n');
+        write::create(file, &json)
+    };
+    write().map_err(|error| {
+        let name = escape_line(&file.to_string_lossy()).into_owned();
+        miette!(help = "check the path", "cannot write the baseline `{name}`: {}", reason(&error))
+    })
+}

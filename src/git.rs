@@ -1,0 +1,211 @@
+//! What git says of a project. Git itself is asked; nothing that the project's own configuration names is run by it.
+
+use crate::discover::reason;
+use crate::escape::escape_line;
+use crate::paths::Paths;
+use miette::miette;
+use rustc_hash::FxHashSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How many files a message names.
+const NAMED: usize = 3;
+
+/// A repository that holds a project.
+pub struct Repository {
+    root: PathBuf,
+    /// Its own directory, free of links.
+    top: PathBuf,
+    /// `-c` options that turn off what its configuration would run.
+    guards: Vec<String>,
+}
+
+impl Repository {
+    /// That of the project at `root`; `None` if there is none. An error if git cannot say.
+    pub fn find(root: &Path) -> miette::Result<Option<Repository>> {
+        if !root.ancestors().any(|dir| dir.join(".git").exists()) {
+            return Ok(None);
+        }
+        let mut repository = Repository {
+            root: root.to_path_buf(),
+            top: PathBuf::new(),
+            guards: vec!["core.fsmonitor=false".into()],
+        };
+        let top = match repository.ask(&["rev-parse", "--show-toplevel"]) {
+            Ok(bytes) => path_of(bytes.strip_suffix(b"\n").unwrap_or(&bytes)),
+            Err(why) if why.contains("not a git repository") => return Ok(None),
+            Err(why) => return Err(failure(&why)),
+        };
+        repository.top = std::fs::canonicalize(&top).unwrap_or(top);
+        // Filters turn what is stored into what is in the working tree, and git runs them to compare. Those of the user's
+        // own configuration are the user's business.
+        let settings = repository
+            .ask(&["config", "--list", "--show-scope", "--name-only", "-z"])
+            .map_err(|why| failure(&why))?;
+        let mut fields = settings.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        while let (Some(scope), Some(name)) = (fields.next(), fields.next()) {
+            let is_own = matches!(&*scope, "local" | "worktree");
+            if is_own
+                && name.starts_with("filter.")
+                && (name.ends_with(".clean") || name.ends_with(".process"))
+            {
+                repository.guards.push(format!("{name}="));
+            }
+        }
+        Ok(Some(repository))
+    }
+
+    /// Files with changes that are not committed, relative to the repository: all that git knows, and of the others those among
+    /// `paths` (absolute).
+    pub fn dirty(&self, paths: &[PathBuf]) -> miette::Result<Vec<String>> {
+        let status = [
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=all",
+            "--ignore-submodules=all",
+            "--no-renames",
+        ];
+        let bytes = self.ask(&status).map_err(|why| failure(&why))?;
+        let paths: FxHashSet<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let entries =
+            bytes.split(|byte| *byte == 0).filter_map(|entry| Some((entry.get(..2)?, entry.get(3..)?)));
+        let is_ours = |state: &[u8], name: &[u8]| {
+            state != b"??" || paths.contains(self.top.join(path_of(name)).as_path())
+        };
+        Ok(entries
+            .filter(|(state, name)| is_ours(state, name))
+            .map(|(_, name)| String::from_utf8_lossy(name).into_owned())
+            .collect())
+    }
+
+    /// The files that differ from the revision `since`, absolute, those that git does not know yet included. Without one, from
+    /// where the branch left the default branch.
+    pub fn changed(&self, since: Option<&str>) -> miette::Result<FxHashSet<PathBuf>> {
+        let base = match since {
+            Some(rev) => self.commit(rev).map_err(|why| {
+                miette!(
+                    help = "give a commit, a branch or a tag: `--changed=main`",
+                    "`{}` is no revision that git knows: {}",
+                    escape_line(rev),
+                    escape_line(&why)
+                )
+            })?,
+            None => self.fork_point()?,
+        };
+        let diff = [
+            "diff",
+            "--name-only",
+            "-z",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-renames",
+            "--diff-filter=d",
+            "--ignore-submodules=all",
+        ];
+        let mut args = diff.to_vec();
+        args.extend([base.as_str(), "--"]);
+        let changed = self.ask(&args).map_err(|why| failure(&why))?;
+        let new = ["ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/"];
+        let new = self.ask(&new).map_err(|why| failure(&why))?;
+        let names = [changed, new].concat();
+        let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        Ok(names.map(|name| self.top.join(path_of(name))).collect())
+    }
+
+    /// Where HEAD left the default branch.
+    fn fork_point(&self) -> miette::Result<String> {
+        let remote = self.ask(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]);
+        let remote = remote.ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let configured = self.ask(&["config", "init.defaultBranch"]).ok();
+        let configured = configured.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let usual = ["origin/main", "origin/master", "main", "master"].map(str::to_owned);
+        let names = remote.into_iter().chain(usual).chain(configured);
+        let default = names.into_iter().find_map(|name| self.commit(&name).ok()).ok_or_else(|| {
+            miette!(
+                help = "name a revision: `--changed=REV`",
+                "--changed: git does not say which branch is the default one"
+            )
+        })?;
+        let base = self.ask(&["merge-base", &default, "HEAD"]).map_err(|_| {
+            miette!(
+                help = "fetch more of the history, or name a revision: `--changed=REV`",
+                "--changed: the branch has no commit in common with the default branch"
+            )
+        })?;
+        Ok(String::from_utf8_lossy(&base).trim().to_owned())
+    }
+
+    /// The commit that `rev` names.
+    fn commit(&self, rev: &str) -> Result<String, String> {
+        let name = format!("{rev}^{{commit}}");
+        let bytes = self
+            .ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name])
+            .map_err(|why| if why.is_empty() { "there is no such commit".to_owned() } else { why })?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    /// What git prints, or why it does not.
+    fn ask(&self, args: &[&str]) -> Result<Vec<u8>, String> {
+        let mut git = Command::new("git");
+        for guard in &self.guards {
+            git.args(["-c", guard]);
+        }
+        let output = git
+            .arg("-C")
+            .arg(&self.root)
+            .args(args)
+            .env("LC_ALL", "C")
+            // Looking must not write, nor wait for a lock.
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("git cannot be run: {}", reason(&error)))?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(text.lines().next().unwrap_or("").trim_start_matches("fatal: ").to_owned())
+    }
+}
+
+/// Refuse if files in the project's repository have changes that are not committed, for these would be mixed with ours.
+/// `changed` are the absolute paths of what is to be written. Whether there is a repository.
+pub fn require_clean(paths: &Paths, changed: &[PathBuf], allow_dirty: bool) -> miette::Result<bool> {
+    let repository = match Repository::find(&paths.root) {
+        Ok(None) => return Ok(false),
+        _ if allow_dirty => return Ok(true),
+        Ok(Some(repository)) => repository,
+        Err(error) => return Err(miette!(help = "give --allow-dirty to go on all the same", "{error}")),
+    };
+    let dirty = repository.dirty(changed)?;
+    if dirty.is_empty() {
+        return Ok(true);
+    }
+    let named: Vec<String> =
+        dirty.iter().take(NAMED).map(|name| format!("`{}`", escape_line(name))).collect();
+    let more = match dirty.len() - named.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    Err(miette!(
+        help = "commit or stash them, or give --allow-dirty",
+        "nothing was changed, for there are changes that are not committed, in {}{more}",
+        named.join(", ")
+    ))
+}
+
+fn failure(why: &str) -> miette::Report {
+    miette!("git cannot say what has changed: {}", escape_line(why))
+}
+
+#[cfg(unix)]
+fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+}

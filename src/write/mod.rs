@@ -1,0 +1,8 @@
+//! Writing into a project: each file whole or not at all, the files of one fix all or none, and nothing that cannot be taken
+//! back.
+
+mod file;
+mod journal;
+
+pub use file::{WriteError, check, create};
+pub use journal::{Writer, is_interrupted};

@@ -1,0 +1,266 @@
+//! What is written can be taken back, is not mixed with changes that are not committed, and fixes of several files are whole.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::Project;
+use common::shop::{REPORTS, VIEWS, reports_fixed, shop, shop_with_pair, views_fixed};
+use std::fs;
+
+fn assert_fixed(project: &Project) {
+    assert_eq!(String::from_utf8(project.read("shop/views.py")).unwrap(), views_fixed());
+    assert_eq!(String::from_utf8(project.read("shop/reports.py")).unwrap(), reports_fixed());
+}
+
+/// Everything below the project's root but git's own.
+fn entries(project: &Project) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut dirs = vec![project.path().to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with(".git") {
+                dirs.push(path);
+            } else {
+                all.push(path.strip_prefix(project.path()).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_run_is_undone_once() {
+    let project = shop();
+    let run = project.run(&["fix"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("Applied 2 fixes to 2 files. `ormend fix --undo` takes it back."),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("this is no git repository"), "{}", run.stderr);
+    assert_fixed(&project);
+    assert_eq!(project.read(".ormend/.gitignore"), b"*\n");
+
+    let run = project.run(&["fix", "--undo"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", "Restored 2 files.\n"));
+    project.assert_unchanged();
+    assert!(!entries(&project).iter().any(|path| path.contains("before") || path.contains("json")));
+    let run = project.run(&["fix", "--undo"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, "There is nothing to undo.\n"));
+}
+
+#[test]
+fn what_changed_since_is_not_undone() {
+    let project = shop();
+    project.run(&["fix"]);
+    let mine = format!("{}# mine\n", views_fixed());
+    fs::write(project.path().join("shop/views.py"), &mine).unwrap();
+    let run = project.run(&["fix", "--undo"]);
+    assert_eq!(run.code, 1);
+    let refused =
+        "error: shop/views.py: it changed since ormend wrote it, so it was left as it is\nRestored 1 file.\n";
+    assert_eq!(run.stderr, refused);
+    assert_eq!(project.read("shop/views.py"), mine.as_bytes());
+    assert_eq!(project.read("shop/reports.py"), REPORTS.as_bytes());
+    // Its old content is kept.
+    fs::write(project.path().join("shop/views.py"), views_fixed()).unwrap();
+    assert_eq!(project.run(&["fix", "--undo"]).stderr, "Restored 1 file.\n");
+    project.assert_unchanged();
+}
+
+#[test]
+fn a_run_without_changes_leaves_the_last_one() {
+    let project = shop();
+    project.run(&["fix"]);
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_eq!(project.run(&["fix", "--undo"]).stderr, "Restored 2 files.\n");
+    project.assert_unchanged();
+    // And nothing at all is left where there was nothing to do.
+    let clean = Project::new(&[("manage.py", ""), ("a.py", "x = 1\n")]);
+    assert_eq!(clean.run(&["fix"]).code, 0);
+    assert_eq!(entries(&clean), [".git", "a.py", "manage.py"]);
+}
+
+#[test]
+fn what_apply_wrote_is_undone() {
+    let project = shop();
+    project.run(&["plan", "-o", "plan.json"]);
+    let run = project.run(&["apply", "plan.json"]);
+    assert!(
+        run.stderr.ends_with("Applied 2 fixes to 2 files. `ormend fix --undo` takes it back.\n"),
+        "{}",
+        run.stderr
+    );
+    assert_fixed(&project);
+    project.run(&["fix", "--undo"]);
+    project.assert_unchanged();
+}
+
+#[test]
+fn uncommitted_changes_are_a_reason_to_write_nothing() {
+    let project = shop();
+    project.commit_all();
+    project.write("README", "mine");
+    // What git does not know and we do not touch is no reason.
+    project.run(&["plan", "-o", "plan.json"]);
+    project.write("settings.py", "INSTALLED_APPS = [\"shop\"]\n# mine\n");
+    for args in [&["fix"][..], &["apply", "plan.json"]] {
+        let run = project.run(args);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("changes that are not committed, in `settings.py`"), "{}", run.stderr);
+        assert!(run.stderr.contains("--allow-dirty"), "{}", run.stderr);
+        project.assert_unchanged();
+        assert!(!entries(&project).iter().any(|path| path.starts_with(".ormend/writing")));
+    }
+    let run = project.run(&["fix", "--allow-dirty"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("no git repository"), "{}", run.stderr);
+    assert_fixed(&project);
+    project.run(&["fix", "--undo"]);
+    project.git(&["add", "settings.py"]);
+    assert_eq!(project.run(&["fix"]).code, 2);
+    project.git(&["commit", "--quiet", "-m", "mine"]);
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_fixed(&project);
+    // Of what we wrote git sees the two files, and not the journal.
+    assert_eq!(
+        project.git(&["status", "--porcelain", "--", "shop", ".ormend"]),
+        " M shop/reports.py\n M shop/views.py\n"
+    );
+}
+
+#[test]
+fn a_file_that_git_does_not_know_is_not_replaced() {
+    let project = shop();
+    fs::remove_file(project.path().join("shop/reports.py")).unwrap();
+    project.commit_all();
+    project.write("shop/reports.py", REPORTS);
+    let run = project.run(&["fix"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("in `shop/reports.py`"), "{}", run.stderr);
+    project.assert_unchanged();
+    assert_eq!(project.run(&["fix", "shop/views.py"]).code, 0);
+}
+
+#[test]
+fn git_runs_nothing_of_the_project() {
+    let project = shop();
+    project.write(".gitattributes", "*.py filter=own\n");
+    project.commit_all();
+    let mark = project.path().join("ran");
+    let script = project.path().join("hook.sh");
+    fs::write(&script, format!("#!/bin/sh\ntouch {}\ncat\n", mark.display())).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = script.to_str().unwrap();
+    project.git(&["config", "core.fsmonitor", script]);
+    project.git(&["config", "filter.own.clean", script]);
+    // So that git has to compare, and not with the time stamps alone.
+    project.write("shop/views.py", VIEWS.replace("names", "words"));
+    project.write("shop/views.py", VIEWS);
+    let touched = fs::File::options().append(true).open(project.path().join("shop/views.py")).unwrap();
+    touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let run = project.run(&["fix"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(project.run(&["check", "--changed", "--exit-zero"]).code == 0);
+    assert!(!mark.exists(), "git ran what the project's configuration names");
+    // The case holds: git on its own does.
+    project.git(&["status"]);
+    assert!(mark.exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_fix_of_two_files_is_whole() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = shop_with_pair();
+    let diff = project.run(&["diff", "--select", "annotate-count,select-related"]).stdout;
+    assert!(diff.contains("+++ b/shop/api.py") && diff.contains("+++ b/shop/serializers.py"), "{diff}");
+    let file = project.path().join("shop/serializers.py");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    for round in 0..2 {
+        let run = project.run(&["fix", "--select", "annotate-count,select-related"]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert!(run.stderr.contains("shop/serializers.py: it is not writable"), "{}", run.stderr);
+        let whole = "shop/api.py: a fix changes it together with `shop/serializers.py`";
+        assert!(run.stderr.contains(whole), "{}", run.stderr);
+        // The fix of the third file is none of it.
+        assert_eq!(project.read("shop/views.py"), views_fixed().as_bytes(), "round {round}");
+        assert_eq!(run.stderr.contains("Applied 1 fix to 1 file."), round == 0, "{}", run.stderr);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let run = project.run(&["fix", "--select", "annotate-count,select-related"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(project.run(&["diff", "--select", "annotate-count,select-related"]).stdout, "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_journal_is_not_believed() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("x.py");
+    fs::write(&target, "new").unwrap();
+    let sha = |bytes: &str| {
+        let output = std::process::Command::new("sha256sum")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let mut child = output.unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), bytes.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()[..64].to_owned()
+    };
+    let project = Project::new(&[("manage.py", ""), ("a.py", "x = 1\n"), (".git/config", "new")]);
+    symlink(&target, project.path().join("link.py")).unwrap();
+    let up = format!("../{}/x.py", outside.path().file_name().unwrap().to_str().unwrap());
+    for path in
+        [up.as_str(), target.to_str().unwrap(), "link.py", ".git/config", ".GIT/config", "a//../.git/config"]
+    {
+        for name in ["last.json", "writing.json"] {
+            let journal = serde_json::json!({"version": 1, "run": "ab-1", "files": [
+                {"path": path, "before": sha("old"), "after": sha("new"), "start": 0, "length": 3}]});
+            project.write(&format!(".ormend/{name}"), journal.to_string());
+            project.write(".ormend/ab-1.before", "old");
+            let run = project.run(&["fix", "--undo"]);
+            assert_eq!(run.code, 1, "{path} {name}: {}", run.stderr);
+            assert_eq!(fs::read(&target).unwrap(), b"new", "{path}");
+            assert_eq!(project.read(".git/config"), b"new", "{path}");
+            fs::remove_dir_all(project.path().join(".ormend")).unwrap();
+        }
+    }
+    for bad in [
+        "",
+        "{}",
+        "{\"version\": 2, \"run\": \"a-1\", \"files\": []}",
+        "{\"version\": 1, \"run\": \"../a\", \"files\": []}",
+    ] {
+        project.write(".ormend/writing.json", bad);
+        let run = project.run(&["fix"]);
+        assert_eq!(run.code, 2, "{bad}");
+        assert!(run.stderr.contains("`.ormend/writing.json`"), "{}", run.stderr);
+        fs::remove_dir_all(project.path().join(".ormend")).unwrap();
+    }
+    symlink(outside.path(), project.path().join(".ormend")).unwrap();
+    fs::write(project.path().join("a.py"), "x = 1\n").unwrap();
+    let run = shop_with_link(outside.path());
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("cannot keep a journal in `.ormend`: it is no directory"), "{}", run.stderr);
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+/// What `fix` says where the directory of the journal is a link.
+#[cfg(unix)]
+fn shop_with_link(target: &std::path::Path) -> common::Run {
+    let project = shop();
+    std::os::unix::fs::symlink(target, project.path().join(".ormend")).unwrap();
+    let run = project.run(&["fix"]);
+    project.assert_unchanged();
+    run
+}
