@@ -75,3 +75,31 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Models(args) => commands::models::run(args, terminal),
     }
 }
+
+/// What fuzzing reaches.
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::apply::resolve;
+    use crate::paths::Paths;
+    use crate::plan::Plan;
+    use ormend_engine::python::parse;
+    use ormend_engine::text::Source;
+    use std::path::Path;
+
+    /// Resolve the plan that `data` holds against the project at `root`, and assert what must hold of any plan.
+    pub fn apply(data: &[u8], root: &Path) {
+        let Ok(plan) = Plan::parse(data, "plan") else { return };
+        let paths = Paths::new(root.to_path_buf(), root.to_path_buf());
+        let resolved = resolve(&plan, &paths, false);
+        for change in &resolved.changes {
+            assert!(plan.fixes.iter().any(|fix| fix.selected && fix.files().contains(&change.path.as_str())));
+            assert!(paths.absolute(&change.path).starts_with(root), "{} leaves the project", change.path);
+            assert!(!change.path.split('/').any(|part| matches!(part, ".git" | "..")), "{}", change.path);
+            let parses = |bytes: &[u8]| {
+                let source = Source::new(change.path.as_str(), bytes.to_vec());
+                !parse(source.text()).root(source.text()).has_error()
+            };
+            assert!(!parses(&change.before) || parses(&change.after), "the result does not parse");
+        }
+    }
+}
