@@ -9,6 +9,7 @@ mod discover;
 mod environment;
 mod escape;
 mod owners;
+mod parts;
 mod paths;
 mod pipeline;
 mod plan;
