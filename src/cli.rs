@@ -142,6 +142,8 @@ pub enum CheckFormat {
     Github,
     /// GitLab's code quality report
     Gitlab,
+    /// A table and a section a codemod, for a comment on a pull request
+    Markdown,
 }
 
 impl CheckFormat {
@@ -155,9 +157,20 @@ impl CheckFormat {
 pub struct DiffArgs {
     #[command(flatten)]
     pub run: RunArgs,
+    /// The form of the diff
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "unified")]
+    pub output_format: DiffFormat,
     /// Exit with 0 even if the diff is not empty
     #[arg(long)]
     pub exit_zero: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// As `git apply` takes it
+    Unified,
+    /// One JSON document: each file with its diff and the hashes before and after
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -372,6 +372,10 @@ fn html(markdown: &str) -> String {
     comrak::markdown_to_html(markdown, &options)
 }
 
+fn outside_of_code(html: &str) -> String {
+    html.split("<code>").map(|piece| piece.split_once("</code>").map_or(piece, |(_, rest)| rest)).collect()
+}
+
 #[cfg(unix)]
 #[test]
 fn names_of_a_stranger_are_text() {
@@ -383,10 +387,7 @@ fn names_of_a_stranger_are_text() {
     for end in ["</code></td>", ":5</code></td>"] {
         assert!(html.contains(&format!("<td><code>{shown}{end}")), "{html}");
     }
-    let mut outside = String::new();
-    for piece in html.split("<code>") {
-        outside += piece.split_once("</code>").map_or(piece, |(_, rest)| rest);
-    }
+    let outside = outside_of_code(&html);
     assert!(
         !outside.contains('@') && !outside.contains("#1") && !outside.contains("www.example"),
         "{outside}"
@@ -398,6 +399,28 @@ fn names_of_a_stranger_are_text() {
     let strange: Vec<&&str> =
         tags.iter().filter(|tag| !ours.split(' ').any(|our| our == tag.trim_start_matches('/'))).collect();
     assert!(strange.is_empty(), "{strange:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_comment_on_a_pull_request_holds_the_findings_as_text() {
+    let project = project();
+    let run = project.run(&["check", "--output-format", "markdown", "--show-withheld"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let page = html(&run.stdout);
+    let shown = HOSTILE.replace('\n', "\\n").replace('<', "&lt;").replace('>', "&gt;");
+    assert!(page.contains(&format!("<td><code>{shown}:5</code></td>")), "{page}");
+    let outside = outside_of_code(&page);
+    assert!(!outside.contains('@') && !page.contains("<img") && !page.contains("<a"), "{page}");
+    for (codemod, counts) in [("exists", [3, 0, 0, 3]), ("fk-id", [0, 1, 0, 1])] {
+        let cells = counts.map(|count| format!("<td align=\"right\">{count}</td>\n")).concat();
+        assert!(page.contains(&format!("<td><code>{codemod}</code></td>\n{cells}")), "{page}");
+        assert!(page.contains(&format!("<h3><code>{codemod}</code></h3>")), "{page}");
+    }
+    assert!(page.contains("<td>Ask with <code>exists()</code>"), "{page}");
+    let clean = Project::new(&[("a.py", "x = 1\n")]);
+    let run = clean.run(&["check", "--output-format", "markdown"]);
+    assert_eq!((run.code, run.stdout.as_str()), (0, "## ormend\n\nNo findings.\n"));
 }
 
 #[test]
@@ -417,6 +440,9 @@ fn a_long_part_stays_within_what_a_host_takes() {
     let text = text(&project, "parts/exists.md");
     assert!(text.chars().count() < 65_536);
     assert!(text.contains(" more: see `exists.plan.json`\n"), "{text}");
+    let run = project.run(&["check", "--output-format", "markdown"]);
+    assert!(run.stdout.chars().count() < 65_536);
+    assert!(run.stdout.contains(" more |\n") && run.stdout.contains("### `values-list`"), "{}", run.stdout);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{counts, looked_at};
 use crate::Status;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::pipeline;
-use crate::report::{concise, full, github, gitlab, jsonl, sarif, statistics};
+use crate::report::{concise, full, github, gitlab, jsonl, markdown, sarif, statistics};
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
 
@@ -26,6 +26,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
             CheckFormat::Sarif => sarif::write(out, &findings, withheld),
             CheckFormat::Github => github::write(out, &findings, withheld),
             CheckFormat::Gitlab => gitlab::write(out, &findings, withheld),
+            CheckFormat::Markdown => markdown::write(out, &findings, withheld),
         })?;
         if args.run.statistics {
             terminal.summary(statistics::table(&findings).trim_end());

@@ -5,7 +5,8 @@
 
 use super::{Key, Part};
 use crate::escape::{markdown_code as code, markdown_text};
-use crate::plan::{PlannedFix, PlannedHazard, PlannedOutcome};
+use crate::plan::{PlannedFix, PlannedOutcome};
+use crate::report::markdown::{hazard_text, limited};
 use crate::report::plural;
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Meta;
@@ -70,6 +71,7 @@ pub fn description(part: &Part) -> String {
     let selected = part.selected();
     let fixes = &part.plan.fixes;
     let plan = format!("{}.plan.json", part.name);
+    let more = |count: usize| format!("and {count} more: see `{plan}`");
     let mut out = String::from("## What\n\n");
     let by = match &part.key {
         Key::Codemod(name) => format!("codemod {}", code(name)),
@@ -122,11 +124,12 @@ pub fn description(part: &Part) -> String {
             text += " (not selected)";
         }
         for hazard in &fix.hazards {
-            text += &format!("\n  - {}", hazard_text(hazard));
+            let place = hazard.path.as_ref().zip(hazard.line).map(|(path, line)| format!("{path}:{line}"));
+            text += &format!("\n  - {}", hazard_text(&hazard.kind, &hazard.message, place));
         }
         text
     });
-    out += &limited(hazards.collect(), "- ", &plan);
+    out += &limited(hazards.collect(), TABLE, |count| format!("- {}", more(count)));
 
     out += "\n## Queries\n\nEstimates from the code, for N rows.\n\n\
         | place | codemod | fix | before | after |\n|---|---|---|---|---|\n";
@@ -141,7 +144,7 @@ pub fn description(part: &Part) -> String {
         let (place, codemod) = (code(&place(fix)), code(&fix.codemod));
         format!("| {place} | {codemod} | {outcome} | {} | {} |", queries.0, queries.1)
     });
-    out += &limited(rows.collect(), "| ", &plan);
+    out += &limited(rows.collect(), TABLE, |count| format!("| {}", more(count)));
 
     out += "\n## Files\n\n| file | fixes | owners |\n|---|---|---|\n";
     let rows = part.plan.files.iter().map(|(path, file)| {
@@ -149,7 +152,7 @@ pub fn description(part: &Part) -> String {
         let owners: Vec<String> = file.owners.iter().map(|owner| code(owner)).collect();
         format!("| {} | {count} | {} |", code(path), owners.join(" "))
     });
-    out += &limited(rows.collect(), "| ", &plan);
+    out += &limited(rows.collect(), TABLE, |count| format!("| {}", more(count)));
 
     out + &format!(
         "\n## How to\n\n\
@@ -197,26 +200,4 @@ fn unsafe_ones(fixes: &[&PlannedFix]) -> usize {
 /// `shop/views.py:6`
 fn place(fix: &PlannedFix) -> String {
     format!("{}:{}", fix.path, fix.line)
-}
-
-fn hazard_text(hazard: &PlannedHazard) -> String {
-    let text = format!("{}: {}", hazard.kind, markdown_text(&hazard.message));
-    match (&hazard.path, hazard.line) {
-        (Some(path), Some(line)) => format!("{text} ({})", code(&format!("{path}:{line}"))),
-        _ => text,
-    }
-}
-
-/// The first of `rows`, a line each, and how many more there are, as a row that starts with `start`.
-fn limited(rows: Vec<String>, start: &str, plan: &str) -> String {
-    let mut out = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        if out.len() + row.len() > TABLE {
-            out += &format!("{start}and {} more: see `{plan}`\n", rows.len() - index);
-            break;
-        }
-        out += row;
-        out.push('\n');
-    }
-    out
 }
