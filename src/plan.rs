@@ -202,6 +202,13 @@ impl Plan {
     pub fn merge(plans: Vec<(String, Plan)>) -> miette::Result<Plan> {
         let mut plans = plans.into_iter();
         let Some((first, mut all)) = plans.next() else { return Err(miette!("there is no plan")) };
+        if plans.len() == 0 {
+            return Ok(all);
+        }
+        let mut known: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, fix) in all.fixes.iter().enumerate() {
+            known.entry(fix.fingerprint.clone()).or_default().push(index);
+        }
         let mut origin: BTreeMap<String, String> =
             all.files.keys().map(|path| (path.clone(), first.clone())).collect();
         for (name, plan) in plans {
@@ -220,14 +227,18 @@ impl Plan {
                 }
             }
             for fix in plan.fixes {
-                let same = |other: &&mut PlannedFix| {
-                    other.fingerprint == fix.fingerprint
-                        && other.edits == fix.edits
-                        && other.imports == fix.imports
+                let like = known.entry(fix.fingerprint.clone()).or_default();
+                let same = |index: &&usize| {
+                    all.fixes
+                        .get(**index)
+                        .is_some_and(|other| other.edits == fix.edits && other.imports == fix.imports)
                 };
-                match all.fixes.iter_mut().find(same) {
+                match like.iter().find(same).and_then(|index| all.fixes.get_mut(*index)) {
                     Some(other) => other.selected |= fix.selected,
-                    None => all.fixes.push(fix),
+                    None => {
+                        like.push(all.fixes.len());
+                        all.fixes.push(fix);
+                    }
                 }
             }
             all.packages.extend(plan.packages);
