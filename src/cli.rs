@@ -163,6 +163,8 @@ pub enum CheckFormat {
     Github,
     /// GitLab's code quality report
     Gitlab,
+    /// A table and a section a codemod, for a comment on a pull request
+    Markdown,
 }
 
 impl CheckFormat {
@@ -176,6 +178,9 @@ impl CheckFormat {
 pub struct DiffArgs {
     #[command(flatten)]
     pub run: RunArgs,
+    /// The form of the diff
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "unified")]
+    pub output_format: DiffFormat,
     /// Exit with 0 even if the diff is not empty
     #[arg(long)]
     pub exit_zero: bool,
@@ -187,6 +192,14 @@ pub struct WriteArgs {
     /// Write although the git repository has changes that are not committed
     #[arg(long)]
     pub allow_dirty: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// As `git apply` takes it
+    Unified,
+    /// One JSON document: each file with its diff and the hashes before and after
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -209,19 +222,37 @@ pub struct FixArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write the plan to this file instead of standard output
+    /// Write the plan to this file instead of standard output; with --split-by, the parts into this directory
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Write a plan a part, each with a commit message and the text of a pull request, and a list of them
+    ///
+    /// Every fix is in one part. The parts are made to be applied each on a branch of its own, all of them from the
+    /// commit that was planned, or together: `ormend apply DIR/*.plan.json`. What an earlier run wrote into the
+    /// directory is replaced.
+    #[arg(long, value_enum, value_name = "WHAT", requires = "output")]
+    pub split_by: Option<SplitBy>,
     /// Print the JSON schema of plans, and look at nothing
     #[arg(long, exclusive = true)]
     pub schema: bool,
 }
 
+/// What makes a part of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitBy {
+    /// A part a codemod
+    Codemod,
+    /// A part for the owners of the file of the finding, after CODEOWNERS
+    Owner,
+    /// A part a directory, below the one that all findings have in common
+    Directory,
+}
+
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The plan; `-` reads it from standard input
-    #[arg(value_name = "PLAN")]
-    pub plan: PathBuf,
+    /// The plan, or several that were written from the same files; `-` reads one from standard input
+    #[arg(value_name = "PLAN", required = true)]
+    pub plans: Vec<PathBuf>,
     /// The project root that the paths of the plan start from; by default that of the working directory
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,

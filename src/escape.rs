@@ -51,6 +51,71 @@ pub fn escape_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Text as a code span of Markdown, in a cell of a table too, that shows it as it is: nothing in it is markup, a mention
+/// or a link.
+pub fn markdown_code(text: &str) -> String {
+    let text = escape_line(text);
+    if text.is_empty() {
+        return String::new();
+    }
+    // A table is cut at every bar before spans are looked for, and how a backslash before one counts differs.
+    if text.contains('|') {
+        let mut out = "<code>".to_owned();
+        for c in text.chars() {
+            match c {
+                c if c.is_ascii_punctuation() => out.push_str(&format!("&#{};", u32::from(c))),
+                c => out.push(c),
+            }
+        }
+        return out + "</code>";
+    }
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let is_spaced = text.starts_with(' ') && text.ends_with(' ') && !text.trim().is_empty();
+    let pad = if text.starts_with('`') || text.ends_with('`') || is_spaced { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// What may stand behind a word.
+const MARKS: [char; 7] = ['.', ',', ';', ':', '"', '!', '?'];
+
+/// A message as Markdown: what it has in backticks, and every word that Markdown, or who shows it, could take for more
+/// than a word, becomes a code span.
+pub fn markdown_text(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // Without a partner the last backtick opens nothing.
+    let is_paired = parts.len() % 2 == 1;
+    let mut out = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        if index % 2 == 1 && is_paired {
+            out.push_str(&markdown_code(part));
+            continue;
+        }
+        if index > 0 && !is_paired {
+            out.push_str(&markdown_code("`"));
+        }
+        for word in part.split_inclusive(' ') {
+            let (word, space) = match word.strip_suffix(' ') {
+                Some(word) => (word, " "),
+                None => (word, ""),
+            };
+            let inner = word.trim_start_matches(['(', '"']);
+            let (start, _) = word.split_at(word.len() - inner.len());
+            let mut core = inner.trim_end_matches(MARKS);
+            // `(by save())`
+            while core.matches(')').count() > core.matches('(').count() && core.ends_with(')') {
+                core = core.strip_suffix(')').unwrap_or(core).trim_end_matches(MARKS);
+            }
+            let (core, end) = inner.split_at(core.len());
+            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '\'' | ',' | '/' | '\u{2192}');
+            let is_plain = core.chars().all(is_word) || matches!(core, "+" | "=" | "%");
+            let core = if is_plain { core.to_owned() } else { markdown_code(core) };
+            out.extend([start, &core, end, space]);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +125,97 @@ mod tests {
         assert_eq!(escape_line("a\x1b[2J\nb\tc\u{9b}\u{202e}é"), "a\\x1b[2J\\nb\\tc\\x9b\\u202eé");
         assert_eq!(escape_text("a\x1b\n\tb\r"), "a\\x1b\n\tb\\r");
         assert!(matches!(escape_line("plain"), Cow::Borrowed(_)));
+    }
+
+    /// What a reader sees, and the markup around it.
+    fn html(markdown: &str) -> String {
+        let mut options = comrak::Options::default();
+        options.extension.table = true;
+        options.extension.autolink = true;
+        options.extension.strikethrough = true;
+        options.render.r#unsafe = true;
+        comrak::markdown_to_html(markdown, &options)
+    }
+
+    fn shown(html: &str) -> String {
+        html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+    }
+
+    #[test]
+    fn a_code_span_shows_its_text_and_nothing_else() {
+        for text in [
+            "shop/views.py",
+            "`",
+            "``",
+            "a`b``c",
+            "`x",
+            "x`",
+            " x ",
+            "  ",
+            " x",
+            "a|b",
+            "a\\|b",
+            "|",
+            "x\\",
+            "<script>alert(1)</script>",
+            "a|<b>`*_@org/team",
+            "@org/team",
+            "#1",
+            "https://example.com",
+            "&lt;",
+            "**x**",
+            "~~x~~",
+            "[a](b)",
+            "![a](b)",
+            "a\nb|c\n",
+            "\u{202e}x",
+        ] {
+            let escaped = escape_line(text);
+            let alone = html(&format!("see {} here", markdown_code(text)));
+            let table = html(&format!("| a | b |\n|---|---|\n| {} | end |\n", markdown_code(text)));
+            let code =
+                alone.strip_prefix("<p>see <code>").and_then(|rest| rest.strip_suffix("</code> here</p>\n"));
+            assert_eq!(code.map(shown).as_deref(), Some(&*escaped), "{text:?}: {alone}");
+            assert!(!code.unwrap().contains(['<', '>']), "{alone}");
+            let cell = table.split("<td>").nth(1).unwrap().trim_end().strip_suffix("</td>").unwrap();
+            let cell = cell.strip_prefix("<code>").and_then(|rest| rest.strip_suffix("</code>"));
+            assert_eq!(cell.map(shown).as_deref(), Some(&*escaped), "{text:?}: {table}");
+            assert!(table.contains("<td>end</td>"), "{table}");
+        }
+        assert_eq!(markdown_code(""), "");
+    }
+
+    #[test]
+    fn a_message_keeps_its_words_and_loses_its_markup() {
+        assert_eq!(
+            markdown_text("Fetch `author` with `select_related`"),
+            "Fetch `author` with `select_related`"
+        );
+        assert_eq!(markdown_text("1 + N queries, (each) row."), "1 + N queries, (each) row.");
+        assert_eq!(markdown_text("call save() of shop.Book."), "call `save()` of `shop.Book`.");
+        assert_eq!(markdown_text("(by a.save()), \"x\":"), "(by `a.save()`), \"x\":");
+        assert_eq!(markdown_text("a ` b @org"), "a `` ` `` b `@org`");
+        for text in [
+            "<script>alert(1)</script> and `<b>`",
+            "*a* _b_ ~~c~~ **d**",
+            "[a](b) ![c](d) <http://x.y>",
+            "@org/team, (@ann) #12",
+            "www.example.com https://example.com a@b.com",
+            "a | `b|c` | d\n# e",
+            "- x",
+            "`",
+            "x \\`y` z",
+        ] {
+            let table = html(&format!("| a | b |\n|---|---|\n| {} | end |\n", markdown_text(text)));
+            let cell = table.split("<td>").nth(1).unwrap().trim_end().strip_suffix("</td>").unwrap();
+            let bare = cell.replace("<code>", "").replace("</code>", "");
+            assert!(!bare.contains(['<', '>']), "{text:?}: {cell}");
+            let seen: String = shown(&bare).chars().filter(|c| *c != '`').collect();
+            let said: String = escape_line(text).chars().filter(|c| *c != '`').collect();
+            assert_eq!(seen, said.trim_end(), "{cell}");
+            let outside: String =
+                cell.split("<code>").map(|part| part.split_once("</code>").map_or(part, |p| p.1)).collect();
+            assert!(!outside.contains(['@', '#', '*', '_', '|']) && !outside.contains("www."), "{cell}");
+        }
     }
 }

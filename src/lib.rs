@@ -11,6 +11,7 @@ mod environment;
 mod escape;
 mod git;
 mod owners;
+mod parts;
 mod paths;
 mod pipeline;
 mod plan;

@@ -181,6 +181,74 @@ impl Plan {
         }
     }
 
+    /// The plan of `fixes`, some of this one's, and of the files that they change.
+    pub fn part(&self, fixes: Vec<PlannedFix>) -> Plan {
+        let changed: BTreeSet<&str> = fixes.iter().flat_map(PlannedFix::files).collect();
+        let files = self.files.iter().filter(|(path, _)| changed.contains(path.as_str()));
+        Plan {
+            version: self.version,
+            tool: self.tool.clone(),
+            packages: match fixes.iter().any(|fix| !fix.imports.is_empty()) {
+                true => self.packages.clone(),
+                false => Vec::new(),
+            },
+            files: files.map(|(path, file)| (path.clone(), file.clone())).collect(),
+            fixes,
+        }
+    }
+
+    /// One plan of several, given with their names: of a fix that two of them have one stays, selected if it is in one
+    /// of them. They must be of the same files.
+    pub fn merge(plans: Vec<(String, Plan)>) -> miette::Result<Plan> {
+        let mut plans = plans.into_iter();
+        let Some((first, mut all)) = plans.next() else { return Err(miette!("there is no plan")) };
+        if plans.len() == 0 {
+            return Ok(all);
+        }
+        let mut known: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, fix) in all.fixes.iter().enumerate() {
+            known.entry(fix.fingerprint.clone()).or_default().push(index);
+        }
+        let mut origin: BTreeMap<String, String> =
+            all.files.keys().map(|path| (path.clone(), first.clone())).collect();
+        for (name, plan) in plans {
+            for (path, file) in plan.files {
+                let known = all.files.entry(path.clone()).or_insert_with(|| file.clone());
+                let other = origin.entry(path.clone()).or_insert_with(|| name.clone());
+                if !known.sha256.eq_ignore_ascii_case(&file.sha256) {
+                    return Err(miette!(
+                        help = "plans that are applied together are written from the same files: apply one, then \
+                                plan again",
+                        "`{}` is not the same file in the plans `{}` and `{}`",
+                        escape_line(&path),
+                        escape_line(other),
+                        escape_line(&name)
+                    ));
+                }
+            }
+            for fix in plan.fixes {
+                let like = known.entry(fix.fingerprint.clone()).or_default();
+                let same = |index: &&usize| {
+                    all.fixes
+                        .get(**index)
+                        .is_some_and(|other| other.edits == fix.edits && other.imports == fix.imports)
+                };
+                match like.iter().find(same).and_then(|index| all.fixes.get_mut(*index)) {
+                    Some(other) => other.selected |= fix.selected,
+                    None => {
+                        like.push(all.fixes.len());
+                        all.fixes.push(fix);
+                    }
+                }
+            }
+            all.packages.extend(plan.packages);
+        }
+        all.packages.sort_unstable();
+        all.packages.dedup();
+        all.fixes.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
+        Ok(all)
+    }
+
     /// The plan that `bytes` hold; `name` is theirs in messages.
     pub fn parse(bytes: &[u8], name: &str) -> miette::Result<Plan> {
         let name = escape_line(name);

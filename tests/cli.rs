@@ -359,3 +359,52 @@ fn receivers_are_lifted_for_the_models_that_are_named() {
     project.write("pyproject.toml", "[tool.ormend]\nassume-no-signals = ['shop.Book', 'shop.Tag']\n");
     assert_eq!(outcomes(), [(Some("safe"), false), (Some("safe"), false)]);
 }
+
+#[test]
+fn the_diff_as_data() {
+    let project = Project::new(&[
+        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("shop/__init__.py", ""),
+        (
+            "shop/models.py",
+            "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.TextField()\n",
+        ),
+        (
+            "shop/a.py",
+            "from shop.models import Book\n\n\ndef any_books():\n    return Book.objects.count() > 0\n",
+        ),
+    ]);
+    let latin_1 = b"# -*- coding: latin-1 -*-\r\nfrom shop.models import Book\r\n\r\n\r\n# caf\xe9\r\ndef any_books():\r\n    return Book.objects.count() > 0\r\n";
+    project.write("shop/b c.py", latin_1);
+    let unified = project.run(&["diff", "shop/a.py"]);
+    let run = project.run(&["diff", "--output-format", "json"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    project.assert_unchanged();
+    let document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(document["version"], 1);
+    assert_eq!(document["tool"], format!("ormend {}", env!("CARGO_PKG_VERSION")));
+    let files = document["files"].as_array().unwrap();
+    let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["shop/a.py", "shop/b c.py"]);
+    assert_eq!(files[0]["diff"], unified.stdout);
+    assert_eq!((&files[0]["exact"], &files[1]["exact"]), (&true.into(), &false.into()));
+    assert!(files[1]["diff"].as_str().unwrap().contains("+    return Book.objects.exists()\r\n"));
+    assert_eq!((&files[0]["fixes"], &files[1]["fixes"]), (&1.into(), &1.into()));
+    let hashes =
+        |key: &str| -> Vec<_> { files.iter().map(|file| file[key].as_str().unwrap().to_owned()).collect() };
+    let sums = || -> Vec<String> {
+        let files = ["shop/a.py", "shop/b c.py"];
+        files.iter().map(|file| sha256(&project.read(file))).collect()
+    };
+    assert_eq!(hashes("before_sha256"), sums());
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_eq!(hashes("after_sha256"), sums());
+    let run = project.run(&["diff", "--output-format", "json"]);
+    let empty: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &empty["files"]), (0, &serde_json::json!([])));
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

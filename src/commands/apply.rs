@@ -1,4 +1,4 @@
-//! `ormend apply`: the selected fixes of a plan, each whole or not at all. What no longer fits is refused and told.
+//! `ormend apply`: the selected fixes of one plan or of several, each whole or not at all. What no longer fits is refused and told.
 
 use super::make;
 use crate::Status;
@@ -18,7 +18,14 @@ use std::io::Read;
 use std::path::Path;
 
 pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let plan = Plan::parse(&read(&args.plan)?, &args.plan.to_string_lossy())?;
+    if args.plans.iter().filter(|plan| plan.as_os_str() == "-").count() > 1 {
+        return Err(miette!(help = "give `-` once", "standard input holds one plan"));
+    }
+    let plans = args.plans.iter().map(|file| {
+        let name = file.to_string_lossy().into_owned();
+        Ok((name.clone(), Plan::parse(&read(file)?, &name)?))
+    });
+    let plan = Plan::merge(plans.collect::<miette::Result<_>>()?)?;
     apply(&plan, &paths(args.root.as_deref())?, args.atomic, args.write, terminal)
 }
 

@@ -6,7 +6,7 @@ use crate::baseline;
 use crate::cli::{CheckArgs, CheckFormat, RunArgs};
 use crate::escape::escape_line;
 use crate::pipeline;
-use crate::report::{concise, full, github, gitlab, jsonl, plural, sarif, statistics};
+use crate::report::{concise, full, github, gitlab, jsonl, markdown, plural, sarif, statistics};
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
 
@@ -40,6 +40,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
             CheckFormat::Sarif => sarif::write(out, &findings, withheld),
             CheckFormat::Github => github::write(out, &findings, withheld),
             CheckFormat::Gitlab => gitlab::write(out, &findings, withheld),
+            CheckFormat::Markdown => markdown::write(out, &findings, withheld),
         })?;
         if args.run.statistics {
             terminal.summary(statistics::table(&findings).trim_end());

@@ -1,8 +1,8 @@
-//! `ormend diff`: the fixes as a unified diff, and nothing is written.
+//! `ormend diff`: the fixes as a unified diff, plain or in a JSON document, and nothing is written.
 
 use super::{counts, looked_at};
 use crate::Status;
-use crate::cli::DiffArgs;
+use crate::cli::{DiffArgs, DiffFormat};
 use crate::pipeline;
 use crate::report::diff::{self, Style};
 use crate::report::{plural, statistics};
@@ -14,7 +14,10 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
     let analysis = loaded.analyse(true, terminal);
     let changes = &analysis.report.changes;
     let style = Style { color: terminal.stdout_color, escape: terminal.stdout_is_terminal };
-    terminal.product(|out| diff::write(out, &analysis.paths, changes, style))?;
+    terminal.product(|out| match args.output_format {
+        DiffFormat::Unified => diff::write(out, &analysis.paths, changes, style),
+        DiffFormat::Json => diff::write_document(out, &analysis.paths, changes),
+    })?;
     if !changes.is_empty() && !diff::is_relative_to_cwd(&analysis.paths, changes) {
         let root = analysis.paths.show_absolute(&analysis.paths.root);
         terminal.summary(&format!(

@@ -1,10 +1,12 @@
-//! `ormend plan`: every fix as data, and no file of the project is written.
+//! `ormend plan`: every fix as data, as one plan or in parts, and no file of the project is written.
 
 use super::{counts, looked_at};
 use crate::Status;
 use crate::cli::PlanArgs;
 use crate::discover::reason;
+use crate::escape::escape_line;
 use crate::owners::Owners;
+use crate::parts;
 use crate::pipeline;
 use crate::plan::{self, Plan};
 use crate::report::{plural, statistics};
@@ -27,14 +29,24 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
     }
     let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
     let analysis = loaded.analyse_apart(false, terminal);
-    let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
-    let json = plan.to_json()?;
-    match &args.output {
-        None => terminal.product(|out| out.write_all(&json))?,
-        Some(file) => write::create(file, &json).map_err(|error| {
-            let name = crate::escape::escape_line(&file.to_string_lossy()).into_owned();
+    let root = &analysis.paths.root;
+    let owners = Owners::load(root);
+    let plan = Plan::of(&analysis, &options, &owners);
+    let mut parts = None;
+    match (&args.output, args.split_by) {
+        (Some(dir), Some(by)) => {
+            let split = parts::split(&plan, by, &owners, root);
+            parts::write(dir, by, &split)?;
+            parts = Some((dir, split.len()));
+        }
+        (Some(file), None) => write::create(file, &plan.to_json()?).map_err(|error| {
+            let name = escape_line(&file.to_string_lossy()).into_owned();
             miette!(help = "check the path", "cannot write the plan `{name}`: {}", reason(&error))
         })?,
+        (None, _) => {
+            let json = plan.to_json()?;
+            terminal.product(|out| out.write_all(&json))?;
+        }
     }
     let findings = analysis.findings();
     if args.run.statistics {
@@ -50,5 +62,12 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
         "{} planned, {selected} of them selected; `ormend apply` applies those.",
         plural(plan.fixes.len(), "fix", "fixes")
     ));
+    if let Some((dir, count)) = parts {
+        terminal.summary(&format!(
+            "Wrote {} into `{dir}`; `{dir}/index.json` lists them.",
+            plural(count, "part", "parts"),
+            dir = escape_line(&dir.to_string_lossy())
+        ));
+    }
     Ok(Status::Clean)
 }

@@ -5,7 +5,9 @@
 
 use crate::escape::push_escaped;
 use crate::paths::Paths;
+use crate::plan::sha256;
 use ormend_engine::rewrite::Change;
+use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 use std::io::{self, Write};
 
@@ -29,10 +31,55 @@ pub fn is_relative_to_cwd(paths: &Paths, changes: &[Change]) -> bool {
 pub fn write(out: &mut dyn Write, paths: &Paths, changes: &[Change], style: Style) -> io::Result<()> {
     let from_cwd = is_relative_to_cwd(paths, changes);
     for change in changes {
-        let name = if from_cwd { paths.relative(&change.path) } else { change.path.clone() };
-        write_file(out, &name, &change.before, &change.after, style)?;
+        write_file(out, &name(paths, change, from_cwd), &change.before, &change.after, style)?;
     }
     Ok(())
+}
+
+/// The path in the diff's headers.
+fn name(paths: &Paths, change: &Change, from_cwd: bool) -> String {
+    if from_cwd { paths.relative(&change.path) } else { change.path.clone() }
+}
+
+/// Write the diffs of all `changes` as one JSON document. docs/diff.md documents the form, and other programs read it: add
+/// keys, never change or remove one.
+pub fn write_document(out: &mut dyn Write, paths: &Paths, changes: &[Change]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        tool: &'a str,
+        files: Vec<File>,
+    }
+    #[derive(Serialize)]
+    struct File {
+        path: String,
+        fixes: usize,
+        diff: String,
+        exact: bool,
+        before_sha256: String,
+        after_sha256: String,
+    }
+    let from_cwd = is_relative_to_cwd(paths, changes);
+    let file = |change: &Change| -> io::Result<File> {
+        let mut diff = Vec::new();
+        let name = name(paths, change, from_cwd);
+        write_file(&mut diff, &name, &change.before, &change.after, Style::default())?;
+        Ok(File {
+            path: paths.relative(&change.path),
+            fixes: change.fixes,
+            exact: std::str::from_utf8(&diff).is_ok(),
+            diff: String::from_utf8_lossy(&diff).into_owned(),
+            before_sha256: sha256(&change.before),
+            after_sha256: sha256(&change.after),
+        })
+    };
+    let document = Document {
+        version: 1,
+        tool: concat!("ormend ", env!("CARGO_PKG_VERSION")),
+        files: changes.iter().map(file).collect::<io::Result<_>>()?,
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
 }
 
 /// Write the diff of one file.

@@ -7,6 +7,7 @@ pub mod full;
 pub mod github;
 pub mod gitlab;
 pub mod jsonl;
+pub mod markdown;
 pub mod models;
 pub mod sarif;
 pub mod statistics;

@@ -57,11 +57,11 @@ fn result(findings: &Findings, finding: &Finding, fingerprint: &str, rule: Optio
     let mut out = json!({
         "ruleId": finding.codemod,
         "level": if outcome == Outcome::Withheld { "note" } else { "warning" },
-        "message": {"text": findings.account(finding)},
+        "message": message(&findings.account(finding)),
         "locations": [{"physicalLocation": place(findings, finding.site.file, finding.site.span)}],
         "relatedLocations": finding.related.iter().map(|related| json!({
             "physicalLocation": place(findings, related.site.file, related.site.span),
-            "message": {"text": related.message},
+            "message": message(&related.message),
         })).collect::<Vec<_>>(),
         "partialFingerprints": {"ormend/v1": fingerprint},
         "properties": {"outcome": outcome.name()},
@@ -88,12 +88,18 @@ fn result(findings: &Findings, finding: &Finding, fingerprint: &str, rule: Optio
             })
         });
         let fix = json!({
-            "description": {"text": finding.message},
+            "description": message(&finding.message),
             "artifactChanges": changes.collect::<Vec<_>>(),
         });
         fields.insert("fixes".to_owned(), json!([fix]));
     }
     out
+}
+
+/// A message without placeholders. In braces there would be one, so these are doubled, which the documentation of a codemod
+/// is spared: viewers show it as it is.
+fn message(text: &str) -> Value {
+    json!({"text": text.replace('{', "{{").replace('}', "}}")})
 }
 
 fn place(findings: &Findings, file: FileId, span: Span) -> Value {
@@ -158,6 +164,11 @@ mod tests {
         assert_eq!(change["replacements"], json!([replaced]));
         assert_eq!(run["results"][2]["level"], "note");
         assert!(run["results"][2].get("fixes").is_none());
+    }
+
+    #[test]
+    fn a_brace_starts_no_placeholder() {
+        assert_eq!(message("keep `{0}`"), json!({"text": "keep `{{0}}`"}));
     }
 
     #[test]

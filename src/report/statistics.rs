@@ -6,18 +6,19 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// What there is of a codemod; withheld findings count whether they are shown or not.
 #[derive(Default)]
-struct Row {
-    safe: usize,
-    opt_in: usize,
-    withheld: usize,
-    files: FxHashSet<u32>,
+pub struct Row {
+    pub safe: usize,
+    pub opt_in: usize,
+    pub withheld: usize,
+    pub files: FxHashSet<u32>,
     /// Of withheld findings, by the hazard that blocks; a finding with several counts for each.
-    reasons: BTreeMap<&'static str, usize>,
+    pub reasons: BTreeMap<&'static str, usize>,
 }
 
-/// The table, a newline at its end; withheld findings count whether they are shown or not.
-pub fn table(findings: &Findings) -> String {
+/// A row a codemod.
+pub fn rows<'a>(findings: &Findings<'a>) -> BTreeMap<&'a str, Row> {
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     for finding in findings.all() {
         let row = rows.entry(finding.codemod).or_default();
@@ -39,6 +40,12 @@ pub fn table(findings: &Findings) -> String {
             }
         }
     }
+    rows
+}
+
+/// The table, a newline at its end.
+pub fn table(findings: &Findings) -> String {
+    let rows = rows(findings);
     let names = rows.iter().flat_map(|(name, row)| {
         std::iter::once(name.len()).chain(row.reasons.keys().map(|reason| reason.len() + 2))
     });
