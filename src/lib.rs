@@ -1,5 +1,5 @@
-//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over report, over the
-//! rest; all of them over the codemods and the engine.
+//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over review,
+//! over report, over the rest; all of them over the codemods and the engine.
 
 mod apply;
 mod cli;
@@ -9,6 +9,7 @@ mod discover;
 mod environment;
 mod escape;
 mod owners;
+mod page;
 mod paths;
 mod pipeline;
 mod plan;
@@ -69,6 +70,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Fix(args) => commands::fix::run(args, terminal),
         Command::Plan(args) => commands::plan::run(args, terminal),
         Command::Apply(args) => commands::apply::run(args, terminal),
+        Command::Review(args) => commands::review::run(args, terminal),
+        Command::Report(args) => commands::report::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),

@@ -95,11 +95,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
             include_migrations: run.include_migrations || config.include_migrations,
         })?
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(run.input.jobs.map_or(0, usize::from))
-        .stack_size(STACK)
-        .build()
-        .map_err(|error| miette!("cannot start threads: {error}"))?;
+    let pool = pool(&run.input)?;
     let mut files = read(&discovery, &paths, stdin.as_deref(), &pool, terminal);
     let stdin = match stdin {
         None => None,
@@ -150,6 +146,15 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         ignores,
         pool,
     })
+}
+
+/// As many threads as `input` asks for, with room for what is deeply nested.
+pub fn pool(input: &InputArgs) -> miette::Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(input.jobs.map_or(0, usize::from))
+        .stack_size(STACK)
+        .build()
+        .map_err(|error| miette!("cannot start threads: {error}"))
 }
 
 /// What was asked for, absolute and free of links; and standard input, if that was.

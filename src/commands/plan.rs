@@ -1,15 +1,14 @@
 //! `ormend plan`: every fix as data, and no file of the project is written.
 
-use super::{counts, looked_at};
+use super::{counts, looked_at, write_to};
 use crate::Status;
-use crate::cli::PlanArgs;
-use crate::discover::reason;
+use crate::cli::{PlanArgs, RunArgs};
 use crate::owners::Owners;
+use crate::paths::Paths;
 use crate::pipeline;
 use crate::plan::{self, Plan};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
-use crate::write;
 use miette::miette;
 
 pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
@@ -18,7 +17,23 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
         terminal.product(|out| out.write_all(schema.as_bytes()))?;
         return Ok(Status::Clean);
     }
-    let loaded = pipeline::load(&args.run, terminal)?;
+    let (plan, _) = make(&args.run, terminal)?;
+    let json = plan.to_json()?;
+    match &args.output {
+        None => terminal.product(|out| out.write_all(&json))?,
+        Some(file) => write_to(file, &json, "the plan")?,
+    }
+    let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
+    terminal.summary(&format!(
+        "{} planned, {selected} of them selected; `ormend apply` applies those.",
+        plural(plan.fixes.len(), "fix", "fixes")
+    ));
+    Ok(Status::Clean)
+}
+
+/// The plan of what `run` asks for, and the paths that it speaks of. What was looked at is told.
+pub fn make(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)> {
+    let loaded = pipeline::load(run, terminal)?;
     if loaded.stdin.is_some() {
         return Err(miette!(
             help = "give the path of the file",
@@ -28,23 +43,10 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
     let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
     let analysis = loaded.analyse_apart(false, terminal);
     let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
-    let json = plan.to_json()?;
-    match &args.output {
-        None => terminal.product(|out| out.write_all(&json))?,
-        Some(file) => write::create(file, &json).map_err(|error| {
-            let name = crate::escape::escape_line(&file.to_string_lossy()).into_owned();
-            miette!(help = "check the path", "cannot write the plan `{name}`: {}", reason(&error))
-        })?,
-    }
     let findings = analysis.findings();
-    if args.run.statistics {
+    if run.statistics {
         terminal.summary(statistics::table(&findings).trim_end());
     }
     terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out)));
-    let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
-    terminal.summary(&format!(
-        "{} planned, {selected} of them selected; `ormend apply` applies those.",
-        plural(plan.fixes.len(), "fix", "fixes")
-    ));
-    Ok(Status::Clean)
+    Ok((plan, analysis.paths))
 }
