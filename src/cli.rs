@@ -25,6 +25,10 @@ Paths in the diff are relative to the working directory, so that `ormend diff | 
 was made. If a changed file lies outside the working directory, all of them are relative to the project root, \
 and a note on standard error says so; apply it there with `git -C ROOT apply`.";
 
+const REVIEW_HELP: &str = "\
+A single PATH that ends in .json is a plan of `ormend plan`, and so is what `-` reads: it is shown as it is. Of other \
+paths a plan is made with the flags given here.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show findings: their place, why they matter, and what the fix would be
@@ -38,6 +42,11 @@ pub enum Command {
     Plan(PlanArgs),
     /// Apply the selected fixes of a plan; what no longer fits is refused
     Apply(ApplyArgs),
+    /// Look at fixes one by one before any is applied
+    #[command(after_help = REVIEW_HELP)]
+    Review(ReviewArgs),
+    /// Put the findings of several projects together
+    Report(ReportArgs),
     /// Show the documentation of a codemod
     Explain(ExplainArgs),
     /// List the codemods
@@ -261,6 +270,51 @@ pub struct ApplyArgs {
     pub atomic: bool,
     #[command(flatten)]
     pub write: WriteArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Write one page to review the fixes in a browser; it loads nothing from anywhere
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// With a plan: the project root that its paths start from; by default that of the working directory
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    #[command(subcommand)]
+    pub command: ReportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Put runs of `ormend check --output-format jsonl` together, each of one repository
+    Merge(MergeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The runs. A repository is called as its file, or as the directory that this is in if files have equal names
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The form of the report
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub output_format: MergeFormat,
+    /// Write the report to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MergeFormat {
+    /// For reading
+    Table,
+    /// One page for a browser, which loads nothing from anywhere
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,5 @@
-//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over report, over the
-//! rest; all of them over the codemods and the engine.
+//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over review,
+//! over report, over the rest; all of them over the codemods and the engine.
 
 mod apply;
 mod baseline;
@@ -11,11 +11,13 @@ mod environment;
 mod escape;
 mod git;
 mod owners;
+mod page;
 mod parts;
 mod paths;
 mod pipeline;
 mod plan;
 mod report;
+mod review;
 mod root;
 mod target;
 mod terminal;
@@ -71,6 +73,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Fix(args) => commands::fix::run(args, terminal),
         Command::Plan(args) => commands::plan::run(args, terminal),
         Command::Apply(args) => commands::apply::run(args, terminal),
+        Command::Review(args) => commands::review::run(args, terminal),
+        Command::Report(args) => commands::report::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),

@@ -138,11 +138,7 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
             changed: changed.as_ref(),
         })?
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(run.input.jobs.map_or(0, usize::from))
-        .stack_size(STACK)
-        .build()
-        .map_err(|error| miette!("cannot start threads: {error}"))?;
+    let pool = pool(&run.input)?;
     let mut files = read(&discovery, &paths, stdin.as_deref(), &pool, terminal);
     let stdin = match stdin {
         None => None,
@@ -202,6 +198,15 @@ fn changed(root: &Path, since: Option<&str>) -> miette::Result<FxHashSet<PathBuf
         miette!(help = "leave --changed out", "--changed: the project is in no git repository")
     })?;
     repository.changed(since)
+}
+
+/// As many threads as `input` asks for, with room for what is deeply nested.
+pub fn pool(input: &InputArgs) -> miette::Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(input.jobs.map_or(0, usize::from))
+        .stack_size(STACK)
+        .build()
+        .map_err(|error| miette!("cannot start threads: {error}"))
 }
 
 /// What was asked for, absolute and free of links; and standard input, if that was.

@@ -8,18 +8,22 @@ pub mod explain;
 pub mod fix;
 pub mod models;
 pub mod plan;
+pub mod report;
+pub mod review;
 
 use crate::Status;
 use crate::cli::WriteArgs;
-use crate::discover::LeftOut;
+use crate::discover::{LeftOut, reason};
+use crate::escape::escape_line;
 use crate::git;
 use crate::paths::Paths;
 use crate::report::{Findings, plural};
 use crate::terminal::Terminal;
-use crate::write::{WriteError, Writer};
+use crate::write::{self, WriteError, Writer};
+use miette::miette;
 use ormend_engine::codemod::Outcome;
 use ormend_engine::rewrite::Change;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was made of changes.
 struct Made {
@@ -58,6 +62,14 @@ fn make(
 /// How a run ends that one file could not be written in.
 fn worse(status: Status, error: &WriteError) -> Status {
     if status == Status::Failed || !error.is_refusal() { Status::Failed } else { Status::Findings }
+}
+
+/// Write `bytes`, which are `what`, to a file of the user's choice.
+fn write_to(file: &Path, bytes: &[u8], what: &str) -> miette::Result<()> {
+    write::create(file, bytes).map_err(|error| {
+        let name = escape_line(&file.to_string_lossy()).into_owned();
+        miette!(help = "check the path", "cannot write {what} `{name}`: {}", reason(&error))
+    })
 }
 
 /// `3 findings in 2 files: 1 safe, 1 unsafe, 1 withheld`

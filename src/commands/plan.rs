@@ -1,17 +1,16 @@
 //! `ormend plan`: every fix as data, as one plan or in parts, and no file of the project is written.
 
-use super::{counts, looked_at};
+use super::{counts, looked_at, write_to};
 use crate::Status;
-use crate::cli::PlanArgs;
-use crate::discover::reason;
+use crate::cli::{PlanArgs, RunArgs};
 use crate::escape::escape_line;
 use crate::owners::Owners;
 use crate::parts;
+use crate::paths::Paths;
 use crate::pipeline;
 use crate::plan::{self, Plan};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
-use crate::write;
 use miette::miette;
 
 pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
@@ -20,43 +19,20 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
         terminal.product(|out| out.write_all(schema.as_bytes()))?;
         return Ok(Status::Clean);
     }
-    let loaded = pipeline::load(&args.run, terminal)?;
-    if loaded.stdin.is_some() {
-        return Err(miette!(
-            help = "give the path of the file",
-            "a plan of standard input could not be applied"
-        ));
-    }
-    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
-    let analysis = loaded.analyse_apart(false, terminal);
-    let root = &analysis.paths.root;
-    let owners = Owners::load(root);
-    let plan = Plan::of(&analysis, &options, &owners);
+    let (plan, paths) = make(&args.run, terminal)?;
     let mut parts = None;
     match (&args.output, args.split_by) {
         (Some(dir), Some(by)) => {
-            let split = parts::split(&plan, by, &owners, root);
+            let split = parts::split(&plan, by, &Owners::load(&paths.root), &paths.root);
             parts::write(dir, by, &split)?;
             parts = Some((dir, split.len()));
         }
-        (Some(file), None) => write::create(file, &plan.to_json()?).map_err(|error| {
-            let name = escape_line(&file.to_string_lossy()).into_owned();
-            miette!(help = "check the path", "cannot write the plan `{name}`: {}", reason(&error))
-        })?,
+        (Some(file), None) => write_to(file, &plan.to_json()?, "the plan")?,
         (None, _) => {
             let json = plan.to_json()?;
             terminal.product(|out| out.write_all(&json))?;
         }
     }
-    let findings = analysis.findings();
-    if args.run.statistics {
-        terminal.summary(statistics::table(&findings).trim_end());
-    }
-    terminal.summary(&format!(
-        "{}. {}",
-        counts(&findings),
-        looked_at(scanned, left_out, analysis.report.known.len())
-    ));
     let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
     terminal.summary(&format!(
         "{} planned, {selected} of them selected; `ormend apply` applies those.",
@@ -70,4 +46,25 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
         ));
     }
     Ok(Status::Clean)
+}
+
+/// The plan of what `run` asks for, and the paths that it speaks of. What was looked at is told.
+pub fn make(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)> {
+    let loaded = pipeline::load(run, terminal)?;
+    if loaded.stdin.is_some() {
+        return Err(miette!(
+            help = "give the path of the file",
+            "a plan of standard input could not be applied"
+        ));
+    }
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
+    let analysis = loaded.analyse_apart(false, terminal);
+    let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
+    let findings = analysis.findings();
+    if run.statistics {
+        terminal.summary(statistics::table(&findings).trim_end());
+    }
+    let known = analysis.report.known.len();
+    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out, known)));
+    Ok((plan, analysis.paths))
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 use std::io::{self, Write};
 
-const CONTEXT: usize = 3;
+/// How many lines that stay are shown around those that change.
+pub const CONTEXT: usize = 3;
 
 /// How the diff is shown.
 #[derive(Clone, Copy, Debug, Default)]

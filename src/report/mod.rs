@@ -8,6 +8,7 @@ pub mod github;
 pub mod gitlab;
 pub mod jsonl;
 pub mod markdown;
+pub mod merge;
 pub mod models;
 pub mod sarif;
 pub mod statistics;

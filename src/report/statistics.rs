@@ -3,8 +3,8 @@
 use super::Findings;
 use ormend_engine::codemod::{Outcome, Weight};
 use rustc_hash::FxHashSet;
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Display, Write};
 
 /// What there is of a codemod; withheld findings count whether they are shown or not.
 #[derive(Default)]
@@ -30,12 +30,8 @@ pub fn rows<'a>(findings: &Findings<'a>) -> BTreeMap<&'a str, Row> {
                 row.withheld += 1;
                 let blocking =
                     finding.hazards.iter().filter(|hazard| hazard.kind.weight() == Weight::Blocking);
-                let kinds: FxHashSet<&str> = blocking.map(|hazard| hazard.kind.name()).collect();
-                if kinds.is_empty() {
-                    *row.reasons.entry("no rewrite").or_default() += 1;
-                }
-                for kind in kinds {
-                    *row.reasons.entry(kind).or_default() += 1;
+                for reason in reasons(blocking.map(|hazard| hazard.kind.name())) {
+                    *row.reasons.entry(reason).or_default() += 1;
                 }
             }
         }
@@ -52,14 +48,9 @@ pub fn table(findings: &Findings) -> String {
     let width = names.max().unwrap_or(0).max("codemod".len());
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "{:width$}  {:>6}  {:>6}  {:>8}  {:>6}",
-        "codemod", "safe", "unsafe", "withheld", "files"
-    );
+    text.push_str(&line(width, "codemod", COLUMNS));
     for (name, row) in &rows {
-        let (safe, opt_in, withheld, files) = (row.safe, row.opt_in, row.withheld, row.files.len());
-        let _ = writeln!(text, "{name:width$}  {safe:>6}  {opt_in:>6}  {withheld:>8}  {files:>6}");
+        text.push_str(&line(width, name, [row.safe, row.opt_in, row.withheld, row.files.len()]));
         let mut reasons: Vec<_> = row.reasons.iter().collect();
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
         for (reason, count) in reasons {
@@ -67,6 +58,24 @@ pub fn table(findings: &Findings) -> String {
         }
     }
     text
+}
+
+/// What stands above the numbers.
+pub const COLUMNS: [&str; 4] = ["safe", "unsafe", "withheld", "files"];
+
+/// A line of a table of findings, whose first column has this width.
+pub fn line(width: usize, name: &str, columns: [impl Display; 4]) -> String {
+    let [safe, opt_in, withheld, files] = columns;
+    format!("{name:width$}  {safe:>6}  {opt_in:>6}  {withheld:>8}  {files:>6}\n")
+}
+
+/// Why a finding is withheld, each reason once: what blocks it, or that nothing can be written for it.
+pub fn reasons<'r>(blocking: impl Iterator<Item = &'r str>) -> BTreeSet<&'r str> {
+    let mut reasons: BTreeSet<&str> = blocking.collect();
+    if reasons.is_empty() {
+        reasons.insert("no rewrite");
+    }
+    reasons
 }
 
 #[cfg(test)]

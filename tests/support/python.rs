@@ -43,6 +43,12 @@ pub fn django(version: &str) -> PathBuf {
     environment(version, &state, "Django", &packages)
 }
 
+/// The Python of an environment that drives a browser, made on first use. The browser itself is the system's Chromium.
+pub fn browser() -> PathBuf {
+    let wanted = "playwright~=1.50";
+    environment("browser", wanted, "Playwright", &[wanted])
+}
+
 /// The Python of an environment that holds exactly what a file of requirements names, made on first use and whenever
 /// the file has changed.
 pub fn packages(name: &str, requirements: &Path) -> PathBuf {
