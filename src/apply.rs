@@ -57,6 +57,21 @@ pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> 
     Resolved { changes, taken, refused }
 }
 
+/// What `fix` makes of its files, by itself and selected or not; why nothing, otherwise.
+pub fn alone(plan: &Plan, fix: &PlannedFix, paths: &Paths) -> Result<Vec<Change>, String> {
+    let mut targets: BTreeMap<&str, Result<Target, String>> = BTreeMap::new();
+    for path in fix.files() {
+        targets.entry(path).or_insert_with(|| target(plan, path, paths));
+    }
+    take(fix, &mut targets)?;
+    let (mut taken, mut refused) = (vec![fix], Refused::new());
+    let changes = changes(plan, paths, &targets, &mut taken, &mut refused);
+    match refused.pop() {
+        Some((_, why)) => Err(why),
+        None => Ok(changes),
+    }
+}
+
 /// The file of the plan's `path`, which must be what it was when the plan was written.
 fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
     let Some(planned) = plan.files.get(path) else {

@@ -13,6 +13,7 @@ mod paths;
 mod pipeline;
 mod plan;
 mod report;
+mod review;
 mod root;
 mod target;
 mod terminal;

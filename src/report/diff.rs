@@ -9,7 +9,8 @@ use ormend_engine::rewrite::Change;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 use std::io::{self, Write};
 
-const CONTEXT: usize = 3;
+/// How many lines that stay are shown around those that change.
+pub const CONTEXT: usize = 3;
 
 /// How the diff is shown.
 #[derive(Clone, Copy, Debug, Default)]

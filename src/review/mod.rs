@@ -1,0 +1,3 @@
+//! Fixes as a person looks at them before they are applied.
+
+pub mod hunks;
