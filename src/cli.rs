@@ -25,6 +25,11 @@ Paths in the diff are relative to the working directory, so that `ormend diff | 
 was made. If a changed file lies outside the working directory, all of them are relative to the project root, \
 and a note on standard error says so; apply it there with `git -C ROOT apply`.";
 
+const REVIEW_HELP: &str = "\
+A key answers for each fix: y takes it, n leaves it, ? shows the other keys. Unsafe fixes are shown too, and only `y` takes \
+one. What was taken is applied at the end. Ctrl-C gives up: nothing is applied or written, and the run ends as \
+interrupted (130 in a shell).";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show findings: their place, why they matter, and what the fix would be
@@ -38,6 +43,9 @@ pub enum Command {
     Plan(PlanArgs),
     /// Apply the selected fixes of a plan; what no longer fits is refused
     Apply(ApplyArgs),
+    /// Look at fixes one by one, and apply those that are taken
+    #[command(after_help = REVIEW_HELP)]
+    Review(ReviewArgs),
     /// Show the documentation of a codemod
     Explain(ExplainArgs),
     /// List the codemods
@@ -192,6 +200,19 @@ pub struct ApplyArgs {
     /// Apply all of the selected fixes or, where one is refused, none
     #[arg(long)]
     pub atomic: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    // The flags choose what is planned; a plan is shown as it is. One path with the ending .json is a plan.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// With a plan: the project root that its paths start from; by default that of the working directory
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write the plan, with what was taken selected, to this file instead of applying it
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

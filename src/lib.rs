@@ -69,6 +69,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Fix(args) => commands::fix::run(args, terminal),
         Command::Plan(args) => commands::plan::run(args, terminal),
         Command::Apply(args) => commands::apply::run(args, terminal),
+        Command::Review(args) => commands::review::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),

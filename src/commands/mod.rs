@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fix;
 pub mod models;
 pub mod plan;
+pub mod review;
 
 use crate::Status;
 use crate::discover::LeftOut;

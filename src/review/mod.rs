@@ -1,3 +1,7 @@
 //! Fixes as a person looks at them before they are applied.
 
+mod edit;
 pub mod hunks;
+pub mod session;
+pub mod signals;
+pub mod terminal;

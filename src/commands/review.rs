@@ -1,0 +1,104 @@
+//! `ormend review`: fixes, looked at before any is applied.
+
+use super::apply;
+use crate::Status;
+use crate::cli::{ReviewArgs, RunArgs};
+use crate::discover::reason;
+use crate::escape::escape_line;
+use crate::owners::Owners;
+use crate::paths::Paths;
+use crate::pipeline;
+use crate::plan::Plan;
+use crate::report::{plural, statistics};
+use crate::review::session::Session;
+use crate::review::signals;
+use crate::review::terminal::{self, End};
+use crate::terminal::Terminal;
+use crate::write;
+use miette::miette;
+use std::io::{IsTerminal, stdin};
+use std::path::Path;
+
+pub fn run(args: &ReviewArgs, terminal: &Terminal) -> miette::Result<Status> {
+    let is_stdin_taken = args.run.input.paths.iter().any(|path| path.as_os_str() == "-");
+    if is_stdin_taken || !stdin().is_terminal() || !terminal.stdout_is_terminal {
+        return Err(miette!(
+            help = "without one, `ormend diff` shows the fixes, `ormend plan` writes them as data, and `ormend review --html FILE` as a page for a browser",
+            "a review asks in a terminal: standard input and output must both be one"
+        ));
+    }
+    let (plan, paths) = asked(args, terminal)?;
+    step_through(args, plan, &paths, terminal)
+}
+
+/// Ask about each fix in the terminal; then apply what was taken, or write it into a plan.
+fn step_through(args: &ReviewArgs, plan: Plan, paths: &Paths, terminal: &Terminal) -> miette::Result<Status> {
+    if plan.fixes.is_empty() {
+        terminal.summary("There is no fix to review.");
+        return Ok(Status::Clean);
+    }
+    let mut session = Session::new(plan, paths);
+    if let End::Interrupted(signal) = terminal::run(&mut session, paths, terminal)? {
+        terminal.summary("Nothing was applied.");
+        signals::end_as(signal);
+        return Ok(Status::Failed);
+    }
+    session.summary().iter().for_each(|line| terminal.summary(line));
+    let plan = session.into_plan();
+    let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
+    if let Some(file) = &args.output {
+        let name = escape_line(&file.to_string_lossy()).into_owned();
+        write::create(file, &plan.to_json()?).map_err(|error| {
+            miette!(help = "check the path", "cannot write the plan `{name}`: {}", reason(&error))
+        })?;
+        let selected = plural(selected, "fix", "fixes");
+        terminal.summary(&format!("Wrote `{name}` with {selected} selected; `ormend apply` applies those."));
+        return Ok(Status::Clean);
+    }
+    if selected == 0 {
+        terminal.summary("Nothing was applied.");
+        return Ok(Status::Clean);
+    }
+    apply::apply(&plan, paths, false, terminal)
+}
+
+/// The plan to look at, and the paths that it speaks of: one that is given, or that of the given paths.
+fn asked(args: &ReviewArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)> {
+    match args.run.input.paths.as_slice() {
+        [one] if is_plan(one) => {
+            if chooses(&args.run) {
+                return Err(miette!(
+                    help = "give such flags to `ormend plan`",
+                    "a plan is shown as it is: no flag chooses what is in it"
+                ));
+            }
+            let plan = Plan::parse(&apply::read(one)?, &one.to_string_lossy())?;
+            Ok((plan, apply::paths(args.root.as_deref())?))
+        }
+        _ if args.root.is_some() => {
+            Err(miette!(help = "leave it out, or give a plan", "--root is for a plan only"))
+        }
+        _ => {
+            let loaded = pipeline::load(&args.run, terminal)?;
+            let options = loaded.options.clone();
+            let analysis = loaded.analyse_apart(false, terminal);
+            if args.run.statistics {
+                terminal.summary(statistics::table(&analysis.findings()).trim_end());
+            }
+            let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
+            Ok((plan, analysis.paths))
+        }
+    }
+}
+
+/// A plan has the name of a JSON file.
+fn is_plan(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "json") && !path.is_dir()
+}
+
+/// Whether a flag chooses fixes.
+fn chooses(run: &RunArgs) -> bool {
+    let RunArgs { input, select, ignore, unsafe_fixes, include_tests, include_migrations, statistics } = run;
+    let is_set = [*unsafe_fixes, *include_tests, *include_migrations, *statistics].contains(&true);
+    is_set || !select.is_empty() || !ignore.is_empty() || input.stdin_filename.is_some()
+}
