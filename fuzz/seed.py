@@ -20,13 +20,16 @@ FENCE = re.compile(r"^```python (?:before|after|same|check)?[^\n]*\n(.*?)^```", 
 # Longer ones are slow to mutate.
 LARGEST = 6000
 # Of one project, so that none crowds out the others.
-MOST = 60
+MOST = 30
+# Of the cases, so that there is time left for what is made of the seeds.
+MOST_CASES = 1000
 
 
 def main(ormend: str, projects: list[str]) -> None:
     fix = []
     for page in sorted(ROOT.glob("codemods/**/*.md")):
-        fix += [code.encode() for code in FENCE.findall(page.read_text())]
+        fix += [code.encode() for code in FENCE.findall(page.read_text()) if "objects" in code]
+    fix = spread(sorted(set(fix)), MOST_CASES)
     for project in projects:
         fix += modules(Path(project))
     store("fix", fix)
@@ -48,7 +51,12 @@ def modules(project: Path) -> list[bytes]:
         code = file.read_bytes()
         if b".objects." in code and b"import" in code:
             found.append(code[:LARGEST].rsplit(b"\n\n\n", 1)[0] + b"\n")
-    return found[:: max(1, len(found) // MOST)]
+    return spread(found, MOST)
+
+
+def spread(seeds: list[bytes], most: int) -> list[bytes]:
+    """At most about `most` of them, from everywhere."""
+    return seeds[:: max(1, len(seeds) // most)]
 
 
 def store(target: str, seeds: list[bytes]) -> None:

@@ -26,6 +26,9 @@ was made. If a changed file lies outside the working directory, all of them are 
 and a note on standard error says so; apply it there with `git -C ROOT apply`.";
 
 const REVIEW_HELP: &str = "\
+A key answers for each fix: y takes it, n leaves it, ? shows the other keys. Unsafe fixes are shown too, and only `y` takes \
+one. What was taken is applied at the end. Ctrl-C gives up: nothing is applied or written, and the run ends as \
+interrupted (130 in a shell).\n\n\
 A single PATH that ends in .json is a plan of `ormend plan`, and so is what `-` reads: it is shown as it is. Of other \
 paths a plan is made with the flags given here.";
 
@@ -42,7 +45,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Apply the selected fixes of a plan; what no longer fits is refused
     Apply(ApplyArgs),
-    /// Look at fixes one by one before any is applied
+    /// Look at fixes one by one, and apply those that are taken
     #[command(after_help = REVIEW_HELP)]
     Review(ReviewArgs),
     /// Put the findings of several projects together
@@ -274,14 +277,20 @@ pub struct ApplyArgs {
 
 #[derive(Debug, Args)]
 pub struct ReviewArgs {
+    // The flags choose what is planned; a plan is shown as it is. One path with the ending .json is a plan.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Write one page to review the fixes in a browser; it loads nothing from anywhere
-    #[arg(long, value_name = "FILE")]
+    /// Write one page to review the fixes in a browser instead of asking; it loads nothing from anywhere
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
     pub html: Option<PathBuf>,
     /// With a plan: the project root that its paths start from; by default that of the working directory
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Write the plan, with what was taken selected, to this file instead of applying it
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `ormend review`: fixes, looked at before any is applied. No file of the project is written.
+//! `ormend review`: fixes, looked at before any is applied, in the terminal or on a page.
 
 use super::{apply, plan, write_to};
 use crate::Status;
@@ -9,18 +9,41 @@ use crate::pipeline;
 use crate::plan::Plan;
 use crate::report::plural;
 use crate::review::html::{self, Rendered};
+use crate::review::session::Session;
+use crate::review::signals;
+use crate::review::terminal::{self, End};
 use crate::terminal::Terminal;
 use miette::miette;
+use std::io::{IsTerminal, stdin};
 use std::path::Path;
 
 pub fn run(args: &ReviewArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let Some(file) = &args.html else {
-        return Err(miette!(help = "give `--html FILE`", "a review needs a page to be written to"));
-    };
+    if let Some(file) = &args.html {
+        let (plan, paths) = asked(args, terminal)?;
+        return write_page(args, file, &plan, &paths, terminal);
+    }
+    let is_stdin_taken = args.run.input.paths.iter().any(|path| path.as_os_str() == "-");
+    if is_stdin_taken || !stdin().is_terminal() || !terminal.stdout_is_terminal {
+        return Err(miette!(
+            help = "without one, `ormend diff` shows the fixes, `ormend plan` writes them as data, and `ormend review --html FILE` as a page for a browser",
+            "a review asks in a terminal: standard input and output must both be one"
+        ));
+    }
     let (plan, paths) = asked(args, terminal)?;
+    step_through(args, plan, &paths, terminal)
+}
+
+/// Write the page `file` to review `plan` in a browser. No file of the project is written.
+fn write_page(
+    args: &ReviewArgs,
+    file: &Path,
+    plan: &Plan,
+    paths: &Paths,
+    terminal: &Terminal,
+) -> miette::Result<Status> {
     let Rendered { page, inapplicable } = {
         let _progress = terminal.progress(format!("Looking at {} fixes", plan.fixes.len()));
-        html::render(&plan, &paths, &pipeline::pool(&args.run.input)?)?
+        html::render(plan, paths, &pipeline::pool(&args.run.input)?)?
     };
     write_to(file, page.as_bytes(), "the page")?;
     terminal.summary(&format!(
@@ -33,6 +56,35 @@ pub fn run(args: &ReviewArgs, terminal: &Terminal) -> miette::Result<Status> {
         }
     ));
     Ok(Status::Clean)
+}
+
+/// Ask about each fix in the terminal; then apply what was taken, or write it into a plan.
+fn step_through(args: &ReviewArgs, plan: Plan, paths: &Paths, terminal: &Terminal) -> miette::Result<Status> {
+    if plan.fixes.is_empty() {
+        terminal.summary("There is no fix to review.");
+        return Ok(Status::Clean);
+    }
+    let mut session = Session::new(plan, paths);
+    if let End::Interrupted(signal) = terminal::run(&mut session, paths, terminal)? {
+        terminal.summary("Nothing was applied.");
+        signals::end_as(signal);
+        return Ok(Status::Failed);
+    }
+    session.summary().iter().for_each(|line| terminal.summary(line));
+    let plan = session.into_plan();
+    let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
+    if let Some(file) = &args.output {
+        write_to(file, &plan.to_json()?, "the plan")?;
+        let name = escape_line(&file.to_string_lossy()).into_owned();
+        let selected = plural(selected, "fix", "fixes");
+        terminal.summary(&format!("Wrote `{name}` with {selected} selected; `ormend apply` applies those."));
+        return Ok(Status::Clean);
+    }
+    if selected == 0 {
+        terminal.summary("Nothing was applied.");
+        return Ok(Status::Clean);
+    }
+    apply::apply(&plan, paths, false, args.write, terminal)
 }
 
 /// The plan to look at, and the paths that it speaks of: one that is given, or that of the given paths.

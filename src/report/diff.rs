@@ -3,12 +3,13 @@
 //! Lines end at LF only, as for git: a CR is a byte of its line. Colours and escapes are for terminals; anything
 //! else gets the exact bytes.
 
-use crate::escape::push_escaped;
+use crate::escape::{escape_text, push_escaped};
 use crate::paths::Paths;
 use crate::plan::sha256;
 use ormend_engine::rewrite::Change;
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// How many lines that stay are shown around those that change.
@@ -96,8 +97,12 @@ pub fn write_file(
     if groups.is_empty() {
         return Ok(());
     }
-    paint(out, style, "1", format!("--- {}", quoted("a/", name)).as_bytes())?;
-    paint(out, style, "1", format!("+++ {}", quoted("b/", name)).as_bytes())?;
+    for (sign, prefix) in [("---", "a/"), ("+++", "b/")] {
+        let name = quoted(prefix, name);
+        // Of what git leaves as it is some would still be obeyed.
+        let name = if style.escape { escape_text(&name) } else { Cow::Borrowed(name.as_str()) };
+        paint(out, style, "1", format!("{sign} {name}").as_bytes())?;
+    }
     for group in groups {
         // Lengths are summed: an insertion's place among the old lines, which it does not use, may be off. Groups
         // start inside equal lines, or at the very start.
@@ -260,6 +265,16 @@ mod tests {
         write_file(&mut out, "a.py", b"x\x1b[2J\r\n\xff\n", b"y\r\n\xff\n", style).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n-x\\x1b[2J\r\n+y\r\n \u{fffd}\n");
+        let mut out = Vec::new();
+        write_file(&mut out, "\u{202e}a \x1b.py", b"x", b"y", style).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("--- \"a/"), "{text}");
+        assert!(!text.contains(['\x1b', '\u{202e}']), "{text:?}");
+        let mut out = Vec::new();
+        write_file(&mut out, "\u{202e}a b.py", b"x", b"y", style).unwrap();
+        assert!(
+            String::from_utf8(out).unwrap().starts_with("--- a/\\u202ea b.py\t\n+++ b/\\u202ea b.py\t\n")
+        );
     }
 
     #[test]
