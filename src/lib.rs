@@ -29,9 +29,10 @@ use std::process::ExitCode;
 use terminal::Terminal;
 
 /// How a run ended, as its exit status says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Status {
     /// Nothing is left to report.
+    #[default]
     Clean,
     /// Findings remain, the diff is not empty, or fixes were refused.
     Findings,

@@ -16,7 +16,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The system calls that change what is on the disk.
-const WRITING: [&str; 8] = ["mkdir", "openat", "write", "fchmod", "fsync", "rename", "unlink", "ftruncate"];
+const WRITING: [&str; 9] =
+    ["mkdir", "openat", "write", "fchmod", "fsync", "rename", "renameat", "unlink", "unlinkat"];
+
+/// The one that puts a new file in its place.
+const PUT: &str = "renameat";
 
 fn ormend() -> &'static str {
     env!("CARGO_BIN_EXE_ormend")
@@ -104,7 +108,9 @@ fn assert_tidy(project: &Project, what: &str) {
 fn a_kill_at_every_step() {
     let mut killed = 0;
     for name in WRITING {
-        for nth in calls(name) {
+        let nths = calls(name);
+        assert!(!nths.is_empty() || !matches!(name, "write" | "fsync" | PUT), "a run makes no {name}");
+        for nth in nths {
             let what = format!("killed at {name} {nth}");
             let fault = [format!("{name}:signal=KILL:when={nth}")];
             let project = shop_with_pair();
@@ -126,7 +132,7 @@ fn a_kill_at_every_step() {
             // Killed once more, now while it takes the run back; then the next run does all there is to do.
             let project = shop_with_pair();
             inject(&project, &fault, &["fix", "--jobs", "1"]);
-            inject(&project, &["rename:signal=KILL:when=1".to_owned()], &["fix", "--undo"]);
+            inject(&project, &[format!("{PUT}:signal=KILL:when=1")], &["fix", "--undo"]);
             let fix = project.run(&["fix"]);
             assert_eq!(fix.code, 0, "{what}: {}", fix.stderr);
             assert_eq!(state(&project, &what), [true; 3], "{what}");
@@ -143,13 +149,27 @@ fn a_kill_while_a_run_is_taken_back() {
     for nth in 1..=8 {
         let project = shop_with_pair();
         project.run(&["fix"]);
-        inject(&project, &[format!("rename:signal=KILL:when={nth}")], &["fix", "--undo"]);
+        inject(&project, &[format!("{PUT}:signal=KILL:when={nth}")], &["fix", "--undo"]);
         state(&project, "undo");
         let undo = project.run(&["fix", "--undo"]);
         assert_eq!(undo.code, 0, "{}", undo.stderr);
         project.assert_unchanged();
         assert_tidy(&project, "undo");
     }
+}
+
+#[test]
+fn an_interrupted_run_is_the_last_one() {
+    let project = shop_with_pair();
+    project.run(&["fix", "--select", "exists"]);
+    let run = inject(&project, &[format!("{PUT}:signal=KILL:when=4")], &["fix", "--jobs", "1"]);
+    assert!(project.path().join(".ormend/writing.json").exists(), "{}", run.stderr);
+    let undo = project.run(&["fix", "--undo"]);
+    assert!(undo.stderr.contains("an earlier run was interrupted"), "{}", undo.stderr);
+    // The run before it stands, and is the last one now.
+    assert_eq!(state(&project, "undo"), [false, true, false]);
+    assert_eq!(project.run(&["fix", "--undo"]).stderr, "Restored 1 file.\n");
+    project.assert_unchanged();
 }
 
 #[test]
@@ -160,6 +180,7 @@ fn a_call_that_fails() {
         ("write", "ENOSPC"),
         ("fsync", "EIO"),
         ("rename", "EACCES"),
+        ("renameat", "EACCES"),
         ("fchmod", "EPERM"),
         ("openat", "EMFILE"),
     ] {

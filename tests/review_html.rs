@@ -167,7 +167,8 @@ fn ticks_by_keyboard_are_applied() {
     check_project("keyboard", &project);
     project.assert_unchanged();
     let run = project.run(&["apply", "ormend-plan.json"]);
-    assert_eq!((run.code, run.stderr.as_str()), (0, "Applied 2 fixes to 2 files.\n"));
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.starts_with("Applied 2 fixes to 2 files."), "{}", run.stderr);
     let views = String::from_utf8(project.read("shop/views.py")).unwrap();
     let expected = VIEWS.replace("Book.objects.all()", "Book.objects.select_related(\"author\")");
     assert_eq!(views, expected);
@@ -219,7 +220,8 @@ fn a_file_that_changed_cannot_be_ticked() {
     );
     check_project("changed", &project);
     let run = project.run(&["apply", "ormend-plan.json"]);
-    assert_eq!((run.code, run.stderr.as_str()), (0, "Applied 1 fix to 1 file.\n"));
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.starts_with("Applied 1 fix to 1 file."), "{}", run.stderr);
 }
 
 #[cfg(unix)]

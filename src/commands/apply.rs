@@ -52,7 +52,7 @@ pub fn apply(
             0 => String::new(),
             count => format!(", refused {count}"),
         };
-        let back = if made.files > 0 { " `ormend fix --undo` takes it back." } else { "" };
+        let back = made.way_back();
         terminal.summary(&format!(
             "Applied {} to {}{refused}.{back}",
             plural(made.fixes, "fix", "fixes"),

@@ -1,6 +1,6 @@
 //! `ormend fix`: the fixes, in place, each file whole or not at all. Of standard input the result is printed.
 
-use super::{counts, looked_at, make};
+use super::{Made, counts, looked_at, make};
 use crate::Status;
 use crate::cli::FixArgs;
 use crate::pipeline::{self, Analysis};
@@ -20,13 +20,12 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     });
     let is_stdin = stdin.is_some();
     let analysis = loaded.analyse(true, terminal);
-    let (fixes, files, status) = match (stdin, writer) {
+    let made = match (stdin, writer) {
         (Some((path, bytes)), _) => print_fixed(&analysis, &path, &bytes, terminal)?,
         (None, Some(writer)) => {
-            let made = make(&writer, &analysis.paths, &analysis.report.changes, args.write, terminal)?;
-            (made.fixes, made.files, made.status)
+            make(&writer, &analysis.paths, &analysis.report.changes, args.write, terminal)?
         }
-        (None, None) => (0, 0, Status::Clean),
+        (None, None) => Made::default(),
     };
     let findings = analysis.findings();
     if args.run.statistics {
@@ -37,16 +36,16 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
         counts(&findings),
         looked_at(scanned, left_out, analysis.report.known.len())
     ));
-    if fixes > 0 {
+    if made.fixes > 0 {
         terminal.summary(&format!(
             "Applied {} to {}.{}",
-            plural(fixes, "fix", "fixes"),
-            plural(files, "file", "files"),
-            if is_stdin { "" } else { " `ormend fix --undo` takes it back." }
+            plural(made.fixes, "fix", "fixes"),
+            plural(made.files, "file", "files"),
+            if is_stdin { "" } else { made.way_back() }
         ));
     }
-    Ok(match status {
-        Status::Clean if fixes > 0 && args.exit_non_zero_on_fix => Status::Findings,
+    Ok(match made.status {
+        Status::Clean if made.fixes > 0 && args.exit_non_zero_on_fix => Status::Findings,
         status => status,
     })
 }
@@ -55,6 +54,10 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
 fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     let paths = pipeline::paths(&args.run.input)?;
     let writer = Writer::begin(&paths, terminal)?;
+    // An interrupted run was the last one.
+    if let Some(undone) = &writer.repaired {
+        return Ok(if undone.failures.is_empty() { Status::Clean } else { Status::Findings });
+    }
     let Some(undone) = writer.undo(&paths)? else {
         terminal.summary("There is nothing to undo.");
         return Ok(Status::Clean);
@@ -68,17 +71,16 @@ fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
 
 /// Print the file of standard input with its fixes. Fixes that need other files changed too would be half a
 /// change, so the engine's other changes are told and not made.
-fn print_fixed(
-    analysis: &Analysis,
-    path: &str,
-    bytes: &[u8],
-    terminal: &Terminal,
-) -> miette::Result<(usize, usize, Status)> {
+fn print_fixed(analysis: &Analysis, path: &str, bytes: &[u8], terminal: &Terminal) -> miette::Result<Made> {
     let others: Vec<_> = analysis.report.changes.iter().filter(|change| change.path != path).collect();
     for change in &others {
         terminal.warn(&format!("{}: a fix would change this file too", analysis.paths.show(&change.path)));
     }
     let change = analysis.report.changes.iter().find(|change| change.path == path && others.is_empty());
     terminal.product(|out| out.write_all(change.map_or(bytes, |change| &change.after)))?;
-    Ok(change.map_or((0, 0, Status::Clean), |change| (change.fixes, 1, Status::Clean)))
+    Ok(Made {
+        fixes: change.map_or(0, |change| change.fixes),
+        files: change.iter().count(),
+        ..Made::default()
+    })
 }

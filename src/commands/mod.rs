@@ -26,10 +26,24 @@ use ormend_engine::rewrite::Change;
 use std::path::{Path, PathBuf};
 
 /// What was made of changes.
+#[derive(Default)]
 struct Made {
     fixes: usize,
     files: usize,
     status: Status,
+    /// Whether git knows what the files held.
+    has_git: bool,
+}
+
+impl Made {
+    /// How it can be taken back, as a sentence to follow another.
+    fn way_back(&self) -> &'static str {
+        match (self.files, self.has_git) {
+            (0, _) => "",
+            (_, true) => " `ormend fix --undo` takes it back.",
+            (_, false) => " This is no git repository: only `ormend fix --undo` takes it back.",
+        }
+    }
 }
 
 /// Make `changes`. A file that cannot be written is told, and the others go on. Changes that are not committed are a reason to
@@ -41,20 +55,17 @@ fn make(
     args: WriteArgs,
     terminal: &Terminal,
 ) -> miette::Result<Made> {
-    let mut made = Made { fixes: 0, files: 0, status: Status::Clean };
+    let mut made = Made::default();
     if changes.is_empty() {
         return Ok(made);
     }
     let files: Vec<PathBuf> = changes.iter().map(|change| paths.absolute(&change.path)).collect();
-    let has_git = git::require_clean(paths, &files, args.allow_dirty)?;
+    made.has_git = git::require_clean(paths, &files, args.allow_dirty)?;
     let written = writer.write(paths, changes)?;
     for (index, error) in &written.failures {
         let path = changes.get(*index).map(|change| paths.show(&change.path)).unwrap_or_default();
         terminal.failed(&format!("{path}: {error}"));
         made.status = worse(made.status, error);
-    }
-    if !has_git && written.files > 0 {
-        terminal.warn("this is no git repository, so `ormend fix --undo` is the only way back");
     }
     Ok(Made { fixes: written.fixes, files: written.files, ..made })
 }

@@ -3,8 +3,8 @@
 //! It stands in `.ormend` below the project root. Before the first file is replaced, `writing.json` names every file with the
 //! hashes of its old and new content, and the old contents are stored. When all files are written it becomes `last.json`, in
 //! one rename. So a `writing.json` that is found at the start is that of a run that was interrupted, and it is taken back: each
-//! file that holds its new content gets its old one again. `ormend fix --undo` does the same with `last.json`. Both leave alone
-//! what holds anything else. Nothing in a journal is believed: it may have come with the project.
+//! file that holds its new content gets its old one again. `ormend fix --undo` makes `last.json` a `writing.json` and does the
+//! same. What holds anything else is left alone. Nothing in a journal is believed: it may have come with the project.
 
 use super::file::{self, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
 use crate::apply::inside;
@@ -54,6 +54,8 @@ struct Entry {
 /// The right to write into a project: no other run of ormend does so meanwhile.
 pub struct Writer {
     root: PathBuf,
+    /// What was taken back of an earlier run that was interrupted.
+    pub repaired: Option<Undone>,
     /// Locked until it is closed.
     _lock: Option<File>,
 }
@@ -86,8 +88,9 @@ pub fn is_interrupted(root: &Path) -> bool {
 impl Writer {
     /// Wait for other runs, and take back what an interrupted one has left.
     pub fn begin(paths: &Paths, terminal: &Terminal) -> miette::Result<Writer> {
-        let writer = Writer { root: paths.root.clone(), _lock: lock(&paths.root, terminal) };
-        if let Some(undone) = writer.take_back(paths, WRITING)? {
+        let lock = lock(&paths.root, terminal);
+        let mut writer = Writer { root: paths.root.clone(), repaired: None, _lock: lock };
+        if let Some(undone) = writer.take_back(paths)? {
             terminal.warn(&format!(
                 "an earlier run was interrupted; {} restored",
                 crate::report::plural(undone.files, "file was", "files were")
@@ -95,6 +98,7 @@ impl Writer {
             for (path, why) in &undone.failures {
                 terminal.warn(&format!("{}: {why}", paths.show(path)));
             }
+            writer.repaired = Some(undone);
         }
         // A run may have been interrupted before it had a journal.
         clean(&writer.root.join(DIR));
@@ -169,7 +173,14 @@ impl Writer {
 
     /// Take back the last run, as far as its files are still as it left them; `None` if there is nothing to take back.
     pub fn undo(&self, paths: &Paths) -> miette::Result<Option<Undone>> {
-        self.take_back(paths, LAST)
+        let dir = self.root.join(DIR);
+        if load(&dir, LAST, paths)?.is_none() {
+            return Ok(None);
+        }
+        // From here on the next run goes on with it, should this one be interrupted.
+        fs::rename(dir.join(LAST), dir.join(WRITING)).map_err(|error| cannot_keep(&dir, paths, &error))?;
+        sync_dir(&dir);
+        self.take_back(paths)
     }
 
     /// The directory of the journal, made if need be.
@@ -215,10 +226,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Give the files of the journal `name` their old contents.
-    fn take_back(&self, paths: &Paths, name: &str) -> miette::Result<Option<Undone>> {
+    /// Give the files of the run that is under way their old contents.
+    fn take_back(&self, paths: &Paths) -> miette::Result<Option<Undone>> {
         let dir = self.root.join(DIR);
-        let Some((mut journal, store)) = load(&dir, name, paths)? else {
+        let Some((mut journal, store)) = load(&dir, WRITING, paths)? else {
             return Ok(None);
         };
         let prefix = temporary_prefix(&journal);
@@ -236,12 +247,12 @@ impl Writer {
         }
         let finish = || -> io::Result<()> {
             if left.is_empty() {
-                fs::remove_file(dir.join(name))
+                fs::remove_file(dir.join(WRITING))
             } else {
                 // The old contents are kept for those that were left.
                 journal.files = left;
-                save(&journal, &dir, name)?;
-                fs::rename(dir.join(name), dir.join(LAST))
+                save(&journal, &dir, WRITING)?;
+                fs::rename(dir.join(WRITING), dir.join(LAST))
             }
         };
         finish().map_err(|error| {
@@ -331,11 +342,12 @@ fn clean(dir: &Path) {
     if fs::symlink_metadata(dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return;
     }
-    let runs: Vec<String> = [WRITING, LAST]
-        .iter()
-        .filter_map(|name| serde_json::from_slice::<Journal>(&fs::read(dir.join(name)).ok()?).ok())
-        .map(|journal| format!("{}{BEFORE}", journal.run))
-        .collect();
+    let mut runs = Vec::new();
+    for bytes in [WRITING, LAST].iter().filter_map(|name| fs::read(dir.join(name)).ok()) {
+        // What cannot be read may be that of a later version.
+        let Ok(journal) = serde_json::from_slice::<Journal>(&bytes) else { return };
+        runs.push(format!("{}{BEFORE}", journal.run));
+    }
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_stale = name.ends_with(BEFORE) && !runs.contains(&name);
