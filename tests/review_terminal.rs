@@ -78,6 +78,9 @@ fn text(project: &Project, path: &str) -> String {
     String::from_utf8(project.read(path)).unwrap()
 }
 
+/// What is said of files that git does not know.
+const WAY_BACK: &str = " This is no git repository: only `ormend fix --undo` takes it back.";
+
 /// A terminal with a shell in it; gone when dropped.
 struct Screen {
     dir: tempfile::TempDir,
@@ -199,7 +202,9 @@ fn one_key_answers_for_each_fix() {
 Owners: @web ann@example.com
 Read `author_id` instead of `book.author`
 Queries: 1 query -> no query
-Hazard HandedIn: `book` is handed in by code that is not all known: it may be unsaved, changed before, there twice, or looked at later (shop/risky.py:4)
+Unsafe, because:
+  HandedIn: `book` is handed in by code that is not all known: it may be unsaved, changed before,
+    there twice, or looked at later (shop/risky.py:4)
 --- a/shop/risky.py
 +++ b/shop/risky.py
 @@ -2,4 +2,4 @@
@@ -226,7 +231,7 @@ Took 3 of 5 fixes.
   fk-id           1 taken, 0 left
   select-related  0 taken, 1 left
   values-list     0 taken, 1 left
-Applied 3 fixes to 3 files.
+Applied 3 fixes to 3 files. This is no git repository: only `ormend fix --undo` takes it back.
 status=0
 %";
     assert!(end.ends_with(expected), "{end}");
@@ -274,7 +279,8 @@ fn answers_for_a_file_are_undone_and_a_filter_narrows() {
     screen.press(&["?"], "Ctrl-C  give up: nothing is applied or written");
     let end = screen.finish(&["q"], "status=");
     assert!(
-        end.contains("Took 1 of 5 fixes.") && end.contains("Applied 1 fix to 1 file.\nstatus=0"),
+        end.contains("Took 1 of 5 fixes.")
+            && end.contains(&format!("Applied 1 fix to 1 file.{WAY_BACK}\nstatus=0")),
         "{end}"
     );
     assert_eq!(text(&project, "shop/risky.py"), RISKY);
@@ -297,7 +303,7 @@ fn new_lines_are_edited() {
     let said = screen.press(&["e"], "The edited fix cannot be taken");
     assert!(said.contains("it would not be Python any more. Press e to go on with it."), "{said}");
     let end = screen.finish(&["e"], "status=");
-    assert!(end.contains("1 taken (1 edited), 0 left\nApplied 1 fix to 1 file.\nstatus=0"), "{end}");
+    assert!(end.contains("1 taken (1 edited), 0 left\nApplied 1 fix to 1 file."), "{end}");
     assert_eq!(text(&project, "shop/risky.py"), RISKY.replace("book.author.pk", "book.pk(0)"));
 
     // An edited fix loses the import that it does not need; an empty file leaves the fix; one without a change takes it.
@@ -354,7 +360,7 @@ fn a_plan_is_reviewed_and_written() {
     screen.press(&["y"], "It cannot be taken: `shop/risky.py` changed since the plan was written.");
     screen.press(&["n"], "(2/5)");
     screen.press(&["y"], "(3/5)");
-    screen.finish(&["q"], "Applied 1 fix to 1 file.\nstatus=0");
+    screen.finish(&["q"], &format!("Applied 1 fix to 1 file.{WAY_BACK}\nstatus=0"));
     assert!(text(&project, "shop/totals.py").contains(TOTALS_FIXED));
     screen.shell(
         &format!("{} review ../taken.json --select exists; echo status=$?", env!("CARGO_BIN_EXE_ormend")),
@@ -420,7 +426,7 @@ fn a_narrow_window_is_enough() {
     screen.press(&["y"], "(3/5) shop/totals.py:5: values-list");
     screen.tmux(&["resize-window", "-x", "90", "-y", "30"]);
     screen.press(&["n"], "(4/5) shop/views.py:5: select-related");
-    screen.finish(&["C-d"], "Applied 1 fix to 1 file.\nstatus=0");
+    screen.finish(&["C-d"], &format!("Applied 1 fix to 1 file.{WAY_BACK}\nstatus=0"));
     assert!(text(&project, "shop/totals.py").contains(TOTALS_FIXED));
 }
 
@@ -450,7 +456,7 @@ fn the_terminal_obeys_nothing_of_the_project() {
     let listed = screen.press(&["l"], "exists");
     assert!(listed.contains(&format!("> {:7} {name}:11 exists", "")), "{listed}");
     let end = screen.finish(&["y"], "status=");
-    assert!(end.contains("Applied 1 fix to 1 file.\nstatus=0"), "{end}");
+    assert!(end.contains(&format!("Applied 1 fix to 1 file.{WAY_BACK}\nstatus=0")), "{end}");
 }
 
 #[test]

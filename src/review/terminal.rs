@@ -11,12 +11,13 @@ use crate::paths::Paths;
 use crate::report::diff;
 use crate::terminal::Terminal;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, poll, read};
-use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode, size};
 use miette::miette;
 use std::fs;
 use std::io::{self, Write};
 use std::process::Command;
 use std::time::Duration;
+use textwrap::{Options, WordSplitter};
 
 const PROMPT: &str = "Apply this fix [y,n,a,d,e,u,/,q,?]? ";
 
@@ -37,6 +38,9 @@ q  stop asking; the rest is left
 ?  this help
 Ctrl-C  give up: nothing is applied or written
 ";
+
+/// Text is wrapped to the window, but never narrower.
+const MIN_WIDTH: usize = 30;
 
 /// How often it is looked whether a signal came.
 const TICK: Duration = Duration::from_millis(100);
@@ -161,6 +165,14 @@ impl Screen {
         }
         let (before, after) = (escape_line(&fix.queries.before), escape_line(&fix.queries.after));
         text.push_str(&format!("{}\nQueries: {before} -> {after}\n", escape_line(&fix.message)));
+        if !fix.hazards.is_empty() {
+            text.push_str("Unsafe, because:\n");
+        }
+        let width = size().map_or(80, |(columns, _)| usize::from(columns)).max(MIN_WIDTH);
+        let indented = Options::new(width)
+            .initial_indent("  ")
+            .subsequent_indent("    ")
+            .word_splitter(WordSplitter::NoHyphenation);
         for hazard in &fix.hazards {
             let place = match (&hazard.path, hazard.line) {
                 (Some(path), Some(line)) => format!(" ({}:{line})", paths.show(path)),
@@ -168,7 +180,9 @@ impl Screen {
                 _ => String::new(),
             };
             let kind = self.paint(&escape_line(&hazard.kind), "33");
-            text.push_str(&format!("Hazard {kind}: {}{place}\n", escape_line(&hazard.message)));
+            let reason = format!("{kind}: {}{place}", escape_line(&hazard.message));
+            text.push_str(&textwrap::fill(&reason, &indented));
+            text.push('\n');
         }
         text
     }
