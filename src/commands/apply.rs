@@ -52,7 +52,7 @@ pub fn apply(
             0 => String::new(),
             count => format!(", refused {count}"),
         };
-        let back = made.way_back();
+        let back = made.way_back(paths);
         terminal.summary(&format!(
             "Applied {} to {}{refused}.{back}",
             plural(made.fixes, "fix", "fixes"),
