@@ -169,7 +169,11 @@ impl Repository {
         let bytes = self
             .ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name])
             .map_err(|why| if why.is_empty() { "there is no such commit".to_owned() } else { why })?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        match String::from_utf8_lossy(&bytes).trim() {
+            // `^main` is what is not in it.
+            commits if commits.starts_with('^') => Err("it names what is left out".to_owned()),
+            commit => Ok(commit.to_owned()),
+        }
     }
 
     /// What git prints, or why it does not.
@@ -252,7 +256,7 @@ pub fn require_clean(paths: &Paths, changed: &[PathBuf], allow_dirty: bool) -> m
 
 fn failure(why: &str) -> miette::Report {
     miette!(
-        help = "see what `git status` says in the project",
+        help = "see what `git status` and `git diff` say in the project",
         "git cannot say what has changed: {}",
         escape_line(why)
     )

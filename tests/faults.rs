@@ -222,6 +222,33 @@ fn an_atomic_apply_that_fails_writes_all_or_nothing() {
 }
 
 #[test]
+fn a_kill_while_parts_are_replaced() {
+    let project = shop_with_pair();
+    let args = ["plan", "--split-by", "codemod", "-o", "parts"];
+    project.run(&args);
+    let (mut killed, wanted) = (0, listing(&project));
+    for fault in ["unlink:signal=KILL:when=", "renameat:signal=KILL:when="] {
+        for nth in 1..=12 {
+            killed += usize::from(inject(&project, &[format!("{fault}{nth}")], &args).code != 0);
+            let run = project.run(&args);
+            assert_eq!(run.code, 0, "{fault}{nth}: {}", run.stderr);
+            let left = listing(&project).into_iter().filter(|(name, _)| !name.starts_with(".ormend-"));
+            assert_eq!(left.collect::<Vec<_>>(), wanted, "{fault}{nth}");
+        }
+    }
+    assert!(killed > 10, "only {killed} runs were killed");
+}
+
+/// The files of the directory of the parts, and what they hold.
+fn listing(project: &Project) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(project.path().join("parts")).unwrap().map(Result::unwrap);
+    let name = |entry: &fs::DirEntry| entry.file_name().into_string().unwrap();
+    let mut all: Vec<_> = entries.map(|entry| (name(&entry), fs::read(entry.path()).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[test]
 fn a_full_disk() {
     // In a name space of its own, so that nobody else sees what is mounted.
     let project = shop_with_pair();

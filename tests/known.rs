@@ -195,7 +195,7 @@ fn only_what_changed() {
     std::fs::remove_file(project.path().join("shop/views.py")).unwrap();
     let run = project.run_in("shop", &["check", "--changed", "--output-format", "concise"]);
     assert!(run.stdout.starts_with("new file.py:5") && run.stdout.lines().count() == 1, "{}", run.stdout);
-    for bad in ["--changed=nothing", "--changed=--output=x", "--changed=HEAD:shop"] {
+    for bad in ["--changed=nothing", "--changed=--output=x", "--changed=HEAD:shop", "--changed=^main"] {
         let run = project.run(&["check", bad]);
         assert_eq!(run.code, 2, "{}", run.stderr);
         assert!(run.stderr.contains("is no revision that git knows"), "{}", run.stderr);

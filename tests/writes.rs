@@ -125,6 +125,23 @@ fn an_output_that_is_a_link_is_written_through() {
 }
 
 #[test]
+#[cfg(unix)]
+fn who_may_not_read_a_file_may_not_read_its_old_content() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = shop();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let file = project.path().join("shop/views.py");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_eq!(mode(&file), 0o600);
+    let kept = entries(&project).into_iter().find(|path| path.ends_with(".before")).unwrap();
+    assert_eq!(mode(&project.path().join(kept)), 0o600);
+    project.run(&["fix", "--undo"]);
+    project.assert_unchanged();
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
 fn what_changed_since_is_not_undone() {
     let project = shop();
     project.run(&["fix"]);

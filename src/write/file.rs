@@ -12,6 +12,9 @@ use tempfile::NamedTempFile;
 pub const PREFIX: &str = ".ormend-";
 pub const TEMPORARY: &str = ".tmp";
 
+/// The mode of a file that everybody may have who the user lets have files.
+pub const OPEN: u32 = 0o666;
+
 /// Why a file was not written. The message is complete but for the file's name.
 #[derive(Debug)]
 pub enum WriteError {
@@ -143,24 +146,27 @@ pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     // A link leads to what is written, even if that is not there yet.
     match fs::canonicalize(file) {
-        Ok(target) => replace(&target, bytes),
+        Ok(target) => replace(&target, bytes, OPEN),
         Err(_) if fs::symlink_metadata(file).is_ok() => {
             OpenOptions::new().write(true).create(true).truncate(true).open(file)?.write_all(bytes)
         }
-        Err(_) => replace(file, bytes),
+        Err(_) => replace(file, bytes, OPEN),
     }
 }
 
-/// Put a file with `bytes` in the place of `target`, whatever stands there: no link is followed.
-pub fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Put a file with `bytes` in the place of `target`, whatever stands there: no link is followed. A new one has `mode`, as far as
+/// the user lets files have it.
+pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        builder.permissions(fs::Permissions::from_mode(mode));
     }
+    #[cfg(not(unix))]
+    let _ = mode;
     let mut temporary = builder.tempfile_in(dir)?;
     temporary.write_all(bytes)?;
     if let Some(before) = fs::symlink_metadata(target).ok().filter(fs::Metadata::is_file) {
@@ -169,6 +175,19 @@ pub fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The bits of [`OPEN`] that every one of `files` has.
+#[cfg(unix)]
+pub fn common_mode(files: impl Iterator<Item = PathBuf>) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let modes = files.filter_map(|file| Some(fs::metadata(file).ok()?.permissions().mode()));
+    modes.fold(OPEN, |all, mode| all & mode)
+}
+
+#[cfg(not(unix))]
+pub fn common_mode(_: impl Iterator<Item = PathBuf>) -> u32 {
+    OPEN
 }
 
 /// Where we may, as root does, leave the file to its owner; otherwise at least to its group, whose members may read it.

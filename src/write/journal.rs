@@ -6,7 +6,7 @@
 //! file that holds its new content gets its old one again. `ormend fix --undo` makes `last.json` a `writing.json` and does the
 //! same. What holds anything else is left alone. Nothing in a journal is believed: it may have come with the project.
 
-use super::file::{self, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
+use super::file::{self, OPEN, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
 use crate::apply::inside;
 use crate::discover::{read, reason};
 use crate::paths::Paths;
@@ -132,7 +132,9 @@ impl Writer {
             store.extend_from_slice(&change.before);
         }
         let cannot = |error: &io::Error| cannot_keep(&dir, paths, error);
-        file::replace(&dir.join(format!("{}{BEFORE}", journal.run)), &store)
+        // Who may not read a file may not read what it held.
+        let mode = file::common_mode(changes.iter().map(|change| paths.absolute(&change.path)));
+        file::replace(&dir.join(format!("{}{BEFORE}", journal.run)), &store, mode)
             .map_err(|error| cannot(&error))?;
         save(&journal, &dir, WRITING).map_err(|error| cannot(&error))?;
 
@@ -198,7 +200,7 @@ impl Writer {
             fs::create_dir_all(&dir)?;
             // Nobody wants it in a commit.
             let ignore = dir.join(".gitignore");
-            if !ignore.exists() { file::replace(&ignore, b"*\n") } else { Ok(()) }
+            if !ignore.exists() { file::replace(&ignore, b"*\n", OPEN) } else { Ok(()) }
         };
         match make() {
             Ok(()) => Ok(dir),
@@ -367,7 +369,7 @@ fn temporary_prefix(journal: &Journal) -> String {
 }
 
 fn save(journal: &Journal, dir: &Path, name: &str) -> io::Result<()> {
-    file::replace(&dir.join(name), &serde_json::to_vec(journal)?)?;
+    file::replace(&dir.join(name), &serde_json::to_vec(journal)?, OPEN)?;
     sync_dir(dir);
     Ok(())
 }
