@@ -176,9 +176,12 @@ fn a_part_is_selected() {
     assert!(views.contains(NAMES_FIXED) && views.contains("Book.objects.count() > 0"), "{views}");
     // From a directory below, and from outside.
     let again = self::project();
-    let run = again.run_in("shop", &["apply", "-", "--root", "nowhere"]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
     again.write("plan.json", plan.to_string());
+    for (root, why) in [("nowhere", "no such file or directory"), ("../manage.py", "not a directory")] {
+        let run = again.run_in("shop", &["apply", "../plan.json", "--root", root]);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("cannot use `{root}` as the root: {why}")), "{}", run.stderr);
+    }
     let run = again.run_in("shop", &["apply", "../plan.json"]);
     assert_eq!(run.code, 0);
     assert!(run.stderr.starts_with("Applied 1 fix to 1 file."), "{}", run.stderr);

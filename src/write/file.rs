@@ -116,8 +116,12 @@ pub fn prepare<'c>(
 }
 
 impl Prepared<'_> {
-    /// Whether the file still holds what was read.
+    /// Whether the file still is where it was, no link having come into the way, and holds what was read.
     pub fn is_current(&self) -> Result<(), WriteError> {
+        let found = fs::canonicalize(&self.target).map_err(|error| WriteError::Io("find it again", error))?;
+        if found != self.target {
+            return Err(WriteError::Changed);
+        }
         let now = read(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
         if now == self.before { Ok(()) } else { Err(WriteError::Changed) }
     }
@@ -246,6 +250,24 @@ mod tests {
         assert_eq!(entries(&case), 1);
         let gone = put(&case.paths, "gone.py").unwrap_err();
         assert_eq!(gone.to_string(), "cannot find it: no such file or directory; it was left as it is");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_comes_into_the_way_is_seen() {
+        let case = case();
+        let (root, out) = (&case.paths.root, case.dir.path());
+        fs::create_dir(root.join("d")).unwrap();
+        fs::rename(root.join("a.py"), root.join("d/a.py")).unwrap();
+        for moved in ["d", "d/a.py"] {
+            let ready = prepare(&case.paths, "d/a.py", b"old\r\n", b"new\r\n", PREFIX).unwrap();
+            fs::rename(root.join(moved), out.join("moved")).unwrap();
+            std::os::unix::fs::symlink(out.join("moved"), root.join(moved)).unwrap();
+            assert!(matches!(ready.put(), Err(WriteError::Changed)), "{moved}");
+            fs::remove_file(root.join(moved)).unwrap();
+            fs::rename(out.join("moved"), root.join(moved)).unwrap();
+            assert_eq!(fs::read(root.join("d/a.py")).unwrap(), b"old\r\n");
+        }
     }
 
     #[cfg(unix)]
