@@ -1,7 +1,7 @@
 //! The selected fixes of a plan, checked against the files as they are now. Each fix is taken whole or not at all; nothing is
 //! written here.
 
-use crate::discover::reason;
+use crate::discover::{read, reason};
 use crate::paths::Paths;
 use crate::plan::{Plan, PlannedFix, sha256};
 use crate::write;
@@ -15,8 +15,9 @@ use std::path::{Component, Path, PathBuf};
 struct Target {
     bytes: Vec<u8>,
     source: Source,
-    /// What is taken so far.
+    /// What is taken so far, and its places.
     edits: Vec<Edit>,
+    places: BTreeSet<Span>,
     imports: Vec<(String, String)>,
     fixes: usize,
 }
@@ -51,6 +52,10 @@ pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> 
     if atomic && !refused.is_empty() {
         changes.clear();
     }
+    if atomic {
+        // Nor is one file written without the others.
+        changes.iter_mut().for_each(|change| change.group = 0);
+    }
     Resolved { changes, refused }
 }
 
@@ -75,7 +80,7 @@ fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
         return Err(format!("the plan does not say what `{path}` was like"));
     };
     let file = inside(path, &paths.root)?;
-    let bytes = fs::read(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
+    let bytes = read(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
     if sha256(&bytes) != planned.sha256.to_ascii_lowercase() {
         return Err(format!("`{path}` changed since the plan was written"));
     }
@@ -83,7 +88,8 @@ fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
     if source.problem().is_some() {
         return Err(format!("`{path}` cannot be read as Python"));
     }
-    Ok(Target { bytes, source, edits: Vec::new(), imports: Vec::new(), fixes: 0 })
+    let (edits, imports) = (Vec::new(), Vec::new());
+    Ok(Target { bytes, source, edits, places: BTreeSet::new(), imports, fixes: 0 })
 }
 
 /// The file below the root that `path` names. A plan may come from anywhere: nothing outside is touched, no link followed.
@@ -119,6 +125,7 @@ fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) 
         return Err("it has no edits".to_owned());
     }
     let mut own: Vec<(&str, Edit)> = Vec::new();
+    let mut places: BTreeMap<&str, BTreeSet<Span>> = BTreeMap::new();
     for edit in &fix.edits {
         let target = match targets.get(edit.path.as_str()) {
             Some(Ok(target)) => target,
@@ -129,11 +136,11 @@ fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) 
             (Some(start), Some(end)) if start <= end => Span::new(start, end),
             _ => return Err(format!("an edit lies outside of the text of `{}`", edit.path)),
         };
-        let is_taken = target.edits.iter().any(|other| rewrite::touches(other.span, span));
-        let is_own = own.iter().any(|(path, other)| *path == edit.path && other.span.overlaps(span));
-        if is_taken || is_own {
+        let places = places.entry(edit.path.as_str()).or_default();
+        if any_near(&target.places, span, rewrite::touches) || any_near(places, span, Span::overlaps) {
             return Err("it overlaps a fix before it".to_owned());
         }
+        places.insert(span);
         own.push((edit.path.as_str(), Edit { span, text: edit.text.clone() }));
     }
     for import in &fix.imports {
@@ -153,6 +160,7 @@ fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) 
     }
     for (path, edit) in own {
         if let Some(Ok(target)) = targets.get_mut(path) {
+            target.places.insert(edit.span);
             target.edits.push(edit);
         }
     }
@@ -167,6 +175,13 @@ fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) 
         target.fixes += 1;
     }
     Ok(())
+}
+
+/// Whether `meets` holds for `span` and one of `places`, which do not overlap each other. A plan may have a million of them,
+/// so only those are asked that lie at it.
+fn any_near(places: &BTreeSet<Span>, span: Span, meets: impl Fn(Span, Span) -> bool) -> bool {
+    let before_its_end = places.range(..=Span::new(span.end, u32::MAX)).rev();
+    before_its_end.take_while(|other| other.end >= span.start).any(|other| meets(*other, span))
 }
 
 /// The new content of the files. A file that cannot have it takes all of its fixes along, and these their other files.
@@ -206,15 +221,16 @@ fn changes<'p>(
         }
     }
     loop {
-        let lost: Vec<(&PlannedFix, String)> = taken
-            .iter()
-            .filter_map(|fix| Some((*fix, fix.files().iter().find_map(|path| bad.get(path))?.clone())))
-            .collect();
+        let mut lost: Refused = Vec::new();
+        taken.retain(|fix| {
+            let why = fix.files().iter().find_map(|path| bad.get(path));
+            lost.extend(why.map(|why| (*fix, why.clone())));
+            why.is_none()
+        });
         if lost.is_empty() {
             break;
         }
         let also: BTreeSet<&str> = lost.iter().flat_map(|(fix, _)| fix.files()).collect();
-        taken.retain(|fix| !lost.iter().any(|(other, _)| std::ptr::eq(*fix, *other)));
         for path in also {
             made.remove(path);
             bad.entry(path)

@@ -20,15 +20,16 @@ struct Stored {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Known {
-    fingerprint: String,
+pub struct Known {
+    pub fingerprint: String,
     codemod: String,
-    path: String,
+    /// The file, relative to the project root.
+    pub path: String,
     message: String,
 }
 
-/// The fingerprints that the baseline `file` names.
-pub fn read(file: &Path) -> miette::Result<Vec<String>> {
+/// The findings that the baseline `file` lists.
+pub fn read(file: &Path) -> miette::Result<Vec<Known>> {
     let name = escape_line(&file.to_string_lossy()).into_owned();
     let bytes = fs::read(file).map_err(|error| {
         let help = match error.kind() {
@@ -48,7 +49,7 @@ pub fn read(file: &Path) -> miette::Result<Vec<String>> {
             stored.version
         ));
     }
-    Ok(stored.findings.into_iter().map(|known| known.fingerprint).collect())
+    Ok(stored.findings)
 }
 
 /// Store all `findings`, withheld ones included, in `file`.

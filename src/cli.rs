@@ -132,12 +132,9 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Whether nothing narrows what the project's configuration asks for.
+    /// Whether no flag narrows what the project's configuration asks for.
     pub fn is_whole(&self) -> bool {
-        self.select.is_empty()
-            && self.ignore.is_empty()
-            && self.changed.is_none()
-            && self.input.paths == [PathBuf::from(".")]
+        self.select.is_empty() && self.ignore.is_empty() && self.changed.is_none()
     }
 }
 
@@ -152,7 +149,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub show_withheld: bool,
     /// Write all findings to the file of --baseline instead of showing them
-    #[arg(long, requires = "baseline")]
+    #[arg(long, requires = "baseline", conflicts_with = "changed")]
     pub write_baseline: bool,
     /// Exit with 0 even if there are findings
     #[arg(long)]

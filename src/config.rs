@@ -1,13 +1,15 @@
 //! `[tool.ormend]` in pyproject.toml, or ormend.toml. A key, codemod or group that does not exist is an error
 //! that names the nearest one; nothing is silently ignored.
 
-use miette::{IntoDiagnostic, LabeledSpan, NamedSource, WrapErr, miette};
+use crate::discover::{read, reason};
+use crate::escape::{escape_line, escape_text};
+use miette::{LabeledSpan, NamedSource, miette};
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Group;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -88,14 +90,15 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     for dir in root.ancestors() {
         for (name, table) in [("ormend.toml", &[][..]), ("pyproject.toml", &["tool", "ormend"][..])] {
             let path = dir.join(name);
-            let text = match fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    return Err(error)
-                        .into_diagnostic()
-                        .wrap_err_with(|| format!("cannot read the configuration in `{}`", path.display()));
-                }
+            let cannot_read = |why: &str| {
+                let name = path.to_string_lossy();
+                miette!("cannot read the configuration in `{}`: {why}", escape_line(&name))
+            };
+            let text = match read(&path).map(String::from_utf8) {
+                Ok(Ok(text)) => text,
+                Ok(Err(_)) => return Err(cannot_read("it is not UTF-8")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(cannot_read(&reason(&error))),
             };
             let parsed = parse(&text, table).map_err(|problem| problem.report(&path, &text))?;
             if let Some(config) = parsed {
@@ -128,11 +131,15 @@ impl Problem {
     }
 
     fn report(self, path: &Path, text: &str) -> miette::Report {
-        let labels: Vec<LabeledSpan> =
-            self.span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
-        let name = path.display().to_string();
-        miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {}", self.message)
-            .with_source_code(NamedSource::new(name, text.to_string()))
+        // As it is shown, where places are others.
+        let shown = |text: &str| escape_text(&text.replace("\r\n", "\n")).into_owned();
+        let place = |offset: usize| text.get(..offset).map_or(0, |before| shown(before).len());
+        let span = self.span.map(|span| place(span.start)..place(span.end));
+        let labels: Vec<LabeledSpan> = span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
+        let name = escape_line(&path.to_string_lossy()).into_owned();
+        let message = escape_line(&self.message);
+        miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {message}")
+            .with_source_code(NamedSource::new(name, shown(text)))
     }
 }
 
@@ -271,7 +278,7 @@ pub fn resolve(name: &str) -> Result<Vec<&'static str>, (String, String)> {
         Some(near) => format!("did you mean `{near}`? `ormend codemods` lists them"),
         None => "`ormend codemods` lists the codemods and their groups".to_string(),
     };
-    Err((format!("there is no codemod or group `{}`", crate::escape::escape_line(name)), help))
+    Err((format!("there is no codemod or group `{}`", escape_line(name)), help))
 }
 
 /// The candidate that is nearest to `name`, if one is near.

@@ -4,7 +4,9 @@
 //! What .gitignore names, hidden directories, virtual environments and node_modules are not walked into.
 
 use crate::config::Config;
+use crate::escape::escape_line;
 use crate::paths::Paths;
+use crate::root;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 /// Directories that never hold a project's own code.
 const FOREIGN: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
@@ -68,6 +71,14 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
     // The asked directories are walked too, for they may be ignored or hidden.
     let mut starts = vec![request.paths.root.clone()];
     starts.extend(request.asked.iter().filter(|path| path.is_dir() && **path != request.paths.root).cloned());
+    let dirs = starts.iter().flat_map(|start| root::project_dirs(start));
+    if let Some(file) = dirs.into_iter().find_map(endless) {
+        let name = request.paths.show_absolute(&file);
+        return Err(miette!(
+            help = "make it a file, or delete it",
+            "`{name}` is a pipe or a device and cannot be read"
+        ));
+    }
     for start in &starts {
         walk(start, request, &mut found, &mut discovery);
     }
@@ -123,17 +134,27 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
 
 /// Matches paths below `base` by globs as in .gitignore.
 pub fn matcher(base: &Path, globs: &[String]) -> miette::Result<Gitignore> {
+    let wrong = |error: &ignore::Error| {
+        miette!("the globs of the configuration cannot be used: {}", escape_line(&error.to_string()))
+    };
     let mut builder = GitignoreBuilder::new(base);
     for glob in globs {
-        builder.add_line(None, glob).map_err(|error| miette!("the glob `{glob}` is wrong: {error}"))?;
+        builder.add_line(None, glob).map_err(|error| wrong(&error))?;
     }
-    builder.build().map_err(|error| miette!("the globs of the configuration cannot be used: {error}"))
+    builder.build().map_err(|error| wrong(&error))
 }
 
 fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, discovery: &mut Discovery) {
+    let (skipped, told) = mpsc::channel();
     let walker = WalkBuilder::new(start)
         .require_git(false)
-        .filter_entry(|entry| entry.depth() == 0 || !is_foreign(entry))
+        .filter_entry(move |entry| {
+            let file = endless(entry.path());
+            let is_walked = file.is_none();
+            // Nobody listens any more only when the walk is over.
+            file.into_iter().for_each(|file| drop(skipped.send(file)));
+            is_walked && (entry.depth() == 0 || !is_foreign(entry))
+        })
         .sort_by_file_name(Ord::cmp)
         .build();
     for entry in walker {
@@ -174,6 +195,15 @@ fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, di
             None => discovery.warn(request, entry.path(), "its name is not UTF-8, so it is left out"),
         }
     }
+    for file in told.try_iter() {
+        discovery.warn(request, &file, "it is a pipe or a device, so the directory it is in is left out");
+    }
+}
+
+/// The file in `dir` that says what is ignored, if reading it would wait for somebody, or never end.
+fn endless(dir: &Path) -> Option<PathBuf> {
+    let is_endless = |file: &PathBuf| fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir());
+    [".gitignore", ".ignore"].iter().map(|name| dir.join(name)).find(is_endless)
 }
 
 impl Discovery {
@@ -225,6 +255,14 @@ fn explain(error: &ignore::Error) -> (Option<PathBuf>, String) {
         ignore::Error::Io(error) => (None, format!("it cannot be read: {}", reason(error))),
         other => (None, other.to_string()),
     }
+}
+
+/// What a file of the project holds. A pipe or a device is none: reading it would wait for somebody, or never end.
+pub fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    fs::read(file)
 }
 
 /// An IO error in words, without Rust's "(os error 13)".

@@ -33,7 +33,7 @@ pub fn find(root: &Path, configured: Option<&Path>) -> miette::Result<Option<Env
             None => Err(miette::miette!(
                 help = "give the directory of a virtual environment, or its python, relative to the configuration",
                 "`python` in the configuration names no Python environment: `{}`",
-                python.display()
+                crate::escape::escape_line(&python.to_string_lossy())
             )),
         };
     }

@@ -6,7 +6,8 @@ use std::fmt::Write;
 /// Whether `c` would be obeyed by a terminal, or hides or reorders what stands next to it.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Append `c`, escaped as Python would where it must be.
@@ -22,7 +23,8 @@ pub fn push_escaped(out: &mut String, c: char) {
         '\r' => write!(out, "\\r"),
         '\t' => write!(out, "\\t"),
         _ if code <= 0xff => write!(out, "\\x{code:02x}"),
-        _ => write!(out, "\\u{code:04x}"),
+        _ if code <= 0xffff => write!(out, "\\u{code:04x}"),
+        _ => write!(out, "\\U{code:08x}"),
     };
 }
 
@@ -124,6 +126,8 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(escape_line("a\x1b[2J\nb\tc\u{9b}\u{202e}é"), "a\\x1b[2J\\nb\\tc\\x9b\\u202eé");
         assert_eq!(escape_text("a\x1b\n\tb\r"), "a\\x1b\n\tb\\r");
+        // A mark that reorders, a hyphen that is not seen, and a letter of a language tag.
+        assert_eq!(escape_line("\u{61c}\u{ad}\u{e0041}"), "\\u061c\\xad\\U000e0041");
         assert!(matches!(escape_line("plain"), Cow::Borrowed(_)));
     }
 

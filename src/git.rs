@@ -5,19 +5,50 @@ use crate::escape::escape_line;
 use crate::paths::Paths;
 use miette::miette;
 use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How many files a message names.
 const NAMED: usize = 3;
 
+/// What turns off what git would run, or ask of another file, on its own account.
+const GUARDS: [&str; 4] =
+    ["core.fsmonitor=false", "core.hooksPath=/dev/null", "diff.relative=false", "diff.orderFile=/dev/null"];
+
+/// What git sets for its hooks, and what else leads it to another repository, index or configuration than the one that
+/// is found from the project's directory, or changes how it reads our arguments.
+const ELSEWHERE: [&str; 17] = [
+    "GIT_DIR",
+    "GIT_COMMON_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_GRAFT_FILE",
+    "GIT_SHALLOW_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_CONFIG",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
+];
+
+/// The name of an empty variable. Names of filters may hold `=`, which `-c` takes for the end of a name.
+const EMPTY: &str = "ORMEND_EMPTY";
+
 /// A repository that holds a project.
 pub struct Repository {
     root: PathBuf,
     /// Its own directory, free of links.
     top: PathBuf,
-    /// `-c` options that turn off what its configuration would run.
-    guards: Vec<String>,
+    /// Options that turn off what its configuration would run.
+    guards: Vec<OsString>,
 }
 
 impl Repository {
@@ -29,7 +60,7 @@ impl Repository {
         let mut repository = Repository {
             root: root.to_path_buf(),
             top: PathBuf::new(),
-            guards: vec!["core.fsmonitor=false".into()],
+            guards: GUARDS.iter().flat_map(|guard| ["-c", guard]).map(OsString::from).collect(),
         };
         let top = match repository.ask(&["rev-parse", "--show-toplevel"]) {
             Ok(bytes) => path_of(bytes.strip_suffix(b"\n").unwrap_or(&bytes)),
@@ -37,27 +68,27 @@ impl Repository {
             Err(why) => return Err(failure(&why)),
         };
         repository.top = std::fs::canonicalize(&top).unwrap_or(top);
+        if !root.starts_with(&repository.top) {
+            // `core.worktree` leads it elsewhere: what it would say is not said of this project.
+            return Ok(None);
+        }
         // Filters turn what is stored into what is in the working tree, and git runs them to compare. Those of the user's
         // own configuration are the user's business.
         let settings = repository
             .ask(&["config", "--list", "--show-scope", "--name-only", "-z"])
             .map_err(|why| failure(&why))?;
-        let mut fields = settings.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let mut fields = settings.split(|byte| *byte == 0);
         while let (Some(scope), Some(name)) = (fields.next(), fields.next()) {
-            let is_own = matches!(&*scope, "local" | "worktree");
-            if is_own
-                && name.starts_with("filter.")
-                && (name.ends_with(".clean") || name.ends_with(".process"))
-            {
-                repository.guards.push(format!("{name}="));
+            if matches!(scope, b"local" | b"worktree") && name.starts_with(b"filter.") {
+                repository.guards.extend(without_filter(name));
             }
         }
         Ok(Some(repository))
     }
 
-    /// Files with changes that are not committed, relative to the repository: all that git knows, and of the others those among
-    /// `paths` (absolute).
-    pub fn dirty(&self, paths: &[PathBuf]) -> miette::Result<Vec<String>> {
+    /// Files with changes that are not committed, absolute: all that git knows, and of the others those among `paths`
+    /// (absolute).
+    pub fn dirty(&self, paths: &[PathBuf]) -> miette::Result<Vec<PathBuf>> {
         let status = [
             "status",
             "--porcelain=v1",
@@ -70,13 +101,9 @@ impl Repository {
         let paths: FxHashSet<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let entries =
             bytes.split(|byte| *byte == 0).filter_map(|entry| Some((entry.get(..2)?, entry.get(3..)?)));
-        let is_ours = |state: &[u8], name: &[u8]| {
-            state != b"??" || paths.contains(self.top.join(path_of(name)).as_path())
-        };
-        Ok(entries
-            .filter(|(state, name)| is_ours(state, name))
-            .map(|(_, name)| String::from_utf8_lossy(name).into_owned())
-            .collect())
+        let files = entries.map(|(state, name)| (state, self.top.join(path_of(name))));
+        let is_ours = |state: &[u8], file: &Path| state != b"??" || paths.contains(file);
+        Ok(files.filter(|(state, file)| is_ours(state, file)).map(|(_, file)| file).collect())
     }
 
     /// The files that differ from the revision `since`, absolute, those that git does not know yet included. Without one, from
@@ -142,22 +169,31 @@ impl Repository {
         let bytes = self
             .ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name])
             .map_err(|why| if why.is_empty() { "there is no such commit".to_owned() } else { why })?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        match String::from_utf8_lossy(&bytes).trim() {
+            // `^main` is what is not in it.
+            commits if commits.starts_with('^') => Err("it names what is left out".to_owned()),
+            commit => Ok(commit.to_owned()),
+        }
     }
 
     /// What git prints, or why it does not.
     fn ask(&self, args: &[&str]) -> Result<Vec<u8>, String> {
         let mut git = Command::new("git");
-        for guard in &self.guards {
-            git.args(["-c", guard]);
+        for name in ELSEWHERE {
+            git.env_remove(name);
         }
         let output = git
+            .args(&self.guards)
             .arg("-C")
             .arg(&self.root)
             .args(args)
             .env("LC_ALL", "C")
             // Looking must not write, nor wait for a lock.
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // What a partial clone lacks would be fetched, by programs that its configuration names.
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_ALLOW_PROTOCOL", "")
+            .env(EMPTY, "")
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("git cannot be run: {}", reason(&error)))?;
@@ -165,25 +201,48 @@ impl Repository {
             return Ok(output.stdout);
         }
         let text = String::from_utf8_lossy(&output.stderr);
-        Err(text.lines().next().unwrap_or("").trim_start_matches("fatal: ").to_owned())
+        // Warnings may stand before it.
+        let fatal = text.lines().find_map(|line| line.strip_prefix("fatal: "));
+        Err(fatal.or_else(|| text.lines().next()).unwrap_or("").to_owned())
     }
 }
 
-/// Refuse if files in the project's repository have changes that are not committed, for these would be mixed with ours.
-/// `changed` are the absolute paths of what is to be written. Whether there is a repository.
+/// The option that makes the setting `name` of a filter say that nothing is run, and that this is no failure.
+fn without_filter(name: &[u8]) -> Option<OsString> {
+    let keys: [&[u8]; 3] = [b".clean", b".process", b".required"];
+    keys.iter()
+        .any(|key| name.ends_with(key))
+        .then(|| path_of(&[b"--config-env=", name, b"=", EMPTY.as_bytes()].concat()).into_os_string())
+}
+
+/// Refuse if files in the project's repository, or in one inside of it that holds what is to be written, have changes that are
+/// not committed, for these would be mixed with ours. `changed` are the absolute paths of what is to be written. Whether
+/// there is a repository.
 pub fn require_clean(paths: &Paths, changed: &[PathBuf], allow_dirty: bool) -> miette::Result<bool> {
-    let repository = match Repository::find(&paths.root) {
-        Ok(None) => return Ok(false),
-        _ if allow_dirty => return Ok(true),
-        Ok(Some(repository)) => repository,
-        Err(error) => return Err(miette!(help = "give --allow-dirty to go on all the same", "{error}")),
+    let holder = |file: &PathBuf| {
+        let mut dirs = file.ancestors().skip(1).take_while(|dir| dir.starts_with(&paths.root));
+        dirs.find(|dir| dir.join(".git").exists()).map(Path::to_path_buf)
     };
-    let dirty = repository.dirty(changed)?;
+    let mut roots: BTreeSet<PathBuf> = changed.iter().filter_map(holder).collect();
+    roots.insert(paths.root.clone());
+    let mut has_git = false;
+    let mut dirty = BTreeSet::new();
+    for root in roots {
+        let found = Repository::find(&root);
+        has_git |= root == paths.root && !matches!(found, Ok(None));
+        match found {
+            Ok(Some(repository)) if !allow_dirty => dirty.extend(repository.dirty(changed)?),
+            Err(error) if !allow_dirty => {
+                return Err(miette!(help = "give --allow-dirty to go on all the same", "{error}"));
+            }
+            _ => {}
+        }
+    }
     if dirty.is_empty() {
-        return Ok(true);
+        return Ok(has_git);
     }
     let named: Vec<String> =
-        dirty.iter().take(NAMED).map(|name| format!("`{}`", escape_line(name))).collect();
+        dirty.iter().take(NAMED).map(|file| format!("`{}`", paths.show_absolute(file))).collect();
     let more = match dirty.len() - named.len() {
         0 => String::new(),
         count => format!(" and {count} more"),
@@ -196,7 +255,11 @@ pub fn require_clean(paths: &Paths, changed: &[PathBuf], allow_dirty: bool) -> m
 }
 
 fn failure(why: &str) -> miette::Report {
-    miette!("git cannot say what has changed: {}", escape_line(why))
+    miette!(
+        help = "see what `git status` and `git diff` say in the project",
+        "git cannot say what has changed: {}",
+        escape_line(why)
+    )
 }
 
 #[cfg(unix)]

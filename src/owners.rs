@@ -1,7 +1,7 @@
 //! Who owns a file, as the CODEOWNERS file of a repository says: the last pattern that matches wins.
 
+use crate::discover::read;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where GitHub and GitLab look, in this order.
@@ -27,7 +27,7 @@ impl Owners {
     pub fn load(root: &Path) -> Owners {
         let top = root.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(root);
         let below = root.strip_prefix(top).unwrap_or(Path::new("")).to_path_buf();
-        let text = PLACES.iter().find_map(|place| fs::read_to_string(top.join(place)).ok());
+        let text = PLACES.iter().find_map(|place| String::from_utf8(read(&top.join(place)).ok()?).ok());
         let rules = text.as_deref().unwrap_or("").lines().filter_map(rule).collect();
         Owners { below, rules }
     }
@@ -76,6 +76,7 @@ fn words(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_last_pattern_that_matches_wins() {

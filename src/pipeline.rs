@@ -1,6 +1,6 @@
 //! From the command line to the engine and back: what every command that looks at a project does first.
 
-use crate::baseline;
+use crate::baseline::{self, Known};
 use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
@@ -44,6 +44,9 @@ pub struct Loaded {
     pub stdin: Option<String>,
     /// The engine's paths of what was asked for; empty for everything.
     pub asked: Vec<String>,
+    /// The fingerprints of the baseline that would be found, were they not gone: those of files that are looked at, or that
+    /// are not there any more.
+    pub awaited: Vec<String>,
     ignores: Vec<(Gitignore, Vec<&'static str>)>,
     pool: rayon::ThreadPool,
 }
@@ -81,9 +84,15 @@ fn place(input: &InputArgs) -> miette::Result<Place> {
     Ok(Place { paths: Paths::new(root::find(&asked), cwd), asked, stdin })
 }
 
-/// The project that `input` lies in, alone.
-pub fn paths(input: &InputArgs) -> miette::Result<Paths> {
-    Ok(place(input)?.paths)
+/// The project that `input` lies in, or the directory that it is, if a run has written from there: `apply --root` takes any.
+pub fn written(input: &InputArgs) -> miette::Result<Paths> {
+    let Place { mut paths, asked, .. } = place(input)?;
+    if let [one] = asked.as_slice()
+        && write::has_journal(one)
+    {
+        paths.root.clone_from(one);
+    }
+    Ok(paths)
 }
 
 /// Read what `run` asks for.
@@ -167,7 +176,12 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
     }
 
     let mut options = options(run, &config, &root);
-    options.known = known;
+    let looked_at = discovery.files.iter().filter(|file| file.role == Role::Scan);
+    let looked_at: FxHashSet<&str> = looked_at.map(|file| file.path.as_str()).collect();
+    let is_awaited =
+        |known: &&Known| looked_at.contains(known.path.as_str()) || !root.join(&known.path).exists();
+    let awaited = known.iter().filter(is_awaited).map(|known| known.fingerprint.clone()).collect();
+    options.known = known.into_iter().map(|known| known.fingerprint).collect();
     terminal.detail(&format!(
         "Django {}.{} and later, line length {}, {} codemods, {} files ({scanned} to look at)",
         options.target_django.0,
@@ -187,6 +201,7 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
         scanned,
         stdin,
         asked,
+        awaited,
         ignores,
         pool,
     })
@@ -327,7 +342,7 @@ fn read(
                 .par_iter()
                 // The file that standard input stands for need not exist.
                 .filter(|file| stdin.is_none() || file.role != Role::Scan)
-                .map(|file| match fs::read(&file.file) {
+                .map(|file| match discover::read(&file.file) {
                     Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
                     Err(error) => {
                         Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))

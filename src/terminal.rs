@@ -49,7 +49,9 @@ impl Terminal {
         let mut out = BufWriter::new(io::stdout().lock());
         match write(&mut out).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(miette::miette!("cannot write to standard output: {error}")),
+            Err(error) => {
+                Err(miette::miette!("cannot write to standard output: {}", crate::discover::reason(&error)))
+            }
             Ok(()) => Ok(()),
         }
     }

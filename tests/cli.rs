@@ -408,3 +408,47 @@ fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[test]
+#[cfg(unix)]
+fn what_the_project_says_of_itself_is_read_from_files_only() {
+    for name in
+        ["pyproject.toml", "ormend.toml", "requirements.txt", "CODEOWNERS", ".gitignore", "shop/.ignore"]
+    {
+        let project = common::shop::shop();
+        let pipe = project.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        let run = project.run(&["plan"]);
+        let code = if matches!(name, "pyproject.toml" | "ormend.toml" | ".gitignore") { 2 } else { 0 };
+        assert_eq!(run.code, code, "{name}: {}", run.stderr);
+        let is_told = run.stderr.contains(name);
+        assert_eq!(is_told, !matches!(name, "requirements.txt" | "CODEOWNERS"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_terminal_obeys_no_configuration() {
+    for text in [
+        "\"k\\u001b[31m\" = 1",
+        "x = \"\u{1b}[31m\"",
+        "line-length = 5 # \u{202e}\u{9b}31m",
+        "target-django = \"\\u001b[31m\"",
+        "select = [\"\\u001b[31m\"]",
+        "exclude = [\"\\u001b[31m{\"]",
+        "python = \"\\u001b[31m\"",
+        "assume-no-signals = [\"\\u001b[31m\"]",
+        "unsafe-fixes = [\"\\u001b[31m\"]",
+        "line-length = \"\\u001b[31m\"",
+    ] {
+        let project = Project::new(&[("manage.py", "")]);
+        project.write("ormend.toml", format!("# first\r\n{text}\r\n"));
+        let run = project.run(&["check"]);
+        assert_eq!(run.code, 2, "{text}: {}", run.stderr);
+        assert!(!run.stderr.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\r']), "{text}: {:?}", run.stderr);
+        assert!(
+            text.starts_with("python") || text.starts_with("unsafe") || run.stderr.contains("ormend.toml:2:"),
+            "{text}: {}",
+            run.stderr
+        );
+    }
+}

@@ -209,6 +209,46 @@ fn a_call_that_fails() {
 }
 
 #[test]
+fn an_atomic_apply_that_fails_writes_all_or_nothing() {
+    for nth in 1..=8 {
+        let project = shop_with_pair();
+        project.run(&["plan", "-o", "plan.json"]);
+        let fault = format!("{PUT}:error=EACCES:when={nth}");
+        let run = inject(&project, &[fault], &["apply", "--atomic", "plan.json"]);
+        let fixed = state(&project, &run.stderr);
+        assert_eq!(fixed, [fixed[0]; 3], "{nth}: {}", run.stderr);
+        assert!(fixed[0] || run.code == 2, "{nth}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_kill_while_parts_are_replaced() {
+    let project = shop_with_pair();
+    let args = ["plan", "--split-by", "codemod", "-o", "parts"];
+    project.run(&args);
+    let (mut killed, wanted) = (0, listing(&project));
+    for fault in ["unlink:signal=KILL:when=", "renameat:signal=KILL:when="] {
+        for nth in 1..=12 {
+            killed += usize::from(inject(&project, &[format!("{fault}{nth}")], &args).code != 0);
+            let run = project.run(&args);
+            assert_eq!(run.code, 0, "{fault}{nth}: {}", run.stderr);
+            let left = listing(&project).into_iter().filter(|(name, _)| !name.starts_with(".ormend-"));
+            assert_eq!(left.collect::<Vec<_>>(), wanted, "{fault}{nth}");
+        }
+    }
+    assert!(killed > 10, "only {killed} runs were killed");
+}
+
+/// The files of the directory of the parts, and what they hold.
+fn listing(project: &Project) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(project.path().join("parts")).unwrap().map(Result::unwrap);
+    let name = |entry: &fs::DirEntry| entry.file_name().into_string().unwrap();
+    let mut all: Vec<_> = entries.map(|entry| (name(&entry), fs::read(entry.path()).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[test]
 fn a_full_disk() {
     // In a name space of its own, so that nobody else sees what is mounted.
     let project = shop_with_pair();
@@ -307,6 +347,28 @@ fn two_runs_at_once() {
     assert!(second.stderr.contains("No findings."), "{}", second.stderr);
     assert_eq!(state(&project, "both"), [true; 3]);
     assert_tidy(&project, "both");
+}
+
+/// Another's file in a directory that both may write stays readable to their group.
+#[test]
+fn a_file_keeps_its_group() {
+    use std::os::unix::fs::MetadataExt;
+    let project = shop_with_pair();
+    let mut command = Command::new(ormend());
+    if is_root() {
+        let shared = "chown -R 65533:65532 . && chmod -R g+rwX . && chmod a+rx .";
+        let shared = Command::new("sh").args(["-c", shared]).current_dir(project.path()).status();
+        assert!(shared.unwrap().success());
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--groups=65532", ormend()]);
+    }
+    let file = project.path().join("shop/views.py");
+    let before = fs::metadata(&file).unwrap();
+    let output = command.arg("fix").current_dir(project.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(state(&project, "group"), [true; 3]);
+    let after = fs::metadata(&file).unwrap();
+    assert_eq!((after.gid(), after.mode()), (before.gid(), before.mode()));
 }
 
 #[test]

@@ -130,6 +130,22 @@ fn a_baseline_says_what_is_gone() {
         let run = project.run(&[&["check", "--baseline", "known.json"], part].concat());
         assert!(!run.stderr.contains("gone"), "{}", run.stderr);
     }
+    // Nor is what is not looked at gone.
+    project.write("shop/reports.py", REPORTS);
+    project.write("shop/tests/test_views.py", VIEWS);
+    project.run(&["check", "--include-tests", "--baseline", "known.json", "--write-baseline"]);
+    assert_eq!(project.read("known.json").windows(11).filter(|w| w == b"fingerprint").count(), 3);
+    for (dir, baseline) in [("", "known.json"), ("shop/tests", "../../known.json")] {
+        let run = project.run_in(dir, &["check", "--baseline", baseline]);
+        assert_eq!(run.code, 0);
+        assert!(!run.stderr.contains("gone"), "{dir}: {}", run.stderr);
+    }
+    std::fs::remove_file(project.path().join("shop/reports.py")).unwrap();
+    let run = project.run(&["check", "--baseline", "known.json"]);
+    assert!(run.stderr.contains("1 finding of the baseline is gone; --write-baseline"), "{}", run.stderr);
+    // A baseline of what changed would lose what did not.
+    let run = project.run(&["check", "--changed", "--baseline", "known.json", "--write-baseline"]);
+    assert_eq!(run.code, 2);
     for (bad, why) in [("{", "is not a baseline"), ("{\"version\": 9, \"findings\": []}", "of version 9")] {
         project.write("known.json", bad);
         let run = project.run(&["check", "--baseline", "known.json"]);
@@ -179,7 +195,7 @@ fn only_what_changed() {
     std::fs::remove_file(project.path().join("shop/views.py")).unwrap();
     let run = project.run_in("shop", &["check", "--changed", "--output-format", "concise"]);
     assert!(run.stdout.starts_with("new file.py:5") && run.stdout.lines().count() == 1, "{}", run.stdout);
-    for bad in ["--changed=nothing", "--changed=--output=x", "--changed=HEAD:shop"] {
+    for bad in ["--changed=nothing", "--changed=--output=x", "--changed=HEAD:shop", "--changed=^main"] {
         let run = project.run(&["check", bad]);
         assert_eq!(run.code, 2, "{}", run.stderr);
         assert!(run.stderr.contains("is no revision that git knows"), "{}", run.stderr);
@@ -188,6 +204,31 @@ fn only_what_changed() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(project.read("shop/new file.py"), reports_fixed().as_bytes());
     assert_eq!(project.read("shop/reports.py"), REPORTS.as_bytes());
+}
+
+#[test]
+fn settings_of_git_change_nothing_of_what_changed() {
+    let project = shop();
+    std::fs::create_dir(project.path().join("web")).unwrap();
+    for name in ["manage.py", "settings.py", "shop"] {
+        std::fs::rename(project.path().join(name), project.path().join("web").join(name)).unwrap();
+    }
+    project.commit_all();
+    project.git(&["checkout", "--quiet", "-b", "feature"]);
+    project.write("web/shop/views.py", format!("{VIEWS}# more\n"));
+    project.git(&["commit", "--quiet", "-am", "views"]);
+    for (key, value) in [
+        ("diff.relative", "true"),
+        ("diff.orderFile", "missing"),
+        ("diff.noprefix", "true"),
+        ("status.showUntrackedFiles", "no"),
+        ("core.quotePath", "true"),
+        ("color.ui", "always"),
+    ] {
+        project.git(&["config", key, value]);
+    }
+    let run = project.run_in("web", &["check", "--changed", "--output-format", "concise"]);
+    assert!(run.stdout.starts_with("shop/views.py:5") && run.stdout.lines().count() == 1, "{}", run.stderr);
 }
 
 /// What is said of `shop/views.py`, and the codemods found there.

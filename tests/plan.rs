@@ -176,9 +176,12 @@ fn a_part_is_selected() {
     assert!(views.contains(NAMES_FIXED) && views.contains("Book.objects.count() > 0"), "{views}");
     // From a directory below, and from outside.
     let again = self::project();
-    let run = again.run_in("shop", &["apply", "-", "--root", "nowhere"]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
     again.write("plan.json", plan.to_string());
+    for (root, why) in [("nowhere", "no such file or directory"), ("../manage.py", "not a directory")] {
+        let run = again.run_in("shop", &["apply", "../plan.json", "--root", root]);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("cannot use `{root}` as the root: {why}")), "{}", run.stderr);
+    }
     let run = again.run_in("shop", &["apply", "../plan.json"]);
     assert_eq!(run.code, 0);
     assert!(run.stderr.starts_with("Applied 1 fix to 1 file."), "{}", run.stderr);
@@ -376,4 +379,50 @@ fn the_schema_is_published() {
     let published =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/plan.schema.json")).unwrap();
     assert_eq!(run.stdout, published, "write it with `ormend plan --schema > docs/plan.schema.json`");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_no_file_of_a_plan() {
+    let project = project();
+    let mut plan = plan(&project, &[]);
+    fix(&mut plan, "exists")["edits"][0]["path"] = json!("shop/pipe.py");
+    plan["files"]["shop/pipe.py"] = plan["files"]["shop/views.py"].clone();
+    let pipe = project.path().join("shop/pipe.py");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    let run = apply(&project, &plan, &[]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("`shop/pipe.py` cannot be read: it is no file"), "{}", run.stderr);
+}
+
+#[test]
+fn a_plan_of_very_many_fixes() {
+    const COUNT: usize = 200_000;
+    let project = project();
+    let mut plan = plan(&project, &[]);
+    let text = "x = 1\n".repeat(COUNT);
+    project.write("many.py", &text);
+    let one = fix(&mut plan, "exists").clone();
+    let sha = sha256(text.as_bytes());
+    plan["files"] = json!({"many.py": {"sha256": sha}});
+    let edit = |start: usize| json!([{"path": "many.py", "start": start, "end": start + 1, "text": "2"}]);
+    let fixes = (0..=COUNT).map(|index| {
+        let mut fix = one.clone();
+        // The last one wants a place that another has.
+        fix["edits"] = edit(6 * (index % COUNT) + 4);
+        fix
+    });
+    plan["fixes"] = fixes.collect();
+    let start = std::time::Instant::now();
+    let run = apply(&project, &plan, &[]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("Applied 200000 fixes to 1 file, refused 1."), "{}", run.stderr);
+    assert_eq!(project.read("many.py"), text.replace('1', "2").as_bytes());
+    // Each against each would take many times as long.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

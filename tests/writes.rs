@@ -51,6 +51,97 @@ fn a_run_is_undone_once() {
 }
 
 #[test]
+fn the_way_back_is_told_for_where_the_command_is_run() {
+    let project = shop();
+    fs::create_dir(project.path().join("web")).unwrap();
+    for name in ["manage.py", "settings.py", "shop"] {
+        fs::rename(project.path().join(name), project.path().join("web").join(name)).unwrap();
+    }
+    // The root is that of the path, and then one that no marker tells.
+    let plan = project.run(&["plan", "web"]).stdout;
+    for round in 0..2 {
+        let run = match round {
+            0 => project.run(&["fix", "web"]),
+            _ => {
+                fs::remove_file(project.path().join("web/manage.py")).unwrap();
+                project.run_with(&["apply", "-", "--root", "web"], plan.as_bytes())
+            }
+        };
+        assert!(run.stderr.ends_with("only `ormend fix --undo web` takes it back.\n"), "{}", run.stderr);
+        assert_eq!(project.run(&["fix", "--undo"]).stderr, "There is nothing to undo.\n");
+        assert_eq!(project.run(&["fix", "--undo", "web"]).stderr, "Restored 2 files.\n");
+        assert_eq!(project.read("web/shop/views.py"), VIEWS.as_bytes());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_links_in_the_place_of_a_journal() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("journal.json");
+    fs::write(&target, "{\"version\":1,\"run\":\"a-1\",\"files\":[]}").unwrap();
+    for name in ["writing.json", "last.json"] {
+        let project = shop();
+        project.write(".ormend/.gitignore", "");
+        let file = project.path().join(".ormend").join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let run = project.run(&["fix", "--undo"]);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("it is no file"), "{}", run.stderr);
+        fs::remove_file(&file).unwrap();
+        symlink(&target, &file).unwrap();
+        let run = project.run(&["fix", "--undo"]);
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("it is a link"), "{}", run.stderr);
+    }
+    // What is not there yet is made in the project and nowhere else.
+    let project = shop();
+    fs::create_dir(project.path().join(".ormend")).unwrap();
+    symlink(outside.path().join("new"), project.path().join(".ormend/.gitignore")).unwrap();
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_fixed(&project);
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_output_that_is_a_link_is_written_through() {
+    use std::os::unix::fs::symlink;
+    let project = shop();
+    // As `/dev/stdout` is one, which leads to no path where standard output is a pipe.
+    let out = project.path().join("stdout");
+    symlink("/proc/self/fd/1", &out).unwrap();
+    let run = project.run(&["plan", "-o", "stdout"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with("{\n  \"version\": 1,"), "{}", run.stdout);
+    assert!(fs::symlink_metadata(&out).unwrap().is_symlink());
+    symlink("later.json", project.path().join("link.json")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(project.run(&["plan", "-o", "link.json"]).code, 0);
+        assert!(fs::symlink_metadata(project.path().join("link.json")).unwrap().is_symlink());
+        assert_eq!(String::from_utf8(project.read("later.json")).unwrap(), run.stdout);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn who_may_not_read_a_file_may_not_read_its_old_content() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = shop();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let file = project.path().join("shop/views.py");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(project.run(&["fix"]).code, 0);
+    assert_eq!(mode(&file), 0o600);
+    let kept = entries(&project).into_iter().find(|path| path.ends_with(".before")).unwrap();
+    assert_eq!(mode(&project.path().join(kept)), 0o600);
+    project.run(&["fix", "--undo"]);
+    project.assert_unchanged();
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
 fn what_changed_since_is_not_undone() {
     let project = shop();
     project.run(&["fix"]);
@@ -143,34 +234,123 @@ fn a_file_that_git_does_not_know_is_not_replaced() {
     assert_eq!(project.run(&["fix", "shop/views.py"]).code, 0);
 }
 
-#[test]
-fn git_runs_nothing_of_the_project() {
-    let project = shop();
-    project.write(".gitattributes", "*.py filter=own\n");
-    project.commit_all();
-    let mark = project.path().join("ran");
-    let script = project.path().join("hook.sh");
+/// A program that leaves a mark when it runs, and its mark.
+#[cfg(unix)]
+fn program(project: &Project) -> (String, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let (script, mark) = (project.path().join("hook.sh"), project.path().join("ran"));
     fs::write(&script, format!("#!/bin/sh\ntouch {}\ncat\n", mark.display())).unwrap();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    (script.to_str().unwrap().to_owned(), mark)
+}
+
+/// Make git compare `shop/views.py`, for its time stamp is another.
+#[cfg(unix)]
+fn touch(project: &Project) {
+    let file = fs::File::options().append(true).open(project.path().join("shop/views.py")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn git_runs_nothing_of_the_project() {
+    for filter in [&b"own"[..], b"a=b", b"\xff"] {
+        let project = shop();
+        project.write(".gitattributes", [b"*.py filter=", filter, b"\n"].concat());
+        project.commit_all();
+        let (script, mark) = program(&project);
+        let settings =
+            format!("\"]\n\tclean = {script}\n\trequired = true\n[core]\n\tfsmonitor = {script}\n");
+        let mut config = project.read(".git/config");
+        config.extend([b"[filter \"", filter, settings.as_bytes()].concat());
+        fs::write(project.path().join(".git/config"), config).unwrap();
+        fs::copy(&script, project.path().join(".git/hooks/post-index-change")).unwrap();
+        touch(&project);
+        let run = project.run(&["check", "--changed", "--exit-zero"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        touch(&project);
+        let run = project.run(&["fix"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(!mark.exists(), "git ran what the project's configuration names: {filter:?}");
+        // The case holds: git on its own does.
+        project.git(&["status"]);
+        assert!(mark.exists());
     }
-    let script = script.to_str().unwrap();
-    project.git(&["config", "core.fsmonitor", script]);
-    project.git(&["config", "filter.own.clean", script]);
-    // So that git has to compare, and not with the time stamps alone.
-    project.write("shop/views.py", VIEWS.replace("names", "words"));
-    project.write("shop/views.py", VIEWS);
-    let touched = fs::File::options().append(true).open(project.path().join("shop/views.py")).unwrap();
-    touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn git_fetches_nothing_that_a_partial_clone_lacks() {
+    let project = shop();
+    project.commit_all();
+    let tree = project.git(&["rev-parse", "HEAD:shop"]);
+    project.write("shop/views.py", format!("{VIEWS}# more\n"));
+    project.git(&["commit", "--quiet", "-am", "more"]);
+    let (script, mark) = program(&project);
+    for (key, value) in [
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", &format!("ext::{script}")),
+        ("protocol.ext.allow", "always"),
+    ] {
+        project.git(&["config", key, value]);
+    }
+    let (dir, name) = tree.trim().split_at(2);
+    fs::remove_file(project.path().join(format!(".git/objects/{dir}/{name}"))).unwrap();
+    let run = project.run(&["check", "--changed=HEAD~1"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("git cannot say what has changed: "), "{}", run.stderr);
+    assert!(!mark.exists(), "git fetched with what the project's configuration names");
+}
+
+#[test]
+fn what_git_sets_for_its_hooks_leads_nowhere_else() {
+    let (project, other) = (shop(), shop());
+    other.commit_all();
+    fs::create_dir(project.path().join("web")).unwrap();
+    for name in ["manage.py", "settings.py", "shop"] {
+        fs::rename(project.path().join(name), project.path().join("web").join(name)).unwrap();
+    }
+    project.commit_all();
+    fs::write(project.path().join("web/settings.py"), "INSTALLED_APPS = [\"shop\"]\n# mine\n").unwrap();
+    let own = project.path().join(".git");
+    let run = |git_dir: &std::path::Path, args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ormend"));
+        command.args(args).current_dir(project.path().join("web")).env("GIT_DIR", git_dir);
+        command.env("GIT_INDEX_FILE", git_dir.join("next-index")).env("GIT_PREFIX", "");
+        if git_dir.starts_with(other.path()) {
+            command.env("GIT_WORK_TREE", other.path());
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for git_dir in [std::path::Path::new(".git"), &own, &other.path().join(".git")] {
+        let (code, stderr) = run(git_dir, &["fix"]);
+        assert_eq!(code, Some(2), "{git_dir:?}: {stderr}");
+        assert!(stderr.contains("changes that are not committed, in `settings.py`"), "{git_dir:?}: {stderr}");
+        let (code, stderr) = run(git_dir, &["check", "--changed"]);
+        assert_eq!(code, Some(0), "{git_dir:?}: {stderr}");
+        assert!(stderr.contains("Looked at 1 file; left out 5 unchanged files"), "{git_dir:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_repository_inside_of_the_project_is_asked_too() {
+    let project = shop();
+    project.commit_all();
+    let inner = ["-C", "lib"];
+    project.write("lib/__init__.py", "");
+    project.write("lib/reports.py", REPORTS);
+    for args in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "-m", "all"]] {
+        project.git(&[&inner, args].concat());
+    }
+    project.write("lib/reports.py", format!("{REPORTS}# mine\n"));
     let run = project.run(&["fix"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(project.run(&["check", "--changed", "--exit-zero"]).code == 0);
-    assert!(!mark.exists(), "git ran what the project's configuration names");
-    // The case holds: git on its own does.
-    project.git(&["status"]);
-    assert!(mark.exists());
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("changes that are not committed, in `lib/reports.py`"), "{}", run.stderr);
+    project.assert_unchanged();
+    project.git(&[&inner, &["commit", "--quiet", "-am", "mine"][..]].concat());
+    assert_eq!(project.run(&["fix"]).code, 0);
 }
 
 #[test]

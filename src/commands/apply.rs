@@ -14,8 +14,8 @@ use crate::terminal::Terminal;
 use crate::write::Writer;
 use miette::miette;
 use std::fs;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 pub fn run(args: &ApplyArgs, terminal: &Terminal) -> miette::Result<Status> {
     if args.plans.iter().filter(|plan| plan.as_os_str() == "-").count() > 1 {
@@ -52,7 +52,7 @@ pub fn apply(
             0 => String::new(),
             count => format!(", refused {count}"),
         };
-        let back = made.way_back();
+        let back = made.way_back(paths);
         terminal.summary(&format!(
             "Applied {} to {}{refused}.{back}",
             plural(made.fixes, "fix", "fixes"),
@@ -80,12 +80,16 @@ pub fn read(plan: &Path) -> miette::Result<Vec<u8>> {
     })
 }
 
+fn directory(path: PathBuf) -> io::Result<PathBuf> {
+    if path.is_dir() { Ok(path) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
 /// The root `root`, or without one that of the working directory.
 pub fn paths(root: Option<&Path>) -> miette::Result<Paths> {
     let cwd = working_directory()?;
     let root = match root {
         None => root::find(std::slice::from_ref(&cwd)),
-        Some(dir) => fs::canonicalize(dir).map_err(|error| {
+        Some(dir) => fs::canonicalize(dir).and_then(directory).map_err(|error| {
             let name = escape_line(&dir.to_string_lossy()).into_owned();
             miette!(help = "check the path", "cannot use `{name}` as the root: {}", reason(&error))
         })?,

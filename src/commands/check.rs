@@ -9,6 +9,7 @@ use crate::pipeline;
 use crate::report::{concise, full, github, gitlab, jsonl, markdown, plural, sarif, statistics};
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
+use std::collections::BTreeSet;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     // What is written anew is not to leave out what the old one lists.
@@ -16,7 +17,9 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     let run = RunArgs { baseline, ..args.run.clone() };
     let loaded = pipeline::load(&run, terminal)?;
     let (scanned, left_out) = (loaded.scanned, loaded.left_out);
-    let listed = loaded.options.known.len();
+    // Of a part of the project nothing is said of the rest.
+    let is_whole = args.run.is_whole() && loaded.asked.is_empty();
+    let awaited = if is_whole { loaded.awaited.clone() } else { Vec::new() };
     let analysis = loaded.analyse(false, terminal);
     let findings = analysis.findings();
     if let Some(file) = args.run.baseline.as_deref().filter(|_| args.write_baseline) {
@@ -51,9 +54,10 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
         summary.push_str(" (--show-withheld)");
     }
     terminal.summary(&format!("{summary}. {}", looked_at(scanned, left_out, known)));
-    let is_whole = args.run.is_whole() && listed > known;
-    if is_whole {
-        let stale = plural(listed - known, "finding of the baseline is", "findings of the baseline are");
+    let found: BTreeSet<&String> = analysis.report.known.iter().collect();
+    let gone = awaited.iter().filter(|fingerprint| !found.contains(fingerprint)).count();
+    if gone > 0 {
+        let stale = plural(gone, "finding of the baseline is", "findings of the baseline are");
         terminal.summary(&format!("{stale} gone; --write-baseline brings it up to date."));
     }
     let fixable = findings.count(Outcome::Safe);

@@ -41,7 +41,7 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
             "Applied {} to {}.{}",
             plural(made.fixes, "fix", "fixes"),
             plural(made.files, "file", "files"),
-            if is_stdin { "" } else { made.way_back() }
+            if is_stdin { String::new() } else { made.way_back(&analysis.paths) }
         ));
     }
     Ok(match made.status {
@@ -52,7 +52,7 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
 
 /// `ormend fix --undo`: what the last run changed, as it was before.
 fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
-    let paths = pipeline::paths(&args.run.input)?;
+    let paths = pipeline::written(&args.run.input)?;
     let writer = Writer::begin(&paths, terminal)?;
     // An interrupted run was the last one.
     if let Some(undone) = &writer.repaired {

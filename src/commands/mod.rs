@@ -18,6 +18,7 @@ use crate::escape::escape_line;
 use crate::git;
 use crate::paths::Paths;
 use crate::report::{Findings, plural};
+use crate::root;
 use crate::terminal::Terminal;
 use crate::write::{self, WriteError, Writer};
 use miette::miette;
@@ -37,11 +38,16 @@ struct Made {
 
 impl Made {
     /// How it can be taken back, as a sentence to follow another.
-    fn way_back(&self) -> &'static str {
+    fn way_back(&self, paths: &Paths) -> String {
+        let mut command = "ormend fix --undo".to_owned();
+        // From here another project may be undone.
+        if root::find(std::slice::from_ref(&paths.cwd)) != paths.root {
+            command += &format!(" {}", paths.show_absolute(&paths.root));
+        }
         match (self.files, self.has_git) {
-            (0, _) => "",
-            (_, true) => " `ormend fix --undo` takes it back.",
-            (_, false) => " This is no git repository: only `ormend fix --undo` takes it back.",
+            (0, _) => String::new(),
+            (_, true) => format!(" `{command}` takes it back."),
+            (_, false) => format!(" This is no git repository: only `{command}` takes it back."),
         }
     }
 }

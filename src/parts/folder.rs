@@ -3,7 +3,7 @@
 
 use super::{Part, description};
 use crate::cli::SplitBy;
-use crate::discover::reason;
+use crate::discover::{read, reason};
 use crate::escape::escape_line;
 use crate::plan::{PlannedOutcome, sha256};
 use crate::write;
@@ -72,7 +72,8 @@ pub fn write(dir: &Path, by: SplitBy, parts: &[Part]) -> miette::Result<()> {
     index.push(b'\n');
 
     let old = replaceable(dir, &texts)?;
-    for name in &old {
+    // The index goes last: whatever stops us, it tells the next run what is ours.
+    for name in old.iter().filter(|name| *name != INDEX) {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("replace", name, &error));
@@ -80,10 +81,10 @@ pub fn write(dir: &Path, by: SplitBy, parts: &[Part]) -> miette::Result<()> {
             _ => {}
         }
     }
-    // The index comes first: whatever stops us, the next run knows what is here.
+    // And it comes first.
     let all = std::iter::once((INDEX, &index)).chain(texts.iter().map(|(name, text)| (name.as_str(), text)));
     for (name, text) in all {
-        write::create(&dir.join(name), text).map_err(|error| failed("write", name, &error))?;
+        write::replace(&dir.join(name), text, write::OPEN).map_err(|error| failed("write", name, &error))?;
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ fn replaceable(dir: &Path, texts: &BTreeMap<String, Vec<u8>>) -> miette::Result<
     if !is_there(INDEX) && fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(Vec::new());
     }
-    let earlier = fs::read(dir.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let earlier = read(&dir.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let earlier: Earlier = earlier.unwrap_or_default();
     if !earlier.tool.starts_with("ormend ") {
         return Err(miette!(
@@ -149,7 +150,7 @@ fn replaceable(dir: &Path, texts: &BTreeMap<String, Vec<u8>>) -> miette::Result<
         if !is_plain || !is_there(name) {
             continue;
         }
-        if fs::read(dir.join(name)).is_ok_and(|bytes| sha256(&bytes) != *hash) {
+        if read(&dir.join(name)).is_ok_and(|bytes| sha256(&bytes) != *hash) {
             return Err(miette!(
                 help = "move it away or delete it, then run again",
                 "`{}` was changed since it was written, and would be lost",

@@ -1,6 +1,6 @@
 //! Replacing one file: whole or not at all, and only what was read.
 
-use crate::discover::reason;
+use crate::discover::{read, reason};
 use crate::escape::escape_line;
 use crate::paths::Paths;
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +11,9 @@ use tempfile::NamedTempFile;
 /// How the names of temporary files start and end.
 pub const PREFIX: &str = ".ormend-";
 pub const TEMPORARY: &str = ".tmp";
+
+/// The mode of a file that everybody may have who the user lets have files.
+pub const OPEN: u32 = 0o666;
 
 /// Why a file was not written. The message is complete but for the file's name.
 #[derive(Debug)]
@@ -113,9 +116,13 @@ pub fn prepare<'c>(
 }
 
 impl Prepared<'_> {
-    /// Whether the file still holds what was read.
+    /// Whether the file still is where it was, no link having come into the way, and holds what was read.
     pub fn is_current(&self) -> Result<(), WriteError> {
-        let now = fs::read(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
+        let found = fs::canonicalize(&self.target).map_err(|error| WriteError::Io("find it again", error))?;
+        if found != self.target {
+            return Err(WriteError::Changed);
+        }
+        let now = read(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
         if now == self.before { Ok(()) } else { Err(WriteError::Changed) }
     }
 
@@ -137,24 +144,36 @@ pub fn sync_dir(dir: &Path) {
 
 /// Write a file of the user's choice, whole or not at all. What is no file (a pipe, `/dev/null`) is written to.
 pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link leads to what is written.
-    let target = fs::canonicalize(file);
-    let before = target.as_deref().ok().and_then(|target| fs::metadata(target).ok());
-    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+    // The system is asked and not the path: `/dev/stdout` is a link that leads to no path where it is a pipe.
+    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
         return OpenOptions::new().write(true).open(file)?.write_all(bytes);
     }
-    let target = target.as_deref().unwrap_or(file);
+    // A link leads to what is written, even if that is not there yet.
+    match fs::canonicalize(file) {
+        Ok(target) => replace(&target, bytes, OPEN),
+        Err(_) if fs::symlink_metadata(file).is_ok() => {
+            OpenOptions::new().write(true).create(true).truncate(true).open(file)?.write_all(bytes)
+        }
+        Err(_) => replace(file, bytes, OPEN),
+    }
+}
+
+/// Put a file with `bytes` in the place of `target`, whatever stands there: no link is followed. A new one has `mode`, as far as
+/// the user lets files have it.
+pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        builder.permissions(fs::Permissions::from_mode(mode));
     }
+    #[cfg(not(unix))]
+    let _ = mode;
     let mut temporary = builder.tempfile_in(dir)?;
     temporary.write_all(bytes)?;
-    if let Some(before) = before {
+    if let Some(before) = fs::symlink_metadata(target).ok().filter(fs::Metadata::is_file) {
         temporary.as_file().set_permissions(before.permissions())?;
     }
     temporary.as_file().sync_all()?;
@@ -162,13 +181,27 @@ pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Where we may, as root does, leave the file to its owner.
+/// The bits of [`OPEN`] that every one of `files` has.
+#[cfg(unix)]
+pub fn common_mode(files: impl Iterator<Item = PathBuf>) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let modes = files.filter_map(|file| Some(fs::metadata(file).ok()?.permissions().mode()));
+    modes.fold(OPEN, |all, mode| all & mode)
+}
+
+#[cfg(not(unix))]
+pub fn common_mode(_: impl Iterator<Item = PathBuf>) -> u32 {
+    OPEN
+}
+
+/// Where we may, as root does, leave the file to its owner; otherwise at least to its group, whose members may read it.
 #[cfg(unix)]
 fn keep_owner(file: &File, metadata: &fs::Metadata) {
     use std::os::unix::fs::{MetadataExt, fchown};
     let ours = file.metadata().map(|ours| (ours.uid(), ours.gid()));
     if ours.is_ok_and(|ours| ours != (metadata.uid(), metadata.gid())) {
-        let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
+        let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()))
+            .or_else(|_| fchown(file, None, Some(metadata.gid())));
     }
 }
 
@@ -192,7 +225,7 @@ mod tests {
         Case { dir, paths: Paths::new(root.clone(), root) }
     }
 
-    fn replace(paths: &Paths, path: &str) -> Result<(), WriteError> {
+    fn put(paths: &Paths, path: &str) -> Result<(), WriteError> {
         prepare(paths, path, b"old\r\n", b"new\r\n", PREFIX)?.put().map(|_| ())
     }
 
@@ -203,7 +236,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced() {
         let case = case();
-        replace(&case.paths, "a.py").unwrap();
+        put(&case.paths, "a.py").unwrap();
         assert_eq!(fs::read(case.paths.root.join("a.py")).unwrap(), b"new\r\n");
         assert_eq!(entries(&case), 1);
     }
@@ -212,11 +245,29 @@ mod tests {
     fn a_file_that_changed_is_left() {
         let case = case();
         fs::write(case.paths.root.join("a.py"), "other").unwrap();
-        assert!(matches!(replace(&case.paths, "a.py"), Err(WriteError::Changed)));
+        assert!(matches!(put(&case.paths, "a.py"), Err(WriteError::Changed)));
         assert_eq!(fs::read(case.paths.root.join("a.py")).unwrap(), b"other");
         assert_eq!(entries(&case), 1);
-        let gone = replace(&case.paths, "gone.py").unwrap_err();
+        let gone = put(&case.paths, "gone.py").unwrap_err();
         assert_eq!(gone.to_string(), "cannot find it: no such file or directory; it was left as it is");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_comes_into_the_way_is_seen() {
+        let case = case();
+        let (root, out) = (&case.paths.root, case.dir.path());
+        fs::create_dir(root.join("d")).unwrap();
+        fs::rename(root.join("a.py"), root.join("d/a.py")).unwrap();
+        for moved in ["d", "d/a.py"] {
+            let ready = prepare(&case.paths, "d/a.py", b"old\r\n", b"new\r\n", PREFIX).unwrap();
+            fs::rename(root.join(moved), out.join("moved")).unwrap();
+            std::os::unix::fs::symlink(out.join("moved"), root.join(moved)).unwrap();
+            assert!(matches!(ready.put(), Err(WriteError::Changed)), "{moved}");
+            fs::remove_file(root.join(moved)).unwrap();
+            fs::rename(out.join("moved"), root.join(moved)).unwrap();
+            assert_eq!(fs::read(root.join("d/a.py")).unwrap(), b"old\r\n");
+        }
     }
 
     #[cfg(unix)]
@@ -227,19 +278,19 @@ mod tests {
         let file = case.paths.root.join("a.py");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o751)).unwrap();
         symlink("a.py", case.paths.root.join("link.py")).unwrap();
-        replace(&case.paths, "link.py").unwrap();
+        put(&case.paths, "link.py").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o751);
         assert!(fs::symlink_metadata(case.paths.root.join("link.py")).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new\r\n");
 
         fs::write(&file, "old\r\n").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
-        assert!(matches!(replace(&case.paths, "a.py"), Err(WriteError::ReadOnly)));
+        assert!(matches!(put(&case.paths, "a.py"), Err(WriteError::ReadOnly)));
         assert_eq!(fs::read(&file).unwrap(), b"old\r\n");
 
         fs::write(case.dir.path().join("out.py"), "old\r\n").unwrap();
         symlink(case.dir.path().join("out.py"), case.paths.root.join("out.py")).unwrap();
-        assert!(matches!(replace(&case.paths, "out.py"), Err(WriteError::OutsideRoot)));
+        assert!(matches!(put(&case.paths, "out.py"), Err(WriteError::OutsideRoot)));
         assert_eq!(fs::read(case.dir.path().join("out.py")).unwrap(), b"old\r\n");
     }
 }

@@ -6,9 +6,9 @@
 //! file that holds its new content gets its old one again. `ormend fix --undo` makes `last.json` a `writing.json` and does the
 //! same. What holds anything else is left alone. Nothing in a journal is believed: it may have come with the project.
 
-use super::file::{self, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
+use super::file::{self, OPEN, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
 use crate::apply::inside;
-use crate::discover::reason;
+use crate::discover::{read, reason};
 use crate::paths::Paths;
 use crate::plan::sha256;
 use crate::terminal::Terminal;
@@ -85,6 +85,11 @@ pub fn is_interrupted(root: &Path) -> bool {
     root.join(DIR).join(WRITING).exists()
 }
 
+/// Whether a run has written from the root `root`.
+pub fn has_journal(root: &Path) -> bool {
+    root.join(DIR).is_dir()
+}
+
 impl Writer {
     /// Wait for other runs, and take back what an interrupted one has left.
     pub fn begin(paths: &Paths, terminal: &Terminal) -> miette::Result<Writer> {
@@ -96,7 +101,7 @@ impl Writer {
                 crate::report::plural(undone.files, "file was", "files were")
             ));
             for (path, why) in &undone.failures {
-                terminal.warn(&format!("{}: {why}", paths.show(path)));
+                terminal.failed(&format!("{}: {why}", paths.show(path)));
             }
             writer.repaired = Some(undone);
         }
@@ -127,7 +132,9 @@ impl Writer {
             store.extend_from_slice(&change.before);
         }
         let cannot = |error: &io::Error| cannot_keep(&dir, paths, error);
-        file::create(&dir.join(format!("{}{BEFORE}", journal.run)), &store)
+        // Who may not read a file may not read what it held.
+        let mode = file::common_mode(changes.iter().map(|change| paths.absolute(&change.path)));
+        file::replace(&dir.join(format!("{}{BEFORE}", journal.run)), &store, mode)
             .map_err(|error| cannot(&error))?;
         save(&journal, &dir, WRITING).map_err(|error| cannot(&error))?;
 
@@ -164,7 +171,7 @@ impl Writer {
             .collect();
         // One that could not be given back stays, so that it can be taken back later.
         let is_ours = |entry: &Entry| {
-            fs::read(paths.absolute(&entry.path)).is_ok_and(|bytes| sha256(&bytes) == entry.after)
+            read(&paths.absolute(&entry.path)).is_ok_and(|bytes| sha256(&bytes) == entry.after)
         };
         journal.files.retain(|entry| !failed.contains(entry.path.as_str()) || is_ours(entry));
         self.keep(journal, &dir, paths)?;
@@ -193,7 +200,7 @@ impl Writer {
             fs::create_dir_all(&dir)?;
             // Nobody wants it in a commit.
             let ignore = dir.join(".gitignore");
-            if !ignore.exists() { file::create(&ignore, b"*\n") } else { Ok(()) }
+            if !ignore.exists() { file::replace(&ignore, b"*\n", OPEN) } else { Ok(()) }
         };
         match make() {
             Ok(()) => Ok(dir),
@@ -235,8 +242,8 @@ impl Writer {
         let prefix = temporary_prefix(&journal);
         let mut undone = Undone::default();
         let mut left = Vec::new();
+        sweep(&self.root, &journal, &prefix);
         for entry in std::mem::take(&mut journal.files) {
-            sweep(&self.root, &entry.path, &prefix);
             match restore(paths, &entry, &store, &prefix) {
                 Ok(is_changed) => undone.files += usize::from(is_changed),
                 Err(why) => {
@@ -307,7 +314,7 @@ fn write_group(
 /// Give a file its old content; whether it had the new one.
 fn restore(paths: &Paths, entry: &Entry, store: &[u8], prefix: &str) -> Result<bool, String> {
     let file = inside(&entry.path, &paths.root)?;
-    let now = fs::read(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
+    let now = read(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
     let hash = sha256(&now);
     if hash == entry.before {
         return Ok(false);
@@ -324,11 +331,11 @@ fn restore(paths: &Paths, entry: &Entry, store: &[u8], prefix: &str) -> Result<b
     Ok(true)
 }
 
-/// Take away the temporary files that a run left next to a file of its own.
-fn sweep(root: &Path, path: &str, prefix: &str) {
-    let Ok(file) = inside(path, root) else { return };
-    let entries = file.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
-    for entry in entries {
+/// Take away the temporary files that a run left next to its files.
+fn sweep(root: &Path, journal: &Journal, prefix: &str) {
+    let files = journal.files.iter().filter_map(|entry| inside(&entry.path, root).ok());
+    let dirs: BTreeSet<PathBuf> = files.filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
+    for entry in dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(prefix) && name.ends_with(TEMPORARY) {
@@ -343,7 +350,7 @@ fn clean(dir: &Path) {
         return;
     }
     let mut runs = Vec::new();
-    for bytes in [WRITING, LAST].iter().filter_map(|name| fs::read(dir.join(name)).ok()) {
+    for bytes in [WRITING, LAST].iter().filter_map(|name| read_own(&dir.join(name)).ok()) {
         // What cannot be read may be that of a later version.
         let Ok(journal) = serde_json::from_slice::<Journal>(&bytes) else { return };
         runs.push(format!("{}{BEFORE}", journal.run));
@@ -362,7 +369,7 @@ fn temporary_prefix(journal: &Journal) -> String {
 }
 
 fn save(journal: &Journal, dir: &Path, name: &str) -> io::Result<()> {
-    file::create(&dir.join(name), &serde_json::to_vec(journal)?)?;
+    file::replace(&dir.join(name), &serde_json::to_vec(journal)?, OPEN)?;
     sync_dir(dir);
     Ok(())
 }
@@ -380,7 +387,7 @@ fn load(dir: &Path, name: &str, paths: &Paths) -> miette::Result<Option<(Journal
     if fs::symlink_metadata(dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Ok(None);
     }
-    let bytes = match fs::read(&file) {
+    let bytes = match read_own(&file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong(reason(&error))),
@@ -395,8 +402,16 @@ fn load(dir: &Path, name: &str, paths: &Paths) -> miette::Result<Option<(Journal
         return Err(wrong("it names no run".to_owned()));
     }
     // What is not there is missed where a file needs it.
-    let store = fs::read(dir.join(format!("{}{BEFORE}", journal.run))).unwrap_or_default();
+    let store = read_own(&dir.join(format!("{}{BEFORE}", journal.run))).unwrap_or_default();
     Ok(Some((journal, store)))
+}
+
+/// What a file of the journal's own holds. A link is not ours.
+fn read_own(file: &Path) -> io::Result<Vec<u8>> {
+    match fs::symlink_metadata(file)?.is_symlink() {
+        true => Err(io::Error::other("it is a link")),
+        false => read(file),
+    }
 }
 
 fn cannot_keep(dir: &Path, paths: &Paths, error: &io::Error) -> miette::Report {

@@ -4,5 +4,5 @@
 mod file;
 mod journal;
 
-pub use file::{WriteError, check, create};
-pub use journal::{Writer, is_interrupted};
+pub use file::{OPEN, WriteError, check, create, replace};
+pub use journal::{Writer, has_journal, is_interrupted};
