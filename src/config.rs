@@ -1,6 +1,7 @@
 //! `[tool.ormend]` in pyproject.toml, or ormend.toml. A key, codemod or group that does not exist is an error
 //! that names the nearest one; nothing is silently ignored.
 
+use crate::escape::escape_line;
 use miette::{IntoDiagnostic, LabeledSpan, NamedSource, WrapErr, miette};
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Group;
@@ -94,7 +95,7 @@ pub fn load(root: &Path) -> miette::Result<Config> {
                 Err(error) => {
                     return Err(error)
                         .into_diagnostic()
-                        .wrap_err_with(|| format!("cannot read the configuration in `{}`", path.display()));
+                        .wrap_err_with(|| format!("cannot read the configuration in `{}`", shown(&path)));
                 }
             };
             let parsed = parse(&text, table).map_err(|problem| problem.report(&path, &text))?;
@@ -114,6 +115,11 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     Ok(Config { base: root.to_path_buf(), ..Config::default() })
 }
 
+/// `path` as messages name it.
+fn shown(path: &Path) -> String {
+    escape_line(&path.to_string_lossy()).into_owned()
+}
+
 /// What is wrong with the file, and where.
 #[derive(Debug)]
 struct Problem {
@@ -130,7 +136,7 @@ impl Problem {
     fn report(self, path: &Path, text: &str) -> miette::Report {
         let labels: Vec<LabeledSpan> =
             self.span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
-        let name = path.display().to_string();
+        let name = shown(path);
         miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {}", self.message)
             .with_source_code(NamedSource::new(name, text.to_string()))
     }
