@@ -15,12 +15,59 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+To begin with: `ormend check` says what there is, `ormend diff` shows what would change, `ormend fix` changes it, and \
+`ormend fix --undo` changes it back. `ormend help COMMAND` says more of each command.
+
 Exit status: 0 nothing left to report; 1 findings remain (check), the diff is not empty (diff), or a fix was \
-refused (fix, apply); 2 the run itself failed.
+refused (fix, apply, review); 2 the run itself failed.
 
 Configuration: [tool.ormend] in pyproject.toml, or ormend.toml.";
 
+const CHECK_HELP: &str = "\
+Examples:
+  ormend check
+  ormend check --select eager-loading --show-withheld shop/
+  ormend check --changed --output-format github
+
+Exit status: 0 there are no findings; 1 there are (withheld ones count with --show-withheld); 2 the run itself failed.";
+
+const FIX_HELP: &str = "\
+Examples:
+  ormend fix
+  ormend fix --select select-related,exists shop/views.py
+  ormend fix --undo
+
+Files are replaced whole or not at all. Where the git repository has changes that are not committed nothing is written.
+
+Exit status: 0 what could be applied is applied; 1 a file was left as it is, which is told; 2 the run itself failed.";
+
+const PLAN_HELP: &str = "\
+Examples:
+  ormend plan -o plan.json
+  ormend plan --split-by owner -o parts/
+
+Exit status: 0 the plan is written; 2 the run itself failed.";
+
+const APPLY_HELP: &str = "\
+Examples:
+  ormend apply plan.json
+  ormend apply --atomic parts/*.plan.json
+
+`ormend fix --undo` takes it back. Exit status: 0 all selected fixes are applied; 1 some were refused; 2 the run itself \
+failed.";
+
+const MERGE_HELP: &str = "\
+Example, with a run of each repository in runs/:
+  ormend check --exit-zero --show-withheld --output-format jsonl > runs/shop.jsonl
+  ormend report merge runs/*.jsonl --output-format html -o report.html";
+
 const DIFF_HELP: &str = "\
+Examples:
+  ormend diff | git apply
+  ormend diff --unsafe-fixes --select bulk-writes shop/
+
+Exit status: 0 nothing would change; 1 something would; 2 the run itself failed.
+
 Paths in the diff are relative to the working directory, so that `ormend diff | git apply` works from where it \
 was made. If a changed file lies outside the working directory, all of them are relative to the project root, \
 and a note on standard error says so; apply it there with `git -C ROOT apply`.";
@@ -35,24 +82,28 @@ paths a plan is made with the flags given here.";
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show findings: their place, why they matter, and what the fix would be
+    #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
     /// Show the unified diff of the fixes; writes nothing
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
-    /// Apply the fixes in place
+    /// Apply the fixes in place, or undo the last run
+    #[command(after_help = FIX_HELP)]
     Fix(FixArgs),
     /// Write every fix as data, to be reviewed, split and applied later
+    #[command(after_help = PLAN_HELP)]
     Plan(PlanArgs),
     /// Apply the selected fixes of a plan; what no longer fits is refused
+    #[command(after_help = APPLY_HELP)]
     Apply(ApplyArgs),
-    /// Look at fixes one by one, and apply those that are taken
+    /// Look at fixes one by one, in the terminal or in a browser, and apply those that are taken
     #[command(after_help = REVIEW_HELP)]
     Review(ReviewArgs),
-    /// Put the findings of several projects together
+    /// Put the findings of many repositories together
     Report(ReportArgs),
-    /// Show the documentation of a codemod
+    /// Say what a codemod does and when it is safe, or what a hazard means
     Explain(ExplainArgs),
-    /// List the codemods
+    /// List the codemods by group
     Codemods,
     /// Show the project's models as ormend understands them
     Models(ModelsArgs),
@@ -61,13 +112,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Output {
     /// When to use colours; by default where the stream is a terminal
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto", display_order = 900)]
     pub color: Color,
     /// Print the result and errors only: no warnings, no summary
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, conflicts_with = "verbose", display_order = 901)]
     pub quiet: bool,
     /// Also print what was read and decided
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 902)]
     pub verbose: bool,
 }
 
@@ -78,23 +129,27 @@ pub enum Color {
     Never,
 }
 
+/// Headings of the flags that commands have in common.
+const FILES: &str = "Files";
+const CODEMODS: &str = "Codemods";
+
 /// Which files.
 #[derive(Clone, Debug, Default, Args)]
 pub struct InputArgs {
-    /// Files and directories; `-` reads one file from standard input
+    /// Files and directories; `-` reads one file from standard input (check, diff, fix)
     ///
-    /// Models are indexed for the whole project, however few paths are asked for. A file that is named here is
+    /// Models are read from the whole project, however few paths are asked for. A file that is named here is
     /// looked at even if it is a test, a migration, or ignored.
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,
     /// With `-`: the path of the file that standard input holds
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = FILES)]
     pub stdin_filename: Option<PathBuf>,
     /// How many threads to use; by default one a core
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-    /// Do not read or write the cache
-    #[arg(long)]
+    /// Accepted, as scripts give it to every linter: there is no cache
+    #[arg(long, hide = true)]
     pub no_cache: bool,
 }
 
@@ -103,30 +158,32 @@ pub struct InputArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Only these codemods or groups, separated by commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// Only these codemods or groups, separated by commas; `ormend codemods` lists them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = CODEMODS)]
     pub select: Vec<String>,
     /// Leave these codemods or groups out, separated by commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = CODEMODS)]
     pub ignore: Vec<String>,
-    /// Also apply fixes that change behaviour in a way the finding names
-    #[arg(long)]
+    /// Also choose unsafe fixes, which may change behaviour in the way that the finding names
+    #[arg(long, help_heading = CODEMODS)]
     pub unsafe_fixes: bool,
     /// Also look at tests
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub include_tests: bool,
     /// Also look at migrations
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub include_migrations: bool,
     /// Only files that differ from this revision of git, those that git does not know yet included
     ///
     /// Without a revision: from where the branch left the default branch.
-    #[arg(long, value_name = "REV", num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "REV", num_args = 0..=1, require_equals = true, help_heading = FILES)]
     pub changed: Option<Option<String>>,
     /// Leave out the findings that this file lists; --write-baseline makes it
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Show a table: codemod, safe, unsafe, withheld (by reason), files
+    /// Show a table: codemod, safe, unsafe and withheld (by reason), files
+    ///
+    /// `ormend explain REASON` says what a reason means.
     #[arg(long)]
     pub statistics: bool,
 }
@@ -217,7 +274,7 @@ pub struct FixArgs {
     pub run: RunArgs,
     #[command(flatten)]
     pub write: WriteArgs,
-    /// Give the files of the last `fix` or `apply` in the project their old content again
+    /// Give the files of the last `fix`, `apply` or `review` in the project their old content again
     ///
     /// Files that changed since are left as they are.
     #[arg(long, conflicts_with_all = ["select", "ignore", "unsafe_fixes", "changed", "baseline", "statistics"])]
@@ -299,6 +356,7 @@ pub struct ReportArgs {
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
     /// Put runs of `ormend check --output-format jsonl` together, each of one repository
+    #[command(after_help = MERGE_HELP)]
     Merge(MergeArgs),
 }
 
@@ -325,8 +383,8 @@ pub enum MergeFormat {
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The name of the codemod, as `ormend codemods` lists it
-    pub codemod: String,
+    /// The name of a codemod, as `ormend codemods` lists it, or of a hazard, as a finding or --statistics names it
+    pub name: String,
 }
 
 #[derive(Debug, Args)]

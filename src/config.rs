@@ -90,10 +90,8 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     for dir in root.ancestors() {
         for (name, table) in [("ormend.toml", &[][..]), ("pyproject.toml", &["tool", "ormend"][..])] {
             let path = dir.join(name);
-            let cannot_read = |why: &str| {
-                let name = path.to_string_lossy();
-                miette!("cannot read the configuration in `{}`: {why}", escape_line(&name))
-            };
+            let cannot_read =
+                |why: &str| miette!("cannot read the configuration in `{}`: {why}", shown(&path));
             let text = match read(&path).map(String::from_utf8) {
                 Ok(Ok(text)) => text,
                 Ok(Err(_)) => return Err(cannot_read("it is not UTF-8")),
@@ -117,6 +115,11 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     Ok(Config { base: root.to_path_buf(), ..Config::default() })
 }
 
+/// `path` as messages name it.
+fn shown(path: &Path) -> String {
+    escape_line(&path.to_string_lossy()).into_owned()
+}
+
 /// What is wrong with the file, and where.
 #[derive(Debug)]
 struct Problem {
@@ -132,14 +135,14 @@ impl Problem {
 
     fn report(self, path: &Path, text: &str) -> miette::Report {
         // As it is shown, where places are others.
-        let shown = |text: &str| escape_text(&text.replace("\r\n", "\n")).into_owned();
-        let place = |offset: usize| text.get(..offset).map_or(0, |before| shown(before).len());
+        let escaped = |text: &str| escape_text(&text.replace("\r\n", "\n")).into_owned();
+        let place = |offset: usize| text.get(..offset).map_or(0, |before| escaped(before).len());
         let span = self.span.map(|span| place(span.start)..place(span.end));
         let labels: Vec<LabeledSpan> = span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
-        let name = escape_line(&path.to_string_lossy()).into_owned();
+        let name = shown(path);
         let message = escape_line(&self.message);
         miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {message}")
-            .with_source_code(NamedSource::new(name, shown(text)))
+            .with_source_code(NamedSource::new(name, escaped(text)))
     }
 }
 

@@ -149,7 +149,8 @@ fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, di
     let walker = WalkBuilder::new(start)
         .require_git(false)
         .filter_entry(move |entry| {
-            let file = endless(entry.path());
+            let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
+            let file = is_dir.then(|| endless(entry.path())).flatten();
             let is_walked = file.is_none();
             // Nobody listens any more only when the walk is over.
             file.into_iter().for_each(|file| drop(skipped.send(file)));

@@ -210,7 +210,7 @@ fn every_readme_has_its_sections() {
             }
         }
         if std::fs::read_to_string(&page.path).ok().as_deref() != Some(rule.meta().docs) {
-            fail("it is not what `explain` prints".to_owned());
+            fail("it is not what `explain` reads".to_owned());
         }
     }
     report("READMEs", &failures);

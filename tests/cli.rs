@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Project;
+use common::{Project, shop};
 
 const CLEAN: &str = "x = 1\n";
 
@@ -19,6 +19,7 @@ fn help_and_version() {
     }
     assert!(project.run(&["diff", "--help"]).stdout.contains("git apply"));
     assert!(project.run(&["--help"]).stdout.contains("Exit status"));
+    assert!(!project.run(&["check", "--help"]).stdout.contains("cache"), "there is none");
     assert_eq!(project.run(&["--version"]).stdout, format!("ormend {}\n", env!("CARGO_PKG_VERSION")));
 }
 
@@ -294,7 +295,41 @@ fn every_listed_codemod_is_explained() {
         let name = line.split_whitespace().next().unwrap();
         let run = project.run(&["explain", name]);
         assert!(run.code == 0 && run.stdout.starts_with(&format!("# {name}\n")), "{}", run.stdout);
+        // What only tests is left out, and no label of a fence is left.
+        let labels = run.stdout.lines().filter(|line| line.starts_with("```") && line.contains(' '));
+        assert_eq!(labels.collect::<Vec<_>>(), [""; 0], "{name}");
+        assert!(!run.stdout.contains("def setup()"), "{name}");
+        let sections = run.stdout.lines().filter(|line| line.starts_with("## ")).collect::<Vec<_>>();
+        let last = sections.last().copied();
+        assert!(sections.contains(&"## Safe when") && last == Some("## Left alone"), "{name}: {sections:?}");
     }
+}
+
+#[test]
+fn a_hazard_is_explained() {
+    let project = Project::new(&[]);
+    let guide = project.run(&["explain", "bulk-create"]).stdout;
+    let line = guide.lines().find(|line| line.starts_with("- SaveReceiver (unsafe): ")).unwrap();
+    assert!(line.len() > 40, "{line}");
+    assert!(guide.lines().any(|line| line.starts_with("- ReadsItsOwnWrites (withheld): ")), "{guide}");
+
+    let run = project.run(&["explain", "ReadsItsOwnWrites"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for part in [
+        "# ReadsItsOwnWrites\n\n",
+        "A fix with it is withheld",
+        "\n## bulk-create\n",
+        "\n## bulk-update\n",
+        "\nCode:\n\n```python\n",
+        "\nNot written, for it does something else:\n\n```python\n",
+        "\nWhat is said:\n\n```text\nReadsItsOwnWrites: ",
+    ] {
+        assert!(run.stdout.contains(part), "{part:?} is missing in\n{}", run.stdout);
+    }
+    assert!(!run.stdout.contains("\n## select-related\n"), "it reports no such hazard");
+    let run = project.run(&["explain", "ReadItsOwnWrites"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("did you mean `ReadsItsOwnWrites`?"), "{}", run.stderr);
 }
 
 /// What is a matter of style runs where it is selected by its name, not as part of a group or of everything.
@@ -323,6 +358,63 @@ fn a_matter_of_style_is_off_unless_it_is_named() {
     let line = project.run(&["codemods"]).stdout;
     let line = line.lines().find(|line| line.starts_with("filter-before-annotate ")).unwrap();
     assert!(line.ends_with("(off unless selected by name)"), "{line}");
+}
+
+/// What a run says at its end: what can be done, and why it did not do more.
+#[test]
+fn a_run_says_what_to_do_next() {
+    let last = |project: &Project, args: &[&str]| -> String {
+        project.run(args).stderr.lines().last().unwrap_or("").to_owned()
+    };
+    let safe = shop::shop();
+    let (diff, fix) = ("`ormend diff` shows the safe fixes", "`ormend fix` applies them");
+    assert_eq!(last(&safe, &["check"]), format!("{diff}, {fix}."));
+    assert_eq!(last(&safe, &["diff"]), "2 fixes would change 2 files; `ormend fix` applies them.");
+    let receiver = "from django.db.models.signals import post_save\nfrom django.dispatch import receiver\n\n\n\
+                    @receiver(post_save)\ndef note(sender, **kwargs):\n    print(sender)\n";
+    let authors = "from shop.models import Author\n\n\ndef authors(names):\n    for name in names:\n\
+                   \x20       Author.objects.create(name=name)\n";
+    safe.write("shop/signals.py", receiver);
+    safe.write("shop/authors.py", authors);
+    assert_eq!(
+        last(&safe, &["check"]),
+        format!("{diff}, {fix}; both take --unsafe-fixes for the unsafe ones.")
+    );
+    assert_eq!(
+        last(&safe, &["diff", "--unsafe-fixes"]),
+        "3 fixes would change 3 files; `ormend fix --unsafe-fixes` applies them."
+    );
+    assert_eq!(
+        last(&safe, &["check", "shop/authors.py"]),
+        "`ormend fix --unsafe-fixes` applies the unsafe fixes, `ormend diff --unsafe-fixes` shows them."
+    );
+    let nothing = "No safe fix changes anything; --unsafe-fixes shows the unsafe ones.";
+    assert_eq!(last(&safe, &["diff", "shop/authors.py"]), nothing);
+    let nothing = "Nothing was changed; --unsafe-fixes applies the unsafe fixes, too.";
+    assert_eq!(last(&safe, &["fix", "shop/authors.py"]), nothing);
+    safe.assert_unchanged();
+    assert_eq!(last(&Project::new(&[("a.py", CLEAN)]), &["check"]), "No findings. Looked at 1 file.");
+
+    // The key of a related object, and a whole row for one column: one rewrite does for both.
+    let keys = "from shop.models import Book\n\n\ndef keys():\n\
+                \x20   return {book.author.id for book in Book.objects.all()}\n";
+    safe.write("shop/keys.py", keys);
+    assert_eq!(
+        last(&safe, &["diff", "shop/keys.py"]),
+        "1 fix would change 1 file; `ormend fix` applies it. Of fixes that want the same place one is taken."
+    );
+    // A join that is not named yet stands in the way of one more name.
+    let editor =
+        "    editor = models.ForeignKey(Author, null=True, related_name=\"+\", on_delete=models.CASCADE)\n";
+    safe.write("shop/models.py", format!("{}{editor}", shop::MODELS));
+    let bare = "from shop.models import Book\n\n\ndef books():\n    return Book.objects.select_related()\n\n\n\
+                def authors():\n    for book in books():\n        print(book.author.name)\n\n\n\
+                def editors():\n    for book in books().order_by(\"title\"):\n        print(book.editor)\n";
+    safe.write("shop/bare.py", bare);
+    assert_eq!(
+        last(&safe, &["diff", "shop/bare.py"]),
+        "2 fixes would change 1 file; `ormend fix` applies them. Some are made possible by others."
+    );
 }
 
 /// `assume-no-signals` lifts receivers, of the models that it names and of no others.

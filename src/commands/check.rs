@@ -1,6 +1,6 @@
 //! `ormend check`: findings, and nothing is written.
 
-use super::{counts, looked_at};
+use super::{counts, looked_at, next_step};
 use crate::Status;
 use crate::baseline;
 use crate::cli::{CheckArgs, CheckFormat, RunArgs};
@@ -60,10 +60,8 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
         let stale = plural(gone, "finding of the baseline is", "findings of the baseline are");
         terminal.summary(&format!("{stale} gone; --write-baseline brings it up to date."));
     }
-    let fixable = findings.count(Outcome::Safe);
-    if fixable > 0 {
-        let what = if fixable == 1 { "the safe one" } else { "the safe ones" };
-        terminal.summary(&format!("`ormend diff` shows the fixes, `ormend fix` applies {what}."));
+    if let Some(step) = next_step(&findings) {
+        terminal.summary(step);
     }
     let remains = findings.shown(withheld).next().is_some();
     Ok(if remains && !args.exit_zero { Status::Findings } else { Status::Clean })

@@ -1,16 +1,17 @@
 //! `ormend diff`: the fixes as a unified diff, plain or in a JSON document, and nothing is written.
 
-use super::{counts, looked_at};
+use super::{counts, difference, looked_at};
 use crate::Status;
 use crate::cli::{DiffArgs, DiffFormat};
 use crate::pipeline;
 use crate::report::diff::{self, Style};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
+use ormend_engine::codemod::Outcome;
 
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
     let loaded = pipeline::load(&args.run, terminal)?;
-    let (scanned, left_out) = (loaded.scanned, loaded.left_out);
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
     let analysis = loaded.analyse(true, terminal);
     let changes = &analysis.report.changes;
     let style = Style { color: terminal.stdout_color, escape: terminal.stdout_is_terminal };
@@ -34,12 +35,17 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
         looked_at(scanned, left_out, analysis.report.known.len())
     ));
     let fixes = changes.iter().map(|change| change.fixes).sum();
+    let unsafe_fixes = if args.run.unsafe_fixes { " --unsafe-fixes" } else { "" };
     if fixes > 0 {
         terminal.summary(&format!(
-            "{} would change {}; `ormend fix` applies them.",
+            "{} would change {}; `ormend fix{unsafe_fixes}` applies {}.{}",
             plural(fixes, "fix", "fixes"),
-            plural(changes.len(), "file", "files")
+            plural(changes.len(), "file", "files"),
+            if fixes == 1 { "it" } else { "them" },
+            difference(fixes, &findings, &options),
         ));
+    } else if findings.count(Outcome::Unsafe) > 0 && !args.run.unsafe_fixes {
+        terminal.summary("No safe fix changes anything; --unsafe-fixes shows the unsafe ones.");
     }
     Ok(if changes.is_empty() || args.exit_zero { Status::Clean } else { Status::Findings })
 }

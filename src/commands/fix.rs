@@ -1,19 +1,20 @@
 //! `ormend fix`: the fixes, in place, each file whole or not at all. Of standard input the result is printed.
 
-use super::{Made, counts, looked_at, make};
+use super::{Made, counts, difference, looked_at, make};
 use crate::Status;
 use crate::cli::FixArgs;
 use crate::pipeline::{self, Analysis};
 use crate::report::{plural, statistics};
 use crate::terminal::Terminal;
 use crate::write::Writer;
+use ormend_engine::codemod::Outcome;
 
 pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     if args.undo {
         return undo(args, terminal);
     }
     let (loaded, writer) = pipeline::load_to_write(&args.run, terminal)?;
-    let (scanned, left_out) = (loaded.scanned, loaded.left_out);
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
     let stdin = loaded.stdin.clone().map(|path| {
         let bytes = loaded.files.iter().find(|file| file.path == path).map(|file| file.bytes.clone());
         (path, bytes.unwrap_or_default())
@@ -38,11 +39,17 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     ));
     if made.fixes > 0 {
         terminal.summary(&format!(
-            "Applied {} to {}.{}",
+            "Applied {} to {}.{}{}",
             plural(made.fixes, "fix", "fixes"),
             plural(made.files, "file", "files"),
+            difference(made.fixes, &findings, &options),
             if is_stdin { String::new() } else { made.way_back(&analysis.paths) }
         ));
+    } else if analysis.report.changes.is_empty()
+        && findings.count(Outcome::Unsafe) > 0
+        && !args.run.unsafe_fixes
+    {
+        terminal.summary("Nothing was changed; --unsafe-fixes applies the unsafe fixes, too.");
     }
     Ok(match made.status {
         Status::Clean if made.fixes > 0 && args.exit_non_zero_on_fix => Status::Findings,

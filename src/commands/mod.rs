@@ -22,8 +22,9 @@ use crate::root;
 use crate::terminal::Terminal;
 use crate::write::{self, WriteError, Writer};
 use miette::miette;
-use ormend_engine::codemod::Outcome;
-use ormend_engine::rewrite::Change;
+use ormend_engine::codemod::{Finding, Outcome};
+use ormend_engine::rewrite::{Change, Options};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 /// What was made of changes.
@@ -108,6 +109,36 @@ fn counts(findings: &Findings) -> String {
         plural(findings.file_count(), "file", "files"),
         parts.join(", ")
     )
+}
+
+/// What to do about `findings`, if anything can be done.
+fn next_step(findings: &Findings) -> Option<&'static str> {
+    match (findings.count(Outcome::Safe), findings.count(Outcome::Unsafe)) {
+        (0, 0) => None,
+        (_, 0) => Some("`ormend diff` shows the safe fixes, `ormend fix` applies them."),
+        (0, _) => Some(
+            "`ormend fix --unsafe-fixes` applies the unsafe fixes, `ormend diff --unsafe-fixes` shows them.",
+        ),
+        _ => Some(
+            "`ormend diff` shows the safe fixes, `ormend fix` applies them; both take --unsafe-fixes for the unsafe ones.",
+        ),
+    }
+}
+
+/// Why `fixes`, which were made, are not as many as the findings that ask for one; empty if they are.
+fn difference(fixes: usize, findings: &Findings, options: &Options) -> &'static str {
+    let is_asked = |finding: &&Finding| match finding.outcome() {
+        Outcome::Safe => true,
+        Outcome::Unsafe => {
+            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == finding.codemod)
+        }
+        Outcome::Withheld => false,
+    };
+    match fixes.cmp(&findings.all().iter().filter(is_asked).count()) {
+        Ordering::Equal => "",
+        Ordering::Greater => " Some are made possible by others.",
+        Ordering::Less => " Of fixes that want the same place one is taken.",
+    }
 }
 
 /// `Looked at 12 files; left out 3 tests (--include-tests)`

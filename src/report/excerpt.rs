@@ -57,13 +57,15 @@ impl SourceCode for Excerpt {
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let contents = self.text.read_span(span, before, after)?;
+        // Of a `str` miette counts from its first line, and would join labels that stand far apart.
+        let lines = contents.data().iter().filter(|byte| **byte == b'\n').count();
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             contents.data(),
             *contents.span(),
             contents.line() + self.first,
             contents.column(),
-            contents.line_count(),
+            lines,
         )))
     }
 }

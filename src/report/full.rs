@@ -220,11 +220,41 @@ impl Diagnostic for Snippet {
 mod tests {
     use super::super::samples;
     use super::*;
+    use ormend_engine::text::Site;
 
     #[test]
     fn rendered() {
         let text = samples::rendered(|out, findings| write(out, findings, true, false).unwrap());
         insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
+    }
+
+    #[test]
+    fn lines_between_labels_are_left_out() {
+        let (list, paths) = (samples::findings(), samples::paths());
+        let between = |count| "    # between\n".repeat(count);
+        let text = format!(
+            "{}built = Book.objects.all()\n{}kept = built\n{}for book in kept:\n    pass\n",
+            between(40),
+            between(20),
+            between(20)
+        );
+        let at = |part: &str, len: u32| {
+            let start = text.find(part).unwrap() as u32;
+            Site { file: FileId(0), span: Span::new(start, start + len) }
+        };
+        let mut finding = list[0].clone();
+        finding.site = at("for book", 8);
+        finding.related[0].site = at("Book.objects", 12);
+        finding.related[1].site = at("kept", 4);
+        finding.fix = None;
+        let (long, print) = (Source::new("shop/views.py", text.into_bytes()), ["0".repeat(16)]);
+        let finding = [finding];
+        let mut out = Vec::new();
+        write(&mut out, &Findings::new(&finding, &print, vec![&long], &paths), true, false).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let places = ["41 │ built", "62 │ kept", "83 │ for book"];
+        assert!(places.iter().all(|place| out.contains(place)), "{out}");
+        assert_eq!(out.matches("# between").count(), 5, "{out}");
     }
 
     #[test]

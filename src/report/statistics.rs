@@ -1,10 +1,11 @@
-//! The table of `--statistics`: a line a codemod, and below it why findings were withheld.
+//! The table of `--statistics`: a line a codemod, and below it why findings are unsafe or withheld.
 
 use super::Findings;
 use ormend_engine::codemod::{Outcome, Weight};
 use rustc_hash::FxHashSet;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 /// What there is of a codemod; withheld findings count whether they are shown or not.
 #[derive(Default)]
@@ -13,8 +14,8 @@ pub struct Row {
     pub opt_in: usize,
     pub withheld: usize,
     pub files: FxHashSet<u32>,
-    /// Of withheld findings, by the hazard that blocks; a finding with several counts for each.
-    pub reasons: BTreeMap<&'static str, usize>,
+    /// How many unsafe and how many withheld findings are so by a hazard; a finding with several counts for each.
+    pub reasons: BTreeMap<&'static str, [usize; 2]>,
 }
 
 /// A row a codemod.
@@ -23,15 +24,20 @@ pub fn rows<'a>(findings: &Findings<'a>) -> BTreeMap<&'a str, Row> {
     for finding in findings.all() {
         let row = rows.entry(finding.codemod).or_default();
         row.files.insert(finding.site.file.0);
+        let of =
+            |weight| finding.hazards.iter().filter(move |h| h.kind.weight() == weight).map(|h| h.kind.name());
         match finding.outcome() {
             Outcome::Safe => row.safe += 1,
-            Outcome::Unsafe => row.opt_in += 1,
+            Outcome::Unsafe => {
+                row.opt_in += 1;
+                for reason in of(Weight::OptIn).collect::<BTreeSet<_>>() {
+                    row.reasons.entry(reason).or_default()[0] += 1;
+                }
+            }
             Outcome::Withheld => {
                 row.withheld += 1;
-                let blocking =
-                    finding.hazards.iter().filter(|hazard| hazard.kind.weight() == Weight::Blocking);
-                for reason in reasons(blocking.map(|hazard| hazard.kind.name())) {
-                    *row.reasons.entry(reason).or_default() += 1;
+                for reason in reasons(of(Weight::Blocking)) {
+                    row.reasons.entry(reason).or_default()[1] += 1;
                 }
             }
         }
@@ -47,15 +53,24 @@ pub fn table(findings: &Findings) -> String {
     });
     let width = names.max().unwrap_or(0).max("codemod".len());
     let mut text = String::new();
-    // Writing to a String cannot fail.
     text.push_str(&line(width, "codemod", COLUMNS));
     for (name, row) in &rows {
         text.push_str(&line(width, name, [row.safe, row.opt_in, row.withheld, row.files.len()]));
         let mut reasons: Vec<_> = row.reasons.iter().collect();
-        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
-        for (reason, count) in reasons {
-            let _ = writeln!(text, "  {reason:rest$}  {:>6}  {:>6}  {count:>8}", "", "", rest = width - 2);
+        reasons.sort_by_key(|(reason, [opt_in, withheld])| (Reverse(opt_in + withheld), **reason));
+        for (reason, counts) in reasons {
+            let [opt_in, withheld] =
+                counts.map(|count| if count > 0 { count.to_string() } else { String::new() });
+            let row = line(width, &format!("  {reason}"), ["", &opt_in, &withheld, ""]);
+            text.push_str(row.trim_end());
+            text.push('\n');
         }
+    }
+    if rows.len() > 1 {
+        let total = |of: fn(&Row) -> usize| rows.values().map(of).sum();
+        let outcomes = [total(|row| row.safe), total(|row| row.opt_in), total(|row| row.withheld)];
+        let [safe, opt_in, withheld] = outcomes;
+        text.push_str(&line(width, "total", [safe, opt_in, withheld, findings.file_count()]));
     }
     text
 }

@@ -384,7 +384,7 @@ fixes.forEach((fix, number) => fix.rivals.length && show(number));
 const filters = filter(
   part("filters"),
   fixes,
-  { label: "File", placeholder: "path or message" },
+  { label: "Text", placeholder: "path or message" },
   (fix) => [`${fix.path}:${fix.line}`, ...fix.files.map((file) => file.path), fix.message, fix.fingerprint].join("\n"),
   [
     { title: "Outcome", values: (fix) => [outcome(fix)], order: Object.values(OUTCOMES) },

@@ -137,7 +137,7 @@ part("name").textContent = plural(repositories.length, "repository", "repositori
 const filters = filter(
   part("filters"),
   findings,
-  { label: "Place or message", placeholder: "path or message" },
+  { label: "Text", placeholder: "path or message" },
   (found) => [repositories[found.repository], `${found.path}:${found.line}`, found.message, found.fingerprint].join("\n"),
   FACETS,
   (passing) => {
