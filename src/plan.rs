@@ -65,6 +65,9 @@ pub struct PlannedFix {
     /// What could change, with its place: nothing for a safe fix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hazards: Vec<PlannedHazard>,
+    /// How many more there are of the kinds in `hazards`, which names a few of each.
+    #[serde(default)]
+    pub unlisted: usize,
     /// What it replaces.
     pub edits: Vec<PlannedEdit>,
     /// The names that its new text needs; they are imported where they are not yet.
@@ -334,6 +337,7 @@ fn planned(sources: &[&Source], finding: &Finding, fingerprint: &str, selected: 
             after: finding.queries.after.clone(),
         },
         hazards: hazards.collect(),
+        unlisted: finding.unlisted,
         edits: edits.collect(),
         imports: imports.collect(),
     }

@@ -426,3 +426,23 @@ fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[test]
+fn more_hazards_than_are_named_are_counted() {
+    let project = project();
+    let receivers: String = (0..7)
+        .map(|n| format!("\n\n@receiver(post_save, sender=Author)\ndef heard_{n}(sender, instance, **kwargs):\n    print(instance)\n"))
+        .collect();
+    let imports = "from django.db.models.signals import post_save\nfrom django.dispatch import receiver\n";
+    project.write("shop/models.py", format!("{imports}{MODELS}{receivers}"));
+    let create = "from shop.models import Author\n\n\ndef add(names):\n    for name in names:\n        Author.objects.create(name=name)\n";
+    project.write("shop/views.py", create);
+    let plan = plan(&project, &["--select", "bulk-create"]);
+    let fix = &plan["fixes"][0];
+    let hazards = fix["hazards"].as_array().unwrap();
+    let listed = hazards.iter().filter(|hazard| hazard["kind"] == "SaveReceiver").count();
+    assert_eq!((listed, fix["unlisted"].as_u64()), (4, Some(3)), "{fix}");
+    project.run(&["plan", "--select", "bulk-create", "--split-by", "codemod", "-o", "parts"]);
+    let text = String::from_utf8(project.read("parts/bulk-create.md")).unwrap();
+    assert!(text.contains("\n  - and 3 more of these kinds"), "{text}");
+}

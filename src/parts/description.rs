@@ -127,6 +127,9 @@ pub fn description(part: &Part) -> String {
             let place = hazard.path.as_ref().zip(hazard.line).map(|(path, line)| format!("{path}:{line}"));
             text += &format!("\n  - {}", hazard_text(&hazard.kind, &hazard.message, place));
         }
+        if fix.unlisted > 0 {
+            text += &format!("\n  - and {} more of these kinds", fix.unlisted);
+        }
         text
     });
     out += &limited(hazards.collect(), TABLE, |count| format!("- {}", more(count)));

@@ -232,6 +232,7 @@ mod tests {
             message: String::new(),
             queries: PlannedQueries { before: String::new(), after: String::new() },
             hazards: Vec::new(),
+            unlisted: 0,
             edits,
             imports: vec![PlannedImport { path: "a.py".into(), module: "m".into(), name: "Sum".into() }],
         }

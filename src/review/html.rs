@@ -52,6 +52,7 @@ struct FixView<'a> {
     before: String,
     after: String,
     hazards: Vec<HazardView>,
+    unlisted: usize,
     owners: BTreeSet<String>,
     /// What it changes, file by file; nothing if `reason` says why it cannot be applied.
     files: Vec<FileView>,
@@ -126,6 +127,7 @@ fn view<'a>(
         before: line(&fix.queries.before),
         after: line(&fix.queries.after),
         hazards: hazards.collect(),
+        unlisted: fix.unlisted,
         owners: owners.flat_map(|file| &file.owners).map(|owner| line(owner)).collect(),
         files,
         reason,
@@ -199,6 +201,7 @@ mod tests {
             message: String::new(),
             queries: PlannedQueries { before: String::new(), after: String::new() },
             hazards: Vec::new(),
+            unlisted: 0,
             edits: edits.iter().map(edit).collect(),
             imports: Vec::new(),
         }

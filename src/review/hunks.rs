@@ -106,6 +106,7 @@ mod tests {
                 message: String::new(),
                 queries: PlannedQueries { before: String::new(), after: String::new() },
                 hazards: Vec::new(),
+                unlisted: 0,
                 edits,
                 imports: Vec::new(),
             }],

@@ -61,7 +61,7 @@ function card(fix, number) {
     ),
     fix.reason ? make("p", { class: "notice" }, "This fix cannot be applied: ", prose(fix.reason), ".") : null,
     notice,
-    fix.hazards.length ? make("ul", { class: "hazards", "aria-label": "What could change" }, fix.hazards.map(hazard)) : null,
+    fix.hazards.length ? make("ul", { class: "hazards", "aria-label": "What could change" }, fix.hazards.map(hazard), fix.unlisted ? make("li", null, `and ${fix.unlisted} more of these kinds`) : null) : null,
   );
   article.number = number;
   cards.push({ article, box, notice, item: make("li", null, article), diff: null });

@@ -184,6 +184,9 @@ impl Screen {
             text.push_str(&textwrap::fill(&reason, &indented));
             text.push('\n');
         }
+        if fix.unlisted > 0 {
+            text.push_str(&format!("  and {} more of these kinds\n", fix.unlisted));
+        }
         text
     }
 

@@ -35,6 +35,7 @@ fn fix(path: &str, codemod: &str, outcome: PlannedOutcome, (start, end): (u32, u
         message: String::new(),
         queries: PlannedQueries { before: String::new(), after: String::new() },
         hazards: Vec::new(),
+        unlisted: 0,
         edits: vec![edit(path, start, end)],
         imports: Vec::new(),
     }
