@@ -1,13 +1,15 @@
 //! `[tool.ormend]` in pyproject.toml, or ormend.toml. A key, codemod or group that does not exist is an error
 //! that names the nearest one; nothing is silently ignored.
 
-use miette::{IntoDiagnostic, LabeledSpan, NamedSource, WrapErr, miette};
+use crate::discover::reason;
+use crate::escape::{escape_line, escape_text};
+use crate::read;
+use miette::{LabeledSpan, NamedSource, miette};
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Group;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -28,6 +30,9 @@ const KEYS: [&str; 12] = [
     "assume-no-signals",
     "python",
 ];
+
+/// Longer lines than this are not shown with what is wrong in them.
+const LONG_LINE: usize = 500;
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
@@ -88,13 +93,16 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     for dir in root.ancestors() {
         for (name, table) in [("ormend.toml", &[][..]), ("pyproject.toml", &["tool", "ormend"][..])] {
             let path = dir.join(name);
-            let text = match fs::read_to_string(&path) {
+            let text = match read::text(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    return Err(error)
-                        .into_diagnostic()
-                        .wrap_err_with(|| format!("cannot read the configuration in `{}`", path.display()));
+                    let name = escape_line(&path.to_string_lossy()).into_owned();
+                    return Err(miette!(
+                        help = "make it a TOML file in UTF-8 that may be read, or remove it",
+                        "cannot read the configuration in `{name}`: {}",
+                        reason(&error)
+                    ));
                 }
             };
             let parsed = parse(&text, table).map_err(|problem| problem.report(&path, &text))?;
@@ -128,11 +136,23 @@ impl Problem {
     }
 
     fn report(self, path: &Path, text: &str) -> miette::Report {
-        let labels: Vec<LabeledSpan> =
-            self.span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
-        let name = path.display().to_string();
-        miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {}", self.message)
-            .with_source_code(NamedSource::new(name, text.to_string()))
+        let name = escape_line(&path.to_string_lossy()).into_owned();
+        let (message, help) = (escape_line(&self.message), escape_line(&self.help));
+        let Some((before, rest)) = self.span.clone().and_then(|span| text.split_at_checked(span.start))
+        else {
+            return miette!(help = help, "the configuration in `{name}` is wrong: {message}");
+        };
+        let line = before.matches('\n').count();
+        if text.split('\n').skip(line.saturating_sub(1)).take(3).any(|shown| shown.len() > LONG_LINE) {
+            let line = line + 1;
+            return miette!(help = help, "the configuration in `{name}` is wrong: line {line}: {message}");
+        }
+        // To the end of its line, and where it is in the text that is shown.
+        let length = self.span.map_or(0, |span| span.len()).min(rest.find('\n').unwrap_or(rest.len()));
+        let marked = escape_text(rest.get(..length).unwrap_or("")).len();
+        let label = LabeledSpan::at((escape_text(before).len(), marked), "here");
+        miette!(labels = vec![label], help = help, "the configuration in `{name}` is wrong: {message}")
+            .with_source_code(NamedSource::new(name, escape_text(text).into_owned()))
     }
 }
 

@@ -307,7 +307,7 @@ fn write_group(
 /// Give a file its old content; whether it had the new one.
 fn restore(paths: &Paths, entry: &Entry, store: &[u8], prefix: &str) -> Result<bool, String> {
     let file = inside(&entry.path, &paths.root)?;
-    let now = fs::read(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
+    let now = crate::read::file(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
     let hash = sha256(&now);
     if hash == entry.before {
         return Ok(false);
