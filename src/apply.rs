@@ -1,9 +1,10 @@
 //! The selected fixes of a plan, checked against the files as they are now. Each fix is taken whole or not at all; nothing is
 //! written here.
 
-use crate::discover::{read, reason};
+use crate::discover::reason;
 use crate::paths::Paths;
 use crate::plan::{Plan, PlannedFix, sha256};
+use crate::read;
 use crate::write;
 use ormend_engine::rewrite::{self, Change};
 use ormend_engine::text::{Edit, Source, Span};
@@ -80,7 +81,7 @@ fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
         return Err(format!("the plan does not say what `{path}` was like"));
     };
     let file = inside(path, &paths.root)?;
-    let bytes = read(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
+    let bytes = read::file(&file).map_err(|error| format!("`{path}` cannot be read: {}", reason(&error)))?;
     if sha256(&bytes) != planned.sha256.to_ascii_lowercase() {
         return Err(format!("`{path}` changed since the plan was written"));
     }
@@ -95,8 +96,10 @@ fn target(plan: &Plan, path: &str, paths: &Paths) -> Result<Target, String> {
 /// The file below the root that `path` names. A plan may come from anywhere: nothing outside is touched, no link followed.
 pub fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
     let parts: Vec<Component<'_>> = Path::new(path).components().collect();
+    // Where a backslash separates directories too, it hides where the path leads.
+    let is_misleading = |c| c == '\0' || cfg!(windows) && c == '\\';
     let is_plain = !path.is_empty()
-        && !path.contains(['\\', '\0'])
+        && !path.contains(is_misleading)
         && parts.iter().all(|part| matches!(part, Component::Normal(_)))
         // `a//b` and `a/./b` are other names of a file.
         && parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/") == path;

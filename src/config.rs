@@ -1,8 +1,9 @@
 //! `[tool.ormend]` in pyproject.toml, or ormend.toml. A key, codemod or group that does not exist is an error
 //! that names the nearest one; nothing is silently ignored.
 
-use crate::discover::{read, reason};
+use crate::discover::reason;
 use crate::escape::{escape_line, escape_text};
+use crate::read;
 use miette::{LabeledSpan, NamedSource, miette};
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Group;
@@ -30,6 +31,9 @@ const KEYS: [&str; 12] = [
     "assume-no-signals",
     "python",
 ];
+
+/// Longer lines than this are not shown with what is wrong in them.
+const LONG_LINE: usize = 500;
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
@@ -90,13 +94,17 @@ pub fn load(root: &Path) -> miette::Result<Config> {
     for dir in root.ancestors() {
         for (name, table) in [("ormend.toml", &[][..]), ("pyproject.toml", &["tool", "ormend"][..])] {
             let path = dir.join(name);
-            let cannot_read =
-                |why: &str| miette!("cannot read the configuration in `{}`: {why}", shown(&path));
-            let text = match read(&path).map(String::from_utf8) {
-                Ok(Ok(text)) => text,
-                Ok(Err(_)) => return Err(cannot_read("it is not UTF-8")),
+            let text = match read::text(&path) {
+                Ok(text) => text,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(cannot_read(&reason(&error))),
+                Err(error) => {
+                    let name = shown(&path);
+                    return Err(miette!(
+                        help = "make it a TOML file in UTF-8 that may be read, or remove it",
+                        "cannot read the configuration in `{name}`: {}",
+                        reason(&error)
+                    ));
+                }
             };
             let parsed = parse(&text, table).map_err(|problem| problem.report(&path, &text))?;
             if let Some(config) = parsed {
@@ -134,14 +142,23 @@ impl Problem {
     }
 
     fn report(self, path: &Path, text: &str) -> miette::Report {
-        // As it is shown, where places are others.
-        let escaped = |text: &str| escape_text(&text.replace("\r\n", "\n")).into_owned();
-        let place = |offset: usize| text.get(..offset).map_or(0, |before| escaped(before).len());
-        let span = self.span.map(|span| place(span.start)..place(span.end));
-        let labels: Vec<LabeledSpan> = span.map(|span| LabeledSpan::at(span, "here")).into_iter().collect();
         let name = shown(path);
-        let message = escape_line(&self.message);
-        miette!(labels = labels, help = self.help, "the configuration in `{name}` is wrong: {message}")
+        let (message, help) = (escape_line(&self.message), escape_line(&self.help));
+        let Some((before, rest)) = self.span.clone().and_then(|span| text.split_at_checked(span.start))
+        else {
+            return miette!(help = help, "the configuration in `{name}` is wrong: {message}");
+        };
+        let line = before.matches('\n').count();
+        if text.split('\n').skip(line.saturating_sub(1)).take(3).any(|shown| shown.len() > LONG_LINE) {
+            let line = line + 1;
+            return miette!(help = help, "the configuration in `{name}` is wrong: line {line}: {message}");
+        }
+        // To the end of its line, and where it is in the text that is shown.
+        let length = self.span.map_or(0, |span| span.len()).min(rest.find('\n').unwrap_or(rest.len()));
+        let escaped = |text: &str| escape_text(&text.replace("\r\n", "\n")).into_owned();
+        let marked = escaped(rest.get(..length).unwrap_or("").trim_end()).len();
+        let label = LabeledSpan::at((escaped(before).len(), marked), "here");
+        miette!(labels = vec![label], help = help, "the configuration in `{name}` is wrong: {message}")
             .with_source_code(NamedSource::new(name, escaped(text)))
     }
 }

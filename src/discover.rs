@@ -6,7 +6,6 @@
 use crate::config::Config;
 use crate::escape::escape_line;
 use crate::paths::Paths;
-use crate::root;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
@@ -17,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
 /// Directories that never hold a project's own code.
 const FOREIGN: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
@@ -71,14 +70,6 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
     // The asked directories are walked too, for they may be ignored or hidden.
     let mut starts = vec![request.paths.root.clone()];
     starts.extend(request.asked.iter().filter(|path| path.is_dir() && **path != request.paths.root).cloned());
-    let dirs = starts.iter().flat_map(|start| root::project_dirs(start));
-    if let Some(file) = dirs.into_iter().find_map(endless) {
-        let name = request.paths.show_absolute(&file);
-        return Err(miette!(
-            help = "make it a file, or delete it",
-            "`{name}` is a pipe or a device and cannot be read"
-        ));
-    }
     for start in &starts {
         walk(start, request, &mut found, &mut discovery);
     }
@@ -139,25 +130,40 @@ pub fn matcher(base: &Path, globs: &[String]) -> miette::Result<Gitignore> {
     };
     let mut builder = GitignoreBuilder::new(base);
     for glob in globs {
-        builder.add_line(None, glob).map_err(|error| wrong(&error))?;
+        builder.add_line(None, glob).map_err(|error| {
+            let (glob, error) = (escape_line(glob).into_owned(), error.to_string());
+            miette!("the glob `{glob}` is wrong: {}", escape_line(&error))
+        })?;
     }
     builder.build().map_err(|error| wrong(&error))
 }
 
 fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, discovery: &mut Discovery) {
-    let (skipped, told) = mpsc::channel();
+    // What says which files are ignored is read when a directory is gone into, and those above `start` before.
+    let odd = start.ancestors().find_map(odd_ignore_file);
+    let is_used = odd.is_none();
+    let nested = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&nested);
     let walker = WalkBuilder::new(start)
         .require_git(false)
+        .parents(is_used)
+        .ignore(is_used)
+        .git_ignore(is_used)
         .filter_entry(move |entry| {
+            let is_ours = entry.depth() == 0 || !is_foreign(entry);
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
-            let file = is_dir.then(|| endless(entry.path())).flatten();
-            let is_walked = file.is_none();
-            // Nobody listens any more only when the walk is over.
-            file.into_iter().for_each(|file| drop(skipped.send(file)));
-            is_walked && (entry.depth() == 0 || !is_foreign(entry))
+            let odd = (is_ours && is_dir && is_used).then(|| odd_ignore_file(entry.path())).flatten();
+            let is_left_out = odd.is_some();
+            if let Ok(mut seen) = seen.lock() {
+                seen.extend(odd);
+            }
+            is_ours && !is_left_out
         })
         .sort_by_file_name(Ord::cmp)
         .build();
+    if let Some(file) = odd {
+        discovery.warn(request, &file, "it is no regular file, so nothing is ignored");
+    }
     for entry in walker {
         let entry = match entry {
             Ok(entry) => entry,
@@ -196,15 +202,16 @@ fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, di
             None => discovery.warn(request, entry.path(), "its name is not UTF-8, so it is left out"),
         }
     }
-    for file in told.try_iter() {
-        discovery.warn(request, &file, "it is a pipe or a device, so the directory it is in is left out");
+    for file in nested.lock().map(|mut files| std::mem::take(&mut *files)).unwrap_or_default() {
+        discovery.warn(request, &file, "it is no regular file, so its directory is left out");
     }
 }
 
-/// The file in `dir` that says what is ignored, if reading it would wait for somebody, or never end.
-fn endless(dir: &Path) -> Option<PathBuf> {
-    let is_endless = |file: &PathBuf| fs::metadata(file).is_ok_and(|file| !file.is_file() && !file.is_dir());
-    [".gitignore", ".ignore"].iter().map(|name| dir.join(name)).find(is_endless)
+/// What says which files of `dir` are ignored, if reading it could take forever: a pipe, a device or a link to one.
+fn odd_ignore_file(dir: &Path) -> Option<PathBuf> {
+    let is_odd =
+        |file: &PathBuf| fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    [".gitignore", ".ignore"].iter().map(|name| dir.join(name)).find(is_odd)
 }
 
 impl Discovery {
@@ -253,17 +260,13 @@ fn explain(error: &ignore::Error) -> (Option<PathBuf>, String) {
         ignore::Error::Loop { child, .. } => {
             (Some(child.clone()), "it is a link that leads back, a loop".into())
         }
-        ignore::Error::Io(error) => (None, format!("it cannot be read: {}", reason(error))),
-        other => (None, other.to_string()),
+        // The walk puts the path in front of what the system says.
+        ignore::Error::Io(error) => {
+            let plain = io::Error::from(error.kind());
+            (None, format!("it cannot be read: {}", reason(&plain)))
+        }
+        other => (None, escape_line(&other.to_string()).into_owned()),
     }
-}
-
-/// What a file of the project holds. A pipe or a device is none: reading it would wait for somebody, or never end.
-pub fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    fs::read(file)
 }
 
 /// An IO error in words, without Rust's "(os error 13)".

@@ -5,9 +5,14 @@ use std::fmt::Write;
 
 /// Whether `c` would be obeyed by a terminal, or hides or reorders what stands next to it.
 fn is_dangerous(c: char) -> bool {
+    // The latter are those that Unicode says to show nothing for, but for variation selectors, and its line separators.
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+        )
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}')
+        || matches!(c, '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
 /// Append `c`, escaped as Python would where it must be.
@@ -126,8 +131,8 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(escape_line("a\x1b[2J\nb\tc\u{9b}\u{202e}é"), "a\\x1b[2J\\nb\\tc\\x9b\\u202eé");
         assert_eq!(escape_text("a\x1b\n\tb\r"), "a\\x1b\n\tb\\r");
-        // A mark that reorders, a hyphen that is not seen, and a letter of a language tag.
-        assert_eq!(escape_line("\u{61c}\u{ad}\u{e0041}"), "\\u061c\\xad\\U000e0041");
+        assert_eq!(escape_line("\u{61c}\u{ad}\u{3164}\u{e0041}"), "\\u061c\\xad\\u3164\\U000e0041");
+        assert_eq!(escape_line("e\u{301} \u{2764}\u{fe0f} \u{1f40d}"), "e\u{301} \u{2764}\u{fe0f} \u{1f40d}");
         assert!(matches!(escape_line("plain"), Cow::Borrowed(_)));
     }
 

@@ -16,6 +16,7 @@ mod parts;
 mod paths;
 mod pipeline;
 mod plan;
+mod read;
 mod report;
 mod review;
 mod root;

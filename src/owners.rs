@@ -1,11 +1,17 @@
 //! Who owns a file, as the CODEOWNERS file of a repository says: the last pattern that matches wins.
 
-use crate::discover::read;
+use crate::discover::reason;
+use crate::read;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Where GitHub and GitLab look, in this order.
 const PLACES: [&str; 4] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"];
+
+/// A larger file says nothing, as on GitHub.
+const MAX_BYTES: usize = 3 << 20;
 
 /// The rules of one file.
 #[derive(Default)]
@@ -13,12 +19,14 @@ pub struct Owners {
     /// The project root below the directory that the patterns start from.
     below: PathBuf,
     rules: Vec<Rule>,
+    /// Why the file that is there says nothing, in one line.
+    pub problem: Option<String>,
 }
 
 struct Rule {
-    glob: Gitignore,
-    /// `docs/*` is for the files of the directory alone, unlike in .gitignore.
-    is_flat: bool,
+    pattern: String,
+    /// Made when a path may match: a glob takes a thousand times the room of its pattern.
+    glob: OnceLock<Gitignore>,
     owners: Vec<String>,
 }
 
@@ -27,19 +35,69 @@ impl Owners {
     pub fn load(root: &Path) -> Owners {
         let top = root.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(root);
         let below = root.strip_prefix(top).unwrap_or(Path::new("")).to_path_buf();
-        let text = PLACES.iter().find_map(|place| String::from_utf8(read(&top.join(place)).ok()?).ok());
-        let rules = text.as_deref().unwrap_or("").lines().filter_map(rule).collect();
-        Owners { below, rules }
+        let mut owners = Owners { below, ..Owners::default() };
+        for place in PLACES {
+            match read::at_most(&top.join(place), MAX_BYTES + 1) {
+                Ok(bytes) if bytes.len() > MAX_BYTES => {
+                    let why = format!("{place}: it is larger than {} MB, so it is left out", MAX_BYTES >> 20);
+                    owners.problem = Some(why);
+                }
+                Ok(bytes) => {
+                    owners.rules = String::from_utf8_lossy(&bytes).lines().filter_map(rule).collect()
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    continue;
+                }
+                Err(error) => {
+                    owners.problem = Some(format!("{place}: it cannot be read: {}", reason(&error)));
+                }
+            }
+            break;
+        }
+        owners
     }
 
     /// The owners of the file with this path below the project root.
     pub fn of(&self, path: &str) -> Vec<String> {
         let path = self.below.join(path);
-        let matches = |rule: &&Rule| match rule.is_flat {
-            true => rule.glob.matched(&path, false).is_ignore(),
-            false => rule.glob.matched_path_or_any_parents(&path, false).is_ignore(),
-        };
-        self.rules.iter().rev().find(matches).map(|rule| rule.owners.clone()).unwrap_or_default()
+        let text = path.to_string_lossy();
+        self.rules
+            .iter()
+            .rev()
+            .find(|rule| rule.matches(&path, &text))
+            .map(|rule| rule.owners.clone())
+            .unwrap_or_default()
+    }
+}
+
+impl Rule {
+    /// Whether it is for the file `path`, which `text` is too.
+    fn matches(&self, path: &Path, text: &str) -> bool {
+        if !text.starts_with(self.start()) {
+            return false;
+        }
+        let glob = self.glob.get_or_init(|| {
+            let mut glob = GitignoreBuilder::new("");
+            // A pattern that is none matches nothing.
+            let _ = glob.add_line(None, &self.pattern);
+            glob.build().unwrap_or_else(|_| Gitignore::empty())
+        });
+        // `docs/*` is for the files of the directory alone, unlike in .gitignore.
+        match self.pattern.ends_with("/*") {
+            true => glob.matched(path, false).is_ignore(),
+            false => glob.matched_path_or_any_parents(path, false).is_ignore(),
+        }
+    }
+
+    /// What every path that it matches starts with.
+    fn start(&self) -> &str {
+        let pattern = self.pattern.trim_end_matches('/');
+        // Without a slash in it, it is for a name in any directory.
+        if !pattern.contains('/') {
+            return "";
+        }
+        let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+        pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or("")
     }
 }
 
@@ -50,11 +108,7 @@ fn rule(line: &str) -> Option<Rule> {
         return None;
     }
     let mut words = words(line).into_iter();
-    let mut glob = GitignoreBuilder::new("");
-    let pattern = words.next()?;
-    glob.add_line(None, &pattern).ok()?;
-    let is_flat = pattern.ends_with("/*");
-    Some(Rule { glob: glob.build().ok()?, is_flat, owners: words.collect() })
+    Some(Rule { pattern: words.next()?, glob: OnceLock::new(), owners: words.collect() })
 }
 
 /// The words of a line; a backslash keeps a space inside of one.
@@ -108,5 +162,23 @@ mod tests {
             ["@python", "ann@example.com"]
         );
         assert_eq!(Owners::default().of("x.py"), [""; 0]);
+        fs::write(
+            root.join(".github/CODEOWNERS"),
+            "shop @a\n/shop/*/x.py @b\n/shop @c\n/sho @d\n/s?op/y.py @e\nz/ @f\n",
+        )
+        .unwrap();
+        let owners = Owners::load(&root);
+        assert_eq!(owners.of("shop/a/x.py"), ["@c"]);
+        assert_eq!(owners.of("web/shop/a.py"), ["@a"]);
+        assert_eq!(owners.of("shop/y.py"), ["@e"]);
+        assert_eq!(owners.of("a/z/y.py"), ["@f"]);
+        assert_eq!(owners.of("shopping.py"), [""; 0]);
+        fs::write(root.join(".github/CODEOWNERS"), "* @a\n".repeat(MAX_BYTES / 4)).unwrap();
+        let owners = Owners::load(&root);
+        assert_eq!(owners.of("x.py"), [""; 0]);
+        assert_eq!(
+            owners.problem.as_deref(),
+            Some(".github/CODEOWNERS: it is larger than 3 MB, so it is left out")
+        );
     }
 }

@@ -7,6 +7,7 @@ use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
 use crate::environment;
 use crate::git;
 use crate::paths::{Paths, working_directory};
+use crate::read;
 use crate::report::Findings;
 use crate::root;
 use crate::target;
@@ -18,7 +19,7 @@ use ormend_codemods::ALL;
 use ormend_engine::codemod::Rule;
 use ormend_engine::django::{Project, templates};
 use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
-use ormend_engine::text::Source;
+use ormend_engine::text::{MAX_BYTES, Source};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::fs;
@@ -148,7 +149,7 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
         })?
     };
     let pool = pool(&run.input)?;
-    let mut files = read(&discovery, &paths, stdin.as_deref(), &pool, terminal);
+    let mut files = read_all(&discovery, &paths, stdin.as_deref(), &pool, terminal);
     let stdin = match stdin {
         None => None,
         Some(bytes) => Some(overlay(&mut files, &asked, &paths, bytes)?),
@@ -235,7 +236,7 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
             ));
         }
         let resolve = |path: &PathBuf| {
-            fs::canonicalize(path).map_err(|error| {
+            fs::canonicalize(path).and_then(readable).map_err(|error| {
                 let name = crate::escape::escape_line(&path.to_string_lossy()).into_owned();
                 miette!(help = "check the path", "cannot look at `{name}`: {}", reason(&error))
             })
@@ -268,6 +269,15 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
         return Err(miette!(help = "give the path of a file", "--stdin-filename names a directory"));
     }
     Ok((vec![file], Some(bytes)))
+}
+
+/// A path that is asked for, if it can be read.
+fn readable(path: PathBuf) -> std::io::Result<PathBuf> {
+    match path.is_dir() {
+        true => fs::read_dir(&path).map(drop)?,
+        false => read::at_most(&path, 0).map(drop)?,
+    }
+    Ok(path)
 }
 
 /// The codemods to run.
@@ -325,7 +335,7 @@ fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {
     }
 }
 
-fn read(
+fn read_all(
     discovery: &Discovery,
     paths: &Paths,
     stdin: Option<&[u8]>,
@@ -342,7 +352,7 @@ fn read(
                 .par_iter()
                 // The file that standard input stands for need not exist.
                 .filter(|file| stdin.is_none() || file.role != Role::Scan)
-                .map(|file| match discover::read(&file.file) {
+                .map(|file| match read::at_most(&file.file, MAX_BYTES + 1) {
                     Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
                     Err(error) => {
                         Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))

@@ -1,7 +1,7 @@
 //! What the project says of itself in files that are not ours: the oldest Django it supports, its line length.
 //! These are read leniently: what cannot be understood says nothing.
 
-use crate::discover::read;
+use crate::read;
 use std::fs;
 use std::path::Path;
 use toml::{Table, Value};
@@ -54,7 +54,7 @@ pub fn line_length(dirs: &[&Path]) -> Option<usize> {
 }
 
 fn text_file(path: &Path) -> Option<String> {
-    read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    read::file(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn toml_file(path: &Path) -> Option<Table> {

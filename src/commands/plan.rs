@@ -59,7 +59,11 @@ pub fn make(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)>
     }
     let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
     let analysis = loaded.analyse_apart(false, terminal);
-    let plan = Plan::of(&analysis, &options, &Owners::load(&analysis.paths.root));
+    let owners = Owners::load(&analysis.paths.root);
+    if let Some(problem) = &owners.problem {
+        terminal.warn(problem);
+    }
+    let plan = Plan::of(&analysis, &options, &owners);
     let findings = analysis.findings();
     if run.statistics {
         terminal.summary(statistics::table(&findings).trim_end());

@@ -3,9 +3,10 @@
 
 use super::{Part, description};
 use crate::cli::SplitBy;
-use crate::discover::{read, reason};
+use crate::discover::reason;
 use crate::escape::escape_line;
 use crate::plan::{PlannedOutcome, sha256};
+use crate::read;
 use crate::write;
 use clap::ValueEnum;
 use miette::miette;
@@ -133,7 +134,7 @@ fn replaceable(dir: &Path, texts: &BTreeMap<String, Vec<u8>>) -> miette::Result<
     if !is_there(INDEX) && fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(Vec::new());
     }
-    let earlier = read(&dir.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let earlier = read::file(&dir.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let earlier: Earlier = earlier.unwrap_or_default();
     if !earlier.tool.starts_with("ormend ") {
         return Err(miette!(
@@ -150,7 +151,7 @@ fn replaceable(dir: &Path, texts: &BTreeMap<String, Vec<u8>>) -> miette::Result<
         if !is_plain || !is_there(name) {
             continue;
         }
-        if read(&dir.join(name)).is_ok_and(|bytes| sha256(&bytes) != *hash) {
+        if read::file(&dir.join(name)).is_ok_and(|bytes| sha256(&bytes) != *hash) {
             return Err(miette!(
                 help = "move it away or delete it, then run again",
                 "`{}` was changed since it was written, and would be lost",

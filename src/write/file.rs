@@ -1,8 +1,9 @@
 //! Replacing one file: whole or not at all, and only what was read.
 
-use crate::discover::{read, reason};
+use crate::discover::reason;
 use crate::escape::escape_line;
 use crate::paths::Paths;
+use crate::read;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ impl Prepared<'_> {
         if found != self.target {
             return Err(WriteError::Changed);
         }
-        let now = read(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
+        let now = read::file(&self.target).map_err(|error| WriteError::Io("read it again", error))?;
         if now == self.before { Ok(()) } else { Err(WriteError::Changed) }
     }
 

@@ -8,9 +8,10 @@
 
 use super::file::{self, OPEN, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
 use crate::apply::inside;
-use crate::discover::{read, reason};
+use crate::discover::reason;
 use crate::paths::Paths;
 use crate::plan::sha256;
+use crate::read;
 use crate::terminal::Terminal;
 use miette::miette;
 use ormend_engine::rewrite::Change;
@@ -171,7 +172,7 @@ impl Writer {
             .collect();
         // One that could not be given back stays, so that it can be taken back later.
         let is_ours = |entry: &Entry| {
-            read(&paths.absolute(&entry.path)).is_ok_and(|bytes| sha256(&bytes) == entry.after)
+            read::file(&paths.absolute(&entry.path)).is_ok_and(|bytes| sha256(&bytes) == entry.after)
         };
         journal.files.retain(|entry| !failed.contains(entry.path.as_str()) || is_ours(entry));
         self.keep(journal, &dir, paths)?;
@@ -314,7 +315,7 @@ fn write_group(
 /// Give a file its old content; whether it had the new one.
 fn restore(paths: &Paths, entry: &Entry, store: &[u8], prefix: &str) -> Result<bool, String> {
     let file = inside(&entry.path, &paths.root)?;
-    let now = read(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
+    let now = read::file(&file).map_err(|error| format!("it cannot be read: {}", reason(&error)))?;
     let hash = sha256(&now);
     if hash == entry.before {
         return Ok(false);
@@ -410,7 +411,7 @@ fn load(dir: &Path, name: &str, paths: &Paths) -> miette::Result<Option<(Journal
 fn read_own(file: &Path) -> io::Result<Vec<u8>> {
     match fs::symlink_metadata(file)?.is_symlink() {
         true => Err(io::Error::other("it is a link")),
-        false => read(file),
+        false => read::file(file),
     }
 }
 

@@ -158,6 +158,15 @@ fn of_alternatives_the_first_counts() {
 }
 
 #[test]
+fn a_long_line_of_ancestors_is_cut() {
+    let chain: String = (0..3000).map(|n| format!("class C{}(C{n}): pass\n", n + 1)).collect();
+    let p = program(&[("m.py", &format!("class C0: pass\n{chain}"))]);
+    let of = |name: &str| p.class(class(&p, "m", name));
+    assert!(of("C3000").has_unknown_base && !of("C90").has_unknown_base);
+    assert!(of("C3000").mro.len() <= 101 && of("C90").mro.len() == 91);
+}
+
+#[test]
 fn ancestors_are_linear() {
     let p = program(&[(
         "m.py",

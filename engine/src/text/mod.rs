@@ -9,5 +9,5 @@ mod span;
 pub use edit::{Edit, apply};
 pub use encoding::Codec;
 pub use site::{FileId, Site};
-pub use source::{LineColumn, Newline, Source};
+pub use source::{LineColumn, MAX_BYTES, Newline, Source};
 pub use span::Span;

@@ -7,6 +7,12 @@ use super::Span;
 use super::encoding::{Codec, declared};
 use std::borrow::Cow;
 
+/// Larger files are not looked at: a syntax tree takes up to 300 times the room of its text.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// What lines of comments in a row may cost, lines times bytes: at each of them the grammar looks through those that follow.
+const MAX_COMMENTS: usize = 500_000_000;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A 1-based line and a 1-based column, counted in characters.
@@ -75,6 +81,9 @@ impl Source {
             Err(problem) => (String::new(), Codec::Utf8, false, Some(problem)),
         };
         let (lines, newline, has_lone_cr) = index_lines(&text);
+        if !is_template && let Some(problem) = too_many_comments(&text, &lines) {
+            return Source::of(path, Err(problem), is_template);
+        }
         let stored_lines = stored_lines(&text, &lines, codec);
         Source { path, text, codec, has_bom, newline, has_lone_cr, is_template, problem, lines, stored_lines }
     }
@@ -268,9 +277,8 @@ fn decode(bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
 
 /// The text in a codec that is known.
 fn decode_as(codec: Codec, mut bytes: Vec<u8>) -> Result<(String, Codec, bool), String> {
-    // Spans are 32 bits wide, and a byte may become three in UTF-8.
-    if bytes.len() > (u32::MAX / 4) as usize {
-        return Err("it is larger than 1 GB".into());
+    if bytes.len() > MAX_BYTES {
+        return Err(format!("it is larger than {} MB, so it is not looked at", MAX_BYTES >> 20));
     }
     let has_bom = bytes.starts_with(BOM);
     if has_bom {
@@ -313,6 +321,32 @@ fn index_lines(text: &str) -> (Vec<u32>, Newline, bool) {
         Newline::Lf
     };
     (lines, newline, cr > 0)
+}
+
+/// What is wrong with `text` if parsing its comments would take too long.
+fn too_many_comments(text: &str, lines: &[u32]) -> Option<String> {
+    // Less text cannot cost as much.
+    if text.len() * text.len() <= MAX_COMMENTS {
+        return None;
+    }
+    let (mut count, mut bytes, mut total, mut worst) = (0, 0, 0, (0, 0));
+    let ends = lines.iter().skip(1).copied().chain([text.len() as u32]);
+    for (index, span) in lines.iter().zip(ends).map(|(&start, end)| Span::new(start, end)).enumerate() {
+        let line = text.get(span.range()).unwrap_or("");
+        let code = line.trim_start_matches([' ', '\t', '\x0c', '\n', '\r']);
+        if code.starts_with('#') {
+            count += 1;
+            worst = worst.max((count, index + 1));
+        } else if !code.is_empty() {
+            total += count * bytes;
+            (count, bytes) = (0, 0);
+        }
+        bytes += line.len();
+    }
+    let (count_there, end) = worst;
+    (total + count * bytes > MAX_COMMENTS).then(|| {
+        format!("it has more comments in a row than can be parsed, {count_there} of them up to line {end}")
+    })
 }
 
 fn stored_lines(text: &str, lines: &[u32], codec: Codec) -> Vec<u32> {
@@ -427,10 +461,25 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_parsed_in_time_is_a_problem() {
+        let code = b"x = 1\n# a\r\n".repeat(MAX_BYTES / 11);
+        assert_eq!(source(&code).problem(), None);
+        assert_eq!(source(&b"# a\n\n".repeat(5_000)).problem(), None);
+        let problem = "it has more comments in a row than can be parsed, 20000 of them up to line 40003";
+        assert_eq!(
+            source(&[b"x = 1\n# a\ny = 2\n", &b"\n  # a\n".repeat(20_000)[..], b"x = 1"].concat()).problem(),
+            Some(problem)
+        );
+        assert_eq!(source(&b"x".repeat(MAX_BYTES)).problem(), None);
+        let problem = Some("it is larger than 4 MB, so it is not looked at");
+        assert_eq!(source(&b"x".repeat(MAX_BYTES + 1)).problem(), problem);
+    }
+
+    #[test]
     fn large_and_out_of_range() {
-        let source = stored(&b"x = 1\n".repeat(1_000_000));
-        assert_eq!(source.line_count(), 1_000_001);
-        assert_eq!(source.line_column(u32::MAX), LineColumn { line: 1_000_001, column: 1 });
+        let source = stored(&b"x = 1\n".repeat(600_000));
+        assert_eq!(source.line_count(), 600_001);
+        assert_eq!(source.line_column(u32::MAX), LineColumn { line: 600_001, column: 1 });
         assert_eq!(source.slice(Span::new(9, u32::MAX)), "");
         assert_eq!(source.line_text(usize::MAX - 1), "");
     }

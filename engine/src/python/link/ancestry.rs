@@ -120,7 +120,7 @@ fn mro_of(
     for base in &class.bases {
         if let Some(Def::Class(base)) = base {
             let mro = mro_of(*base, classes, done, open, cut);
-            if mro.is_empty() {
+            if mro.is_empty() || mro.len() > MAX_ANCESTRY {
                 cut.insert(id);
             } else {
                 sequences.push(mro);

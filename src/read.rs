@@ -1,0 +1,34 @@
+//! Reading what a project holds. Only regular files are read: a pipe would be waited for, and a device may never end.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// What `file` holds.
+pub fn file(file: &Path) -> io::Result<Vec<u8>> {
+    is_regular(file)?;
+    fs::read(file)
+}
+
+/// The first `limit` bytes that `file` holds.
+pub fn at_most(file: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    is_regular(file)?;
+    let mut bytes = Vec::new();
+    File::open(file)?.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text that `file` holds.
+pub fn text(file: &Path) -> io::Result<String> {
+    is_regular(file)?;
+    fs::read_to_string(file)
+}
+
+/// An error if `file` is anything but a file. Directories say so themselves when they are read.
+fn is_regular(file: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(file)?;
+    match metadata.is_file() || metadata.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
