@@ -393,7 +393,7 @@ fn a_pipe_is_no_file_of_a_plan() {
     assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
     let run = apply(&project, &plan, &[]);
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("`shop/pipe.py` cannot be read: it is no file"), "{}", run.stderr);
+    assert!(run.stderr.contains("`shop/pipe.py` cannot be read: it is no regular file"), "{}", run.stderr);
 }
 
 #[test]

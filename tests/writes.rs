@@ -88,7 +88,7 @@ fn pipes_and_links_in_the_place_of_a_journal() {
         assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
         let run = project.run(&["fix", "--undo"]);
         assert_eq!(run.code, 2, "{}", run.stderr);
-        assert!(run.stderr.contains("it is no file"), "{}", run.stderr);
+        assert!(run.stderr.contains("it is no regular file"), "{}", run.stderr);
         fs::remove_file(&file).unwrap();
         symlink(&target, &file).unwrap();
         let run = project.run(&["fix", "--undo"]);
