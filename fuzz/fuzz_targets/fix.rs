@@ -19,12 +19,16 @@ fuzz_target!(|data: &[u8]| {
     assert_quiet(&report);
     let source = Source::new(MODULE, data.to_vec());
     if source.problem().is_some() {
-        assert!(report.changes.is_empty() && report.findings.is_empty(), "a file that cannot be read has findings");
+        assert!(
+            report.changes.is_empty() && report.findings.is_empty(),
+            "a file that cannot be read has findings"
+        );
         return;
     }
     assert_eq!(source.encode(source.text()).as_deref(), Some(data), "what is decoded is encoded otherwise");
     for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
-        let own = fix.edits.iter().filter(|edit| report.project.program().file(edit.file).source.path() == MODULE);
+        let own =
+            fix.edits.iter().filter(|edit| report.project.program().file(edit.file).source.path() == MODULE);
         let mut edits: Vec<_> = own.map(|edit| edit.edit.clone()).collect();
         edits.sort_by_key(|edit| edit.span);
         let Ok(after) = rewrite::apply_planned(source.clone(), &edits, &[], &[]) else { continue };
@@ -50,15 +54,24 @@ fuzz_target!(|data: &[u8]| {
         assert!(!parses(&source) || parses(&after), "the result does not parse");
         let again = run(&change.after);
         assert_quiet(&again);
-        let left: Vec<&Change> = again.changes.iter().filter(|again| !report.changes.iter().any(|c| c.path != MODULE && c.path == again.path)).collect();
+        let left: Vec<&Change> = again
+            .changes
+            .iter()
+            .filter(|again| !report.changes.iter().any(|c| c.path != MODULE && c.path == again.path))
+            .collect();
         if report.changes.len() == 1 {
-            assert!(left.is_empty(), "a second run changes something:\n{}", String::from_utf8_lossy(&left[0].after));
+            assert!(
+                left.is_empty(),
+                "a second run changes something:\n{}",
+                String::from_utf8_lossy(&left[0].after)
+            );
         }
     }
 });
 
 fn run(data: &[u8]) -> Report {
-    let file = |path: &str, text: &[u8]| InputFile { path: path.to_owned(), bytes: text.to_vec(), role: Role::Scan };
+    let file =
+        |path: &str, text: &[u8]| InputFile { path: path.to_owned(), bytes: text.to_vec(), role: Role::Scan };
     let files = vec![
         file("config/settings.py", b"INSTALLED_APPS = ['shop']\n"),
         file("shop/__init__.py", b""),
