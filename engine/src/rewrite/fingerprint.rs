@@ -84,7 +84,10 @@ fn node_around(file: &File, span: Span) -> Option<Node<'_>> {
     if file.ast.is_empty() {
         return None;
     }
-    let holds = |node: &Node<'_>| node.span().start <= span.start && span.end <= node.span().end;
+    // A block of one statement has the span of this.
+    let is_code = |node: &Node<'_>| !matches!(node.kind(), Kind::Block | Kind::Module);
+    let holds =
+        |node: &Node<'_>| is_code(node) && node.span().start <= span.start && span.end <= node.span().end;
     // In preorder the starts ascend, and what is inside comes later.
     let around = file.root().descendants().take_while(|node| node.span().start <= span.start).filter(holds);
     around.fold(None, |found: Option<Node<'_>>, node| match found {
