@@ -28,7 +28,7 @@ mod unresolved_path;
 mod values;
 mod values_list;
 
-use ormend_engine::codemod::Rule;
+use ormend_engine::codemod::{Meta, Rule};
 
 /// Every codemod.
 pub const ALL: &[&dyn Rule] = &[
@@ -59,3 +59,8 @@ pub const ALL: &[&dyn Rule] = &[
     &savepoint::Savepoint,
     &select_for_update::SelectForUpdate,
 ];
+
+/// What is known of the codemod `name`, if there is one.
+pub fn meta(name: &str) -> Option<Meta> {
+    ALL.iter().map(|rule| rule.meta()).find(|meta| meta.name == name)
+}

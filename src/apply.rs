@@ -23,6 +23,9 @@ struct Target {
     fixes: usize,
 }
 
+/// By path.
+type Targets<'p> = BTreeMap<&'p str, Result<Target, String>>;
+
 /// What can be applied of a plan.
 pub struct Resolved<'p> {
     /// The files with their new content.
@@ -36,11 +39,8 @@ pub type Refused<'p> = Vec<(&'p PlannedFix, String)>;
 
 /// What of the selected fixes of `plan` fits the files below the root of `paths`; with `atomic` all of it or nothing.
 pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> {
-    let mut targets: BTreeMap<&str, Result<Target, String>> = BTreeMap::new();
     let selected: Vec<&PlannedFix> = plan.fixes.iter().filter(|fix| fix.selected).collect();
-    for path in selected.iter().flat_map(|fix| fix.files()) {
-        targets.entry(path).or_insert_with(|| target(plan, path, paths));
-    }
+    let mut targets = targets(plan, &selected, paths);
     let mut refused = Refused::new();
     let mut taken: Vec<&PlannedFix> = Vec::new();
     for fix in selected {
@@ -62,10 +62,7 @@ pub fn resolve<'p>(plan: &'p Plan, paths: &Paths, atomic: bool) -> Resolved<'p> 
 
 /// What `fix` makes of its files, by itself and selected or not; why nothing, otherwise.
 pub fn alone(plan: &Plan, fix: &PlannedFix, paths: &Paths) -> Result<Vec<Change>, String> {
-    let mut targets: BTreeMap<&str, Result<Target, String>> = BTreeMap::new();
-    for path in fix.files() {
-        targets.entry(path).or_insert_with(|| target(plan, path, paths));
-    }
+    let mut targets = targets(plan, &[fix], paths);
     take(fix, &mut targets)?;
     let (mut taken, mut refused) = (vec![fix], Refused::new());
     let changes = changes(plan, paths, &targets, &mut taken, &mut refused);
@@ -73,6 +70,15 @@ pub fn alone(plan: &Plan, fix: &PlannedFix, paths: &Paths) -> Result<Vec<Change>
         Some((_, why)) => Err(why),
         None => Ok(changes),
     }
+}
+
+/// The files that `fixes` change, or why they cannot be changed.
+fn targets<'p>(plan: &Plan, fixes: &[&'p PlannedFix], paths: &Paths) -> Targets<'p> {
+    let mut targets = Targets::new();
+    for path in fixes.iter().flat_map(|fix| fix.files()) {
+        targets.entry(path).or_insert_with(|| target(plan, path, paths));
+    }
+    targets
 }
 
 /// The file of the plan's `path`, which must be what it was when the plan was written.
@@ -123,7 +129,7 @@ pub fn inside(path: &str, root: &Path) -> Result<PathBuf, String> {
 }
 
 /// Take a fix: all of its edits, or, with the reason, none.
-fn take(fix: &PlannedFix, targets: &mut BTreeMap<&str, Result<Target, String>>) -> Result<(), String> {
+fn take(fix: &PlannedFix, targets: &mut Targets<'_>) -> Result<(), String> {
     if fix.edits.is_empty() {
         return Err("it has no edits".to_owned());
     }
@@ -191,7 +197,7 @@ fn any_near(places: &BTreeSet<Span>, span: Span, meets: impl Fn(Span, Span) -> b
 fn changes<'p>(
     plan: &Plan,
     paths: &Paths,
-    targets: &BTreeMap<&'p str, Result<Target, String>>,
+    targets: &Targets<'p>,
     taken: &mut Vec<&'p PlannedFix>,
     refused: &mut Refused<'p>,
 ) -> Vec<Change> {
@@ -242,26 +248,7 @@ fn changes<'p>(
         refused.extend(lost);
     }
     let mut changes: Vec<Change> = made.into_values().collect();
-    let at: BTreeMap<String, usize> =
-        changes.iter().enumerate().map(|(index, change)| (change.path.clone(), index)).collect();
-    // Files of one fix get the lowest number of theirs, until no fix has two.
-    let mut groups: Vec<u32> = (0..).take(changes.len()).collect();
-    let mut is_settled = false;
-    while !is_settled {
-        is_settled = true;
-        for fix in taken.iter() {
-            let own: Vec<usize> = fix.files().iter().filter_map(|path| at.get(*path).copied()).collect();
-            let lowest = own.iter().filter_map(|index| groups.get(*index)).min().copied();
-            for group in own.iter().filter_map(|index| Some((*index, lowest?))) {
-                if let Some(now) = groups.get_mut(group.0).filter(|now| **now != group.1) {
-                    *now = group.1;
-                    is_settled = false;
-                }
-            }
-        }
-    }
-    for (change, group) in changes.iter_mut().zip(groups) {
-        change.group = group;
-    }
+    let together: Vec<Vec<&str>> = taken.iter().map(|fix| fix.files()).collect();
+    rewrite::group(&mut changes, &together);
     changes
 }

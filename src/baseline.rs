@@ -1,7 +1,7 @@
 //! A baseline: the findings that are known, so that a run can report what is new.
 
 use crate::discover::reason;
-use crate::escape::escape_line;
+use crate::escape::{escape_line, escape_path};
 use crate::report::Findings;
 use crate::write;
 use miette::miette;
@@ -30,7 +30,7 @@ pub struct Known {
 
 /// The findings that the baseline `file` lists.
 pub fn read(file: &Path) -> miette::Result<Vec<Known>> {
-    let name = escape_line(&file.to_string_lossy()).into_owned();
+    let name = escape_path(file);
     let bytes = fs::read(file).map_err(|error| {
         let help = match error.kind() {
             io::ErrorKind::NotFound => "--write-baseline makes it",
@@ -61,13 +61,8 @@ pub fn write(file: &Path, findings: &Findings) -> miette::Result<()> {
         message: finding.message.clone(),
     });
     let stored = Stored { version: VERSION, findings: known.collect() };
-    let write = || -> io::Result<()> {
-        let mut json = serde_json::to_vec_pretty(&stored)?;
-        json.push(b'\n');
-        write::create(file, &json)
-    };
-    write().map_err(|error| {
-        let name = escape_line(&file.to_string_lossy()).into_owned();
-        miette!(help = "check the path", "cannot write the baseline `{name}`: {}", reason(&error))
-    })
+    let mut json =
+        serde_json::to_vec_pretty(&stored).map_err(|error| miette!("cannot write the baseline: {error}"))?;
+    json.push(b'\n');
+    write::output(file, &json, "the baseline")
 }

@@ -2,7 +2,7 @@
 //! that names the nearest one; nothing is silently ignored.
 
 use crate::discover::reason;
-use crate::escape::{escape_line, escape_text};
+use crate::escape::{escape_line, escape_path, escape_text};
 use crate::read;
 use miette::{LabeledSpan, NamedSource, miette};
 use ormend_codemods::ALL;
@@ -125,7 +125,7 @@ pub fn load(root: &Path) -> miette::Result<Config> {
 
 /// `path` as messages name it.
 fn shown(path: &Path) -> String {
-    escape_line(&path.to_string_lossy()).into_owned()
+    escape_path(path)
 }
 
 /// What is wrong with the file, and where.

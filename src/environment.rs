@@ -1,7 +1,7 @@
 //! The packages installed in the project's environment: the source files of those modules that the project
 //! builds on, for the index. They are read, never executed.
 
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use ormend_engine::python::is_framework;
 use ormend_engine::rewrite::{InputFile, Role};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ pub fn find(root: &Path, configured: Option<&Path>) -> miette::Result<Option<Env
             None => Err(miette::miette!(
                 help = "give the directory of a virtual environment, or its python, relative to the configuration",
                 "`python` in the configuration names no Python environment: `{}`",
-                escape_line(&python.to_string_lossy())
+                escape_path(python)
             )),
         };
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Whether `c` would be obeyed by a terminal, or hides or reorders what stands next to it.
 fn is_dangerous(c: char) -> bool {
@@ -41,6 +42,11 @@ pub fn escape_line(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 8);
     text.chars().for_each(|c| push_escaped(&mut out, c));
     Cow::Owned(out)
+}
+
+/// A path as the user gave it, as one line.
+pub fn escape_path(path: &Path) -> String {
+    escape_line(&path.to_string_lossy()).into_owned()
 }
 
 /// Several lines: newlines and tabs are kept.

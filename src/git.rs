@@ -142,10 +142,8 @@ impl Repository {
 
     /// Where HEAD left the default branch.
     fn fork_point(&self) -> miette::Result<String> {
-        let remote = self.ask(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]);
-        let remote = remote.ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        let configured = self.ask(&["config", "init.defaultBranch"]).ok();
-        let configured = configured.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let remote = self.word(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]).ok();
+        let configured = self.word(&["config", "init.defaultBranch"]).ok();
         let usual = ["origin/main", "origin/master", "main", "master"].map(str::to_owned);
         let names = remote.into_iter().chain(usual).chain(configured);
         let default = names.into_iter().find_map(|name| self.commit(&name).ok()).ok_or_else(|| {
@@ -154,26 +152,27 @@ impl Repository {
                 "--changed: git does not say which branch is the default one"
             )
         })?;
-        let base = self.ask(&["merge-base", &default, "HEAD"]).map_err(|_| {
+        self.word(&["merge-base", &default, "HEAD"]).map_err(|_| {
             miette!(
                 help = "fetch more of the history, or name a revision: `--changed=REV`",
                 "--changed: the branch has no commit in common with the default branch"
             )
-        })?;
-        Ok(String::from_utf8_lossy(&base).trim().to_owned())
+        })
     }
 
     /// The commit that `rev` names.
     fn commit(&self, rev: &str) -> Result<String, String> {
         let name = format!("{rev}^{{commit}}");
-        let bytes = self
-            .ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name])
+        let commit = self
+            .word(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name])
             .map_err(|why| if why.is_empty() { "there is no such commit".to_owned() } else { why })?;
-        match String::from_utf8_lossy(&bytes).trim() {
-            // `^main` is what is not in it.
-            commits if commits.starts_with('^') => Err("it names what is left out".to_owned()),
-            commit => Ok(commit.to_owned()),
-        }
+        // `^main` is what is not in it.
+        if commit.starts_with('^') { Err("it names what is left out".to_owned()) } else { Ok(commit) }
+    }
+
+    /// The one line that git prints, or why it does not.
+    fn word(&self, args: &[&str]) -> Result<String, String> {
+        Ok(String::from_utf8_lossy(&self.ask(args)?).trim().to_owned())
     }
 
     /// What git prints, or why it does not.

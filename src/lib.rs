@@ -29,6 +29,9 @@ use cli::{Cli, Command};
 use std::process::ExitCode;
 use terminal::Terminal;
 
+/// The tool and its version, as data names them.
+const TOOL: &str = concat!("ormend ", env!("CARGO_PKG_VERSION"));
+
 /// How a run ended, as its exit status says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Status {

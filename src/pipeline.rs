@@ -5,6 +5,7 @@ use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
 use crate::environment;
+use crate::escape::escape_path;
 use crate::git;
 use crate::paths::{Paths, working_directory};
 use crate::read;
@@ -237,7 +238,7 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
         }
         let resolve = |path: &PathBuf| {
             fs::canonicalize(path).and_then(readable).map_err(|error| {
-                let name = crate::escape::escape_line(&path.to_string_lossy()).into_owned();
+                let name = escape_path(path);
                 miette!(help = "check the path", "cannot look at `{name}`: {}", reason(&error))
             })
         };

@@ -173,7 +173,7 @@ impl Plan {
         let files: BTreeMap<String, PlannedFile> = changed.map(file).collect();
         Plan {
             version: VERSION,
-            tool: concat!("ormend ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: crate::TOOL.to_owned(),
             packages: if fixes.iter().any(|fix| !fix.imports.is_empty()) {
                 own_packages(&report.project)
             } else {

@@ -6,23 +6,10 @@
 mod common;
 
 use common::Project;
+use common::shop::MODELS;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-
-const MODELS: &str = "\
-from django.db import models
-
-
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-
-class Book(models.Model):
-    title = models.CharField(max_length=100)
-    pages = models.IntegerField()
-    author = models.ForeignKey(Author, on_delete=models.CASCADE)
-";
 
 const VIEWS: &str = "\
 from src.shop.models import Book

@@ -5,54 +5,10 @@
 mod common;
 
 use common::Project;
+use common::shop::{LATIN_TOTALS as TOTALS, MODELS, SETTINGS, TWO_VIEWS as VIEWS, latin_1};
 use serde_json::{Value, json};
 
-const MODELS: &str = "\
-from django.db import models
-
-
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-
-class Book(models.Model):
-    title = models.CharField(max_length=100)
-    pages = models.IntegerField()
-    author = models.ForeignKey(Author, on_delete=models.CASCADE)
-";
-
-const VIEWS: &str = "\
-from shop.models import Book
-
-
-def names():
-    for book in Book.objects.all():
-        print(book.author.name)
-
-
-def has_books():
-    return Book.objects.count() > 0
-";
-
 const NAMES_FIXED: &str = "for book in Book.objects.select_related(\"author\"):";
-
-/// Café, so that offsets in the text are not those in the file.
-const TOTALS: &str = "\
-# -*- coding: latin-1 -*-\r
-# Caf\u{e9}\r
-from shop.models import Book\r
-\r
-\r
-def pages():\r
-    \"\"\"\u{c0} la carte.\"\"\"\r
-    return sum(book.pages for book in Book.objects.all())\r
-";
-
-const SETTINGS: &str = "INSTALLED_APPS = [\"shop\"]\n";
-
-fn latin_1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(c as u32).unwrap()).collect()
-}
 
 fn project() -> Project {
     let project = Project::new(&[

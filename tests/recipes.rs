@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
 mod support;
 
+use common::shop::{MODELS, SETTINGS, TWO_VIEWS as VIEWS};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,32 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::python::must;
 use support::{python, root, write};
-
-const MODELS: &str = "\
-from django.db import models
-
-
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-
-class Book(models.Model):
-    title = models.CharField(max_length=100)
-    author = models.ForeignKey(Author, on_delete=models.CASCADE)
-";
-
-const VIEWS: &str = "\
-from shop.models import Book
-
-
-def names():
-    for book in Book.objects.all():
-        print(book.author.name)
-
-
-def has_books():
-    return Book.objects.count() > 0
-";
 
 const FIXED: &str = "\
 from shop.models import Book
@@ -55,7 +31,7 @@ def has_books():
 fn shop() -> Vec<(&'static str, &'static str)> {
     vec![
         ("manage.py", ""),
-        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("settings.py", SETTINGS),
         ("CODEOWNERS", "/shop/ @org/shop\n/web/ @web\n"),
         ("shop/__init__.py", ""),
         ("shop/models.py", MODELS),

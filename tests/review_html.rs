@@ -7,71 +7,24 @@ mod common;
 mod support;
 
 use common::Project;
+use common::shop::{LATIN_TOTALS as TOTALS, MODELS, RISKY, SETTINGS, TWO_VIEWS as VIEWS, latin_1};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use support::{python, root};
 
-const MODELS: &str = "\
-from django.db import models
-
-
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-
-class Book(models.Model):
-    title = models.CharField(max_length=100)
-    pages = models.IntegerField()
-    author = models.ForeignKey(Author, on_delete=models.CASCADE)
-";
-
-const VIEWS: &str = "\
-from shop.models import Book
-
-
-def names():
-    for book in Book.objects.all():
-        print(book.author.name)
-
-
-def has_books():
-    return Book.objects.count() > 0
-";
-
-const RISKY: &str = "\
-from shop.models import Book
-
-
-def owner(book: Book):
-    return book.author.pk
-";
-
-/// In Latin-1, with CRLF: offsets in the text are not those in the file.
-const TOTALS: &str = "\
-# -*- coding: latin-1 -*-\r
-# Caf\u{e9}\r
-from shop.models import Book\r
-\r
-\r
-def pages():\r
-    \"\"\"\u{c0} la carte.\"\"\"\r
-    return sum(book.pages for book in Book.objects.all())\r
-";
-
 fn project() -> Project {
     let project = Project::new(&[
         ("manage.py", ""),
-        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("settings.py", SETTINGS),
         ("CODEOWNERS", "/shop/ @shop\n/shop/views.py @web ann@example.com\n"),
         ("shop/__init__.py", ""),
         ("shop/models.py", MODELS),
         ("shop/views.py", VIEWS),
         ("shop/risky.py", RISKY),
     ]);
-    let totals: Vec<u8> = TOTALS.chars().map(|c| u8::try_from(c as u32).unwrap()).collect();
-    project.write("shop/totals.py", totals);
+    project.write("shop/totals.py", latin_1(TOTALS));
     project
 }
 

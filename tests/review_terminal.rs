@@ -6,31 +6,9 @@
 mod common;
 
 use common::Project;
+use common::shop::{MODELS, RISKY, SETTINGS, TWO_VIEWS as VIEWS};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-const MODELS: &str = "\
-from django.db import models
-
-
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-
-class Book(models.Model):
-    title = models.CharField(max_length=100)
-    pages = models.IntegerField()
-    author = models.ForeignKey(Author, on_delete=models.CASCADE)
-";
-
-/// An unsafe fix.
-const RISKY: &str = "\
-from shop.models import Book
-
-
-def owner(book: Book):
-    return book.author.pk
-";
 
 /// Two fixes want one place.
 const TOTALS: &str = "\
@@ -39,19 +17,6 @@ from shop.models import Book
 
 def pages():
     return sum(book.pages for book in Book.objects.all())
-";
-
-const VIEWS: &str = "\
-from shop.models import Book
-
-
-def names():
-    for book in Book.objects.all():
-        print(book.author.name)
-
-
-def has_books():
-    return Book.objects.count() > 0
 ";
 
 const RISKY_FIXED: &str = "return book.author_id";
@@ -65,7 +30,7 @@ const PROMPT: &str = "Apply this fix [y,n,a,d,e,u,/,q,?]?";
 fn project() -> Project {
     Project::new(&[
         ("manage.py", ""),
-        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("settings.py", SETTINGS),
         ("shop/__init__.py", ""),
         ("shop/models.py", MODELS),
         ("shop/risky.py", RISKY),
@@ -434,7 +399,7 @@ fn a_narrow_window_is_enough() {
 fn the_terminal_obeys_nothing_of_the_project() {
     let project = Project::new(&[
         ("manage.py", ""),
-        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("settings.py", SETTINGS),
         ("shop/__init__.py", ""),
         ("shop/models.py", MODELS),
     ]);

@@ -5,7 +5,7 @@ use crate::Status;
 use crate::apply::{Resolved, resolve};
 use crate::cli::{ApplyArgs, WriteArgs};
 use crate::discover::reason;
-use crate::escape::escape_line;
+use crate::escape::{escape_line, escape_path};
 use crate::paths::{Paths, working_directory};
 use crate::plan::Plan;
 use crate::report::plural;
@@ -75,7 +75,7 @@ pub fn read(plan: &Path) -> miette::Result<Vec<u8>> {
         }
     };
     result.map_err(|error| {
-        let name = escape_line(&plan.to_string_lossy()).into_owned();
+        let name = escape_path(plan);
         miette!(help = "check the path", "cannot read the plan `{name}`: {}", reason(&error))
     })
 }
@@ -90,7 +90,7 @@ pub fn paths(root: Option<&Path>) -> miette::Result<Paths> {
     let root = match root {
         None => root::find(std::slice::from_ref(&cwd)),
         Some(dir) => fs::canonicalize(dir).and_then(directory).map_err(|error| {
-            let name = escape_line(&dir.to_string_lossy()).into_owned();
+            let name = escape_path(dir);
             miette!(help = "check the path", "cannot use `{name}` as the root: {}", reason(&error))
         })?,
     };

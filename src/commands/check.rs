@@ -4,7 +4,7 @@ use super::{counts, looked_at, next_step};
 use crate::Status;
 use crate::baseline;
 use crate::cli::{CheckArgs, CheckFormat, RunArgs};
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use crate::pipeline;
 use crate::report::{concise, full, github, gitlab, jsonl, markdown, plural, sarif, statistics};
 use crate::terminal::Terminal;
@@ -25,7 +25,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     if let Some(file) = args.run.baseline.as_deref().filter(|_| args.write_baseline) {
         baseline::write(file, &findings)?;
         let count = plural(findings.all().len(), "finding", "findings");
-        let name = escape_line(&file.to_string_lossy()).into_owned();
+        let name = escape_path(file);
         terminal.summary(&format!("Wrote {count} to `{name}`. {}", looked_at(scanned, left_out, 0)));
         return Ok(Status::Clean);
     }

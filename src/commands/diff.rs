@@ -1,11 +1,11 @@
 //! `ormend diff`: the fixes as a unified diff, plain or in a JSON document, and nothing is written.
 
-use super::{counts, difference, looked_at};
+use super::{difference, tell};
 use crate::Status;
 use crate::cli::{DiffArgs, DiffFormat};
 use crate::pipeline;
 use crate::report::diff::{self, Style};
-use crate::report::{plural, statistics};
+use crate::report::plural;
 use crate::terminal::Terminal;
 use ormend_engine::codemod::Outcome;
 
@@ -26,14 +26,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
         ));
     }
     let findings = analysis.findings();
-    if args.run.statistics {
-        terminal.summary(statistics::table(&findings).trim_end());
-    }
-    terminal.summary(&format!(
-        "{}. {}",
-        counts(&findings),
-        looked_at(scanned, left_out, analysis.report.known.len())
-    ));
+    tell(&args.run, &analysis, scanned, left_out, terminal);
     let fixes = changes.iter().map(|change| change.fixes).sum();
     let unsafe_fixes = if args.run.unsafe_fixes { " --unsafe-fixes" } else { "" };
     if fixes > 0 {

@@ -7,13 +7,13 @@ use crate::config::nearest;
 use crate::escape::escape_line;
 use crate::terminal::Terminal;
 use miette::miette;
-use ormend_codemods::ALL;
+use ormend_codemods::{ALL, meta};
 use ormend_engine::codemod::{HazardKind, Meta, Weight};
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> miette::Result<Status> {
     let metas = || ALL.iter().map(|rule| rule.meta());
     let hazards = || HazardKind::ALL.iter().copied().filter(|kind| metas().any(|m| m.hazards.contains(kind)));
-    let codemod = metas().find(|meta| meta.name == args.name);
+    let codemod = meta(&args.name);
     let text = match (codemod, hazards().find(|kind| kind.name() == args.name)) {
         (Some(meta), _) => guide(&meta),
         (None, Some(kind)) => hazard(kind, metas().filter(|meta| meta.hazards.contains(&kind))),

@@ -1,12 +1,12 @@
 //! `ormend fix`: the fixes, in place, each file whole or not at all. Of standard input the result is printed.
 
-use super::{Made, counts, difference, looked_at, make};
+use super::{Made, difference, make, tell};
 use crate::Status;
 use crate::cli::FixArgs;
 use crate::pipeline::{self, Analysis};
-use crate::report::{plural, statistics};
+use crate::report::plural;
 use crate::terminal::Terminal;
-use crate::write::Writer;
+use crate::write::{Undone, Writer};
 use ormend_engine::codemod::Outcome;
 
 pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
@@ -29,14 +29,7 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
         (None, None) => Made::default(),
     };
     let findings = analysis.findings();
-    if args.run.statistics {
-        terminal.summary(statistics::table(&findings).trim_end());
-    }
-    terminal.summary(&format!(
-        "{}. {}",
-        counts(&findings),
-        looked_at(scanned, left_out, analysis.report.known.len())
-    ));
+    tell(&args.run, &analysis, scanned, left_out, terminal);
     if made.fixes > 0 {
         terminal.summary(&format!(
             "Applied {} to {}.{}{}",
@@ -63,7 +56,7 @@ fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     let writer = Writer::begin(&paths, terminal)?;
     // An interrupted run was the last one.
     if let Some(undone) = &writer.repaired {
-        return Ok(if undone.failures.is_empty() { Status::Clean } else { Status::Findings });
+        return Ok(ended(undone));
     }
     let Some(undone) = writer.undo(&paths)? else {
         terminal.summary("There is nothing to undo.");
@@ -73,7 +66,11 @@ fn undo(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
         terminal.failed(&format!("{}: {why}", paths.show(path)));
     }
     terminal.summary(&format!("Restored {}.", plural(undone.files, "file", "files")));
-    Ok(if undone.failures.is_empty() { Status::Clean } else { Status::Findings })
+    Ok(ended(&undone))
+}
+
+fn ended(undone: &Undone) -> Status {
+    if undone.failures.is_empty() { Status::Clean } else { Status::Findings }
 }
 
 /// Print the file of standard input with its fixes. Fixes that need other files changed too would be half a

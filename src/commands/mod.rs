@@ -12,20 +12,19 @@ pub mod report;
 pub mod review;
 
 use crate::Status;
-use crate::cli::WriteArgs;
-use crate::discover::{LeftOut, reason};
-use crate::escape::escape_line;
+use crate::cli::{RunArgs, WriteArgs};
+use crate::discover::LeftOut;
 use crate::git;
 use crate::paths::Paths;
-use crate::report::{Findings, plural};
+use crate::pipeline::Analysis;
+use crate::report::{Findings, plural, statistics};
 use crate::root;
 use crate::terminal::Terminal;
-use crate::write::{self, WriteError, Writer};
-use miette::miette;
-use ormend_engine::codemod::{Finding, Outcome};
+use crate::write::{WriteError, Writer};
+use ormend_engine::codemod::Outcome;
 use ormend_engine::rewrite::{Change, Options};
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What was made of changes.
 #[derive(Default)]
@@ -82,14 +81,6 @@ fn worse(status: Status, error: &WriteError) -> Status {
     if status == Status::Failed || !error.is_refusal() { Status::Failed } else { Status::Findings }
 }
 
-/// Write `bytes`, which are `what`, to a file of the user's choice.
-fn write_to(file: &Path, bytes: &[u8], what: &str) -> miette::Result<()> {
-    write::create(file, bytes).map_err(|error| {
-        let name = escape_line(&file.to_string_lossy()).into_owned();
-        miette!(help = "check the path", "cannot write {what} `{name}`: {}", reason(&error))
-    })
-}
-
 /// `3 findings in 2 files: 1 safe, 1 unsafe, 1 withheld`
 fn counts(findings: &Findings) -> String {
     let all = findings.all().len();
@@ -111,6 +102,16 @@ fn counts(findings: &Findings) -> String {
     )
 }
 
+/// Say what was found and looked at, below the table if that is asked for.
+fn tell(run: &RunArgs, analysis: &Analysis, scanned: usize, left_out: LeftOut, terminal: &Terminal) {
+    let findings = analysis.findings();
+    if run.statistics {
+        terminal.summary(statistics::table(&findings).trim_end());
+    }
+    let looked_at = looked_at(scanned, left_out, analysis.report.known.len());
+    terminal.summary(&format!("{}. {looked_at}", counts(&findings)));
+}
+
 /// What to do about `findings`, if anything can be done.
 fn next_step(findings: &Findings) -> Option<&'static str> {
     match (findings.count(Outcome::Safe), findings.count(Outcome::Unsafe)) {
@@ -127,14 +128,8 @@ fn next_step(findings: &Findings) -> Option<&'static str> {
 
 /// Why `fixes`, which were made, are not as many as the findings that ask for one; empty if they are.
 fn difference(fixes: usize, findings: &Findings, options: &Options) -> &'static str {
-    let is_asked = |finding: &&Finding| match finding.outcome() {
-        Outcome::Safe => true,
-        Outcome::Unsafe => {
-            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == finding.codemod)
-        }
-        Outcome::Withheld => false,
-    };
-    match fixes.cmp(&findings.all().iter().filter(is_asked).count()) {
+    let asked = findings.all().iter().filter(|finding| options.wants(finding)).count();
+    match fixes.cmp(&asked) {
         Ordering::Equal => "",
         Ordering::Greater => " Some are made possible by others.",
         Ordering::Less => " Of fixes that want the same place one is taken.",

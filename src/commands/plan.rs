@@ -1,16 +1,17 @@
 //! `ormend plan`: every fix as data, as one plan or in parts, and no file of the project is written.
 
-use super::{counts, looked_at, write_to};
+use super::tell;
 use crate::Status;
 use crate::cli::{PlanArgs, RunArgs};
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use crate::owners::Owners;
 use crate::parts;
 use crate::paths::Paths;
 use crate::pipeline;
 use crate::plan::{self, Plan};
-use crate::report::{plural, statistics};
+use crate::report::plural;
 use crate::terminal::Terminal;
+use crate::write;
 use miette::miette;
 
 pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
@@ -27,7 +28,7 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
             parts::write(dir, by, &split)?;
             parts = Some((dir, split.len()));
         }
-        (Some(file), None) => write_to(file, &plan.to_json()?, "the plan")?,
+        (Some(file), None) => write::output(file, &plan.to_json()?, "the plan")?,
         (None, _) => {
             let json = plan.to_json()?;
             terminal.product(|out| out.write_all(&json))?;
@@ -42,7 +43,7 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
         terminal.summary(&format!(
             "Wrote {} into `{dir}`; `{dir}/index.json` lists them.",
             plural(count, "part", "parts"),
-            dir = escape_line(&dir.to_string_lossy())
+            dir = escape_path(dir)
         ));
     }
     Ok(Status::Clean)
@@ -64,11 +65,6 @@ pub fn make(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)>
         terminal.warn(problem);
     }
     let plan = Plan::of(&analysis, &options, &owners);
-    let findings = analysis.findings();
-    if run.statistics {
-        terminal.summary(statistics::table(&findings).trim_end());
-    }
-    let known = analysis.report.known.len();
-    terminal.summary(&format!("{}. {}", counts(&findings), looked_at(scanned, left_out, known)));
+    tell(run, &analysis, scanned, left_out, terminal);
     Ok((plan, analysis.paths))
 }

@@ -1,13 +1,13 @@
 //! `ormend report merge`: the findings of many repositories, put together.
 
-use super::write_to;
 use crate::Status;
 use crate::cli::{MergeArgs, MergeFormat, ReportArgs, ReportCommand};
 use crate::discover::reason;
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use crate::report::merge::{self, Run};
 use crate::report::plural;
 use crate::terminal::Terminal;
+use crate::write;
 use miette::miette;
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn merge(args: &MergeArgs, terminal: &Terminal) -> miette::Result<Status> {
         .ok_or_else(|| miette!(help = "name each run once", "a run is there twice, and would count twice"))?;
     let runs = args.runs.iter().zip(names).map(|(file, name)| {
         let bytes = fs::read(file).map_err(|error| {
-            let name = escape_line(&file.to_string_lossy()).into_owned();
+            let name = escape_path(file);
             miette!(help = "check the path", "cannot read the run `{name}`: {}", reason(&error))
         })?;
         Run::parse(name, file, &bytes)
@@ -46,8 +46,8 @@ fn merge(args: &MergeArgs, terminal: &Terminal) -> miette::Result<Status> {
     match &args.output {
         None => terminal.product(|out| out.write_all(report.as_bytes()))?,
         Some(file) => {
-            write_to(file, report.as_bytes(), "the report")?;
-            summary.push_str(&format!(", in {}", escape_line(&file.to_string_lossy())));
+            write::output(file, report.as_bytes(), "the report")?;
+            summary.push_str(&format!(", in {}", escape_path(file)));
         }
     }
     terminal.summary(&format!("{summary}."));

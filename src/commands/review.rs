@@ -1,9 +1,9 @@
 //! `ormend review`: fixes, looked at before any is applied, in the terminal or on a page.
 
-use super::{apply, plan, write_to};
+use super::{apply, plan};
 use crate::Status;
 use crate::cli::{ReviewArgs, RunArgs};
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use crate::paths::Paths;
 use crate::pipeline;
 use crate::plan::Plan;
@@ -13,6 +13,7 @@ use crate::review::session::Session;
 use crate::review::signals;
 use crate::review::terminal::{self, End};
 use crate::terminal::Terminal;
+use crate::write;
 use miette::miette;
 use std::io::{IsTerminal, stdin};
 use std::path::Path;
@@ -45,11 +46,11 @@ fn write_page(
         let _progress = terminal.progress(format!("Looking at {} fixes", plan.fixes.len()));
         html::render(plan, paths, &pipeline::pool(&args.run.input)?)?
     };
-    write_to(file, page.as_bytes(), "the page")?;
+    write::output(file, page.as_bytes(), "the page")?;
     terminal.summary(&format!(
         "{} to review in {}{}.",
         plural(plan.fixes.len(), "fix", "fixes"),
-        escape_line(&file.to_string_lossy()),
+        escape_path(file),
         match inapplicable {
             0 => String::new(),
             count => format!(", {count} of which cannot be applied"),
@@ -74,8 +75,8 @@ fn step_through(args: &ReviewArgs, plan: Plan, paths: &Paths, terminal: &Termina
     let plan = session.into_plan();
     let selected = plan.fixes.iter().filter(|fix| fix.selected).count();
     if let Some(file) = &args.output {
-        write_to(file, &plan.to_json()?, "the plan")?;
-        let name = escape_line(&file.to_string_lossy()).into_owned();
+        write::output(file, &plan.to_json()?, "the plan")?;
+        let name = escape_path(file);
         let selected = plural(selected, "fix", "fixes");
         terminal.summary(&format!("Wrote `{name}` with {selected} selected; `ormend apply` applies those."));
         return Ok(Status::Clean);

@@ -1,6 +1,7 @@
 //! Pages that stand alone: style, script and data are in the one file, and its policy lets the browser load nothing else.
 //! Data from a project is data only: it stands in a JSON block that no text in it can leave.
 
+use crate::escape::escape_line;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use miette::miette;
@@ -18,6 +19,26 @@ pub struct Page {
     /// What it adds to the style and the script that all pages have.
     pub style: &'static str,
     pub script: &'static str,
+}
+
+/// What could change behaviour, escaped for showing.
+#[derive(Serialize)]
+pub struct HazardView {
+    kind: String,
+    message: String,
+    place: Option<String>,
+}
+
+impl HazardView {
+    /// Of a hazard that may have a place: a path, and a line there.
+    pub fn new(kind: &str, message: &str, path: Option<&str>, line: Option<u32>) -> HazardView {
+        let shown = |text: &str| escape_line(text).into_owned();
+        let place = path.map(|path| match line {
+            Some(line) => format!("{}:{line}", escape_line(path)),
+            None => shown(path),
+        });
+        HazardView { kind: shown(kind), message: shown(message), place }
+    }
 }
 
 impl Page {

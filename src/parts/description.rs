@@ -8,7 +8,7 @@ use crate::escape::{markdown_code as code, markdown_text};
 use crate::plan::{PlannedFix, PlannedOutcome};
 use crate::report::markdown::{hazard_text, limited};
 use crate::report::plural;
-use ormend_codemods::ALL;
+use ormend_codemods::meta;
 use ormend_engine::codemod::Meta;
 use std::collections::{BTreeMap, BTreeSet};
 use textwrap::{Options, WordSplitter};
@@ -70,7 +70,7 @@ pub fn commit_message(part: &Part) -> String {
 pub fn description(part: &Part) -> String {
     let selected = part.selected();
     let fixes = &part.plan.fixes;
-    let plan = format!("{}.plan.json", part.name);
+    let plan = part.plan_file();
     let more = |count: usize| format!("and {count} more: see `{plan}`");
     let mut out = String::from("## What\n\n");
     let by = match &part.key {
@@ -165,11 +165,6 @@ pub fn description(part: &Part) -> String {
          refused.\n\
          - Undo: `ormend fix --undo` before anything is committed, `git revert` afterwards.\n"
     )
-}
-
-/// The codemod of this name.
-fn meta(codemod: &str) -> Option<Meta> {
-    ALL.iter().map(|rule| rule.meta()).find(|meta| meta.name == codemod)
 }
 
 /// The first link of a codemod's documentation to Django's.

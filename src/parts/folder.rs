@@ -4,7 +4,7 @@
 use super::{Part, description};
 use crate::cli::SplitBy;
 use crate::discover::reason;
-use crate::escape::escape_line;
+use crate::escape::escape_path;
 use crate::plan::{PlannedOutcome, sha256};
 use crate::read;
 use crate::write;
@@ -54,14 +54,13 @@ struct Earlier {
 /// Write `parts` into `dir`, in the place of those that are there.
 pub fn write(dir: &Path, by: SplitBy, parts: &[Part]) -> miette::Result<()> {
     let failed = |doing: &str, name: &str, error: &io::Error| {
-        let path = dir.join(name);
-        let shown = escape_line(&path.to_string_lossy()).into_owned();
+        let shown = escape_path(&dir.join(name));
         miette!(help = "check the path", "cannot {doing} `{shown}`: {}", reason(error))
     };
     fs::create_dir_all(dir).map_err(|error| failed("make the directory", "", &error))?;
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for part in parts {
-        texts.insert(plan_file(part), part.plan.to_json()?);
+        texts.insert(part.plan_file(), part.plan.to_json()?);
         texts.insert(description_file(part), description::description(part).into_bytes());
         if let Some(file) = commit_file(part) {
             texts.insert(file, description::commit_message(part).into_bytes());
@@ -90,10 +89,6 @@ pub fn write(dir: &Path, by: SplitBy, parts: &[Part]) -> miette::Result<()> {
     Ok(())
 }
 
-fn plan_file(part: &Part) -> String {
-    format!("{}.plan.json", part.name)
-}
-
 fn description_file(part: &Part) -> String {
     format!("{}.md", part.name)
 }
@@ -107,7 +102,7 @@ fn index<'a>(by: SplitBy, parts: &'a [Part], written: &'a BTreeMap<String, Strin
     let part = |part: &'a Part| IndexPart {
         name: &part.name,
         title: description::title(part),
-        plan: plan_file(part),
+        plan: part.plan_file(),
         commit: commit_file(part),
         description: description_file(part),
         fixes: part.plan.fixes.len(),
@@ -119,7 +114,7 @@ fn index<'a>(by: SplitBy, parts: &'a [Part], written: &'a BTreeMap<String, Strin
     };
     Index {
         version: 1,
-        tool: concat!("ormend ", env!("CARGO_PKG_VERSION")),
+        tool: crate::TOOL,
         split_by: by.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
         parts: parts.iter().map(part).collect(),
         written,
@@ -129,7 +124,7 @@ fn index<'a>(by: SplitBy, parts: &'a [Part], written: &'a BTreeMap<String, Strin
 /// The files in `dir` that an earlier run wrote and nobody changed since, its index among them. It is an error if something
 /// else is in the way of `texts`, or if the directory is not one of ours.
 fn replaceable(dir: &Path, texts: &BTreeMap<String, Vec<u8>>) -> miette::Result<Vec<String>> {
-    let shown = |name: &str| escape_line(&dir.join(name).to_string_lossy()).into_owned();
+    let shown = |name: &str| escape_path(&dir.join(name));
     let is_there = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok();
     if !is_there(INDEX) && fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(Vec::new());

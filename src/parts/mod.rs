@@ -46,6 +46,11 @@ impl Part {
     pub fn selected(&self) -> Vec<&PlannedFix> {
         self.plan.fixes.iter().filter(|fix| fix.selected).collect()
     }
+
+    /// The name of the file of its plan.
+    pub fn plan_file(&self) -> String {
+        format!("{}.plan.json", self.name)
+    }
 }
 
 /// The parts of `plan`, by their keys. `root` is the project root.

@@ -77,7 +77,7 @@ pub fn write_document(out: &mut dyn Write, paths: &Paths, changes: &[Change]) ->
     };
     let document = Document {
         version: 1,
-        tool: concat!("ormend ", env!("CARGO_PKG_VERSION")),
+        tool: crate::TOOL,
         files: changes.iter().map(file).collect::<io::Result<_>>()?,
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;

@@ -81,7 +81,7 @@ pub fn write_document(out: &mut dyn Write, findings: &Findings, with_withheld: b
     let shown = findings.shown(with_withheld);
     let document = Document {
         version: 1,
-        tool: concat!("ormend ", env!("CARGO_PKG_VERSION")),
+        tool: crate::TOOL,
         findings: shown.map(|(finding, fingerprint)| line(findings, finding, fingerprint)).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;

@@ -3,7 +3,7 @@
 
 use super::{Findings, plural, statistics};
 use crate::escape::{markdown_code as code, markdown_text};
-use ormend_codemods::ALL;
+use ormend_codemods::meta;
 use ormend_engine::codemod::Finding;
 use ormend_engine::text::Site;
 use std::io::{self, Write};
@@ -43,9 +43,8 @@ pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool) -> i
         if own.is_empty() {
             continue;
         }
-        let summary = ALL.iter().map(|rule| rule.meta()).find(|meta| meta.name == *name);
         writeln!(out, "\n### {}\n", code(name))?;
-        if let Some(meta) = summary {
+        if let Some(meta) = meta(name) {
             writeln!(out, "{} `ormend explain {name}` says more.\n", meta.summary)?;
         }
         writeln!(out, "| place | finding | fix | before | after |\n|---|---|---|---|---|")?;

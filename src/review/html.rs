@@ -2,7 +2,7 @@
 //! now is decided here, when the page is made; which fixes are wanted is decided on the page, which hands back the same plan.
 
 use crate::escape::{escape_line, escape_text};
-use crate::page::Page;
+use crate::page::{HazardView, Page};
 use crate::paths::Paths;
 use crate::plan::{Plan, PlannedFix, PlannedOutcome};
 use crate::review::hunks::{FileHunks, Hunk, hunks};
@@ -62,13 +62,6 @@ struct FixView<'a> {
 }
 
 #[derive(Serialize)]
-struct HazardView {
-    kind: String,
-    message: String,
-    place: Option<String>,
-}
-
-#[derive(Serialize)]
 struct FileView {
     path: String,
     hunks: Vec<Vec<LineView>>,
@@ -101,15 +94,10 @@ fn view<'a>(
     rivals: &'a BTreeSet<usize>,
 ) -> FixView<'a> {
     let line = |text: &str| escape_line(text).into_owned();
-    let place = |path: &str, number: Option<u32>| match number {
-        Some(number) => format!("{}:{number}", escape_line(path)),
-        None => line(path),
-    };
-    let hazards = fix.hazards.iter().map(|hazard| HazardView {
-        kind: line(&hazard.kind),
-        message: line(&hazard.message),
-        place: hazard.path.as_deref().map(|path| place(path, hazard.line)),
-    });
+    let hazards = fix
+        .hazards
+        .iter()
+        .map(|hazard| HazardView::new(&hazard.kind, &hazard.message, hazard.path.as_deref(), hazard.line));
     let owners = fix.files().into_iter().filter_map(|path| plan.files.get(path));
     let (files, reason) = match files {
         // An import that is there already changes nothing.

@@ -4,5 +4,18 @@
 mod file;
 mod journal;
 
-pub use file::{OPEN, WriteError, check, create, replace};
-pub use journal::{Writer, has_journal, is_interrupted};
+pub use file::{OPEN, WriteError, check, replace};
+pub use journal::{Undone, Writer, has_journal, is_interrupted};
+
+use crate::discover::reason;
+use crate::escape::escape_path;
+use miette::miette;
+use std::path::Path;
+
+/// Write `bytes`, which are `what`, to a file of the user's choice.
+pub fn output(path: &Path, bytes: &[u8], what: &str) -> miette::Result<()> {
+    file::create(path, bytes).map_err(|error| {
+        let name = escape_path(path);
+        miette!(help = "check the path", "cannot write {what} `{name}`: {}", reason(&error))
+    })
+}

@@ -12,6 +12,7 @@ class Author(models.Model):
 
 class Book(models.Model):
     title = models.CharField(max_length=100)
+    pages = models.IntegerField()
     author = models.ForeignKey(Author, on_delete=models.CASCADE)
 ";
 
@@ -23,6 +24,48 @@ def names():
     for book in Book.objects.all():
         print(book.author.name)
 ";
+
+/// [`VIEWS`], and a second fix in the same file.
+pub const TWO_VIEWS: &str = "\
+from shop.models import Book
+
+
+def names():
+    for book in Book.objects.all():
+        print(book.author.name)
+
+
+def has_books():
+    return Book.objects.count() > 0
+";
+
+/// An unsafe fix.
+pub const RISKY: &str = "\
+from shop.models import Book
+
+
+def owner(book: Book):
+    return book.author.pk
+";
+
+/// Two fixes want one place. In Latin-1, with CRLF: offsets in the text are not those in the file.
+pub const LATIN_TOTALS: &str = "\
+# -*- coding: latin-1 -*-\r
+# Caf\u{e9}\r
+from shop.models import Book\r
+\r
+\r
+def pages():\r
+    \"\"\"\u{c0} la carte.\"\"\"\r
+    return sum(book.pages for book in Book.objects.all())\r
+";
+
+pub const SETTINGS: &str = "INSTALLED_APPS = [\"shop\"]\n";
+
+/// `text` in the encoding of [`LATIN_TOTALS`].
+pub fn latin_1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c as u32).unwrap()).collect()
+}
 
 pub const REPORTS: &str = "\
 from shop.models import Book
@@ -36,7 +79,7 @@ def has_books():
 pub fn shop() -> Project {
     Project::new(&[
         ("manage.py", ""),
-        ("settings.py", "INSTALLED_APPS = [\"shop\"]\n"),
+        ("settings.py", SETTINGS),
         ("shop/__init__.py", ""),
         ("shop/models.py", MODELS),
         ("shop/views.py", VIEWS),

@@ -1,5 +1,7 @@
 //! What the user has set that rewrites depend on.
 
+use super::{Finding, Outcome};
+
 /// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +26,19 @@ pub struct Options {
     pub assume_no_signals: Vec<String>,
     /// How many passes at most.
     pub max_passes: usize,
+}
+
+impl Options {
+    /// Whether the fix of `finding` is to be applied.
+    pub fn wants(&self, finding: &Finding) -> bool {
+        match finding.outcome() {
+            Outcome::Safe => true,
+            Outcome::Unsafe => {
+                self.unsafe_fixes || self.unsafe_codemods.iter().any(|name| name == finding.codemod)
+            }
+            Outcome::Withheld => false,
+        }
+    }
 }
 
 impl Default for Options {

@@ -7,8 +7,8 @@
 
 use super::scan::scan;
 use super::suppress::Suppressions;
-use super::{Change, Warning, fingerprint::is_like_known, waiting};
-use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Outcome, Rule};
+use super::{Change, Warning, fingerprint::is_like_known, group, waiting};
+use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Rule};
 use crate::django::Project;
 use crate::python::{Node, Parsed, Program, insert_imports, loose_newline, parse, reused_quotes};
 use crate::text::{Edit, FileId, Site, Source, Span, apply};
@@ -65,7 +65,10 @@ pub(super) fn fixpoint(
         findings.retain(|finding| !is_like_known(&next, finding, &known));
         current = Some(next);
     }
-    let groups = groups(&progress);
+    let path = |file: &FileId| project.program().file(*file).source.path();
+    let together =
+        progress.iter().map(|(file, p)| std::iter::once(file).chain(&p.partners).map(path).collect());
+    let together: Vec<Vec<&str>> = together.collect();
     let mut changes: Vec<Change> = progress
         .into_iter()
         .filter(|(file, p)| !p.given_up && p.text != project.program().file(*file).source.text())
@@ -73,13 +76,9 @@ pub(super) fn fixpoint(
             let source = &project.program().file(file).source;
             let before = source.encode(source.text())?;
             match source.encode(&p.text) {
-                Some(after) => Some(Change {
-                    path: source.path().to_owned(),
-                    before,
-                    after,
-                    fixes: p.fixes,
-                    group: groups.get(&file).map_or(file.0, |first| first.0),
-                }),
+                Some(after) => {
+                    Some(Change { path: source.path().to_owned(), before, after, fixes: p.fixes, group: 0 })
+                }
                 None => {
                     warnings.push(Warning {
                         path: source.path().to_owned(),
@@ -94,24 +93,8 @@ pub(super) fn fixpoint(
         })
         .collect();
     changes.sort_by(|a, b| a.path.cmp(&b.path));
+    group(&mut changes, &together);
     changes
-}
-
-/// The first of the files that a file is changed together with, directly or through others.
-fn groups(progress: &BTreeMap<FileId, Progress>) -> FxHashMap<FileId, FileId> {
-    let mut groups: FxHashMap<FileId, FileId> = FxHashMap::default();
-    for start in progress.keys() {
-        let mut next = vec![*start];
-        while let Some(file) = next.pop() {
-            if groups.contains_key(&file) {
-                continue;
-            }
-            groups.insert(file, *start);
-            // A fix names all of its files to each of them.
-            next.extend(progress.get(&file).iter().flat_map(|p| &p.partners));
-        }
-    }
-    groups
 }
 
 /// The edits of one fix, those of the imports that it needs included.
@@ -132,17 +115,10 @@ pub fn edits_with_imports(project: &Project, fix: &Fix) -> Vec<FileEdit> {
 /// The indexes of the findings whose fixes are wanted and can be applied together, in order, and of those whose fixes are
 /// wanted and must be looked at again when these are applied.
 pub fn together(findings: &[Finding], options: &Options) -> (Vec<usize>, Vec<usize>) {
-    let wanted = |f: &Finding| match f.outcome() {
-        Outcome::Safe => true,
-        Outcome::Unsafe => {
-            options.unsafe_fixes || options.unsafe_codemods.iter().any(|name| name == f.codemod)
-        }
-        Outcome::Withheld => false,
-    };
     let fixes: Vec<(usize, &Fix)> = findings
         .iter()
         .enumerate()
-        .filter(|(_, f)| wanted(f))
+        .filter(|(_, f)| options.wants(f))
         .filter_map(|(i, f)| Some((i, f.fix.as_ref()?)))
         .collect();
     let waits = waiting::waits(&fixes.iter().map(|(_, fix)| *fix).collect::<Vec<_>>());

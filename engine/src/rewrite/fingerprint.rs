@@ -79,21 +79,22 @@ fn unnumbered(project: &Project, finding: &Finding) -> Fnv {
     hash
 }
 
-/// The innermost node that holds `span`, or the outermost of several that are `span`.
+/// The innermost node that holds `span`, or the outermost of several that are `span`. A block is none: one of a single
+/// statement has the span of this.
 fn node_around(file: &File, span: Span) -> Option<Node<'_>> {
     if file.ast.is_empty() {
         return None;
     }
-    // A block of one statement has the span of this.
-    let is_code = |node: &Node<'_>| !matches!(node.kind(), Kind::Block | Kind::Module);
-    let holds =
-        |node: &Node<'_>| is_code(node) && node.span().start <= span.start && span.end <= node.span().end;
-    // In preorder the starts ascend, and what is inside comes later.
-    let around = file.root().descendants().take_while(|node| node.span().start <= span.start).filter(holds);
-    around.fold(None, |found: Option<Node<'_>>, node| match found {
-        Some(found) if found.span() == span => Some(found),
-        _ => Some(node),
-    })
+    let holds = |node: &Node<'_>| node.span().start <= span.start && span.end <= node.span().end;
+    let down = std::iter::successors(Some(file.root()), |node| node.all_children().find(holds));
+    let mut found: Option<Node<'_>> = None;
+    for node in down.filter(|node| !matches!(node.kind(), Kind::Block | Kind::Module)) {
+        if found.is_some_and(|found| found.span() == span) {
+            break;
+        }
+        found = Some(node);
+    }
+    found
 }
 
 /// The names of the classes and functions around `node`, innermost first.

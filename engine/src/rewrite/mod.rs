@@ -3,6 +3,7 @@
 mod apply;
 mod aside;
 mod fingerprint;
+mod group;
 mod scan;
 mod supposed;
 mod suppress;
@@ -11,6 +12,7 @@ mod waiting;
 pub use crate::codemod::Options;
 pub use apply::{apply_planned, edits_with_imports, own_packages, together, touches};
 pub use aside::{is_migration, leave_out_idle};
+pub use group::group;
 
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;

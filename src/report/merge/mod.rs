@@ -6,7 +6,7 @@ mod page;
 pub use page::html;
 
 use super::statistics::{COLUMNS, line, reasons};
-use crate::escape::escape_line;
+use crate::escape::{escape_line, escape_path};
 use miette::miette;
 use ormend_engine::codemod::{HazardKind, Weight};
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ impl Run {
                 continue;
             }
             let found = serde_json::from_slice(line).map_err(|error| {
-                let place = format!("{}:{}", escape_line(&file.to_string_lossy()), index + 1);
+                let place = format!("{}:{}", escape_path(file), index + 1);
                 // Its position counts from the start of the line, which is always its line 1.
                 let why = error.to_string();
                 let why = why.split(" at line 1 ").next().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::{Found, FoundOutcome, Run};
 use crate::escape::escape_line;
-use crate::page::Page;
+use crate::page::{HazardView, Page};
 use serde::Serialize;
 
 const PAGE: Page = Page {
@@ -36,13 +36,6 @@ struct FindingView {
     fingerprint: String,
 }
 
-#[derive(Serialize)]
-struct HazardView {
-    kind: String,
-    message: String,
-    place: Option<String>,
-}
-
 /// The page of `runs`.
 pub fn html(runs: &[Run]) -> miette::Result<String> {
     let findings = runs
@@ -57,14 +50,10 @@ pub fn html(runs: &[Run]) -> miette::Result<String> {
 }
 
 fn finding_view(repository: usize, found: &Found) -> FindingView {
-    let hazards = found.hazards.iter().map(|hazard| HazardView {
-        kind: shown(&hazard.kind),
-        message: shown(&hazard.message),
-        place: hazard.path.as_deref().map(|path| match hazard.line {
-            Some(line) => format!("{}:{line}", escape_line(path)),
-            None => shown(path),
-        }),
-    });
+    let hazards = found
+        .hazards
+        .iter()
+        .map(|hazard| HazardView::new(&hazard.kind, &hazard.message, hazard.path.as_deref(), hazard.line));
     FindingView {
         repository,
         codemod: shown(&found.codemod),
