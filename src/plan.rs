@@ -342,3 +342,32 @@ fn planned(sources: &[&Source], finding: &Finding, fingerprint: &str, selected: 
         imports: imports.collect(),
     }
 }
+
+#[cfg(test)]
+pub mod samples {
+    //! Fixes made by hand, for the tests of what shows and changes them.
+
+    use super::*;
+
+    pub fn edit(path: &str, start: u32, end: u32, text: &str) -> PlannedEdit {
+        PlannedEdit { path: path.into(), start, end, text: text.into() }
+    }
+
+    /// A safe fix in line 1 of a.py that is not selected.
+    pub fn fix(edits: Vec<PlannedEdit>) -> PlannedFix {
+        PlannedFix {
+            fingerprint: String::new(),
+            codemod: "exists".into(),
+            outcome: PlannedOutcome::Safe,
+            selected: false,
+            path: "a.py".into(),
+            line: 1,
+            message: String::new(),
+            queries: PlannedQueries { before: String::new(), after: String::new() },
+            hazards: Vec::new(),
+            unlisted: 0,
+            edits,
+            imports: Vec::new(),
+        }
+    }
+}

@@ -211,31 +211,15 @@ fn has_word(text: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{PlannedOutcome, PlannedQueries};
+    use crate::plan::samples::{self, edit};
 
     fn file(path: &str, before: &[u8]) -> FileHunks {
         FileHunks { path: path.into(), before: before.to_vec(), after: Vec::new(), hunks: Vec::new() }
     }
 
-    fn edit(path: &str, start: u32, end: u32, text: &str) -> PlannedEdit {
-        PlannedEdit { path: path.into(), start, end, text: text.into() }
-    }
-
     fn fix(edits: Vec<PlannedEdit>) -> PlannedFix {
-        PlannedFix {
-            fingerprint: String::new(),
-            codemod: "aggregate".into(),
-            outcome: PlannedOutcome::Safe,
-            selected: false,
-            path: "a.py".into(),
-            line: 1,
-            message: String::new(),
-            queries: PlannedQueries { before: String::new(), after: String::new() },
-            hazards: Vec::new(),
-            unlisted: 0,
-            edits,
-            imports: vec![PlannedImport { path: "a.py".into(), module: "m".into(), name: "Sum".into() }],
-        }
+        let import = PlannedImport { path: "a.py".into(), module: "m".into(), name: "Sum".into() };
+        PlannedFix { codemod: "aggregate".into(), imports: vec![import], ..samples::fix(edits) }
     }
 
     /// Without the lines that explain.

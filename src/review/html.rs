@@ -170,29 +170,10 @@ fn rivals(fixes: &[PlannedFix]) -> Vec<BTreeSet<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{PlannedEdit, PlannedQueries};
+    use crate::plan::samples;
 
     fn fix(edits: &[(&str, u32, u32)]) -> PlannedFix {
-        let edit = |(path, start, end): &(&str, u32, u32)| PlannedEdit {
-            path: (*path).into(),
-            start: *start,
-            end: *end,
-            text: String::new(),
-        };
-        PlannedFix {
-            fingerprint: String::new(),
-            codemod: String::new(),
-            outcome: PlannedOutcome::Safe,
-            selected: false,
-            path: String::new(),
-            line: 1,
-            message: String::new(),
-            queries: PlannedQueries { before: String::new(), after: String::new() },
-            hazards: Vec::new(),
-            unlisted: 0,
-            edits: edits.iter().map(edit).collect(),
-            imports: Vec::new(),
-        }
+        samples::fix(edits.iter().map(|(path, start, end)| samples::edit(path, *start, *end, "")).collect())
     }
 
     #[test]

@@ -79,13 +79,10 @@ fn of_texts(before: &str, after: &str) -> Vec<Hunk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{PlannedEdit, PlannedFile, PlannedImport, PlannedOutcome, PlannedQueries, sha256};
+    use crate::plan::samples::{edit, fix};
+    use crate::plan::{PlannedEdit, PlannedFile, PlannedImport, sha256};
     use std::collections::BTreeMap;
     use std::fs;
-
-    fn edit(path: &str, start: u32, end: u32, text: &str) -> PlannedEdit {
-        PlannedEdit { path: path.into(), start, end, text: text.into() }
-    }
 
     fn plan(files: &[(&str, &[u8])], edits: Vec<PlannedEdit>) -> Plan {
         let file = |(path, bytes): &(&str, &[u8])| {
@@ -96,20 +93,7 @@ mod tests {
             tool: String::new(),
             packages: Vec::new(),
             files: files.iter().map(file).collect::<BTreeMap<_, _>>(),
-            fixes: vec![PlannedFix {
-                fingerprint: String::new(),
-                codemod: "exists".into(),
-                outcome: PlannedOutcome::Safe,
-                selected: false,
-                path: "a.py".into(),
-                line: 1,
-                message: String::new(),
-                queries: PlannedQueries { before: String::new(), after: String::new() },
-                hazards: Vec::new(),
-                unlisted: 0,
-                edits,
-                imports: Vec::new(),
-            }],
+            fixes: vec![fix(edits)],
         }
     }
 

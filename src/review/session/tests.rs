@@ -1,7 +1,7 @@
 //! Every key, and what it leaves.
 
 use super::*;
-use crate::plan::PlannedQueries;
+use crate::plan::samples;
 
 /// Seven fixes: `0 a.py exists`, `1 a.py fk-id (unsafe)`, `2 a.py count`, `3 a.py values-list` in the place of 2,
 /// `4 b.py exists`, `5 b.py count (unsafe)`, `6 c/views.py exists`.
@@ -25,24 +25,18 @@ fn of(fixes: Vec<PlannedFix>) -> Session {
 }
 
 fn fix(path: &str, codemod: &str, outcome: PlannedOutcome, (start, end): (u32, u32)) -> PlannedFix {
+    let edits = vec![edit(path, start, end)];
     PlannedFix {
-        fingerprint: String::new(),
         codemod: codemod.to_owned(),
         outcome,
-        selected: false,
         path: path.to_owned(),
         line: start,
-        message: String::new(),
-        queries: PlannedQueries { before: String::new(), after: String::new() },
-        hazards: Vec::new(),
-        unlisted: 0,
-        edits: vec![edit(path, start, end)],
-        imports: Vec::new(),
+        ..samples::fix(edits)
     }
 }
 
 fn edit(path: &str, start: u32, end: u32) -> PlannedEdit {
-    PlannedEdit { path: path.to_owned(), start, end, text: "x".to_owned() }
+    samples::edit(path, start, end, "x")
 }
 
 /// The answers: `y`, `e` for an edited one, `n`, or `.`; and the fix that is asked about.
