@@ -6,6 +6,7 @@ use crate::django::{FieldKind, Model, ModelId};
 use crate::python::emit::{ImportedName, bound_by_import, import_name};
 use crate::python::{ClassId, Def, Field, Kind, Node};
 use crate::text::Site;
+use std::sync::OnceLock;
 
 /// The manager through which rows of a model are written where the code names none.
 pub fn manager_name(cx: &Context<'_>, model: ModelId) -> String {
@@ -106,24 +107,25 @@ fn module_at_hand(cx: &Context<'_>, model: &Model) -> Option<String> {
 
 /// Whether `from` imports the file at hand when it is loaded, by way of others or not.
 fn imports(cx: &Context<'_>, from: FileId, depth: usize, seen: &mut Vec<FileId>) -> bool {
-    let program = cx.project.program();
     if seen.contains(&from) || depth > 12 || cx.project.is_known_file(from) {
         return false;
     }
     seen.push(from);
-    for statement in program.file(from).root().descendants() {
-        if !matches!(statement.kind(), Kind::Import | Kind::ImportFrom)
-            || statement.enclosing_scope().is_some_and(|s| s.kind() == Kind::FunctionDef)
-        {
-            continue;
-        }
-        for target in imported_files(cx, from, statement) {
-            if target == cx.file || imports(cx, target, depth + 1, seen) {
-                return true;
-            }
-        }
-    }
-    false
+    loaded_by(cx, from).iter().any(|target| *target == cx.file || imports(cx, *target, depth + 1, seen))
+}
+
+/// The files that `from` imports when it is loaded.
+fn loaded_by(cx: &Context<'_>, from: FileId) -> Vec<FileId> {
+    let program = cx.project.program();
+    let files = || vec![OnceLock::<Vec<FileId>>::new(); program.files().len()];
+    let known = cx.analyzer.once("imported files", files);
+    let find = || {
+        let is_import = |n: &Node<'_>| matches!(n.kind(), Kind::Import | Kind::ImportFrom);
+        let is_loaded = |n: &Node<'_>| n.enclosing_scope().is_none_or(|s| s.kind() != Kind::FunctionDef);
+        let statements = program.file(from).root().descendants().filter(is_import).filter(is_loaded);
+        statements.flat_map(|statement| imported_files(cx, from, statement)).collect()
+    };
+    known.get(from.0 as usize).map_or_else(Vec::new, |slot| slot.get_or_init(find).clone())
 }
 
 fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<FileId> {

@@ -1,6 +1,7 @@
 //! The analysis of frames: modules, and functions, each once for each kind of arguments.
 
 use super::facts::{Event, EventKind, Facts, Rounds};
+use super::found::Found;
 use super::frame::Frame;
 use super::memo::{Memo, Met, Stack, Task};
 use super::summary::{Summary, abstracted, opaque, summarize};
@@ -46,6 +47,7 @@ pub struct Analyzer<'p> {
     /// What the callers of a function draw of the iterator that it returns.
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
+    found: Found,
 }
 
 impl<'p> Analyzer<'p> {
@@ -69,6 +71,7 @@ impl<'p> Analyzer<'p> {
             entries: OnceLock::new(),
             drawn: Mutex::default(),
             attributes: Mutex::default(),
+            found: Found::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl<'p> Analyzer<'p> {
         let project = self.project;
         self.routed
             .get_or_init(|| crate::django::routed(project.program(), |file| project.is_known_file(file)))
+    }
+
+    /// What `find` finds in the project, found once; `name` says who looks for it, and stands for one type.
+    pub fn once<T: Send + Sync + 'static>(&self, name: &'static str, find: impl FnOnce() -> T) -> Arc<T> {
+        self.found.once(name, find)
     }
 
     /// The project.

@@ -1,12 +1,13 @@
 //! What the analysis of one frame (a function, method, or module body) has found.
 
+use super::found::Found;
 use super::types::{Instance, Name, Path, QuerySet, Root, Type, ValueId};
 use crate::django::ModelId;
 use crate::python::NodeId;
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,21 +291,7 @@ pub struct Facts {
     /// What is returned (yielded, for a generator).
     pub returns: Option<Type>,
     /// What is worked out once and asked for at many nodes.
-    pub(super) marks: Marks,
-}
-
-/// Nodes of a frame that were found once, by the name of who looked for them.
-#[derive(Debug, Default)]
-pub(super) struct Marks(Mutex<Vec<Mark>>);
-
-/// Who looked for the nodes, and the nodes.
-type Mark = (&'static str, Arc<[NodeId]>);
-
-impl Clone for Marks {
-    // A copy may be changed: it is looked at anew.
-    fn clone(&self) -> Marks {
-        Marks::default()
-    }
+    pub(super) found: Found,
 }
 
 impl Facts {
@@ -314,16 +301,9 @@ impl Facts {
         self.types.get(&node.peel().id()).unwrap_or(&UNKNOWN)
     }
 
-    /// The nodes that `find` finds in this frame, found once; `name` says who looks for them.
-    pub fn once(&self, name: &'static str, find: impl FnOnce() -> Vec<NodeId>) -> Arc<[NodeId]> {
-        let marks = || self.marks.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = marks().iter().find(|(n, _)| *n == name).map(|(_, nodes)| nodes.clone());
-        if let Some(known) = known {
-            return known;
-        }
-        let found: Arc<[NodeId]> = find().into();
-        marks().push((name, found.clone()));
-        found
+    /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.
+    pub fn once<T: Send + Sync + 'static>(&self, name: &'static str, find: impl FnOnce() -> T) -> Arc<T> {
+        self.found.once(name, find)
     }
 
     /// A value.

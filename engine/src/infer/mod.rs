@@ -28,6 +28,7 @@ mod facts;
 mod filtersets;
 mod forms;
 mod formsets;
+mod found;
 mod frame;
 mod framework;
 mod functions;

@@ -54,17 +54,11 @@ pub(super) fn hazards(
         Source::Expression(file, node) => {
             let Some(name) = attribute(program.file(file).node(node)) else { return };
             for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
-                let source = program.file(file);
-                if !source.source.text().contains(name) {
-                    continue;
-                }
-                let loads = |n: &Node<'_>| {
-                    n.kind() == Kind::Attribute
-                        && n.field() != Field::Left
-                        && matches!(Expr::of(*n), Expr::Attribute { attr, .. } if attr == name)
-                        && !is_quiet(*n)
-                };
-                out.extend(source.root().descendants().filter(loads).map(|n| {
+                let names = program.file(file).root().mentions(name);
+                let attributes = names.filter(|n| n.field() == Field::Attribute).filter_map(Node::parent);
+                let loads =
+                    |n: &Node<'_>| n.kind() == Kind::Attribute && n.field() != Field::Left && !is_quiet(*n);
+                out.extend(attributes.filter(loads).map(|n| {
                     let site = Site { file, span: n.span() };
                     Hazard::at(HazardKind::LoadedWithout, guards::first_line(n), site)
                 }));

@@ -196,11 +196,7 @@ fn named(
 ) -> Option<()> {
     let program = cx.project.program();
     for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
-        let source = program.file(file);
-        if !source.source.text().contains(name) {
-            continue;
-        }
-        for node in source.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+        for node in program.file(file).root().mentions(name) {
             let is_read = !node.is_binding() && (class.is_none() || node.field() == Field::Attribute);
             let def = node.ancestors().find(|n| n.kind() == Kind::FunctionDef);
             if let Some(function) = def.filter(|_| is_read).and_then(|d| program.function_at(file, d.id())) {

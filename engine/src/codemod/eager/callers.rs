@@ -5,7 +5,9 @@
 
 use crate::codemod::Context;
 use crate::infer::{CallSite, Facts};
-use crate::python::{Binding, Expr, FunctionId, Kind, Member, Node, NodeId, Program, is_super, parameters};
+use crate::python::{
+    Binding, Expr, Field, FunctionId, Kind, Member, Node, NodeId, Program, is_super, parameters,
+};
 use crate::text::FileId;
 use std::sync::Arc;
 
@@ -34,12 +36,8 @@ pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<
     };
     if is_property(cx, function) {
         for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
-            let source = program.file(file);
-            if !source.source.text().contains(&info.name) {
-                continue;
-            }
-            for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
-                if matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == info.name) {
+            for name in program.file(file).root().mentions(&info.name) {
+                if let Some(node) = name.parent().filter(|_| name.field() == Field::Attribute) {
                     let mut around = node.ancestors().filter(|a| a.kind() == Kind::FunctionDef);
                     add(file, around.find_map(|def| program.function_at(file, def.id())), node.id());
                 }

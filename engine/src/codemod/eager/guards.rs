@@ -10,6 +10,7 @@ use crate::django::{ModelId, Project, RelationKind, Signal};
 use crate::infer::{Event, EventKind, Write};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments};
 use crate::text::{FileId, Site};
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 /// A join copies the related rows: none of `events`, which happen between the copy and its last use, may change them.
@@ -24,12 +25,16 @@ pub fn stale_copies<'e>(
         true => project.models().iter().map(|m| m.id).collect(),
         false => tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>(),
     };
-    let related: BTreeSet<ModelId> = steps.iter().flat_map(of).collect();
-    let may_appear: BTreeSet<ModelId> =
-        steps.iter().filter(|s| !s.is_forward || s.is_generic).flat_map(of).collect();
+    let related = LazyCell::new(|| steps.iter().flat_map(of).collect::<BTreeSet<ModelId>>());
+    let may_appear = LazyCell::new(|| {
+        let new = steps.iter().filter(|s| !s.is_forward || s.is_generic);
+        new.flat_map(of).collect::<BTreeSet<ModelId>>()
+    });
     // Rows that go take their links along.
-    let linked: BTreeSet<ModelId> =
-        steps.iter().filter(|s| s.is_linked).flat_map(|s| tables(project, s.from)).collect();
+    let linked = LazyCell::new(|| {
+        let links = steps.iter().filter(|s| s.is_linked);
+        links.flat_map(|s| tables(project, s.from)).collect::<BTreeSet<ModelId>>()
+    });
     let events: Vec<&Event> = events.into_iter().collect();
     for event in &events {
         match &event.kind {
@@ -363,12 +368,7 @@ pub fn node_at(project: &Project, site: Site) -> Option<Node<'_>> {
     if site.file == FileId::default() && site.span.is_empty() {
         return None;
     }
-    let mut node = project.program().file(site.file).root();
-    while let Some(child) = node.all_children().find(|c| c.span().contains(site.span) && !c.span().is_empty())
-    {
-        node = child;
-    }
-    (node.span() == site.span).then_some(node)
+    project.program().file(site.file).root().at_span(site.span)
 }
 
 /// The name by which the call at `site` calls.

@@ -134,7 +134,7 @@ fn find<'a>(cx: &Context<'a>, node: Node<'a>, load: Load) -> Option<Group> {
     }
     let is_wanted =
         |g: &Group| load != Load::Prefetch || g.reads_rows(cx) || !annotate::beyond_reach(cx, g).is_empty();
-    reads::groups(cx, load).into_iter().find(|g| anchor(cx, g) == Some(node.id()) && is_wanted(g))
+    reads::groups(cx, load).iter().find(|g| anchor(cx, g) == Some(node.id()) && is_wanted(g)).cloned()
 }
 
 /// What could make the rewrite change behaviour.

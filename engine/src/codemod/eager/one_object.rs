@@ -198,14 +198,17 @@ impl Look<'_, '_> {
         guards::stale_copies(cx.project, cx.analyzer.writing(function).iter(), self.steps, &mut found);
         let def = program.file(info.file).node(info.node);
         // What a request, or the object itself, has under the same name is something else.
-        let is_read = |n: Node<'_>, name: &str| match Expr::of(n) {
-            Expr::Attribute { value, attr, .. } if n.kind() == Kind::Attribute && attr == name => {
-                !["request", "self"].iter().any(|owner| value.text().ends_with(owner))
+        let is_read = |name: Node<'_>| {
+            let is_attribute = name.field() == Field::Attribute;
+            match name.parent().filter(|_| is_attribute).map(Expr::of) {
+                Some(Expr::Attribute { value, .. }) => {
+                    !["request", "self"].iter().any(|owner| value.text().ends_with(owner))
+                }
+                _ => false,
             }
-            _ => false,
         };
         let first = self.steps.first();
-        let reads = || first.is_some_and(|step| def.descendants().any(|n| is_read(n, &step.attribute)));
+        let reads = || first.is_some_and(|step| def.mentions(&step.attribute).any(is_read));
         let counts = |hazard: &Hazard| hazard.kind == HazardKind::StaleCopy || reads();
         let elsewhere = |hazard: Hazard| match hazard.kind {
             HazardKind::StaleCopy => Hazard { kind: HazardKind::StaleElsewhere, ..hazard },

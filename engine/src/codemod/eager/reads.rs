@@ -18,6 +18,7 @@ use crate::python::{Expr, NodeId};
 use crate::text::Site;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One read.
 #[derive(Clone, Debug)]
@@ -183,8 +184,20 @@ impl Group {
     }
 }
 
-/// Every group of the frame, for one of the two ways.
-pub fn groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
+/// Every group of the frame, for one of the ways: each codemod asks at many nodes.
+pub fn groups(cx: &Context<'_>, load: Load) -> Arc<Vec<Group>> {
+    let name = match load {
+        Load::Join => "groups joined",
+        Load::Prefetch => "groups prefetched",
+        Load::Count => "groups counted",
+    };
+    match cx.file == cx.facts.file {
+        true => cx.facts.once(name, || all_groups(cx, load)),
+        false => Arc::new(all_groups(cx, load)),
+    }
+}
+
+fn all_groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
     let prefetches = OnceCell::new();
     for (index, event) in cx.facts.events.iter().enumerate() {
@@ -289,8 +302,9 @@ fn is_left_to_prefetch(cx: &Context<'_>, queryset: &QuerySet, prefetches: &OnceC
         super::hazards(cx, group, &mut hazards);
         Outcome::of(&hazards) == Outcome::Safe
     };
-    let is_taken = |group: &Group| group.reads_rows(cx) && is_safe(group);
-    let safe = prefetches.get_or_init(|| groups(cx, Load::Prefetch).into_iter().filter(is_taken).collect());
+    let is_taken = |group: &&Group| group.reads_rows(cx) && is_safe(group);
+    let safe =
+        prefetches.get_or_init(|| groups(cx, Load::Prefetch).iter().filter(is_taken).cloned().collect());
     safe.iter().any(|group| group.rows.contains(&outer))
 }
 
@@ -391,12 +405,14 @@ fn is_brought(cx: &Context<'_>, value: ValueId) -> bool {
 fn reloads(cx: &Context<'_>, value: ValueId) -> bool {
     cx.facts.events.iter().any(|event| {
         let EventKind::InstanceEscapes { root: Root::Row(v), .. } = &event.kind else { return false };
+        if *v != value {
+            return false;
+        }
         // In the frame itself, or in a function that it gives them to.
         let places = [Some(cx.node(event.at)), guards::node_at(cx.project, event.site)];
-        *v == value
-            && places.into_iter().flatten().flat_map(|n| n.ancestors().take(4)).any(|n| match Expr::of(n) {
-                Expr::Call { func, .. } => func.text().ends_with("prefetch_related_objects"),
-                _ => false,
-            })
+        places.into_iter().flatten().flat_map(|n| n.ancestors().take(4)).any(|n| match Expr::of(n) {
+            Expr::Call { func, .. } => func.text().ends_with("prefetch_related_objects"),
+            _ => false,
+        })
     })
 }

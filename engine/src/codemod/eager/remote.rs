@@ -373,9 +373,10 @@ fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str, load: Load) -> Opt
         if !text.contains(&dotted) {
             continue;
         }
-        for node in source.root().descendants().filter(|n| n.kind() == Kind::Attribute) {
-            let Expr::Attribute { value: owner, attr, .. } = Expr::of(node) else { continue };
-            if attr != name || node.field() == Field::Left || load != Load::Count && is_quiet(node) {
+        let names = source.root().mentions(name).filter(|n| n.field() == Field::Attribute);
+        for node in names.filter_map(Node::parent) {
+            let Expr::Attribute { value: owner, .. } = Expr::of(node) else { continue };
+            if node.field() == Field::Left || load != Load::Count && is_quiet(node) {
                 continue;
             }
             let function = node.enclosing_function().and_then(|def| program.function_at(file, def.id()));

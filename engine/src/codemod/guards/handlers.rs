@@ -181,7 +181,8 @@ fn is_held(site: &CallSite<'_>) -> bool {
 
 /// The statement around `node`, in its function, that ends the exceptions.
 fn statement_that_takes(cx: &Context<'_>, file: FileId, node: Node<'_>, errors: &Errors<'_>) -> Option<Site> {
-    for ancestor in node.ancestors() {
+    let minded = |n: &Node<'_>| matches!(n.kind(), Kind::With | Kind::Try | Kind::FunctionDef);
+    for ancestor in node.ancestors().filter(minded) {
         match Stmt::of(ancestor) {
             Stmt::FunctionDef { .. } => return None,
             Stmt::With { items, .. }
@@ -248,7 +249,8 @@ fn of_function(cx: &Context<'_>, function: FunctionId, errors: &Errors<'_>) -> O
     let info = program.function(function);
     let file: FileId = info.file;
     let node = program.file(file).node(info.node);
-    node.descendants().find_map(|n| match Stmt::of(n) {
+    let minded = |n: &Node<'_>| matches!(n.kind(), Kind::With | Kind::Try);
+    node.descendants().filter(minded).find_map(|n| match Stmt::of(n) {
         Stmt::Try { handlers, .. } => {
             let found = handlers
                 .iter()

@@ -61,15 +61,12 @@ pub fn has_unknown_factory<'a>(cx: &Context<'a>, name: Node<'a>) -> bool {
 
 /// What the only assignment of the frame to a name gives it.
 fn local_value<'a>(cx: &Context<'a>, name: Node<'_>) -> Option<Node<'a>> {
-    cx.scope().descendants().filter(|n| n.kind() == Kind::ExprStatement).find_map(|statement| match Stmt::of(
-        statement,
-    ) {
-        Stmt::Assign { targets, value: Some(value), .. }
-            if targets.iter().any(|t| t.text() == name.text()) =>
-        {
-            Some(value)
+    cx.scope().mentions(name.text()).find_map(|mention| {
+        let statement = mention.statement().filter(|s| s.kind() == Kind::ExprStatement)?;
+        match Stmt::of(statement) {
+            Stmt::Assign { targets, value: Some(value), .. } if targets.contains(&mention) => Some(value),
+            _ => None,
         }
-        _ => None,
     })
 }
 

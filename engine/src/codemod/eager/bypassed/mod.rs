@@ -15,6 +15,7 @@ use crate::codemod::{Codemod, Context, Description, Fix, Hazard, Meta, Queries, 
 use crate::infer::{Entry, Event, EventKind, Facts, Path, Type, ValueId};
 use crate::python::{Expr, Kind, Node, NodeId};
 use crate::text::Site;
+use rustc_hash::FxHashSet;
 
 /// The codemod.
 pub struct PrefetchBypassed {
@@ -23,6 +24,7 @@ pub struct PrefetchBypassed {
 }
 
 /// Reads that pass a prefetch by.
+#[derive(Clone)]
 pub struct Bypassed {
     group: Group,
     steps: Vec<Step>,
@@ -75,13 +77,17 @@ impl Codemod for PrefetchBypassed {
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Bypassed> {
-        let asks = |e: &Event| e.at == node.id() && matches!(e.kind, EventKind::ReadMany { .. });
-        if !may_be_source(cx, node) && !cx.facts.events.iter().any(asks) {
+        let asking = cx.facts.once("asking", || {
+            let asks = |e: &&Event| matches!(e.kind, EventKind::ReadMany { .. });
+            cx.facts.events.iter().filter(asks).map(|e| e.at).collect::<FxHashSet<NodeId>>()
+        });
+        if !asking.contains(&node.id()) && !may_be_source(cx, node) {
             return None;
         }
         let anchor =
             |b: &Bypassed| b.group.reads.first().map(|r| r.at).or_else(|| super::anchor(cx, &b.group));
-        bypassed(cx).into_iter().find(|b| anchor(b) == Some(node.id()))
+        let found = cx.facts.once("bypassed", || bypassed(cx));
+        found.iter().find(|b| anchor(b) == Some(node.id())).cloned()
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Bypassed, out: &mut Vec<Hazard>) {

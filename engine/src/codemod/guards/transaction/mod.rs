@@ -77,7 +77,8 @@ pub fn opened<'a>(cx: &Context<'_>, file: FileId, node: Node<'a>) -> Vec<Transac
     let mut out = Vec::new();
     let mut is_caught = false;
     let mut is_deferred = false;
-    for ancestor in node.ancestors() {
+    let minded = |n: &Node<'_>| matches!(n.kind(), Kind::With | Kind::Try | Kind::FunctionDef | Kind::Lambda);
+    for ancestor in node.ancestors().filter(minded) {
         match Stmt::of(ancestor) {
             Stmt::With { is_async, items, body } if body.contains(node.id()) => {
                 for (context, _) in items.iter().rev() {
