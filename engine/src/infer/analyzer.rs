@@ -21,11 +21,18 @@ const MAX_NAMES: usize = 60;
 /// A function, or the body of a module; a method of an object of a class below.
 type Caller = (FileId, Option<FunctionId>, Option<ClassId>);
 
-/// Facts of callers that are kept: a few megabytes.
-const MAX_CALLERS: usize = 256;
+/// Facts of frames that are kept, by [`Facts::weight`]: what fills some tens of megabytes.
+const MAX_KEPT: usize = 3_000_000;
 
 /// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
 type Called = (Name, Option<u8>);
+
+/// The facts of frames that are kept, and what they weigh.
+#[derive(Default)]
+struct Kept {
+    facts: FxHashMap<Caller, Arc<Facts>>,
+    weight: usize,
+}
 
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
@@ -42,7 +49,7 @@ pub struct Analyzer<'p> {
     pub(super) requests: OnceLock<super::requests::Requests>,
     routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
-    callers: Mutex<FxHashMap<Caller, Arc<Facts>>>,
+    kept: Mutex<Kept>,
     pub(super) entries: OnceLock<super::entries::Entries>,
     /// What the callers of a function draw of the iterator that it returns.
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
@@ -67,7 +74,7 @@ impl<'p> Analyzer<'p> {
             requests: OnceLock::new(),
             routed: OnceLock::new(),
             passed: super::passed::Passed::default(),
-            callers: Mutex::default(),
+            kept: Mutex::default(),
             entries: OnceLock::new(),
             drawn: Mutex::default(),
             attributes: Mutex::default(),
@@ -94,15 +101,17 @@ impl<'p> Analyzer<'p> {
 
     /// The facts of every frame of a file: its module body first, then its functions and methods in order of
     /// position. Functions inside functions belong to the outer one's frame.
-    pub fn frames(&self, file: FileId) -> Vec<Facts> {
+    pub fn frames(&self, file: FileId) -> Vec<Arc<Facts>> {
         let source = self.project.program().file(file);
         if source.ast.is_empty() || source.ast.is_too_deep() {
             return Vec::new();
         }
-        let mut out = vec![self.module(file)];
+        // What nobody has asked for as a caller is not kept: it would push out what others ask for again.
+        let known = |function: Option<FunctionId>| self.known(&(file, function, None));
+        let mut out = vec![known(None).unwrap_or_else(|| Arc::new(self.module(file)))];
         for node in source.root().descendants().filter(|n| n.kind() == Kind::FunctionDef) {
             if let Some(function) = self.project.program().function_at(file, node.id()) {
-                out.push(self.function(function));
+                out.push(known(Some(function)).unwrap_or_else(|| Arc::new(self.function(function))));
             }
         }
         out
@@ -144,16 +153,23 @@ impl<'p> Analyzer<'p> {
 
     /// The facts of a caller: those that are kept, or else found by `find`.
     fn kept(&self, key: Caller, find: impl FnOnce() -> Facts) -> Arc<Facts> {
-        if let Some(hit) = self.callers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return hit.clone();
+        if let Some(hit) = self.known(&key) {
+            return hit;
         }
         let facts = Arc::new(find());
-        let mut kept = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MAX_CALLERS {
-            kept.clear();
+        let weight = facts.weight();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.weight + weight > MAX_KEPT {
+            *kept = Kept::default();
         }
-        kept.insert(key, facts.clone());
+        kept.weight += weight;
+        kept.facts.insert(key, facts.clone());
         facts
+    }
+
+    /// The facts of a caller that are kept.
+    fn known(&self, key: &Caller) -> Option<Arc<Facts>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).facts.get(key).cloned()
     }
 
     /// What a function writes, or may write: the events of its facts that say so. Kept for those who ask again.

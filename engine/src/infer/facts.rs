@@ -301,6 +301,11 @@ impl Facts {
         self.types.get(&node.peel().id()).unwrap_or(&UNKNOWN)
     }
 
+    /// About how many words it takes: what is kept of frames is bounded by that.
+    pub(super) fn weight(&self) -> usize {
+        64 + 6 * self.types.len() + 16 * self.events.len() + 24 * self.values.len()
+    }
+
     /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.
     pub fn once<T: Send + Sync + 'static>(&self, name: &'static str, find: impl FnOnce() -> T) -> Arc<T> {
         self.found.once(name, find)

@@ -54,6 +54,9 @@ pub(super) fn problems(project: &Project, file: FileId) -> Vec<Warning> {
 /// Run `rules` over `files`.
 pub(super) fn scan(project: &Project, files: &[FileId], rules: &[&dyn Rule], options: &Options) -> Scanned {
     let analyzer = Analyzer::new(project);
+    if !files.is_empty() && !rules.is_empty() {
+        analyzer.prepare();
+    }
     let mut per_file: Vec<(FileId, Vec<Finding>, Vec<Warning>)> = files
         .par_iter()
         .map(|&file| {

@@ -459,12 +459,17 @@ fn runs_meanwhile<'a>(cx: &Context<'a>, made: Node<'a>, event: &Event) -> bool {
 
 /// Calls of something called `name` in `scope`.
 pub(super) fn calls_of<'a>(scope: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
-    scope.descendants().filter(move |node| match Expr::of(*node) {
-        Expr::Call { func, .. } if node.kind() == Kind::Call => match Expr::of(func) {
-            Expr::Attribute { attr, .. } => attr == name,
-            Expr::Name(called) => called == name,
-            _ => false,
-        },
-        _ => false,
-    })
+    let mut calls: Vec<Node<'a>> = scope.mentions(name).filter_map(called_by).collect();
+    calls.sort_by_key(|call| call.id());
+    calls.into_iter()
+}
+
+/// The call of what ends with this name: `name()`, `x.name()`.
+fn called_by(name: Node<'_>) -> Option<Node<'_>> {
+    let func = match name.parent().filter(|p| p.kind() == Kind::Attribute) {
+        Some(attribute) if name.field() == Field::Attribute => attribute,
+        _ => name,
+    };
+    let func = func.with_parens();
+    func.parent().filter(|call| call.kind() == Kind::Call && func.field() == Field::Function)
 }

@@ -16,6 +16,7 @@ use crate::infer::summary::rows_of;
 use crate::infer::types::{Instance, QuerySet, Root, Rows, Type, ValueId};
 use crate::python::{ClassId, FunctionId, Node, NodeId, Program};
 use crate::text::{FileId, Site};
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
@@ -26,12 +27,25 @@ pub(super) struct Built {
     pub listed: Option<Arc<QuerySet>>,
 }
 
-/// The entries of templates.
-pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
+/// The entries of the templates that functions render, function by function.
+pub(super) fn rendered(analyzer: &Analyzer<'_>) -> Vec<Entry> {
     let mut seen = FxHashSet::default();
-    for (file, function) in analyzer.rendering() {
-        if !analyzer.project.is_known_file(file) && seen.insert((file, function)) {
-            shown(analyzer, &analyzer.caller(file, function), None, out);
+    let own = |frame: &(FileId, Option<FunctionId>)| !analyzer.project.is_known_file(frame.0);
+    let frames: Vec<(FileId, Option<FunctionId>)> =
+        analyzer.rendering().into_iter().filter(own).filter(|frame| seen.insert(*frame)).collect();
+    let of_frame = |(file, function): (FileId, Option<FunctionId>)| {
+        let mut out = Vec::new();
+        shown(analyzer, &analyzer.caller(file, function), None, &mut out);
+        out
+    };
+    frames.into_par_iter().map(of_frame).collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// The entries of templates, after those that are `rendered`.
+pub(super) fn collect(analyzer: &Analyzer<'_>, rendered: Vec<Entry>, out: &mut Vec<Entry>) {
+    for entry in rendered {
+        if !out.iter().any(|other| entry.is_same_in_template(other)) {
+            out.push(entry);
         }
     }
     let mut tags: Vec<&Custom> = analyzer.project.templates().libraries().all().collect();
@@ -64,10 +78,17 @@ pub(super) fn shown(
                 if comes_from(facts, *value, rows, 0) && project.template_in(e.site.file).is_some())
         });
         let Some(at) = at.map(|e| e.site) else { continue };
-        if out.iter().any(|e| (e.at, e.source, e.kind) == (at, source, EntryKind::Template)) {
-            continue;
+        let entry = Entry::of_template(class, at, (source, rows), facts.clone());
+        if !out.iter().any(|other| entry.is_same_in_template(other)) {
+            out.push(entry);
         }
-        out.push(Entry::of_template(class, at, (source, rows), facts.clone()));
+    }
+}
+
+impl Entry {
+    /// Whether another one is of the same rows of the same template.
+    fn is_same_in_template(&self, other: &Entry) -> bool {
+        (other.at, other.source, other.kind) == (self.at, self.source, EntryKind::Template)
     }
 }
 

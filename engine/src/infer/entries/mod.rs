@@ -187,14 +187,20 @@ impl Analyzer<'_> {
 
     fn all_entries(&self) -> &Entries {
         self.entries.get_or_init(|| {
-            let mut out = Vec::new();
-            rest::collect(self, &mut out);
-            admin::collect(self, &mut out);
-            views::collect(self, &mut out);
-            handlers::collect(self, &mut out);
-            choices::collect(self, &mut out);
-            items::collect(self, &mut out);
-            given::collect(self, &mut out);
+            let (mut out, given) = rayon::join(
+                || {
+                    let mut out = Vec::new();
+                    rest::collect(self, &mut out);
+                    admin::collect(self, &mut out);
+                    views::collect(self, &mut out);
+                    handlers::collect(self, &mut out);
+                    choices::collect(self, &mut out);
+                    items::collect(self, &mut out);
+                    out
+                },
+                || given::rendered(self),
+            );
+            given::collect(self, given, &mut out);
             let mut entries = Entries { all: out, ..Entries::default() };
             for (i, entry) in entries.all.iter().enumerate() {
                 let file = match entry.source {
@@ -209,6 +215,12 @@ impl Analyzer<'_> {
             }
             entries
         })
+    }
+
+    /// Work out what takes all of the project, on all threads. Not to be asked for inside of a parallel loop that asks for
+    /// entries: a thread that waits there might be the one that is waited for.
+    pub fn prepare(&self) {
+        self.all_entries();
     }
 
     /// A frame for what is done on behalf of `class`, and the node that its events are recorded at: the name of the class.
