@@ -690,6 +690,34 @@ fn nesting_and_length_cost_no_other_file() {
     }
 }
 
+/// What codemods ask of a frame they ask at many of its nodes: that must not take the square of the time.
+#[test]
+fn much_in_one_function() {
+    let numbered = |piece: fn(usize) -> String, count: usize| (0..count).map(piece).collect::<String>();
+    const READ: &str = "        print(book.author.name)\n";
+    let bodies = [
+        numbered(|n| format!("    for book in Book.objects.filter(stock={n}):\n{READ}"), 1000),
+        format!(
+            "    books = Book.objects.all()\n{}    for book in books:\n{READ}",
+            numbered(|n| format!("    books = books.exclude(stock={n})\n"), 2000)
+        ),
+        format!(
+            "    for author in Author.objects.prefetch_related(\"book_set\"):\n{}",
+            numbered(|n| format!("        print(author.book_set.filter(stock={n}))\n"), 1000)
+        ),
+        numbered(
+            |n| format!("    book = Book.objects.get(pk={n})\n    book.stock = 1\n    book.save()\n"),
+            1000,
+        ),
+    ];
+    let functions: Vec<String> =
+        bodies.iter().enumerate().map(|(n, body)| format!("\n\ndef work_{n}():\n{body}")).collect();
+    let code = format!("from shop.models import Author, Book\n{}", functions.concat());
+    let project = shop(&[("shop/work.py", code.as_bytes())]);
+    let run = bounded(&project, &["check", "--output-format", "concise"]);
+    assert_eq!(run.stdout.matches("Fetch `author` with `select_related`").count(), 1001, "{}", run.stderr);
+}
+
 #[test]
 fn large_files_are_left_with_a_warning() {
     let (line, data) = ("def f(x):\n    return [x, 1]\n\n\n", "    (1, \"abc\", {\"a\": None}),\n");

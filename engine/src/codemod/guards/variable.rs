@@ -10,10 +10,8 @@ pub fn read_elsewhere(cx: &Context<'_>, node: Node<'_>, names: &[&str]) -> bool 
         .ancestors()
         .filter(|a| matches!(a.kind(), Kind::For | Kind::While) && a.enclosing_scope() == Some(scope))
         .last();
-    scope.descendants().any(|n| {
-        n.kind() == Kind::Name
-            && names.contains(&n.text())
-            && !node.contains(n.id())
+    names.iter().flat_map(|name| scope.mentions(name)).any(|n| {
+        !node.contains(n.id())
             && !is_other_name(n)
             && (n.span().start >= node.span().end
                 || around.is_some_and(|a| a.contains(n.id()))
