@@ -114,6 +114,7 @@ fn main() {
     table::introduction(runs, &commands.iter().map(|(peer, _)| peer.title()).collect::<Vec<_>>());
     let codes: &[Code] =
         if options.quick { &[Code::Application] } else { &[Code::Application, Code::Everything] };
+    // Those that limits are about: sums of all projects, and trees that were put together.
     let mut sections = Vec::new();
     for &code in codes {
         let each: Vec<Section> =

@@ -1,7 +1,7 @@
 //! What was measured, as Markdown, and whether it is within the limits that ormend has set itself.
 
 use crate::measure::{Run, sum};
-use crate::trees::{Code, PROJECTS};
+use crate::trees::Code;
 use crate::{CHANGED, COLD, WARM};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -122,15 +122,10 @@ enum Limit {
     Least(f64),
 }
 
-/// The last table: what ormend has set itself, and what was measured.
+/// The last table: what ormend has set itself, and what was measured over all projects.
 pub fn limits(sections: &[Section]) {
     use Limit::{Least, Most};
-    let get = |code: Code, name: &str| {
-        let is_whole = |section: &&Section| {
-            section.code == Some(code) && section.title.starts_with(&format!("{} ", PROJECTS.len()))
-        };
-        sections.iter().find(is_whole)?.run(name)
-    };
+    let get = |code: Code, name: &str| sections.iter().find(|section| section.code == Some(code))?.run(name);
     let of_tree = |title: &str, name: &str| sections.iter().find(|section| section.title == title)?.run(name);
     let slower = |code: Code, a: &str, b: &str| Some(ratio(get(code, a)?.wall, get(code, b)?.wall));
     let app = Code::Application;
