@@ -278,7 +278,7 @@ pub fn reason(error: &io::Error) -> String {
 }
 
 /// A test, by its name or a directory's: `tests/`, `test/`, `tests.py`, `test_x.py`, `x_test.py`, `conftest.py`.
-fn is_test(path: &str) -> bool {
+pub fn is_test(path: &str) -> bool {
     let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".py").unwrap_or(name);
     dirs.split('/').any(|dir| matches!(dir, "tests" | "test"))

@@ -86,6 +86,13 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
     }
 }
 
+/// Whether the module at `path`, below the root of a project, is a test or a migration: by default these are left out.
+/// Comparisons with other tools take it, so that all of them look at the same files.
+#[doc(hidden)]
+pub fn is_left_out(path: &str) -> bool {
+    discover::is_test(path) || ormend_engine::rewrite::is_migration(path)
+}
+
 /// What fuzzing reaches.
 #[doc(hidden)]
 pub mod fuzzing {

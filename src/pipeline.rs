@@ -9,7 +9,7 @@ use crate::escape::escape_path;
 use crate::git;
 use crate::paths::{Paths, working_directory};
 use crate::read;
-use crate::report::Findings;
+use crate::report::{Findings, plural};
 use crate::root;
 use crate::target;
 use crate::terminal::Terminal;
@@ -430,6 +430,8 @@ impl Loaded {
         let report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
         drop(_progress);
         warn(&report, &self.paths, terminal);
+        let count = plural(report.parsed.files, "file", "files");
+        terminal.detail(&format!("parsed {count}, {} bytes", report.parsed.bytes));
         Analysis { report, paths: self.paths }
     }
 

@@ -97,6 +97,8 @@ fn paths_pick_files_of_one_project() {
     assert!(project.run(&["check", "shop", "blog/b.py"]).stderr.contains("Looked at 2 files."));
     let run = project.run_in("shop", &["check", "-v"]);
     assert!(run.stderr.contains("project root: ..\n"), "{}", run.stderr);
+    let bytes = 3 * CLEAN.len();
+    assert!(run.stderr.contains(&format!("parsed 3 files, {bytes} bytes\n")), "{}", run.stderr);
     assert!(run.stderr.contains("Looked at 1 file."), "{}", run.stderr);
 }
 

@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::{files_below, python, relative, report, scratch, write};
 
-/// What a project needs to be understood, and no more: images and scripts are left in the wheel.
-const SUFFIXES: &str = ".py,.html,.txt,.toml,.cfg";
-
 /// One test a project, by exact version, so that a result can be reproduced.
 macro_rules! projects {
     ($($test:ident: $name:literal $version:literal, at least $least:literal files;)*) => {
@@ -71,12 +68,7 @@ struct Project {
 impl Project {
     fn unpack(folder: &Path, name: &str, version: &str) -> Project {
         let (keep, work) = (folder.join("keep"), folder.join("work"));
-        let script = support::root().join("tests/support/unpack.py");
-        let mut unpack = Command::new(python::system());
-        unpack.arg(script).arg(python::wheel(name, version)).arg(SUFFIXES).args([&keep, &work]);
-        python::must(&mut unpack, "unpacking a wheel");
-        // The root of a project is where its repository is.
-        fs::create_dir(work.join(".git")).unwrap();
+        python::unpack(name, version, &[&keep, &work]);
         let read = |file: &PathBuf| (relative(&keep, file), fs::read(file).unwrap());
         let original = files_below(&keep).iter().map(read).collect();
         Project { keep, work, original }

@@ -64,8 +64,19 @@ pub fn site_packages(python: &Path) -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap())
 }
 
+/// The Python of an environment that holds one package and what it needs, `name==version`, made on first use; or why
+/// it cannot be had.
+pub fn package(name: &str, version: &str) -> Result<PathBuf, String> {
+    let wanted = format!("{name}=={version}");
+    try_environment(&format!("peer-{name}"), &wanted, &wanted, &[&wanted])
+}
+
 /// The Python of the environment `name`, into which pip installs `what` unless it is `ready` in this state.
 fn environment(name: &str, state: &str, what: &str, arguments: &[&str]) -> PathBuf {
+    try_environment(name, state, what, arguments).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn try_environment(name: &str, state: &str, what: &str, arguments: &[&str]) -> Result<PathBuf, String> {
     let home = target("ormend-venvs");
     let folder = home.join(name);
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
@@ -74,18 +85,18 @@ fn environment(name: &str, state: &str, what: &str, arguments: &[&str]) -> PathB
     lock.lock().unwrap();
     let ready = folder.join("ready");
     if fs::read_to_string(&ready).is_ok_and(|found| found == state) {
-        return python;
+        return Ok(python);
     }
     let _ = fs::remove_dir_all(&folder);
-    must(Command::new(system()).args(["-m", "venv"]).arg(&folder), "python3 -m venv");
-    must(
+    attempt(Command::new(system()).args(["-m", "venv"]).arg(&folder), "python3 -m venv")?;
+    attempt(
         Command::new(&python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args(arguments),
         &format!("installing {what} (is the package registry within reach?)"),
-    );
+    )?;
     fs::write(ready, state).unwrap();
-    python
+    Ok(python)
 }
 
 /// Download a wheel by exact version into `target/ormend-projects`, once, and say where it is.
@@ -116,6 +127,20 @@ pub fn wheel(name: &str, version: &str) -> PathBuf {
     find().unwrap_or_else(|| panic!("pip left no wheel in {}", folder.display()))
 }
 
+/// What a project needs to be understood, and no more: images and scripts are left in the wheel.
+const SUFFIXES: &str = ".py,.html,.txt,.toml,.cfg";
+
+/// Unpack a wheel, by exact version, into each of `folders`, and make it the root of a project: where its repository is.
+pub fn unpack(name: &str, version: &str, folders: &[&Path]) {
+    let script = super::root().join("tests/support/unpack.py");
+    let mut unpack = Command::new(system());
+    unpack.arg(script).arg(wheel(name, version)).arg(SUFFIXES).args(folders);
+    must(&mut unpack, "unpacking a wheel");
+    for folder in folders {
+        fs::create_dir_all(folder.join(".git")).unwrap();
+    }
+}
+
 /// Compare two trees with CPython: every file of `after` parses if its counterpart in `before` does, and no
 /// comment is lost. The answer is one line a problem.
 pub fn compare_trees(before: &Path, after: &Path) -> Vec<String> {
@@ -128,12 +153,15 @@ pub fn compare_trees(before: &Path, after: &Path) -> Vec<String> {
 
 /// Run a command that has to succeed.
 pub fn must(command: &mut Command, what: &str) -> Output {
-    let output = command.output().unwrap_or_else(|e| panic!("{what}: {command:?}: {e}"));
-    assert!(
-        output.status.success(),
-        "{what} failed: {command:?}\n{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
+    attempt(command, what).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Run a command, and say why it does not succeed.
+fn attempt(command: &mut Command, what: &str) -> Result<Output, String> {
+    let output = command.output().map_err(|error| format!("{what}: {command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{what} failed: {command:?}\n{out}\n{err}"))
 }

@@ -196,6 +196,15 @@ impl Parsed {
     }
 }
 
+/// How much was parsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParsedSize {
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
 /// Every file with its names resolved.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -251,6 +260,15 @@ impl Program {
     /// Whether a file was brought along by the engine: it is not the user's.
     pub fn is_known_file(&self, id: FileId) -> bool {
         self.file(id).source.path().starts_with(super::modules::KNOWN_ROOT)
+    }
+
+    /// How many of the project's files were parsed, and their bytes; those that the engine brought along left out.
+    pub fn parsed_size(&self) -> ParsedSize {
+        let own = self.file_ids().filter(|id| !self.is_known_file(*id)).map(|id| self.file(id));
+        own.filter(|file| !file.source.is_template() && !file.ast.is_empty()).fold(
+            ParsedSize::default(),
+            |sum, file| ParsedSize { files: sum.files + 1, bytes: sum.bytes + file.source.text().len() },
+        )
     }
 
     /// Every class, by [`ClassId`].

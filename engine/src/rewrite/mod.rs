@@ -16,6 +16,7 @@ pub use group::group;
 
 use crate::codemod::{Finding, Rule};
 use crate::django::Project;
+use crate::python::ParsedSize;
 use crate::text::{FileId, Source};
 
 /// What is wanted of a file.
@@ -84,6 +85,8 @@ pub struct Change {
 pub struct Report {
     /// The project as first read; spans of findings refer to its sources.
     pub project: Project,
+    /// How much was parsed for it.
+    pub parsed: ParsedSize,
     /// Every finding in the files as they are, by path and position, suppressed and known ones left out.
     pub findings: Vec<Finding>,
     /// The fingerprint of each: 16 hexadecimal digits that survive edits elsewhere in the file.
@@ -107,6 +110,7 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
         .collect();
     let sources: Vec<Source> = files.into_iter().map(InputFile::into_source).collect();
     let project = Project::build(sources);
+    let parsed = project.program().parsed_size();
     for &file in &scanned {
         warnings.extend(scan::problems(&project, file));
     }
@@ -120,5 +124,5 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
         Vec::new()
     };
     warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
-    Report { project, findings, fingerprints, known, changes, warnings }
+    Report { project, parsed, findings, fingerprints, known, changes, warnings }
 }
