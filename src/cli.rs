@@ -107,6 +107,8 @@ pub enum Command {
     Codemods,
     /// Show the project's models as ormend understands them
     Models(ModelsArgs),
+    /// Remove the results of earlier runs that are kept to make the next one fast
+    Clean(CleanArgs),
 }
 
 #[derive(Debug, Args)]
@@ -148,9 +150,6 @@ pub struct InputArgs {
     /// How many threads to use; by default one a core
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-    /// Accepted, as scripts give it to every linter: there is no cache
-    #[arg(long, hide = true)]
-    pub no_cache: bool,
 }
 
 /// Which codemods, over which files.
@@ -186,6 +185,11 @@ pub struct RunArgs {
     /// `ormend explain REASON` says what a reason means.
     #[arg(long)]
     pub statistics: bool,
+    /// Neither use the result of an earlier run nor keep this one's
+    ///
+    /// Results are kept in .ormend/cache of the project, for runs over exactly the same files with the same settings.
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 impl RunArgs {
@@ -385,6 +389,13 @@ pub enum MergeFormat {
 pub struct ExplainArgs {
     /// The name of a codemod, as `ormend codemods` lists it, or of a hazard, as a finding or --statistics names it
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// The project, or anything in it
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
 }
 
 #[derive(Debug, Args)]

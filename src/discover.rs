@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::escape::escape_line;
 use crate::paths::Paths;
+use crate::write::DIR;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 use miette::miette;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// Directories that never hold a project's own code.
-const FOREIGN: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
+const FOREIGN: [&str; 4] = ["__pycache__", "node_modules", "site-packages", DIR];
 
 /// What the walk is about.
 pub struct Request<'a> {

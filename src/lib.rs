@@ -3,6 +3,7 @@
 
 mod apply;
 mod baseline;
+mod cache;
 mod cli;
 mod commands;
 mod config;
@@ -83,6 +84,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Explain(args) => commands::explain::run(args, terminal),
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),
+        Command::Clean(args) => commands::clean::run(args, terminal),
     }
 }
 

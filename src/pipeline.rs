@@ -1,6 +1,7 @@
 //! From the command line to the engine and back: what every command that looks at a project does first.
 
 use crate::baseline::{self, Known};
+use crate::cache::Cache;
 use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
@@ -49,6 +50,10 @@ pub struct Loaded {
     /// The fingerprints of the baseline that would be found, were they not gone: those of files that are looked at, or that
     /// are not there any more.
     pub awaited: Vec<String>,
+    /// Where results are kept, if they are.
+    cache: Option<Cache>,
+    /// Whether the changes are going to be written, after which no run looks at the same files.
+    is_to_write: bool,
     ignores: Vec<(Gitignore, Vec<&'static str>)>,
     pool: rayon::ThreadPool,
 }
@@ -63,7 +68,7 @@ impl Analysis {
     /// The findings, for a report.
     pub fn findings(&self) -> Findings<'_> {
         let report = &self.report;
-        Findings::new(&report.findings, &report.fingerprints, sources(&report.project), &self.paths)
+        Findings::new(&report.findings, &report.fingerprints, &report.sources, &self.paths)
     }
 }
 
@@ -114,7 +119,9 @@ pub fn load_to_write(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Load
         None => Some(Writer::begin(&place.paths, terminal)?),
         Some(_) => None,
     };
-    Ok((load_from(place, run, terminal)?, writer))
+    let mut loaded = load_from(place, run, terminal)?;
+    loaded.is_to_write = writer.is_some();
+    Ok((loaded, writer))
 }
 
 fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
@@ -195,6 +202,8 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
     let asked =
         asked.iter().filter(|path| **path != root).filter_map(|path| paths.engine_path(path)).collect();
     Ok(Loaded {
+        cache: (!run.no_cache).then(|| Cache::new(&root)),
+        is_to_write: false,
         paths,
         files,
         options,
@@ -236,13 +245,8 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
                 "--stdin-filename is for standard input only"
             ));
         }
-        let resolve = |path: &PathBuf| {
-            fs::canonicalize(path).and_then(readable).map_err(|error| {
-                let name = escape_path(path);
-                miette!(help = "check the path", "cannot look at `{name}`: {}", reason(&error))
-            })
-        };
-        return Ok((input.paths.iter().map(resolve).collect::<miette::Result<_>>()?, None));
+        let paths = input.paths.iter().map(|path| resolve(path));
+        return Ok((paths.collect::<miette::Result<_>>()?, None));
     }
     if input.paths.len() > 1 {
         return Err(miette!(help = "give `-` alone", "`-` cannot be combined with other paths"));
@@ -272,7 +276,15 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
     Ok((vec![file], Some(bytes)))
 }
 
-/// A path that is asked for, if it can be read.
+/// A path that is asked for, absolute and free of links.
+pub fn resolve(path: &Path) -> miette::Result<PathBuf> {
+    fs::canonicalize(path).and_then(readable).map_err(|error| {
+        let name = escape_path(path);
+        miette!(help = "check the path", "cannot look at `{name}`: {}", reason(&error))
+    })
+}
+
+/// The same, if it can be read.
 fn readable(path: PathBuf) -> std::io::Result<PathBuf> {
     match path.is_dir() {
         true => fs::read_dir(&path).map(drop)?,
@@ -409,8 +421,9 @@ impl Loaded {
     pub fn analyse(self, apply: bool, terminal: &Terminal) -> Analysis {
         let mut analysis = self.analyse_apart(apply, terminal);
         let report = &mut analysis.report;
-        for fix in report.findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
-            fix.edits = rewrite::edits_with_imports(&report.project, fix);
+        for (finding, imports) in report.findings.iter_mut().zip(&mut report.imports) {
+            let Some(fix) = &mut finding.fix else { continue };
+            fix.edits.append(imports);
             fix.imports.clear();
         }
         analysis
@@ -427,12 +440,39 @@ impl Loaded {
             });
             self.options.skip = skip.collect();
         }
-        let report = self.pool.install(|| rewrite::run(files, &self.rules, &self.options, apply));
+        let report = self.report(files, apply, terminal);
         drop(_progress);
-        warn(&report, &self.paths, terminal);
+        for warning in &report.warnings {
+            terminal.warn(&text_of(warning, &self.paths));
+        }
         let count = plural(report.parsed.files, "file", "files");
         terminal.detail(&format!("parsed {count}, {} bytes", report.parsed.bytes));
         Analysis { report, paths: self.paths }
+    }
+
+    /// What the engine says of `files`, or said when it was given the same.
+    fn report(&self, files: Vec<InputFile>, apply: bool, terminal: &Terminal) -> Report {
+        let Loaded { rules, options, .. } = self;
+        let run = |files| self.pool.install(|| rewrite::run(files, rules, options, apply));
+        let key = |cache: &Cache| self.pool.install(|| cache.key(&files, rules, options, apply));
+        let Some((cache, key)) = self.cache.as_ref().and_then(|cache| Some((cache, key(cache)?))) else {
+            terminal.detail("cache: none");
+            return run(files);
+        };
+        if let Some(report) = self.pool.install(|| cache.get(&key, &files)) {
+            terminal.detail("cache: the result of an earlier run");
+            return report;
+        }
+        let given = files.len();
+        let report = run(files);
+        if self.is_to_write && !report.changes.is_empty() {
+            return report;
+        }
+        match cache.put(&key, &report, given) {
+            Ok(()) => terminal.detail("cache: the result is kept for the next run"),
+            Err(error) => terminal.detail(&format!("cache: the result is not kept: {}", reason(&error))),
+        }
+        report
     }
 
     /// Index the project without looking for anything.
@@ -443,7 +483,10 @@ impl Loaded {
             let sources = files.into_par_iter().map(InputFile::into_source).collect();
             Project::build(sources)
         });
-        for warning in problems(&project, &[], &self.paths) {
+        let own = sources(&project)
+            .into_iter()
+            .filter(|source| !source.is_template() && !self.paths.environment.contains(source.path()));
+        for warning in own.filter_map(rewrite::unreadable) {
             terminal.warn(&text_of(&warning, &self.paths));
         }
         project
@@ -458,31 +501,6 @@ impl Loaded {
             .flat_map(|(_, names)| names.iter().copied())
             .collect()
     }
-}
-
-/// Say what the engine has to say, in order.
-fn warn(report: &Report, paths: &Paths, terminal: &Terminal) {
-    let mut warnings = report.warnings.clone();
-    warnings.extend(problems(&report.project, &report.warnings, paths));
-    warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
-    for warning in &warnings {
-        terminal.warn(&text_of(warning, paths));
-    }
-}
-
-/// Files of the project that could not be read as text, unless a warning names them already.
-fn problems(project: &Project, warnings: &[Warning], paths: &Paths) -> Vec<Warning> {
-    let known: FxHashSet<&str> = warnings.iter().map(|warning| warning.path.as_str()).collect();
-    sources(project)
-        .into_iter()
-        .filter(|source| !known.contains(source.path()) && !paths.environment.contains(source.path()))
-        // A template that cannot be read is not known; nothing in it would be looked at.
-        .filter(|source| !source.is_template())
-        .filter_map(|source| {
-            let message = source.problem()?.to_string();
-            Some(Warning { path: source.path().to_string(), line: None, message })
-        })
-        .collect()
 }
 
 fn text_of(warning: &Warning, paths: &Paths) -> String {

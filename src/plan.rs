@@ -2,15 +2,16 @@
 
 use crate::escape::escape_line;
 use crate::owners::Owners;
-use crate::pipeline::{Analysis, sources};
+use crate::pipeline::Analysis;
 use miette::miette;
 use ormend_engine::codemod::{Finding, Outcome};
-use ormend_engine::rewrite::{Options, own_packages, together};
+use ormend_engine::rewrite::{Options, Sources, together};
 use ormend_engine::text::{FileId, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The version of the form that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -153,7 +154,7 @@ impl Plan {
     /// Every fix that `analysis` found. Selected are those that `options` want and that can be applied together.
     pub fn of(analysis: &Analysis, options: &Options, owners: &Owners) -> Plan {
         let (report, findings) = (&analysis.report, analysis.findings());
-        let sources = sources(&report.project);
+        let sources = &report.sources;
         let (selected, _) = together(&report.findings, options);
         let mut fixes = Vec::new();
         for (index, (finding, fingerprint)) in findings.shown(true).enumerate() {
@@ -161,11 +162,11 @@ impl Plan {
                 continue;
             }
             let is_selected = selected.binary_search(&index).is_ok();
-            fixes.push(planned(&sources, finding, fingerprint, is_selected));
+            fixes.push(planned(sources, finding, fingerprint, is_selected));
         }
         let changed: BTreeSet<&str> = fixes.iter().flat_map(PlannedFix::files).collect();
-        let changed = sources.iter().filter(|source| changed.contains(source.path()));
-        let file = |source: &&Source| {
+        let changed = sources.values().filter(|source| changed.contains(source.path()));
+        let file = |source: &Arc<Source>| {
             let bytes = source.encode(source.text()).unwrap_or_default();
             let file = PlannedFile { sha256: sha256(&bytes), owners: owners.of(source.path()) };
             (source.path().to_owned(), file)
@@ -175,7 +176,7 @@ impl Plan {
             version: VERSION,
             tool: crate::TOOL.to_owned(),
             packages: if fixes.iter().any(|fix| !fix.imports.is_empty()) {
-                own_packages(&report.project)
+                report.packages.clone()
             } else {
                 Vec::new()
             },
@@ -299,8 +300,8 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn planned(sources: &[&Source], finding: &Finding, fingerprint: &str, selected: bool) -> PlannedFix {
-    let source = |file: FileId| sources.get(file.0 as usize).copied();
+fn planned(sources: &Sources, finding: &Finding, fingerprint: &str, selected: bool) -> PlannedFix {
+    let source = |file: FileId| sources.get(&file);
     let path = |file: FileId| source(file).map_or(String::new(), |source| source.path().to_owned());
     let line = |file: FileId, offset| source(file).map_or(0, |source| source.line_column(offset).line);
     let hazards = finding.hazards.iter().map(|hazard| PlannedHazard {

@@ -85,7 +85,7 @@ fn check(rule: &'static dyn Rule, case: &Case) -> Vec<String> {
     }
     let left_alone = case.after.is_none() && case.unsafe_fixes.is_none() && case.reason.is_none();
     for finding in &findings {
-        let source = &safe.project.program().file(finding.site.file).source;
+        let source = &safe.sources[&finding.site.file];
         let line = source.line_column(finding.site.span.start).line;
         let place = format!("{}:{line}: {}", source.path(), finding.message);
         if left_alone {

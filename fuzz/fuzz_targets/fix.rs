@@ -27,8 +27,7 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(source.encode(source.text()).as_deref(), Some(data), "what is decoded is encoded otherwise");
     for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
-        let own =
-            fix.edits.iter().filter(|edit| report.project.program().file(edit.file).source.path() == MODULE);
+        let own = fix.edits.iter().filter(|edit| report.sources[&edit.file].path() == MODULE);
         let mut edits: Vec<_> = own.map(|edit| edit.edit.clone()).collect();
         edits.sort_by_key(|edit| edit.span);
         let Ok(after) = rewrite::apply_planned(source.clone(), &edits, &[], &[]) else { continue };

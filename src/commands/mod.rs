@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod clean;
 pub mod codemods;
 pub mod diff;
 pub mod explain;

@@ -15,23 +15,25 @@ pub mod statistics;
 
 use crate::paths::Paths;
 use ormend_engine::codemod::{FileEdit, Finding, Hazard, Outcome};
+use ormend_engine::rewrite::Sources;
 use ormend_engine::text::{FileId, LineColumn, Site, Source};
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// All findings of a run, in the engine's order, and the files they are in.
 pub struct Findings<'a> {
     list: &'a [Finding],
-    sources: Vec<&'a Source>,
+    sources: &'a Sources,
     paths: &'a Paths,
     fingerprints: &'a [String],
 }
 
 impl<'a> Findings<'a> {
-    /// The findings `list`, each with its fingerprint, whose sites refer to `sources` by `FileId`.
+    /// The findings `list`, each with its fingerprint, whose sites refer to `sources`.
     pub fn new(
         list: &'a [Finding],
         fingerprints: &'a [String],
-        sources: Vec<&'a Source>,
+        sources: &'a Sources,
         paths: &'a Paths,
     ) -> Findings<'a> {
         Findings { list, sources, paths, fingerprints }
@@ -59,7 +61,7 @@ impl<'a> Findings<'a> {
     }
 
     fn source(&self, file: FileId) -> Option<&'a Source> {
-        self.sources.get(file.0 as usize).copied()
+        self.sources.get(&file).map(Arc::as_ref)
     }
 
     /// The path of `file` as shown; empty for a file that is not there, which only a bug could name.
@@ -146,11 +148,10 @@ class Book(Model):
 \t\tsuper().save()
 ";
 
-    pub fn sources() -> Vec<Source> {
-        [("shop/views.py", VIEWS), ("shop/models.py", MODELS)]
-            .into_iter()
-            .map(|(path, text)| Source::new(path, text.as_bytes().to_vec()))
-            .collect()
+    pub fn sources() -> Sources {
+        let files = [("shop/views.py", VIEWS), ("shop/models.py", MODELS)];
+        let source = |(path, text): (&str, &str)| Arc::new(Source::new(path, text.as_bytes().to_vec()));
+        (0..).map(FileId).zip(files.into_iter().map(source)).collect()
     }
 
     pub fn paths() -> Paths {
@@ -162,7 +163,7 @@ class Book(Model):
         let (list, sources, paths) = (findings(), sources(), paths());
         let fingerprints: Vec<String> = (1..=list.len()).map(|n| format!("{n:016x}")).collect();
         let mut out = Vec::new();
-        write(&mut out, &Findings::new(&list, &fingerprints, sources.iter().collect(), &paths));
+        write(&mut out, &Findings::new(&list, &fingerprints, &sources, &paths));
         String::from_utf8(out).unwrap()
     }
 

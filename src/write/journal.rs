@@ -6,6 +6,7 @@
 //! file that holds its new content gets its old one again. `ormend fix --undo` makes `last.json` a `writing.json` and does the
 //! same. What holds anything else is left alone. Nothing in a journal is believed: it may have come with the project.
 
+use super::directory::{self, DIR, read_own};
 use super::file::{self, OPEN, PREFIX, Prepared, TEMPORARY, WriteError, sync_dir};
 use crate::apply::inside;
 use crate::discover::reason;
@@ -21,8 +22,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The directory of everything that ormend keeps in a project.
-const DIR: &str = ".ormend";
 const WRITING: &str = "writing.json";
 const LAST: &str = "last.json";
 /// How the name of the stored old contents ends.
@@ -86,9 +85,9 @@ pub fn is_interrupted(root: &Path) -> bool {
     root.join(DIR).join(WRITING).exists()
 }
 
-/// Whether a run has written from the root `root`.
+/// Whether there is something to take back of a run from the root `root`.
 pub fn has_journal(root: &Path) -> bool {
-    root.join(DIR).is_dir()
+    root.join(DIR).join(LAST).exists() || is_interrupted(root)
 }
 
 impl Writer {
@@ -193,20 +192,10 @@ impl Writer {
 
     /// The directory of the journal, made if need be.
     fn directory(&self) -> miette::Result<PathBuf> {
-        let dir = self.root.join(DIR);
-        let make = || {
-            if fs::symlink_metadata(&dir).is_ok_and(|metadata| !metadata.is_dir()) {
-                return Err(io::Error::other("it is no directory"));
-            }
-            fs::create_dir_all(&dir)?;
-            // Nobody wants it in a commit.
-            let ignore = dir.join(".gitignore");
-            if !ignore.exists() { file::replace(&ignore, b"*\n", OPEN) } else { Ok(()) }
-        };
-        match make() {
-            Ok(()) => Ok(dir),
-            Err(error) => Err(cannot_keep(&dir, &Paths::new(self.root.clone(), self.root.clone()), &error)),
-        }
+        directory::make(&self.root).map_err(|error| {
+            let paths = Paths::new(self.root.clone(), self.root.clone());
+            cannot_keep(&self.root.join(DIR), &paths, &error)
+        })
     }
 
     /// Make `journal` that of the last run. One without files leaves the one before it.
@@ -351,7 +340,7 @@ fn clean(dir: &Path) {
         return;
     }
     let mut runs = Vec::new();
-    for bytes in [WRITING, LAST].iter().filter_map(|name| read_own(&dir.join(name)).ok()) {
+    for bytes in [WRITING, LAST].iter().filter_map(|name| read_own(&dir.join(name), usize::MAX).ok()) {
         // What cannot be read may be that of a later version.
         let Ok(journal) = serde_json::from_slice::<Journal>(&bytes) else { return };
         runs.push(format!("{}{BEFORE}", journal.run));
@@ -388,7 +377,7 @@ fn load(dir: &Path, name: &str, paths: &Paths) -> miette::Result<Option<(Journal
     if fs::symlink_metadata(dir).is_ok_and(|metadata| !metadata.is_dir()) {
         return Ok(None);
     }
-    let bytes = match read_own(&file) {
+    let bytes = match read_own(&file, usize::MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong(reason(&error))),
@@ -403,16 +392,8 @@ fn load(dir: &Path, name: &str, paths: &Paths) -> miette::Result<Option<(Journal
         return Err(wrong("it names no run".to_owned()));
     }
     // What is not there is missed where a file needs it.
-    let store = read_own(&dir.join(format!("{}{BEFORE}", journal.run))).unwrap_or_default();
+    let store = read_own(&dir.join(format!("{}{BEFORE}", journal.run)), usize::MAX).unwrap_or_default();
     Ok(Some((journal, store)))
-}
-
-/// What a file of the journal's own holds. A link is not ours.
-fn read_own(file: &Path) -> io::Result<Vec<u8>> {
-    match fs::symlink_metadata(file)?.is_symlink() {
-        true => Err(io::Error::other("it is a link")),
-        false => read::file(file),
-    }
 }
 
 fn cannot_keep(dir: &Path, paths: &Paths, error: &io::Error) -> miette::Report {

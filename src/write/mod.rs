@@ -1,10 +1,12 @@
 //! Writing into a project: each file whole or not at all, the files of one fix all or none, and nothing that cannot be taken
 //! back.
 
+mod directory;
 mod file;
 mod journal;
 
-pub use file::{OPEN, WriteError, check, replace};
+pub use directory::{DIR, make, make_own, read_own};
+pub use file::{OPEN, PREFIX, TEMPORARY, WriteError, check, replace};
 pub use journal::{Undone, Writer, has_journal, is_interrupted};
 
 use crate::discover::reason;

@@ -121,7 +121,7 @@ pub fn changed(files: &Files, report: &Report) -> Files {
 pub fn reasons(report: &Report, finding: &Finding) -> Vec<String> {
     let reason = |hazard: &ormend_engine::codemod::Hazard| {
         let place = hazard.site.map_or(String::new(), |site| {
-            let source = &report.project.program().file(site.file).source;
+            let source = &report.sources[&site.file];
             format!(" ({}:{})", source.path(), source.line_column(site.span.start).line)
         });
         format!("{}: {}{place}", hazard.kind.name(), hazard.message())

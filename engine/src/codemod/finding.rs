@@ -3,6 +3,7 @@
 use super::hazard::{Hazard, Weight};
 use crate::django::ModelId;
 use crate::text::{Edit, FileId, Site};
+use serde::{Deserialize, Serialize};
 
 /// What may be done with a finding. Derived from its hazards, never set by a codemod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +37,7 @@ impl Outcome {
 }
 
 /// A place with something to say about it, beside the finding's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
     /// Where.
     pub site: Site,
@@ -45,7 +46,7 @@ pub struct Related {
 }
 
 /// What it costs, in words: `1 + N queries`, `N inserts`, `1 query`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queries {
     /// As the code stands.
     pub before: String,
@@ -61,7 +62,7 @@ impl Queries {
 }
 
 /// An edit in one file of the project.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEdit {
     /// The file.
     pub file: FileId,
@@ -70,7 +71,7 @@ pub struct FileEdit {
 }
 
 /// A name that a fix needs at the top of a module: `from {module} import {name}`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ImportRequest {
     /// The file that needs it.
     pub file: FileId,
@@ -81,7 +82,7 @@ pub struct ImportRequest {
 }
 
 /// A rewrite: edits, the imports they rely on, and the places whose text they were derived from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fix {
     /// The edits; within one file they do not overlap.
     pub edits: Vec<FileEdit>,
@@ -96,7 +97,7 @@ pub struct Fix {
 }
 
 /// A relation, as code reads it and a prefetch names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Relation {
     /// The attribute.
     pub accessor: String,
@@ -113,9 +114,10 @@ impl Relation {
 }
 
 /// One finding of one codemod.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// The codemod's name.
+    /// The codemod's name. It is not serialised: whoever reads a finding has to find it among the codemods.
+    #[serde(skip)]
     pub codemod: &'static str,
     /// The place: the loop, the call, the comprehension.
     pub site: Site,
@@ -134,6 +136,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The files that it refers to, some of them several times.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        let sites = std::iter::once(self.site)
+            .chain(self.related.iter().map(|related| related.site))
+            .chain(self.hazards.iter().filter_map(|hazard| hazard.site));
+        let of_fix = self.fix.iter().flat_map(|fix| {
+            let edits = fix.edits.iter().map(|edit| edit.file);
+            let imports = fix.imports.iter().map(|import| import.file);
+            edits.chain(imports).chain(fix.reads.iter().map(|site| site.file))
+        });
+        sites.map(|site| site.file).chain(of_fix)
+    }
+
     /// What may be done with it.
     pub fn outcome(&self) -> Outcome {
         if self.fix.is_none() { Outcome::Withheld } else { Outcome::of(&self.hazards) }

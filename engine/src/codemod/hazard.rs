@@ -2,10 +2,10 @@
 //! causes them, and the engine, never the codemod, derives the outcome.
 
 use crate::text::Site;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One obstacle to one fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hazard {
     /// Which.
     pub kind: HazardKind,
@@ -27,7 +27,7 @@ pub enum Weight {
 macro_rules! hazards {
     ($($(#[$doc:meta])* $name:ident, $weight:ident, $message:literal;)*) => {
         /// Every obstacle the project knows. `{}` in a message stands for the hazard's subject.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum HazardKind { $($(#[$doc])* $name,)* }
 
         impl HazardKind {

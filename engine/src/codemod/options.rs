@@ -1,9 +1,10 @@
 //! What the user has set that rewrites depend on.
 
 use super::{Finding, Outcome};
+use serde::Serialize;
 
 /// Settings of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// Also apply fixes with opt-in hazards.
     pub unsafe_fixes: bool,

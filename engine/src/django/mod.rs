@@ -19,6 +19,7 @@ mod replaced;
 mod settings;
 mod signals;
 mod stubs;
+mod tables;
 pub mod templates;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 use crate::python::{ClassId, NodeId};
 use crate::text::{FileId, Site};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Index of a model in the [`Project`](super::Project).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ModelId(pub u32);
 
 /// A model class, abstract and proxy models included. A model is its module path and class name, never its

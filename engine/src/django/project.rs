@@ -2,6 +2,7 @@
 
 use super::patches::{self, Part, Patch, Patched};
 use super::replaced::Replaced;
+use super::tables::Tables;
 use super::templates::{Found, Template, Templates};
 use super::values::Values;
 use super::{
@@ -29,6 +30,7 @@ pub struct Project {
     replaced: Replaced,
     admin: Admin,
     names: Names,
+    pub(super) tables: Tables,
     /// See [`Project::field_droppers`].
     field_droppers: OnceLock<Vec<FunctionId>>,
     /// What [`Project::unknown_parts`] says of each model.
@@ -70,6 +72,7 @@ impl Project {
             field_droppers: OnceLock::new(),
             admin: Admin::default(),
             names: Names::default(),
+            tables: Tables::default(),
             unknown_parts: Vec::new(),
             historical: None,
         };
@@ -103,6 +106,7 @@ impl Project {
             project.historical = Some((project.models.len(), followed));
             project.models.extend(models);
         }
+        project.tables = Tables::new(project.models.len());
         project.unknown_parts = project.models.par_iter().map(|model| project.parts_of(model)).collect();
         project
     }

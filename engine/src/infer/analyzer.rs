@@ -55,6 +55,7 @@ pub struct Analyzer<'p> {
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
     found: Found,
+    pub(super) words: OnceLock<super::words::Words>,
 }
 
 impl<'p> Analyzer<'p> {
@@ -79,6 +80,7 @@ impl<'p> Analyzer<'p> {
             drawn: Mutex::default(),
             attributes: Mutex::default(),
             found: Found::default(),
+            words: OnceLock::new(),
         }
     }
 

@@ -55,6 +55,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod types;
+mod words;
 
 pub use analyzer::Analyzer;
 pub use callsites::{CallSite, CallSites};

@@ -97,11 +97,11 @@ pub(super) fn fixpoint(
     changes
 }
 
-/// The edits of one fix, those of the imports that it needs included.
-pub fn edits_with_imports(project: &Project, fix: &Fix) -> Vec<FileEdit> {
-    let mut edits = fix.edits.clone();
+/// The edits of the imports that the fix of `finding` needs.
+pub(super) fn import_edits(project: &Project, finding: &Finding) -> Vec<FileEdit> {
+    let mut edits = Vec::new();
     let mut by_file: BTreeMap<FileId, Vec<(&str, &str)>> = BTreeMap::new();
-    for request in &fix.imports {
+    for request in finding.fix.iter().flat_map(|fix| &fix.imports) {
         by_file.entry(request.file).or_default().push((request.module.as_str(), request.name.as_str()));
     }
     for (file, requests) in by_file {
@@ -297,7 +297,8 @@ fn hash(text: &str) -> u64 {
 }
 
 /// The bytes of `source` with edits that were decided before, and the imports (module, name) that they rely on; why not,
-/// otherwise, in a part of a sentence whose subject is the file. `packages` are the project's own, see [`own_packages`].
+/// otherwise, in a part of a sentence whose subject is the file. `packages` are the project's own, see
+/// [`Report::packages`](super::Report::packages).
 pub fn apply_planned(
     source: Source,
     edits: &[Edit],
@@ -325,7 +326,7 @@ fn is_first_party(project: &Project, package: &str) -> bool {
 }
 
 /// The top-level packages and modules of the project's own files, sorted.
-pub fn own_packages(project: &Project) -> Vec<String> {
+pub(super) fn own_packages(project: &Project) -> Vec<String> {
     let mut all: Vec<String> = top_levels(project).map(str::to_owned).collect();
     all.sort();
     all.dedup();

@@ -10,17 +10,21 @@ mod suppress;
 mod waiting;
 
 pub use crate::codemod::Options;
-pub use apply::{apply_planned, edits_with_imports, own_packages, together, touches};
+pub use apply::{apply_planned, together, touches};
 pub use aside::{is_migration, leave_out_idle};
 pub use group::group;
+pub use scan::unreadable;
 
-use crate::codemod::{Finding, Rule};
+use crate::codemod::{FileEdit, Finding, Rule};
 use crate::django::Project;
 use crate::python::ParsedSize;
 use crate::text::{FileId, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is wanted of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Role {
     /// Findings are wanted.
     Scan,
@@ -56,7 +60,7 @@ impl InputFile {
 }
 
 /// Something the run has to say about a file that is not a finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// The file's path.
     pub path: String,
@@ -67,11 +71,12 @@ pub struct Warning {
 }
 
 /// A file that fixes change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
     /// The file's path.
     pub path: String,
-    /// Its bytes as they were read.
+    /// Its bytes as they were read. They are not serialised: whoever reads a change has to know them.
+    #[serde(skip)]
     pub before: Vec<u8>,
     /// Its bytes after the fixes, in the same encoding.
     pub after: Vec<u8>,
@@ -81,38 +86,51 @@ pub struct Change {
     pub group: u32,
 }
 
-/// The result of a run.
+/// Files that findings refer to.
+pub type Sources = BTreeMap<FileId, Arc<Source>>;
+
+/// The result of a run, which is plain data: nothing in it needs the project any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// The project as first read; spans of findings refer to its sources.
-    pub project: Project,
-    /// How much was parsed for it.
+    /// The files that findings refer to, as first read. They are not serialised: the identity of one that was given to [`run`] is
+    /// its index there, the other ones are the engine's own.
+    #[serde(skip)]
+    pub sources: Sources,
+    /// How much was parsed for it; nothing where an earlier result was taken.
+    #[serde(skip)]
     pub parsed: ParsedSize,
     /// Every finding in the files as they are, by path and position, suppressed and known ones left out.
     pub findings: Vec<Finding>,
     /// The fingerprint of each: 16 hexadecimal digits that survive edits elsewhere in the file.
     pub fingerprints: Vec<String>,
+    /// For each the edits that bring the imports that its fix asks for.
+    pub imports: Vec<Vec<FileEdit>>,
     /// The fingerprints of [`Options::known`] that were found.
     pub known: Vec<String>,
     /// Files that the applicable fixes change, by path.
     pub changes: Vec<Change>,
     /// Unparsable files, suppressions that suppress nothing, internal errors.
     pub warnings: Vec<Warning>,
+    /// The top-level packages and modules of the project's own files, sorted.
+    pub packages: Vec<String>,
 }
 
 /// Scan `files` with `rules`; when `apply` is set also compute [`Report::changes`].
 pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
     let mut warnings = Vec::new();
-    let scanned: Vec<FileId> = files
-        .iter()
-        .enumerate()
-        .filter(|(_, file)| file.role == Role::Scan)
-        .map(|(i, _)| FileId(i as u32))
-        .collect();
+    let roles: Vec<(FileId, Role)> = (0..).map(FileId).zip(files.iter().map(|file| file.role)).collect();
+    let scanned: Vec<FileId> =
+        roles.iter().filter(|(_, role)| *role == Role::Scan).map(|(file, _)| *file).collect();
     let sources: Vec<Source> = files.into_iter().map(InputFile::into_source).collect();
     let project = Project::build(sources);
     let parsed = project.program().parsed_size();
-    for &file in &scanned {
-        warnings.extend(scan::problems(&project, file));
+    for (file, role) in roles {
+        match role {
+            Role::Scan => warnings.extend(scan::problems(&project, file)),
+            Role::Index | Role::Aside => warnings.extend(unreadable(&project.program().file(file).source)),
+            // A template that cannot be read is not known; nothing in it would be looked at.
+            Role::Environment | Role::Template => {}
+        }
     }
     let scan::Scanned { mut findings, warnings: unused } = scan::scan(&project, &scanned, rules, options);
     warnings.extend(unused);
@@ -124,5 +142,9 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
         Vec::new()
     };
     warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
-    Report { project, parsed, findings, fingerprints, known, changes, warnings }
+    let imports = findings.iter().map(|finding| apply::import_edits(&project, finding)).collect();
+    let source = |file: FileId| (file, Arc::clone(&project.program().file(file).source));
+    let sources = findings.iter().flat_map(Finding::files).map(source).collect();
+    let packages = apply::own_packages(&project);
+    Report { sources, parsed, findings, fingerprints, imports, known, changes, warnings, packages }
 }

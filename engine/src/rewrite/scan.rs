@@ -5,7 +5,7 @@ use crate::codemod::{Context, Finding, Options, Rule};
 use crate::django::Project;
 use crate::infer::{Analyzer, Facts};
 use crate::python::{Kind, Node, NodeId};
-use crate::text::FileId;
+use crate::text::{FileId, Source};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -17,13 +17,19 @@ pub(super) struct Scanned {
     pub warnings: Vec<Warning>,
 }
 
+/// What is said of a file that cannot be read as text.
+pub fn unreadable(source: &Source) -> Option<Warning> {
+    let message = source.problem()?.to_owned();
+    Some(Warning { path: source.path().to_owned(), line: None, message })
+}
+
 /// Why a file, or a part of it, cannot be looked at.
 pub(super) fn problems(project: &Project, file: FileId) -> Vec<Warning> {
     let file = project.program().file(file);
-    let path = file.source.path().to_owned();
-    if let Some(problem) = file.source.problem() {
-        return vec![Warning { path, line: None, message: problem.to_owned() }];
+    if let Some(problem) = unreadable(&file.source) {
+        return vec![problem];
     }
+    let path = file.source.path().to_owned();
     if file.ast.is_too_deep() {
         let message = "nested too deeply to be looked at".to_owned();
         return vec![Warning { path, line: None, message }];

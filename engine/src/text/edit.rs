@@ -1,9 +1,10 @@
 //! Replacements of byte spans, and their application.
 
 use super::Span;
+use serde::{Deserialize, Serialize};
 
 /// Replace the bytes of `span` by `text`. An insertion has an empty span.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Edit {
     /// What is replaced.
     pub span: Span,

@@ -53,7 +53,7 @@ pub(super) fn hazards(
         }
         Source::Expression(file, node) => {
             let Some(name) = attribute(program.file(file).node(node)) else { return };
-            for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+            for file in cx.analyzer.files_naming(name).iter().copied() {
                 let names = program.file(file).root().mentions(name);
                 let attributes = names.filter(|n| n.field() == Field::Attribute).filter_map(Node::parent);
                 let loads =

@@ -195,7 +195,7 @@ fn named(
     pending: &mut Vec<(FileId, Option<FunctionId>)>,
 ) -> Option<()> {
     let program = cx.project.program();
-    for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+    for file in cx.analyzer.files_naming(name).iter().copied() {
         for node in program.file(file).root().mentions(name) {
             let is_read = !node.is_binding() && (class.is_none() || node.field() == Field::Attribute);
             let def = node.ancestors().find(|n| n.kind() == Kind::FunctionDef);

@@ -35,7 +35,7 @@ pub(super) fn callers<'a>(cx: &Context<'a>, function: FunctionId) -> Vec<Caller<
         }
     };
     if is_property(cx, function) {
-        for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+        for file in cx.analyzer.files_naming(&info.name).iter().copied() {
             for name in program.file(file).root().mentions(&info.name) {
                 if let Some(node) = name.parent().filter(|_| name.field() == Field::Attribute) {
                     let mut around = node.ancestors().filter(|a| a.kind() == Kind::FunctionDef);

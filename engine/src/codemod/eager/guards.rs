@@ -6,7 +6,7 @@ use super::descriptors;
 use super::reads::Load;
 use super::step::Step;
 use crate::codemod::{Hazard, HazardKind};
-use crate::django::{ModelId, Project, RelationKind, Signal};
+use crate::django::{ModelId, Project, Signal};
 use crate::infer::{Event, EventKind, Write};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, Stmt, arguments};
 use crate::text::{FileId, Site};
@@ -20,10 +20,10 @@ pub fn stale_copies<'e>(
     steps: &[Step],
     out: &mut Vec<Hazard>,
 ) {
-    let through = |s: &Step| s.through.map(|m| tables(project, m)).unwrap_or_default();
+    let through = |s: &Step| s.through.into_iter().flat_map(|m| project.tables(m));
     let of = |s: &Step| match s.is_generic {
         true => project.models().iter().map(|m| m.id).collect(),
-        false => tables(project, s.to).into_iter().chain(through(s)).collect::<Vec<_>>(),
+        false => project.tables(s.to).iter().chain(through(s)).copied().collect::<Vec<_>>(),
     };
     let related = LazyCell::new(|| steps.iter().flat_map(of).collect::<BTreeSet<ModelId>>());
     let may_appear = LazyCell::new(|| {
@@ -33,7 +33,7 @@ pub fn stale_copies<'e>(
     // Rows that go take their links along.
     let linked = LazyCell::new(|| {
         let links = steps.iter().filter(|s| s.is_linked);
-        links.flat_map(|s| tables(project, s.from)).collect::<BTreeSet<ModelId>>()
+        links.flat_map(|s| project.tables(s.from)).copied().collect::<BTreeSet<ModelId>>()
     });
     let events: Vec<&Event> = events.into_iter().collect();
     for event in &events {
@@ -48,15 +48,15 @@ pub fn stale_copies<'e>(
                     }),
                     (None, _) => true,
                     (Some(model), Write::Delete) => {
-                        let gone = cascade(project, *model);
+                        let gone = project.deleted_with(*model);
                         !gone.is_disjoint(&related) || !gone.is_disjoint(&linked)
                     }
                     // A new row is nobody's related object yet, except on the other side of a one-to-one.
                     (Some(model), Write::Insert) if only_inserts(project, event.site, &name) => {
-                        !tables(project, *model).is_disjoint(&may_appear)
+                        !project.tables(*model).is_disjoint(&may_appear)
                     }
                     (Some(model), _) => {
-                        !tables(project, *model).is_disjoint(&related)
+                        !project.tables(*model).is_disjoint(&related)
                             || links_from_there(project, steps, *model, event.site)
                     }
                 };
@@ -93,10 +93,10 @@ fn links_from_there(project: &Project, steps: &[Step], model: ModelId, site: Sit
             _ => None,
         }
     });
-    let written = tables(project, model);
+    let written = project.tables(model);
     steps.iter().any(|step| {
         step.is_linked
-            && !tables(project, step.from).is_disjoint(&written)
+            && !project.tables(step.from).is_disjoint(written)
             && step.back.as_deref().is_some_and(|back| accessor.is_none_or(|a| a == back))
     })
 }
@@ -183,68 +183,6 @@ pub fn generic_targets(project: &Project, steps: &[Step], out: &mut Vec<Hazard>)
                 let site = base_manager_site(project, model.id).unwrap_or(model.site);
                 out.push(Hazard::at(HazardKind::GenericManager, model.name.clone(), site));
             }
-        }
-    }
-}
-
-/// The tables that hold a row of `model`: its own and those of its parents.
-fn tables(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
-    let mut out = BTreeSet::new();
-    let mut pending = vec![project.model(model).concrete];
-    while let Some(next) = pending.pop() {
-        if out.insert(next) {
-            pending.extend(project.model(next).table_parents.iter().map(|p| project.model(*p).concrete));
-            // A model that Django does not manage may stand for the table of another one.
-            let own = project.model(next);
-            let others = project.models().iter().filter(|m| {
-                (!m.is_managed || !own.is_managed) && m.id != own.id && !m.is_abstract && m.concrete == m.id
-            });
-            pending.extend(
-                others.filter(|m| table_name(project, m.id) == table_name(project, own.id)).map(|m| m.id),
-            );
-        }
-    }
-    out
-}
-
-/// The table of a model.
-fn table_name(project: &Project, model: ModelId) -> String {
-    let info = project.model(model);
-    let program = project.program();
-    let class = program.class(info.class);
-    let node = program.file(class.file).node(class.node);
-    let given = node.descendants().find_map(|n| {
-        let is_table = n.kind() == Kind::Assign
-            && n.child(crate::python::Field::Left).is_some_and(|l| l.text() == "db_table");
-        if is_table { crate::python::string_value(n.child(crate::python::Field::Right)?) } else { None }
-    });
-    given.unwrap_or_else(|| format!("{}_{}", info.app_label, info.name.to_lowercase()))
-}
-
-/// The tables that deleting rows of `model` may change: those that point at them, at any depth.
-fn cascade(project: &Project, model: ModelId) -> BTreeSet<ModelId> {
-    let mut out = tables(project, model);
-    loop {
-        let before = out.len();
-        for other in project.models().iter().filter(|m| !m.is_abstract && !m.is_proxy) {
-            let points = other.fields.iter().filter_map(|f| f.relation.as_ref()).any(|r| {
-                r.target.is_some_and(|t| out.contains(&project.model(t).concrete))
-                    && matches!(r.kind, RelationKind::ForeignKey | RelationKind::OneToOne)
-            });
-            if points && !out.contains(&other.id) {
-                out.extend(tables(project, other.id));
-            }
-        }
-        // Rows behind a generic relation go with the row that has it.
-        let generic = |m: &ModelId| {
-            let relations = project.model(*m).fields.iter().filter_map(|f| f.relation.as_ref());
-            let targets = relations.filter(|r| r.kind == RelationKind::GenericRelation);
-            targets.filter_map(|r| r.target).flat_map(|t| tables(project, t)).collect::<Vec<_>>()
-        };
-        let behind: Vec<ModelId> = out.iter().flat_map(generic).collect();
-        out.extend(behind);
-        if out.len() == before {
-            return out;
         }
     }
 }

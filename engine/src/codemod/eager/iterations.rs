@@ -136,11 +136,8 @@ impl<'a> Found<'_, 'a> {
     /// The places that use what is kept under `name`, where it may be one of the objects.
     fn holders(&mut self, name: &str) {
         let program = self.cx.project.program();
-        for file in program.file_ids().filter(|f| !self.cx.project.is_known_file(*f)) {
+        for file in self.cx.analyzer.files_naming(name).iter().copied() {
             let source = program.file(file);
-            if !source.source.text().contains(name) {
-                continue;
-            }
             for node in source.root().descendants().filter(|n| !n.is_binding()) {
                 let is_named = match Expr::of(node) {
                     Expr::Name(own) => node.kind() == Kind::Name && own == name,

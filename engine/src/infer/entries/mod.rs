@@ -220,6 +220,7 @@ impl Analyzer<'_> {
     /// Work out what takes all of the project, on all threads. Not to be asked for inside of a parallel loop that asks for
     /// entries: a thread that waits there might be the one that is waited for.
     pub fn prepare(&self) {
+        self.words();
         self.all_entries();
     }
 
