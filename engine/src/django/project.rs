@@ -31,6 +31,8 @@ pub struct Project {
     admin: Admin,
     names: Names,
     pub(super) tables: Tables,
+    /// Whether each file holds tests.
+    is_test: Vec<bool>,
     /// See [`Project::field_droppers`].
     field_droppers: OnceLock<Vec<FunctionId>>,
     /// What [`Project::unknown_parts`] says of each model.
@@ -58,6 +60,7 @@ impl Project {
             built = builder::build(&program, &settings);
         }
         let templates = Templates::new(&program, &settings, before);
+        let is_test = program.file_ids().map(|file| is_test_path(&program, file)).collect();
         let mut project = Project {
             program,
             templates,
@@ -73,6 +76,7 @@ impl Project {
             admin: Admin::default(),
             names: Names::default(),
             tables: Tables::default(),
+            is_test,
             unknown_parts: Vec::new(),
             historical: None,
         };
@@ -361,13 +365,7 @@ impl Project {
 
     /// Whether a file holds tests, by its name or a directory's: what it does is done to the tests' own objects.
     pub fn is_test_file(&self, file: FileId) -> bool {
-        let path = self.program.file(file).source.path();
-        let mut parts = path.rsplit('/');
-        let name = parts.next().unwrap_or("");
-        name.starts_with("test_")
-            || name.ends_with("_test.py")
-            || matches!(name, "tests.py" | "conftest.py")
-            || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
+        self.is_test.get(file.0 as usize).copied().unwrap_or_else(|| is_test_path(&self.program, file))
     }
 
     /// Where code outside of the classes puts an attribute `name` into `model`, one of its bases, or Django's
@@ -501,6 +499,15 @@ impl Project {
     pub fn leaves_standard(&self, class: ClassId) -> bool {
         managers::leaves_standard(&self.program, class)
     }
+}
+
+fn is_test_path(program: &Program, file: FileId) -> bool {
+    let mut parts = program.file(file).source.path().rsplit('/');
+    let name = parts.next().unwrap_or("");
+    name.starts_with("test_")
+        || name.ends_with("_test.py")
+        || matches!(name, "tests.py" | "conftest.py")
+        || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
 }
 
 /// The functions of the program that may take something out of the `fields` of an object, by their text.

@@ -54,16 +54,44 @@ pub enum Certainty {
 
 /// Every call in the program that may reach the function of the frame. Files that the engine brought along are left out.
 pub fn call_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
-    let mut out = call_sites_where(cx, |_| true);
-    for site in &mut out {
-        site.is_certain = certainty(cx, site) == Certainty::Sure;
-    }
-    out
+    let sites = || {
+        let mut sites = call_sites_where(cx, |_| true);
+        for site in &mut sites {
+            site.is_certain = certainty(cx, site) == Certainty::Sure;
+        }
+        sites
+    };
+    once(cx, "call sites", sites)
 }
 
 /// As [`call_sites`], of those calls that are `wanted`; of a method, `is_certain` says what the text says. The rest takes
 /// the facts of the caller: see [`certainty`].
 pub fn call_sites_where<'a>(cx: &Context<'a>, wanted: impl Fn(&CallSite<'a>) -> bool) -> Vec<CallSite<'a>> {
+    let mut sites = once(cx, "call sites by their text", || all_sites(cx));
+    sites.retain(wanted);
+    sites
+}
+
+/// The call sites that `find` finds, remembered with the frame.
+fn once<'a>(
+    cx: &Context<'a>,
+    name: &'static str,
+    find: impl FnOnce() -> Vec<CallSite<'a>>,
+) -> Vec<CallSite<'a>> {
+    if cx.file != cx.facts.file {
+        return find();
+    }
+    let program = cx.project.program();
+    let plain = |s: CallSite<'a>| (s.file, s.call.id(), s.caller, s.is_bound, s.is_certain);
+    let found = cx.facts.once(name, || find().into_iter().map(plain).collect::<Vec<_>>());
+    let site = |&(file, call, caller, is_bound, is_certain): &_| {
+        let call = program.file(file).node(call);
+        CallSite { file, call, caller, is_bound, is_certain }
+    };
+    found.iter().map(site).collect()
+}
+
+fn all_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
     let program = cx.project.program();
     let scope = cx.scope();
     let (Some(this), Some(name)) = (program.function_at(cx.file, scope.id()), scope.child(Field::Name))
@@ -95,16 +123,8 @@ pub fn call_sites_where<'a>(cx: &Context<'a>, wanted: impl Fn(&CallSite<'a>) -> 
             continue;
         }
         let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-        let site = CallSite {
-            file,
-            call,
-            caller: known.function,
-            is_bound: class.is_some() && by_attribute && !is_certain,
-            is_certain,
-        };
-        if wanted(&site) {
-            out.push(site);
-        }
+        let is_bound = class.is_some() && by_attribute && !is_certain;
+        out.push(CallSite { file, call, caller: known.function, is_bound, is_certain });
     }
     out
 }
