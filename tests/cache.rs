@@ -106,7 +106,7 @@ fn another_run_has_another_result() {
         "batch-size = 7",
         "target-django = '5.2'",
         "exclude = ['shop/views.py']",
-        "unsafe-fixes = ['foreign-key-id']",
+        "unsafe-fixes = ['exists']",
         "assume-no-signals = ['shop.Book']",
         "per-file-ignores = { 'shop/views.py' = ['select-related'] }",
     ];
@@ -434,7 +434,7 @@ fn edit(files: &mut Files, original: &Files, random: &mut Random) -> String {
                 "ignore = ['exists']",
                 "exclude = ['/a*']",
                 "include-tests = true",
-                "unsafe-fixes = ['foreign-key-id']",
+                "unsafe-fixes = true",
             ];
             let text = format!("[tool.ormend]\n{}\n", random.one(&keys));
             files.insert("pyproject.toml".to_owned(), text.into_bytes());

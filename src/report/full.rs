@@ -247,10 +247,10 @@ mod tests {
         finding.related[0].site = at("Book.objects", 12);
         finding.related[1].site = at("kept", 4);
         finding.fix = None;
-        let (long, print) = (Source::new("shop/views.py", text.into_bytes()), ["0".repeat(16)]);
+        let (long, print) = (samples::source("shop/views.py", text.into_bytes()), ["0".repeat(16)]);
         let finding = [finding];
         let mut out = Vec::new();
-        write(&mut out, &Findings::new(&finding, &print, vec![&long], &paths), true, false).unwrap();
+        write(&mut out, &Findings::new(&finding, &print, &long, &paths), true, false).unwrap();
         let out = String::from_utf8(out).unwrap();
         let places = ["41 │ built", "62 │ kept", "83 │ for book"];
         assert!(places.iter().all(|place| out.contains(place)), "{out}");
@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn an_endless_line_is_not_shown() {
         let (list, paths) = (samples::findings(), samples::paths());
-        let long = Source::new("shop/views.py", vec![b'x'; 1 << 20]);
+        let long = samples::source("shop/views.py", vec![b'x'; 1 << 20]);
         let print = ["0".repeat(16)];
-        let findings = Findings::new(&list[..1], &print, vec![&long], &paths);
+        let findings = Findings::new(&list[..1], &print, &long, &paths);
         let mut out = Vec::new();
         write(&mut out, &findings, true, false).unwrap();
         assert!(out.len() < 3 << 20, "{}", out.len());
