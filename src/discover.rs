@@ -8,7 +8,7 @@ use crate::escape::escape_line;
 use crate::paths::Paths;
 use crate::write::DIR;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use ignore::{DirEntry, WalkBuilder};
+use ignore::{DirEntry, WalkBuilder, WalkState};
 use miette::miette;
 use ormend_engine::django::templates::is_template_path;
 use ormend_engine::rewrite::{Role, is_migration};
@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub include_migrations: bool,
     /// If only files that changed are looked at: those, absolute and free of links.
     pub changed: Option<&'a FxHashSet<PathBuf>>,
+    /// How many threads walk.
+    pub jobs: usize,
 }
 
 /// One file that was found.
@@ -155,57 +157,88 @@ fn walk(start: &Path, request: &Request, found: &mut BTreeMap<String, Found>, di
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
             let odd = (is_ours && is_dir && is_used).then(|| odd_ignore_file(entry.path())).flatten();
             let is_left_out = odd.is_some();
-            if let Ok(mut seen) = seen.lock() {
-                seen.extend(odd);
+            if let Some(odd) = odd {
+                push(&seen, odd);
             }
             is_ours && !is_left_out
         })
-        .sort_by_file_name(Ord::cmp)
-        .build();
+        .threads(request.jobs)
+        .build_parallel();
     if let Some(file) = odd {
         discovery.warn(request, &file, "it is no regular file, so nothing is ignored");
     }
-    for entry in walker {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                let (path, reason) = explain(&error);
-                let path = path.unwrap_or_else(|| start.to_path_buf());
-                discovery.warn(request, &path, &reason);
-                continue;
+    // In the order of threads; what is made of it is sorted.
+    let met = Mutex::new(Vec::new());
+    walker.run(|| {
+        Box::new(|entry| {
+            if let Some(entry) = look_at(entry, start, request) {
+                push(&met, entry);
             }
-        };
-        if entry.path_is_symlink() {
-            if let Some(reason) = link_problem(entry.path(), request.paths) {
-                discovery.warn(request, entry.path(), &reason);
+            WalkState::Continue
+        })
+    });
+    for entry in taken(&met) {
+        match entry {
+            Met::File(file) => {
+                found.entry(file.path.clone()).or_insert(file);
             }
-            continue;
-        }
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-            continue;
-        }
-        let is_python = is_python(entry.path());
-        match request.paths.engine_path(entry.path()) {
-            Some(path) if is_python => {
-                let file = entry.into_path();
-                found.entry(path.clone()).or_insert(Found { file, path, role: Role::Index });
-            }
-            Some(path) if is_template_path(&path, &[]) => {
-                let file = entry.into_path();
-                found.entry(path.clone()).or_insert(Found { file, path, role: Role::Template });
-            }
-            Some(path) if is_template_path(&path, &[String::new()]) => {
-                let file = entry.into_path();
-                discovery.maybe_templates.push(Found { file, path, role: Role::Template });
-            }
-            Some(_) => {}
-            None if !is_python => {}
-            None => discovery.warn(request, entry.path(), "its name is not UTF-8, so it is left out"),
+            Met::MaybeTemplate(file) => discovery.maybe_templates.push(file),
+            Met::Odd(path, reason) => discovery.warn(request, &path, &reason),
         }
     }
-    for file in nested.lock().map(|mut files| std::mem::take(&mut *files)).unwrap_or_default() {
+    for file in taken(&nested) {
         discovery.warn(request, &file, "it is no regular file, so its directory is left out");
     }
+}
+
+/// What a walk comes by.
+enum Met {
+    File(Found),
+    MaybeTemplate(Found),
+    /// What is told, and why.
+    Odd(PathBuf, String),
+}
+
+/// What is to be made of an entry of the walk from `start`, if anything.
+fn look_at(entry: Result<DirEntry, ignore::Error>, start: &Path, request: &Request) -> Option<Met> {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => {
+            let (path, reason) = explain(&error);
+            return Some(Met::Odd(path.unwrap_or_else(|| start.to_path_buf()), reason));
+        }
+    };
+    if entry.path_is_symlink() {
+        let reason = link_problem(entry.path(), request.paths)?;
+        return Some(Met::Odd(entry.into_path(), reason));
+    }
+    if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+        return None;
+    }
+    let is_python = is_python(entry.path());
+    let found = |path: String, role| Found { file: entry.path().to_path_buf(), path, role };
+    match request.paths.engine_path(entry.path()) {
+        Some(path) if is_python => Some(Met::File(found(path, Role::Index))),
+        Some(path) if is_template_path(&path, &[]) => Some(Met::File(found(path, Role::Template))),
+        Some(path) if is_template_path(&path, &[String::new()]) => {
+            Some(Met::MaybeTemplate(found(path, Role::Template)))
+        }
+        None if is_python => {
+            Some(Met::Odd(entry.into_path(), "its name is not UTF-8, so it is left out".into()))
+        }
+        _ => None,
+    }
+}
+
+/// A lock is poisoned by a panic only, which ends the run.
+fn push<T>(all: &Mutex<Vec<T>>, one: T) {
+    if let Ok(mut all) = all.lock() {
+        all.push(one);
+    }
+}
+
+fn taken<T>(all: &Mutex<Vec<T>>) -> Vec<T> {
+    all.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default()
 }
 
 /// What says which files of `dir` are ignored, if reading it could take forever: a pipe, a device or a link to one.
@@ -305,6 +338,7 @@ mod tests {
             config: &config,
             asked: &asked,
             changed: None,
+            jobs: 2,
         };
         let found = discover(&request).unwrap();
         let mark = |role| if role == Role::Scan { "" } else { "~" };

@@ -16,6 +16,11 @@ fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
+/// Whether `text` is what most text is: nothing in it is dangerous, and no letter needs a thought.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Append `c`, escaped as Python would where it must be.
 pub fn push_escaped(out: &mut String, c: char) {
     if !is_dangerous(c) {
@@ -36,7 +41,7 @@ pub fn push_escaped(out: &mut String, c: char) {
 
 /// A name or a message: one line, no control characters at all.
 pub fn escape_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_dangerous) {
+    if is_plain(text) || !text.contains(is_dangerous) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -51,7 +56,7 @@ pub fn escape_path(path: &Path) -> String {
 
 /// Several lines: newlines and tabs are kept.
 pub fn escape_text(text: &str) -> Cow<'_, str> {
-    if !text.contains(|c| is_dangerous(c) && !matches!(c, '\n' | '\t')) {
+    if is_plain(text) || !text.contains(|c| is_dangerous(c) && !matches!(c, '\n' | '\t')) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);

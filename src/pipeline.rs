@@ -145,6 +145,7 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
 
     let known = run.baseline.as_deref().map(baseline::read).transpose()?.unwrap_or_default();
     let changed = run.changed.as_ref().map(|since| changed(&root, since.as_deref())).transpose()?;
+    let pool = pool(&run.input)?;
     let discovery = {
         let _progress = terminal.progress("Finding files");
         discover::discover(&Request {
@@ -154,9 +155,9 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
             include_tests: run.include_tests || config.include_tests,
             include_migrations: run.include_migrations || config.include_migrations,
             changed: changed.as_ref(),
+            jobs: pool.current_num_threads(),
         })?
     };
-    let pool = pool(&run.input)?;
     let mut files = read_all(&discovery, &paths, stdin.as_deref(), &pool, terminal);
     let stdin = match stdin {
         None => None,

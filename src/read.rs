@@ -12,8 +12,9 @@ pub fn file(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The first `limit` bytes that `file` holds.
 pub fn at_most(file: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    is_regular(file)?;
-    let mut bytes = Vec::new();
+    let length = is_regular(file)?;
+    // One more than there is, so that the end is found without asking for room.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(limit).min(limit).saturating_add(1));
     File::open(file)?.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -24,11 +25,11 @@ pub fn text(file: &Path) -> io::Result<String> {
     fs::read_to_string(file)
 }
 
-/// An error if `file` is anything but a file. Directories say so themselves when they are read.
-fn is_regular(file: &Path) -> io::Result<()> {
+/// The length of `file`; an error if it is anything but a file. Directories say so themselves when they are read.
+fn is_regular(file: &Path) -> io::Result<u64> {
     let metadata = fs::metadata(file)?;
     match metadata.is_file() || metadata.is_dir() {
-        true => Ok(()),
+        true => Ok(metadata.len()),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }

@@ -296,7 +296,8 @@ fn the_diff_applies() {
 #[test]
 fn every_flag_is_there() {
     let copy = Copy::new();
-    let commands = ["check", "diff", "fix", "plan", "apply", "review", "explain", "codemods", "models"];
+    let commands =
+        ["check", "diff", "fix", "plan", "apply", "review", "explain", "codemods", "models", "clean"];
     let mut help: String = commands.iter().map(|name| said(&copy.ormend(&["help", name]))).collect();
     help += &said(&copy.ormend(&["report", "help", "merge"]));
     let known: BTreeSet<&str> = flags(&help).into_iter().chain(FOREIGN.iter().copied()).collect();

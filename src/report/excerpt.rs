@@ -14,6 +14,8 @@ const LIMIT: usize = 256 << 10;
 pub struct Excerpt {
     name: String,
     text: String,
+    /// Where each line starts in the text.
+    starts: Vec<usize>,
     /// The 0-based index of the first line.
     first: usize,
 }
@@ -45,7 +47,7 @@ impl Excerpt {
             SourceSpan::from((at, column(end).saturating_sub(column(span.start))))
         };
         let places = spans.iter().map(place).collect();
-        Some((Excerpt { name, text, first }, places))
+        Some((Excerpt { name, text, starts, first }, places))
     }
 }
 
@@ -56,16 +58,52 @@ impl SourceCode for Excerpt {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.text.read_span(span, before, after)?;
+        // miette counts lines from the beginning, for every label; it need not begin before what it gives.
+        let line = self.starts.partition_point(|start| *start <= span.offset()).saturating_sub(1);
+        let skipped = line.saturating_sub(before + 1);
+        let from = self.starts.get(skipped).copied().unwrap_or(0);
+        let rest = self.text.get(from..).unwrap_or_default();
+        let contents = rest.read_span(&(span.offset() - from, span.len()).into(), before, after)?;
+        let place = (contents.span().offset() + from, contents.span().len());
         // Of a `str` miette counts from its first line, and would join labels that stand far apart.
         let lines = contents.data().iter().filter(|byte| **byte == b'\n').count();
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             contents.data(),
-            *contents.span(),
-            contents.line() + self.first,
+            place.into(),
+            contents.line() + skipped + self.first,
             contents.column(),
             lines,
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a read of miette's own would begin does not show.
+    #[test]
+    fn what_is_read_is_what_miette_reads_of_the_whole() {
+        let text = "one\n\n  two\nthree \u{e9}\n\n\nfour\n";
+        let source = Source::new("a.py", text.as_bytes().to_vec());
+        let all = [Span::new(0, 1), Span::new(text.len() as u32 - 3, text.len() as u32 - 2)];
+        let (excerpt, _) = Excerpt::new(&source, "a.py".into(), &all).unwrap();
+        let mut read = 0;
+        for (start, _) in text.char_indices() {
+            for (end, _) in text.char_indices().filter(|(end, _)| *end >= start) {
+                for (before, after) in [(0, 0), (1, 1), (2, 1), (0, 3)] {
+                    let span = SourceSpan::from((start, end - start));
+                    let ours = excerpt.read_span(&span, before, after).unwrap();
+                    let theirs = excerpt.text.read_span(&span, before, after).unwrap();
+                    assert_eq!(ours.data(), theirs.data(), "{span:?} {before} {after}");
+                    assert_eq!(ours.span(), theirs.span(), "{span:?} {before} {after}");
+                    let place = (ours.line(), ours.column());
+                    assert_eq!(place, (theirs.line(), theirs.column()), "{span:?} {before} {after}");
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 1000, "{read}");
     }
 }

@@ -220,9 +220,7 @@ impl Diagnostic for Snippet {
 mod tests {
     use super::super::samples;
     use super::*;
-    use ormend_engine::rewrite::Sources;
-    use ormend_engine::text::{FileId, Site, Source};
-    use std::sync::Arc;
+    use ormend_engine::text::Site;
 
     #[test]
     fn rendered() {
@@ -249,7 +247,7 @@ mod tests {
         finding.related[0].site = at("Book.objects", 12);
         finding.related[1].site = at("kept", 4);
         finding.fix = None;
-        let (long, print) = (only(text.into_bytes()), ["0".repeat(16)]);
+        let (long, print) = (samples::source("shop/views.py", text.into_bytes()), ["0".repeat(16)]);
         let finding = [finding];
         let mut out = Vec::new();
         write(&mut out, &Findings::new(&finding, &print, &long, &paths), true, false).unwrap();
@@ -259,15 +257,10 @@ mod tests {
         assert_eq!(out.matches("# between").count(), 5, "{out}");
     }
 
-    /// A project of one file.
-    fn only(bytes: Vec<u8>) -> Sources {
-        Sources::from([(FileId(0), Arc::new(Source::new("shop/views.py", bytes)))])
-    }
-
     #[test]
     fn an_endless_line_is_not_shown() {
         let (list, paths) = (samples::findings(), samples::paths());
-        let long = only(vec![b'x'; 1 << 20]);
+        let long = samples::source("shop/views.py", vec![b'x'; 1 << 20]);
         let print = ["0".repeat(16)];
         let findings = Findings::new(&list[..1], &print, &long, &paths);
         let mut out = Vec::new();

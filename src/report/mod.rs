@@ -154,6 +154,11 @@ class Book(Model):
         (0..).map(FileId).zip(files.into_iter().map(source)).collect()
     }
 
+    /// One file alone.
+    pub fn source(path: &str, bytes: Vec<u8>) -> Sources {
+        [(FileId(0), Arc::new(Source::new(path, bytes)))].into()
+    }
+
     pub fn paths() -> Paths {
         Paths::new("/project".into(), "/project".into())
     }
