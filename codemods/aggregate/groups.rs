@@ -308,8 +308,7 @@ pub fn is_unordered(found: &Match<'_>, groups: &Groups<'_>) -> bool {
     let Some(scope) = found.node.enclosing_function() else { return false };
     are_private(found.node, &[name])
         && scope
-            .descendants()
-            .filter(|n| n.kind() == Kind::Name && n.text() == name)
+            .mentions(name)
             .all(|n| found.node.contains(n.id()) || init.contains(n.id()) || n.is_binding() || is_keyed(n))
 }
 

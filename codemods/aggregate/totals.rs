@@ -253,7 +253,7 @@ pub fn is_alone(statement: Node<'_>) -> bool {
 
 /// Whether a part of the code names a variable.
 pub fn mentions(node: Node<'_>, name: &str) -> bool {
-    node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+    node.has_name(name)
 }
 
 /// Whether a part of the code reads a variable, not only an attribute of its name.

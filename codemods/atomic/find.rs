@@ -27,7 +27,7 @@ impl<'a> Unit<'a> {
 /// The unit whose first statement is `node`.
 pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
     node.parent().filter(|p| p.kind() == Kind::Block)?;
-    let begins = cx.facts.once("atomic", || {
+    let begins = cx.once("atomic", || {
         if writes(cx) < 2 || is_left_alone(cx) {
             return Vec::new();
         }

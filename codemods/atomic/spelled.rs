@@ -96,8 +96,7 @@ fn is_new<'a>(item: &Item<'a>, form: Node<'a>) -> bool {
 fn followed(name: Node<'_>) -> Option<String> {
     let Expr::Name(text) = Expr::of(name) else { return None };
     let function = name.enclosing_function()?;
-    let mut bindings =
-        function.descendants().filter(|n| n.kind() == Kind::Name && n.text() == text && n.is_binding());
+    let mut bindings = function.mentions(text).filter(|n| n.is_binding());
     let statement = bindings.next()?.statement().filter(|_| bindings.next().is_none())?;
     let Stmt::Assign { value: Some(value), .. } = Stmt::of(statement) else { return None };
     let is_path = value.peel().kind() == Kind::Attribute

@@ -480,7 +480,7 @@ pub fn is_fixed<'a>(cx: &Context<'a>, outer: Node<'a>, node: Node<'a>) -> bool {
 
 /// Whether anything in `region` binds `name`.
 pub fn is_bound_in(region: Node<'_>, name: &str) -> bool {
-    region.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
+    region.mentions(name).any(Node::is_binding)
 }
 
 fn is_assigned_to(constructor: Node<'_>, name: &str) -> bool {

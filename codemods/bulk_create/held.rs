@@ -32,7 +32,7 @@ pub fn held<'a>(
         && !is_bound_in(body, name)
         && !body.descendants().any(|n| leaves(&n));
     // The row is only looked at, and given values, before it is saved.
-    let is_looked_at = body.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).all(|n| {
+    let is_looked_at = body.mentions(name).all(|n| {
         let attribute = n.parent().filter(|p| p.kind() == Kind::Attribute && n.field() != Field::Attribute);
         let is_called = attribute.and_then(Node::parent).is_some_and(|p| p.kind() == Kind::Call);
         statement.contains(n.id()) || n.id() < statement.id() && attribute.is_some() && !is_called
@@ -42,7 +42,7 @@ pub fn held<'a>(
     }
     let scope = cx.scope();
     let mut filled = false;
-    for mention in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == list) {
+    for mention in scope.mentions(list) {
         let parent = mention.with_parens().parent()?;
         let is_label = match parent.kind() {
             Kind::Attribute => mention.field() == Field::Attribute,

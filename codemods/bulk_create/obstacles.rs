@@ -117,7 +117,7 @@ fn shared_default(cx: &Context<'_>, function: FunctionId, out: &mut Vec<Hazard>)
 }
 
 fn binds_in(def: Node<'_>, name: &str) -> bool {
-    def.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
+    def.mentions(name).any(Node::is_binding)
 }
 
 /// Code of the project that makes the stored value out of the given one: setters, fields, names of files.

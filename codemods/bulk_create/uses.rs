@@ -129,7 +129,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let own_statement = self.row.statement();
         let scope = self.cx.scope();
         let outermost = outermost_loop(self.found.node);
-        for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()) {
+        for node in scope.mentions(name.text()) {
             if node == name || is_not_a_variable(node) {
                 continue;
             }
@@ -383,7 +383,7 @@ impl<'a> Walk<'_, '_, 'a> {
             return self.used(name.text(), name);
         }
         let outermost = outermost_loop(self.found.node);
-        for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()) {
+        for node in scope.mentions(name.text()) {
             if is_not_a_variable(node) {
                 continue;
             }

@@ -23,7 +23,7 @@ pub fn values(cx: &Context<'_>, found: &Loop<'_>, out: &mut Vec<Hazard>) {
 fn subqueries(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Hazard>) {
     let touches = |model: ModelId| found.rows.iter().any(|r| shares_table(cx.project, model, r.model));
     for name in row.arguments().iter().flat_map(|a| names_in(a.value)) {
-        for target in cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()) {
+        for target in cx.scope().mentions(name.text()) {
             let Some(Stmt::Assign { value: Some(value), .. }) = target.statement().map(Stmt::of) else {
                 continue;
             };
@@ -229,16 +229,13 @@ fn contents(cx: &Context<'_>, found: &Loop<'_>, row: &Row<'_>, out: &mut Vec<Haz
     for name in names {
         let inner = innermost_loop(row.call).unwrap_or(found.node);
         let fresh = is_made_before(inner, row, name);
-        let used =
-            found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text()).find(
-                |n| {
-                    !row.call.contains(n.id())
-                        && !row.constructor().contains(n.id())
-                        && !values.iter().any(|v| v.contains(n.id()))
-                        && (n.span().start > row.call.span().start || !fresh)
-                        && is_handled(cx, *n)
-                },
-            );
+        let used = found.node.mentions(name.text()).find(|n| {
+            !row.call.contains(n.id())
+                && !row.constructor().contains(n.id())
+                && !values.iter().any(|v| v.contains(n.id()))
+                && (n.span().start > row.call.span().start || !fresh)
+                && is_handled(cx, *n)
+        });
         if let Some(used) = used {
             out.push(cx.hazard(HazardKind::SharedValue, name.text(), used.statement().unwrap_or(used)));
             return;
@@ -318,8 +315,8 @@ fn change_of<'a>(cx: &Context<'a>, found: &Loop<'a>, row: &Row<'a>, name: Node<'
     let inner = innermost_loop(row.call).unwrap_or(found.node);
     // Made anew in every turn of the innermost loop, before the row.
     let made = inner
-        .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name.text() && n.is_binding())
+        .mentions(name.text())
+        .filter(|n| n.is_binding())
         .filter(|n| n.span().start < row.call.span().start && innermost_loop(*n) == Some(inner))
         .map(|n| n.span().start)
         .max();

@@ -204,8 +204,7 @@ fn collected<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, is_filled: bool) -> Col
     }
     match Expr::of(source) {
         Expr::Name(name) => {
-            let is_rebound =
-                rows.node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+            let is_rebound = rows.node.mentions(name).any(Node::is_binding);
             if is_rebound {
                 Collected::Listed(naming::update_list_name(cx, rows.model, false))
             } else {

@@ -60,8 +60,7 @@ pub fn receivers<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<Receivers> {
 pub fn manager<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<String> {
     let info = cx.model(unit.model);
     let is_known = cx.project.is_plain_manager(unit.model, &info.default_manager);
-    let is_bound =
-        unit.scope.descendants().any(|n| n.kind() == Kind::Name && n.text() == info.name && n.is_binding());
+    let is_bound = unit.scope.mentions(&info.name).any(|n| n.is_binding());
     let class = cx.project.program().global(cx.file, &info.name);
     let is_itself = class == Some(ormend_engine::python::Def::Class(info.class));
     (is_known && is_itself && !is_bound).then(|| format!("{}.{}", info.name, info.default_manager))

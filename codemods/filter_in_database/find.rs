@@ -99,7 +99,7 @@ fn find_comprehension<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>>
     if first.conditions.is_empty() || is_first(cx, node).is_some() {
         return None;
     }
-    let binds = |node: Node<'a>| node.descendants().any(|n| n.kind() == Kind::Name && n.text() == variable);
+    let binds = |node: Node<'a>| node.has_name(variable);
     if inner.iter().any(|g| binds(g.target)) {
         return None;
     }

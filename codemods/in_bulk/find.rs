@@ -122,7 +122,7 @@ pub fn find<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Match<'a>> {
     };
     // The handler would find the row, or None, where the key was.
     let is_lost = matches!(&missing, Missing::Caught(caught)
-        if shown.descendants().any(|n| n.kind() == Kind::Name && n.text() == caught.name.text()));
+        if shown.has_name(caught.name.text()));
     let varying = if is_computed || is_lost { Some(shown) } else { varying };
     let keys = keys(cx, &round, key);
     Some(Match {
@@ -210,13 +210,9 @@ fn is_for_else<'a>(
 ) -> bool {
     let Some(orelse) = orelse else { return false };
     let scope = cx.scope();
-    !handler.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
-        && scope
-            .descendants()
-            .filter(|n| n.kind() == Kind::Name && n.text() == name)
-            .all(|n| body.contains(n.id()) || orelse.contains(n.id()))
+    !handler.has_name(name) && scope.mentions(name).all(|n| body.contains(n.id()) || orelse.contains(n.id()))
 }
 
 fn mentions(node: Node<'_>, name: &str) -> bool {
-    node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+    node.has_name(name)
 }

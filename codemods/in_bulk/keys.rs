@@ -23,8 +23,7 @@ impl Round<'_> {
     /// Whether the loop binds the name, as its target or inside.
     pub fn binds(&self, name: &str) -> bool {
         let is_it = |n: Node<'_>| n.kind() == Kind::Name && n.text() == name && n.is_binding();
-        self.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
-            || self.body.descendants().any(is_it)
+        self.target.has_name(name) || self.body.descendants().any(is_it)
     }
 }
 
@@ -35,8 +34,7 @@ pub fn rounds<'a>(cx: &Context<'a>, call: Node<'a>, key: Node<'a>) -> Option<(Ro
     let mut inner = false;
     for around in loops(call) {
         let round = round(cx, call, around)?;
-        let is_target =
-            |name: &str| round.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+        let is_target = |name: &str| round.target.has_name(name);
         let again = |name: &str| is_bound_before(call, &round, name, inner);
         if is_target(name) {
             return (!again(name)).then_some((round, key));
@@ -173,7 +171,7 @@ fn innermost<'a>(cx: &Context<'a>, round: &Round<'a>, name: &str) -> (Node<'a>, 
         let Some((called, inner)) = wrapped(cx, iter) else { break };
         if called == "enumerate" {
             let Some(second) = second(target) else { break };
-            if !second.descendants().any(|n| n.kind() == Kind::Name && n.text() == name) {
+            if !second.has_name(name) {
                 break;
             }
             target = second;
@@ -218,7 +216,7 @@ pub fn source<'a>(cx: &Context<'a>, target: Node<'a>, iter: Node<'a>, depth: usi
 fn kept<'a>(cx: &Context<'a>, name: &str) -> Option<Node<'a>> {
     let scope = cx.scope();
     let mut given = None;
-    for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for node in scope.mentions(name) {
         if node.is_label() {
             continue;
         }

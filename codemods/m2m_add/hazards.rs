@@ -171,7 +171,7 @@ fn values<'a>(cx: &Context<'a>, found: &Loop<'a>, link: &Link<'a>, out: &mut Vec
         Type::Instance(instance) => cx.model(instance.model).primary_key(),
         _ => None,
     };
-    for node in found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for node in found.node.mentions(name) {
         let parent = node.with_parens().parent();
         if let Some(Expr::Attribute { attr, .. }) = parent.map(Expr::of)
             && (matches!(attr, "pk" | "id") || key.is_some_and(|k| attr == k.name || attr == k.attname))

@@ -158,7 +158,7 @@ fn collected<'a>(cx: &Context<'a>, found: &Deletion<'a>, reach: &Reach, out: &mu
 fn row_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) {
     let Some(name) = variable(found) else { return };
     let key = cx.model(found.model).primary_key();
-    for node in found.node.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for node in found.node.mentions(name) {
         // The variable of a comprehension in the source is another one.
         let is_other = found.iter.peel().kind().is_comprehension() && found.iter.contains(node.id());
         if is_other || node == found.target.peel() || found.call.contains(node.id()) {
@@ -197,7 +197,7 @@ fn list_uses<'a>(cx: &Context<'a>, found: &Deletion<'a>, out: &mut Vec<Hazard>) 
     let (What::Row { is_listed: true, .. }, Expr::Name(name)) = (&found.what, Expr::of(found.iter)) else {
         return;
     };
-    for node in cx.scope().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for node in cx.scope().mentions(name) {
         let is_measured = node.parent().is_some_and(|list| {
             list.kind() == Kind::Arguments
                 && list.parent().is_some_and(|call| {

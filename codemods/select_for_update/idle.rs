@@ -58,7 +58,7 @@ fn only_counted<'a>(call: Node<'a>, name: &str) -> Option<Node<'a>> {
     let scope = call.enclosing_scope()?;
     let mut bound = None;
     let mut first = None;
-    for node in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for node in scope.mentions(name) {
         let statement = node.statement()?;
         if node.is_binding() {
             let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return None };

@@ -108,7 +108,7 @@ fn uses<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> Vec<(FileI
         let is_own = |n: &Node<'_>| {
             file == cx.file && spread.contains(n.id()) || file == found.list_file && is_target(n)
         };
-        let named = source.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+        let named = source.root().mentions(name);
         out.extend(named.filter(|n| !is_own(n)).map(|n| (file, n)));
     }
     out

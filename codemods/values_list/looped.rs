@@ -22,7 +22,7 @@ pub fn find<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     let Expr::Name(variable) = Expr::of(target) else { return None };
     // At the top of a module or class the variable is a name that others can import.
     let scope = node.enclosing_function()?;
-    if !body.descendants().any(|n| n.kind() == Kind::Name && n.text() == variable) {
+    if !body.has_name(variable) {
         return None;
     }
     let source = source(cx, iter).filter(|s| s.keys.is_none() && !s.queryset.is(Trait::Deferred))?;

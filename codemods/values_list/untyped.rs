@@ -24,7 +24,7 @@ pub fn untyped<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Untyped<'a>> {
         return None;
     }
     let body = node.child(Field::Body)?;
-    let mut reads = body.descendants().filter(|n| n.kind() == Kind::Name && n.text() == variable).peekable();
+    let mut reads = body.mentions(variable).peekable();
     reads.peek()?;
     reads.all(is_attribute_read).then(|| named(node, only.iter))
 }

@@ -5,6 +5,7 @@ use crate::django::{Model, ModelId, Project};
 use crate::infer::{Analyzer, Event, Facts, Origin, Type, Value, ValueId};
 use crate::python::{Node, NodeId, parameters};
 use crate::text::{Edit, FileId, Site, Source};
+use std::sync::Arc;
 
 /// One frame (a function with what is nested in it, or a module body) of one file, with its facts and the project.
 #[derive(Clone, Copy)]
@@ -30,6 +31,15 @@ impl<'a> Context<'a> {
     /// The root of the file.
     pub fn root(&self) -> Node<'a> {
         self.project.program().file(self.file).root()
+    }
+
+    /// What `find` finds for this frame, found once; `name` says who looks for it, and stands for one type. A context that looks
+    /// from another file asks anew.
+    pub fn once<T: Send + Sync + 'static>(&self, name: &'static str, find: impl FnOnce() -> T) -> Arc<T> {
+        match self.file == self.facts.file {
+            true => self.facts.once(name, find),
+            false => Arc::new(find()),
+        }
     }
 
     /// The node of the frame: a function definition, or the module.

@@ -27,11 +27,8 @@ pub fn model_name<'a>(
     let shadowed =
         |span| Hazard::at(HazardKind::ImportShadowed, model.name.clone(), Site { file: cx.file, span });
     if model.site.file == cx.file {
-        let local = cx.scope().kind() != Kind::Module
-            && cx
-                .scope()
-                .descendants()
-                .any(|n| n.kind() == Kind::Name && n.text() == model.name && n.is_binding());
+        let local =
+            cx.scope().kind() != Kind::Module && cx.scope().mentions(&model.name).any(Node::is_binding);
         let is_global = matches!(
             cx.project.program().global(cx.file, &model.name),
             Some(Def::Class(class)) if class == model.class

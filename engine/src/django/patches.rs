@@ -215,9 +215,7 @@ impl<'a> Scan<'a> {
             }
             Expr::Name(name) if depth < 3 => {
                 let function = node.enclosing_function()?;
-                let mut bindings = function
-                    .descendants()
-                    .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+                let mut bindings = function.mentions(name).filter(|n| n.is_binding());
                 let (only, None) = (bindings.next()?, bindings.next()) else { return None };
                 let Stmt::Assign { value: Some(value), targets, .. } = Stmt::of(only.statement()?) else {
                     return None;
@@ -254,7 +252,7 @@ impl<'a> Scan<'a> {
             if program.is_known_file(file) || !parsed.source.text().contains(own) {
                 continue;
             }
-            for name in parsed.root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == own) {
+            for name in parsed.root().mentions(own) {
                 let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
                 let called = outer.unwrap_or(name);
                 let Some(parent) = called.with_parens().parent() else { continue };

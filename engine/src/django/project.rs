@@ -365,7 +365,7 @@ impl Project {
 
     /// Whether a file holds tests, by its name or a directory's: what it does is done to the tests' own objects.
     pub fn is_test_file(&self, file: FileId) -> bool {
-        self.is_test.get(file.0 as usize).copied().unwrap_or_else(|| is_test_path(&self.program, file))
+        self.is_test.get(file.0 as usize).is_some_and(|is_test| *is_test)
     }
 
     /// Where code outside of the classes puts an attribute `name` into `model`, one of its bases, or Django's

@@ -304,8 +304,7 @@ impl<'a> Scan<'a> {
         if own && let Some(class) = around.and_then(|def| self.program.class_at(self.file, def.id())) {
             return Owner::Class(class);
         }
-        let mut bindings =
-            function.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+        let mut bindings = function.mentions(name).filter(|n| n.is_binding());
         let (Some(only), None) = (bindings.next(), bindings.next()) else { return Owner::Unknown };
         let assigned = only.parent().filter(|p| p.kind() == Kind::Assign && only.field() == Field::Left);
         match assigned.and_then(|p| p.child(Field::Right)) {
@@ -436,10 +435,7 @@ fn is_data(value: Node<'_>, depth: usize) -> bool {
         // A local variable that holds nothing else.
         Kind::Name if depth < 3 => {
             let Some(function) = value.enclosing_function() else { return false };
-            let mut bindings = function
-                .descendants()
-                .filter(|n| n.kind() == Kind::Name && n.text() == value.text() && n.is_binding())
-                .peekable();
+            let mut bindings = function.mentions(value.text()).filter(|n| n.is_binding()).peekable();
             let is_parameter = parameters(function).iter().any(|p| p.name == value.text());
             !is_parameter
                 && bindings.peek().is_some()

@@ -96,6 +96,16 @@ impl<'p> Analyzer<'p> {
         self.found.once(name, find)
     }
 
+    /// As [`once`](Self::once), for each `key`.
+    pub fn once_for<T: Clone + Send + 'static>(
+        &self,
+        name: &'static str,
+        key: &str,
+        find: impl FnOnce() -> T,
+    ) -> T {
+        self.found.once_for(name, key, find)
+    }
+
     /// The project.
     pub fn project(&self) -> &'p Project {
         self.project

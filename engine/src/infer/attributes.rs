@@ -263,9 +263,7 @@ impl<'a> Frame<'a, '_> {
 
 /// Whether the function gives its parameter another value.
 pub(super) fn is_bound_again(def: Node<'_>, name: &str) -> bool {
-    def.child(Field::Body).is_some_and(|body| {
-        body.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
-    })
+    def.child(Field::Body).is_some_and(|body| body.mentions(name).any(Node::is_binding))
 }
 
 /// Whether an attribute that holds such a value is followed.

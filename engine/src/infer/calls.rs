@@ -585,7 +585,7 @@ impl<'a> Frame<'a, '_> {
         };
         let mut bindings = 0;
         let mut is_used_as_one = false;
-        for other in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+        for other in scope.mentions(name) {
             bindings += usize::from(other.is_binding());
             let Some(parent) = other.with_parens().parent() else { continue };
             is_used_as_one |= match (Expr::of(parent), Stmt::of(parent)) {

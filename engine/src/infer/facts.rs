@@ -311,6 +311,16 @@ impl Facts {
         self.found.once(name, find)
     }
 
+    /// As [`once`](Self::once), for each `key`.
+    pub fn once_for<T: Clone + Send + 'static>(
+        &self,
+        name: &'static str,
+        key: &str,
+        find: impl FnOnce() -> T,
+    ) -> T {
+        self.found.once_for(name, key, find)
+    }
+
     /// A value.
     pub fn value(&self, id: ValueId) -> Option<&Value> {
         self.values.get(id.0 as usize)

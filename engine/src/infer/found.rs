@@ -1,5 +1,6 @@
 //! What was found once and is asked for again, by codemods too: each answer under the name of who asks.
 
+use rustc_hash::FxHashMap;
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,23 @@ impl Found {
         }
         let found = Arc::new(find());
         self.lock().push((name, found.clone()));
+        found
+    }
+
+    /// As [`once`](Self::once), an answer for each `key`.
+    pub fn once_for<T: Clone + Send + 'static>(
+        &self,
+        name: &'static str,
+        key: &str,
+        find: impl FnOnce() -> T,
+    ) -> T {
+        let answers = self.once(name, Mutex::<FxHashMap<String, T>>::default);
+        let answers = || answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers().get(key) {
+            return known.clone();
+        }
+        let found = find();
+        answers().insert(key.to_owned(), found.clone());
         found
     }
 

@@ -209,7 +209,7 @@ fn is_only_asked(call: Node<'_>) -> bool {
     if target.kind() != Kind::Name || parent.parent().is_some_and(|p| p.kind() == Kind::Assign) {
         return false;
     }
-    scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == target.text()).all(|name| {
+    scope.mentions(target.text()).all(|name| {
         name == target
             || name.with_parens().parent().is_some_and(|parent| {
                 // The name of an attribute or keyword is none of its own.

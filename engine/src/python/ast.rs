@@ -226,6 +226,11 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Whether a name below it is called `name`.
+    pub fn has_name(self, name: &str) -> bool {
+        self.mentions(name).next().is_some()
+    }
+
     /// The node below it, or itself, that has exactly this span: the innermost of several.
     pub fn at_span(self, span: Span) -> Option<Node<'a>> {
         let ids = self.id.0..self.subtree_end().0.max(self.id.0 + 1);

@@ -165,8 +165,7 @@ fn is_steady(cx: &Context<'_>, place: (FileId, Option<NodeId>), value: Node<'_>,
 /// A class or a constant of the module.
 fn is_class(cx: &Context<'_>, file: FileId, node: Node<'_>, name: &str) -> bool {
     let is_local = node.enclosing_function().is_some_and(|def| {
-        def.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
-            || parameters(def).iter().any(|p| p.name == name)
+        def.mentions(name).any(Node::is_binding) || parameters(def).iter().any(|p| p.name == name)
     });
     name.chars().next().is_some_and(|c| c.is_ascii_uppercase())
         && !is_local
@@ -218,7 +217,7 @@ fn is_variable(
     if file != cx.file || scope.kind() != Kind::FunctionDef || !scope.contains(node.id()) {
         return false;
     }
-    let named = || scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let named = || scope.mentions(name);
     let mut bound = named().filter(|n| n.is_binding());
     let (Some(target), None) = (bound.next(), bound.next()) else { return false };
     if named().any(is_changed)

@@ -147,7 +147,7 @@ fn returned<'a>(cx: &Context<'a>, def: Node<'a>) -> Option<Place<'a>> {
     }
     let value = last.children().next()?;
     let Type::QuerySet(queryset) = cx.type_of(value) else { return None };
-    let is_free = !def.descendants().any(|n| n.kind() == Kind::Name && n.text() == NAME);
+    let is_free = !def.has_name(NAME);
     let file = cx.project.program().file(cx.file);
     let line = file.source.line_text(file.source.line_index(last.span().start));
     // Nothing else stands on its lines.

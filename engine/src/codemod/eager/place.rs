@@ -233,8 +233,7 @@ fn makes_new<'a>(cx: &Context<'a>, function: FunctionId, node: Node<'a>, depth: 
         }
         Expr::Name(name) => {
             let def = program.file(info.file).node(info.node);
-            let mut mentions =
-                def.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).peekable();
+            let mut mentions = def.mentions(name).peekable();
             mentions.peek().is_some()
                 && mentions.all(|n| {
                     let parent = n.with_parens().parent();

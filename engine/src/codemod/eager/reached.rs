@@ -51,10 +51,10 @@ fn bound<'a>(def: Node<'a>, name: &'a str) -> impl Iterator<Item = Node<'a>> {
         .filter(|n| matches!(n.kind(), Kind::Assign | Kind::For | Kind::CompFor))
         .filter(move |n| {
             let target = n.child(Field::Left);
-            target.is_some_and(|t| t.descendants().any(|n| n.kind() == Kind::Name && n.text() == name))
+            target.is_some_and(|t| t.has_name(name))
         })
         .filter_map(|n| n.child(Field::Right))
-        .filter(move |value| !value.descendants().any(|n| n.kind() == Kind::Name && n.text() == name))
+        .filter(move |value| !value.has_name(name))
 }
 
 /// `request.listing`, `getattr(request, "listing", None)`

@@ -191,10 +191,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Arc<Vec<Group>> {
         Load::Prefetch => "groups prefetched",
         Load::Count => "groups counted",
     };
-    match cx.file == cx.facts.file {
-        true => cx.facts.once(name, || all_groups(cx, load)),
-        false => Arc::new(all_groups(cx, load)),
-    }
+    cx.once(name, || all_groups(cx, load))
 }
 
 fn all_groups(cx: &Context<'_>, load: Load) -> Vec<Group> {

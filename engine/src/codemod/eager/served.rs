@@ -5,8 +5,6 @@ use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Made, Origin, QuerySet, Root, Trait, ValueId};
 use crate::python::{Expr, Kind, Node, arguments, string_value};
 use crate::text::Site;
-use rustc_hash::FxHashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// Where the rows of a value, or of a queryset that it may be, come with their owner.
 pub(super) fn hazards(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
@@ -68,14 +66,7 @@ fn served_by_prefetch(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazar
 
 /// The calls in the project that may prefetch `accessor`: the first one.
 fn prefetches_of(cx: &Context<'_>, accessor: &str) -> Option<Site> {
-    let known = cx.analyzer.once("prefetches", Mutex::<FxHashMap<String, Option<Site>>>::default);
-    let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(found) = known().get(accessor) {
-        return *found;
-    }
-    let found = find_prefetch(cx, accessor);
-    known().insert(accessor.to_owned(), found);
-    found
+    cx.analyzer.once_for("prefetches", accessor, || find_prefetch(cx, accessor))
 }
 
 fn find_prefetch(cx: &Context<'_>, accessor: &str) -> Option<Site> {

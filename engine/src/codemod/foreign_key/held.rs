@@ -181,10 +181,7 @@ pub fn is_before<'a>(first: Node<'a>, read: Node<'a>) -> bool {
     let looped =
         read.ancestors().find(|a| matches!(a.kind(), Kind::For | Kind::While) && a.contains(first.id()));
     let binds = |looped: Node<'a>| {
-        looped.kind() == Kind::For
-            && looped
-                .child(Field::Left)
-                .is_some_and(|t| t.descendants().any(|n| n.kind() == Kind::Name && n.text() == root.text()))
+        looped.kind() == Kind::For && looped.child(Field::Left).is_some_and(|t| t.has_name(root.text()))
     };
     !(first.id() > read.id() && looped.is_some_and(binds))
 }

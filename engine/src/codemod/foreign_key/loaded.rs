@@ -69,7 +69,7 @@ fn binding<'a>(node: Node<'a>) -> Option<Node<'a>> {
         root = value.peel();
     }
     let name = root.text();
-    let binds = |target: Node<'a>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let binds = |target: Node<'a>| target.has_name(name);
     node.ancestors()
         .filter(|a| a.kind() == Kind::For)
         .filter_map(|a| a.child(Field::Left))

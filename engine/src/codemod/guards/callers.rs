@@ -78,12 +78,9 @@ fn once<'a>(
     name: &'static str,
     find: impl FnOnce() -> Vec<CallSite<'a>>,
 ) -> Vec<CallSite<'a>> {
-    if cx.file != cx.facts.file {
-        return find();
-    }
     let program = cx.project.program();
     let plain = |s: CallSite<'a>| (s.file, s.call.id(), s.caller, s.is_bound, s.is_certain);
-    let found = cx.facts.once(name, || find().into_iter().map(plain).collect::<Vec<_>>());
+    let found = cx.once(name, || find().into_iter().map(plain).collect::<Vec<_>>());
     let site = |&(file, call, caller, is_bound, is_certain): &_| {
         let call = program.file(file).node(call);
         CallSite { file, call, caller, is_bound, is_certain }

@@ -36,8 +36,7 @@ pub fn found_by<'a>(cx: &Context<'a>, chain: Node<'a>, name: &str, iter: Node<'a
     };
     // One place names the variable: the value of a keyword of `filter()` or `get()`.
     let mut uses = chain
-        .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name)
+        .mentions(name)
         .filter(|n| n.parent().is_none_or(|p| p.kind() != Kind::KeywordArgument || n.field() != Field::Name));
     let (Some(used), None) = (uses.next(), uses.next()) else { return None };
     let lookup = used.ancestors().find(|a| a.kind() == Kind::Call)?;

@@ -85,7 +85,7 @@ impl<'a> Subject<'a> {
 
     /// Every mention in its function, in order of the text.
     pub fn mentions(&self, cx: &Context<'a>, columns: &[&str]) -> Vec<Mention<'a>> {
-        let names = self.scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == self.name);
+        let names = self.scope.mentions(self.name);
         names.filter_map(|name| self.mention(cx, name, columns)).collect()
     }
 
@@ -149,8 +149,7 @@ impl<'a> Subject<'a> {
 
     /// Whether the name is a variable of a comprehension or a nested function rather than this one.
     fn is_another(&self, name: Node<'a>) -> bool {
-        let binds =
-            |target: Node<'a>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == self.name);
+        let binds = |target: Node<'a>| target.has_name(self.name);
         for outer in name.ancestors().take_while(|n| *n != self.scope) {
             let bound = if outer.kind().is_comprehension() {
                 outer
@@ -558,7 +557,7 @@ fn is_quiet_row<'a>(cx: &Context<'a>, scope: Node<'a>, call: Node<'a>, model: Mo
             || info.primary_key().is_some_and(|f| f.name == attr)
             || info.field_by_attname(attr).is_some()
     };
-    scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).all(|n| {
+    scope.mentions(name).all(|n| {
         let Some(parent) = n.with_parens().parent() else { return false };
         let is_label = match parent.kind() {
             Kind::Attribute => n.field() == Field::Attribute,

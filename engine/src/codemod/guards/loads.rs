@@ -100,8 +100,8 @@ fn of_name<'a>(
 ) -> Option<Vec<Origin<'a>>> {
     let first = *uses.first()?;
     let bindings: Vec<Node<'a>> = scope
-        .descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
+        .mentions(name)
+        .filter(|n| n.is_binding())
         .filter(|n| n.enclosing_scope() == Some(scope))
         .collect();
     let shared = |n: Node<'a>| {
@@ -257,8 +257,7 @@ fn row_of_loop<'a>(
     statement: Node<'a>,
 ) -> Option<Origin<'a>> {
     let [relation] = subject.path.as_slice() else { return None };
-    let mut bindings =
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == subject.name && n.is_binding());
+    let mut bindings = scope.mentions(subject.name).filter(|n| n.is_binding());
     let binding = bindings.next()?;
     let looped = binding.parent().filter(|p| p.kind() == Kind::For && p.contains(statement.id()))?;
     let Stmt::For { iter, .. } = Stmt::of(looped) else { return None };

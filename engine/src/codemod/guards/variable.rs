@@ -29,9 +29,7 @@ fn is_other_name(node: Node<'_>) -> bool {
             let all = generators(a);
             // The first iterable is evaluated outside.
             !all.first().is_some_and(|g| g.iter.contains(node.id()))
-                && all.iter().any(|g| {
-                    g.target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text())
-                })
+                && all.iter().any(|g| g.target.has_name(node.text()))
         })
 }
 
@@ -53,14 +51,13 @@ fn is_rebound_first(cx: &Context<'_>, node: Node<'_>, after: Node<'_>) -> bool {
             && a.span().start >= after.span().end
             && matches!(Stmt::of(a), Stmt::For { target, body, .. }
                 if body.contains(node.id())
-                    && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == node.text()))
+                    && target.has_name(node.text()))
     })
 }
 
 /// The assignment `name = value` and its value, where nothing else within `scope` binds the name.
 pub fn assigned_once<'a>(scope: Node<'a>, name: &str) -> Option<(Node<'a>, Node<'a>)> {
-    let mut bindings =
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+    let mut bindings = scope.mentions(name).filter(|n| n.is_binding());
     let only = bindings.next()?;
     let statement = only.statement().filter(|_| bindings.next().is_none())?;
     let Stmt::Assign { targets, value: Some(value), annotation: None } = Stmt::of(statement) else {

@@ -227,7 +227,7 @@ fn link<'a>(cx: &Context<'a>, found: &Shape<'a>, names: &[&str]) -> (String, Nod
 /// Handlers that would see a container that is filled by half.
 pub fn handlers<'a>(cx: &Context<'a>, found: &Shape<'a>, out: &mut Vec<Hazard>) {
     let Some(name) = found.filling.map(|f| f.name.text()) else { return };
-    let mentions = |node: Node<'a>| node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let mentions = |node: Node<'a>| node.has_name(name);
     let mut below = found.node;
     for around in found.node.ancestors() {
         match Stmt::of(around) {

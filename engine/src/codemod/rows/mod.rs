@@ -103,7 +103,7 @@ pub fn comprehension_over<'a>(
     }
     let Expr::Name(variable) = Expr::of(only.target) else { return None };
     // [word for b in books for word in b.title.split()]
-    let rebinds = |node: Node<'a>| node.descendants().any(|n| n.kind() == Kind::Name && n.text() == variable);
+    let rebinds = |node: Node<'a>| node.has_name(variable);
     if inner.iter().any(|g| rebinds(g.target)) {
         return None;
     }

@@ -71,9 +71,7 @@ pub(super) fn made<'a>(program: &'a Program, file: FileId, node: Node<'a>) -> Ma
 /// Whether a class body binds `name` in several branches, a loop or a pattern, to what may be a field or a manager.
 pub(super) fn may_bind_part<'a>(program: &'a Program, file: FileId, class: Node<'a>, name: &str) -> bool {
     let maker = Maker { program };
-    let names = |target: Node<'a>| {
-        target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
-    };
+    let names = |target: Node<'a>| target.mentions(name).any(Node::is_binding);
     class.descendants().filter(|n| n.kind() == Kind::ExprStatement).any(|statement| {
         let Stmt::Assign { targets, value: Some(value), .. } = Stmt::of(statement) else { return false };
         statement.enclosing_scope() == Some(class)

@@ -67,7 +67,7 @@ impl<'a> Scan<'a> {
             Expr::Call { func, .. } => func.text() != "super",
             Expr::Name(name) => {
                 let Some(function) = node.enclosing_function() else { return true };
-                let names = function.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+                let names = function.mentions(name);
                 let bound: Vec<Node<'a>> = names.filter(|n| n.is_binding()).collect();
                 let is_made = |n: &Node<'a>| {
                     n.parent()
@@ -279,7 +279,7 @@ impl<'a> Scan<'a> {
         let Expr::Name(name) = Expr::of(node) else { return Vec::new() };
         for ancestor in node.ancestors() {
             if let Stmt::For { target, iter, .. } = Stmt::of(ancestor)
-                && target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+                && target.has_name(name)
             {
                 return iter
                     .descendants()

@@ -168,7 +168,7 @@ fn is_for_sitemaps(analyzer: &Analyzer<'_>, file: FileId, dict: Node<'_>) -> boo
         let call = n.with_parens().ancestors().take(3).find(|a| a.kind() == Kind::Call);
         matches!(call.map(Expr::of), Some(Expr::Call { func, .. }) if func.text().ends_with("GenericSitemap"))
     };
-    let uses = program.file(file).root().descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let uses = program.file(file).root().mentions(name);
     let mut uses = uses.filter(|n| !is_given(*n));
     let is_bound_once = uses.next().is_some_and(|n| n.is_binding()) && uses.next().is_none();
     let others = program.file_ids().filter(|f| *f != file && !analyzer.project.is_known_file(*f));

@@ -178,7 +178,7 @@ impl<'a> Frame<'a, '_> {
                 let is_local = helper.parameter(name).is_none();
                 let mut is_made = false;
                 for value in assigned(helper.def, name) {
-                    let is_own = value.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+                    let is_own = value.has_name(name);
                     if !is_own && !is_made && is_local {
                         out = self.context_given(helper, value, depth + 1)?;
                         is_made = true;
@@ -222,7 +222,7 @@ impl<'a> Frame<'a, '_> {
 
     /// What `name["key"] = value` and `name.update(...)` make of the context.
     fn changed(&self, helper: &Helper<'a, '_>, name: &str, out: &mut Names, depth: usize) -> Option<()> {
-        for used in helper.def.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+        for used in helper.def.mentions(name) {
             let Some(parent) = used.with_parens().parent() else { continue };
             match Expr::of(parent) {
                 Expr::Subscript { value, index, .. } if value.peel() == used && parent.is_binding() => {
@@ -356,7 +356,7 @@ impl<'a> Helper<'a, '_> {
             p.kind == ParameterKind::VarKeyword || matches!(self.bound.get(index), Some(Type::Dict(_)))
         });
         is_dict
-            && self.def.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name).any(|used| {
+            && self.def.mentions(name).any(|used| {
                 let Some(parent) = used.with_parens().parent() else { return false };
                 match Expr::of(parent) {
                     Expr::Subscript { value, .. } => value.peel() == used && !parent.is_binding(),

@@ -83,8 +83,8 @@ fn shadow(at: Node<'_>, name: &str) -> Option<Span> {
 
 /// Where the module binds `name` by anything but an import.
 fn rebound(root: Node<'_>, name: &str) -> Option<Span> {
-    root.descendants()
-        .filter(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
+    root.mentions(name)
+        .filter(|n| n.is_binding())
         .find(|n| {
             !n.ancestors().any(|a| matches!(a.kind(), Kind::Import | Kind::ImportFrom))
                 && n.enclosing_scope().is_some_and(|s| {

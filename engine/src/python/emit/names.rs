@@ -39,7 +39,7 @@ pub fn string_literal(value: &str, quote: char) -> String {
 /// A name like `wanted` that nothing in `scope` (a function or module) binds or reads: `wanted`, then
 /// `wanted_2`, `wanted_3` ...
 pub fn fresh_name(scope: Node<'_>, wanted: &str) -> String {
-    let taken = |name: &str| scope.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let taken = |name: &str| scope.has_name(name);
     let mut name = wanted.to_owned();
     let mut next = 2;
     while taken(&name) {

@@ -72,7 +72,7 @@ fn calls_pass_rows(cx: &Context<'_>, group: &Group, function: FunctionId, index:
 
 /// Whether a function, or a lambda or comprehension in it, binds the name of its parameter anew.
 fn is_rebound(def: Node<'_>, name: &str) -> bool {
-    let binds = |target: Node<'_>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let binds = |target: Node<'_>| target.has_name(name);
     def.child(Field::Body).is_some_and(|body| {
         body.descendants().any(|n| match n.kind() {
             Kind::Name => n.is_binding() && n.text() == name,

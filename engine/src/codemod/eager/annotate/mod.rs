@@ -27,8 +27,6 @@ use crate::infer::{EventKind, Origin, ValueId};
 use crate::python::{Argument, Kind, Node, NodeId, arguments};
 use crate::text::{FileId, Site};
 use reader::{Spelled, What};
-use std::cell::OnceCell;
-use std::sync::Arc;
 
 /// The codemod.
 pub struct AnnotateCount {
@@ -112,12 +110,11 @@ impl Codemod for AnnotateCount {
         if !may_be_source(cx, node) {
             return None;
         }
-        let rows_wanted = OnceCell::new();
         let groups = reads::groups(cx, Load::Count);
         groups
             .iter()
             .filter(|g| anchor(cx, g) == Some(node.id()) && !is_left_to_builder(cx, g))
-            .find_map(|group| counting(cx, group.clone(), &rows_wanted))
+            .find_map(|group| counting(cx, group.clone()))
     }
 
     fn hazards<'a>(&self, cx: &Context<'a>, found: &Counting, out: &mut Vec<Hazard>) {
@@ -156,7 +153,7 @@ pub(super) fn beyond_reach(cx: &Context<'_>, group: &Group) -> Vec<Hazard> {
     };
     let groups = reads::groups(cx, Load::Count);
     let Some(counted) = groups.iter().find(|g| is_same(g)).cloned() else { return Vec::new() };
-    let Some(found) = counting(cx, counted, &OnceCell::new()) else { return Vec::new() };
+    let Some(found) = counting(cx, counted) else { return Vec::new() };
     let is_foreign = |h: &Hazard| matches!(h.kind, HazardKind::SharedReader | HazardKind::TemplateReader);
     if found.foreign.is_empty() || !found.foreign.iter().all(is_foreign) {
         return Vec::new();
@@ -178,8 +175,8 @@ pub(super) fn beyond_reach(cx: &Context<'_>, group: &Group) -> Vec<Hazard> {
 }
 
 /// What a group counts: the readers that can be rewritten, or else why they cannot.
-fn counting(cx: &Context<'_>, mut group: Group, rows_wanted: &OnceCell<Arc<Vec<Group>>>) -> Option<Counting> {
-    leave_to_prefetch(cx, &mut group, rows_wanted);
+fn counting(cx: &Context<'_>, mut group: Group) -> Option<Counting> {
+    leave_to_prefetch(cx, &mut group);
     let (annotations, readers, foreign) = (Vec::new(), Vec::new(), Vec::new());
     let mut found = Counting { group, annotations, readers, foreign, is_apart: false };
     let group = std::mem::replace(&mut found.group, Group::new(Load::Count, Vec::new()));
@@ -285,8 +282,8 @@ fn is_left_to_builder(cx: &Context<'_>, group: &Group) -> bool {
 }
 
 /// A relation whose rows are wanted as well is prefetched, and counting costs nothing then.
-fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group, rows_wanted: &OnceCell<Arc<Vec<Group>>>) {
-    let prefetched = rows_wanted.get_or_init(|| reads::groups(cx, Load::Prefetch));
+fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group) {
+    let prefetched = reads::groups(cx, Load::Prefetch);
     let place = group.class_place.as_ref().map(|p| p.node);
     let is_same = |other: &&Group| {
         !other.rows.is_disjoint(&group.rows)

@@ -185,7 +185,7 @@ fn asked_through<'a>(node: Node<'a>, found: &Spelled<'a>) -> Option<Spelled<'a>>
 /// nobody can have put others into.
 pub(in super::super) fn comes_of_loop(cx: &Context<'_>, row: Node<'_>) -> bool {
     let Expr::Name(name) = Expr::of(row) else { return false };
-    let binds = |target: Node<'_>| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let binds = |target: Node<'_>| target.has_name(name);
     for outer in row.ancestors().take_while(|n| n.id() != cx.facts.scope) {
         match outer.kind() {
             Kind::For if outer.child(Field::Left).is_some_and(binds) => {
@@ -235,7 +235,7 @@ fn is_unmixed(cx: &Context<'_>, name: &str) -> bool {
     const ADDING: &[&str] =
         &["append", "extend", "insert", "__setitem__", "__iadd__", "update", "setdefault"];
     let scope = cx.scope();
-    let names = || scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name);
+    let names = || scope.mentions(name);
     let is_local = scope.kind() == Kind::FunctionDef
         && names().any(|n| n.is_binding())
         && !scope.descendants().any(|n| matches!(n.kind(), Kind::Global | Kind::Nonlocal));

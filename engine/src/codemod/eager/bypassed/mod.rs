@@ -77,7 +77,7 @@ impl Codemod for PrefetchBypassed {
     }
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Bypassed> {
-        let asking = cx.facts.once("asking", || {
+        let asking = cx.once("asking", || {
             let asks = |e: &&Event| matches!(e.kind, EventKind::ReadMany { .. });
             cx.facts.events.iter().filter(asks).map(|e| e.at).collect::<FxHashSet<NodeId>>()
         });
@@ -86,7 +86,7 @@ impl Codemod for PrefetchBypassed {
         }
         let anchor =
             |b: &Bypassed| b.group.reads.first().map(|r| r.at).or_else(|| super::anchor(cx, &b.group));
-        let found = cx.facts.once("bypassed", || bypassed(cx));
+        let found = cx.once("bypassed", || bypassed(cx));
         found.iter().find(|b| anchor(b) == Some(node.id())).cloned()
     }
 

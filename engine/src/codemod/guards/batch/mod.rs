@@ -18,9 +18,7 @@ use crate::django::ModelId;
 use crate::infer::{Event, EventKind, Type, Write};
 use crate::python::{Expr, Kind, Node, NodeId};
 use control::{exits, handlers, handlers_outside, inner_atomic, is_caught, on_commit_around};
-use rustc_hash::FxHashMap;
 use source::{is_lazy, lazy_source};
-use std::sync::{Mutex, PoisonError};
 
 /// A loop and the writes in it that are merged.
 pub struct Batch<'b, 'a> {
@@ -67,15 +65,9 @@ pub fn between<'a>(cx: &Context<'a>, batch: &Batch<'_, 'a>, out: &mut Vec<Hazard
     for name in body.filter(|n| matches!(cx.type_of(*n), Type::Iterator(_))) {
         lazy_source(cx, batch, name, out);
     }
-    let known = cx.facts.once("names that are late", Mutex::<FxHashMap<String, bool>>::default);
     let is_late = |name: Node<'a>| {
-        let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_late) = known().get(name.text()) {
-            return *is_late;
-        }
-        let is_late = is_lazy_name(cx, name) || has_unknown_factory(cx, name);
-        known().insert(name.text().to_owned(), is_late);
-        is_late
+        let look = || is_lazy_name(cx, name) || has_unknown_factory(cx, name);
+        cx.facts.once_for("names that are late", name.text(), look)
     };
     for name in batch.node.descendants().filter(|n| n.kind() == Kind::Name) {
         let is_read = !name.is_binding() && name.enclosing_scope() == Some(cx.scope());

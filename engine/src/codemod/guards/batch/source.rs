@@ -64,9 +64,7 @@ pub(super) fn lazy_source<'a>(
     out: &mut Vec<Hazard>,
 ) {
     let scope = cx.scope();
-    for other in
-        scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name.text() && n.is_binding())
-    {
+    for other in scope.mentions(name.text()).filter(|n| n.is_binding()) {
         let Some(statement) = other.statement() else { continue };
         let Stmt::Assign { value: Some(value), .. } = Stmt::of(statement) else { continue };
         if !matches!(cx.type_of(value), Type::Iterator(_) | Type::Unknown) || batch.node.contains(other.id())

@@ -56,7 +56,7 @@ fn parent_of<'a>(cx: &Context<'a>, value: ValueId, outer: Node<'a>) -> Option<Va
         return None;
     }
     let Expr::Name(name) = Expr::of(target) else { return None };
-    let is_rebound = body.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding());
+    let is_rebound = body.mentions(name).any(Node::is_binding);
     if is_rebound {
         return None;
     }

@@ -120,8 +120,7 @@ fn rows_of<'a>(
             && s.is_async == first.is_async
     };
     // The variable is the row for the whole turn.
-    let rebinds =
-        body.descendants().any(|n| n.kind() == Kind::Name && n.text() == row.text() && n.is_binding());
+    let rebinds = body.mentions(row.text()).any(Node::is_binding);
     if !saves.iter().all(is_alike) || rebinds {
         return None;
     }

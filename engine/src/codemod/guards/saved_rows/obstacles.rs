@@ -368,8 +368,7 @@ fn changed_later<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'
                     | Type::Union(_)
             );
             let is_callee = used.parent().is_some_and(|p| p.kind() == Kind::Call);
-            let others =
-                || rows.around.descendants().filter(|n| n.kind() == Kind::Name && n.text() == used.text());
+            let others = || rows.around.mentions(used.text());
             let is_made_here = others().any(|n| n.is_binding() && rows.body.contains(n.id()));
             let is_kept = if is_made_here {
                 others().any(&follows)

@@ -150,7 +150,7 @@ fn root_name(node: Node<'_>) -> &str {
 fn named<'a>(cx: &Context<'a>, node: Node<'a>, name: &str, depth: usize) -> Option<Node<'a>> {
     let scope = cx.scope();
     let mut added: Option<Node<'a>> = None;
-    for mention in scope.descendants().filter(|n| n.kind() == Kind::Name && n.text() == name) {
+    for mention in scope.mentions(name) {
         if mention.id() >= node.id() || mention.enclosing_scope() != node.enclosing_scope() {
             continue;
         }
@@ -191,9 +191,7 @@ fn named<'a>(cx: &Context<'a>, node: Node<'a>, name: &str, depth: usize) -> Opti
 /// Whether `rows.append(row)`, in the loops around it, may add one row again.
 fn fills_again<'a>(cx: &Context<'a>, scope: Node<'a>, call: Node<'a>, name: &str, depth: usize) -> bool {
     // Loops in which the list is made anew are none.
-    let is_made_in = |outer: &Node<'a>| {
-        outer.descendants().any(|n| n.kind() == Kind::Name && n.text() == name && n.is_binding())
-    };
+    let is_made_in = |outer: &Node<'a>| outer.mentions(name).any(Node::is_binding);
     let mut loops: Vec<(Node<'a>, Node<'a>)> = Vec::new();
     for outer in call.ancestors().take_while(|n| *n != scope) {
         match Stmt::of(outer) {
@@ -210,7 +208,7 @@ fn fills_again<'a>(cx: &Context<'a>, scope: Node<'a>, call: Node<'a>, name: &str
         return !loops.is_empty() || source(cx, value, depth + 1).is_some();
     }
     let Some((target, _)) = loops.last() else { return false };
-    let is_row = |name: &str| target.descendants().any(|n| n.kind() == Kind::Name && n.text() == name);
+    let is_row = |name: &str| target.has_name(name);
     match Expr::of(value) {
         Expr::Name(name) if is_row(name) => nested(cx, &loops, call, depth).is_some(),
         _ => loops.len() > 1,

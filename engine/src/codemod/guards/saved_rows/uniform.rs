@@ -185,7 +185,7 @@ fn reads_of<'a>(
 }
 
 fn mentions(node: Node<'_>, name: &str) -> bool {
-    node.descendants().any(|n| n.kind() == Kind::Name && n.text() == name)
+    node.has_name(name)
 }
 
 /// The field of `row.x`.

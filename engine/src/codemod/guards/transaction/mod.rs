@@ -137,10 +137,7 @@ const MOST_CALLERS: usize = 3;
 
 /// The transaction that every caller of the frame's function opens, as far as can be seen outside of tests.
 pub fn opened_by_callers(cx: &Context<'_>) -> Option<ByCallers> {
-    match cx.file == cx.facts.file {
-        true => *cx.facts.once("opened by callers", || opened_above(cx, MOST_CALLERS)),
-        false => opened_above(cx, MOST_CALLERS),
-    }
+    *cx.once("opened by callers", || opened_above(cx, MOST_CALLERS))
 }
 
 fn opened_above(cx: &Context<'_>, depth: usize) -> Option<ByCallers> {

@@ -368,7 +368,7 @@ pub(super) fn edits(project: &Project, class: ClassId) -> Edits {
             };
             let info = program.function(*function);
             let def = program.file(info.file).node(info.node);
-            let asks_super = def.descendants().any(|n| n.kind() == Kind::Name && n.text() == "super");
+            let asks_super = def.has_name("super");
             out.is_unknown |= !asks_super || !edits_of(def, &mut out);
         }
         if let Some(Member::Function(function, _)) = info.members.get("__init__") {
