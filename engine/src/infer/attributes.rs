@@ -124,7 +124,7 @@ impl<'a> Frame<'a, '_> {
         self.bind(first, Type::Object(class));
         let own = self.made_queryset(given.clone(), self.scope);
         let before = *own.queryset()?.values.first()?;
-        self.env.as_mut()?.insert(Name::from(format!("{first}.{name}")), own);
+        self.env.as_mut()?.insert(&format!("{first}.{name}"), own);
         self.has_overrides = true;
         match self.expr(value) {
             Type::QuerySet(made) if made.values.iter().all(|v| self.comes_from(*v, before, 0)) => Some(made),
@@ -211,7 +211,7 @@ impl<'a> Frame<'a, '_> {
     /// What the method has assigned to `self.name` by now.
     fn own_attribute(&self, name: &str) -> Option<Type> {
         let first = parameters(self.scope).first().map(|p| p.name)?;
-        self.env.as_ref()?.get(&*format!("{first}.{name}")).cloned()
+        self.env.as_ref()?.get(&format!("{first}.{name}")).cloned()
     }
 
     /// The value of an assignment to an attribute of `self` stands in a method: its names are the method's.
@@ -254,7 +254,7 @@ impl<'a> Frame<'a, '_> {
                 ty = ty.join(self.imported(&summary, *file, *other, value));
             }
             if let Some(env) = &mut self.env {
-                env.insert(Name::from(format!("{first}.{attr}")), ty);
+                env.insert(&format!("{first}.{attr}"), ty);
                 self.has_overrides = true;
             }
         }

@@ -131,7 +131,7 @@ impl<'a> Frame<'a, '_> {
                 if self.lookup(&key).is_some()
                     && let Some(env) = &mut self.env
                 {
-                    env.insert(Name::from(key), ty);
+                    env.insert(&key, ty);
                 }
                 return;
             }

@@ -76,12 +76,7 @@ impl<'a> Frame<'a, '_> {
         if self.dry > 0 || self.env.is_none() {
             return;
         }
-        let ty = ty.clone().without_records();
-        let joined = match self.facts.types.remove(&node.id()) {
-            Some(before) => before.join(ty),
-            None => ty,
-        };
-        self.facts.types.insert(node.id(), joined);
+        self.facts.types.add(node.id(), ty.clone().without_records());
     }
 
     fn expr_inner(&mut self, node: Node<'a>) -> Type {
@@ -475,9 +470,9 @@ impl<'a> Frame<'a, '_> {
     /// Change what is known of a name without its having been assigned.
     fn rebind(&mut self, name: &str, ty: Type) {
         if let Some(env) = &mut self.env
-            && let Some(slot) = env.get_mut(name)
+            && env.get(name).is_some()
         {
-            *slot = ty;
+            env.insert(name, ty);
         }
     }
 

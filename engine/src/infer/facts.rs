@@ -275,6 +275,51 @@ pub struct Event {
     pub is_guess: bool,
 }
 
+/// The types of the expressions of a frame. Most of them are not known, which takes no more than their node.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    /// Where in `known` the type of a node stands, counted from 1; 0 where it is unknown.
+    at: FxHashMap<NodeId, u32>,
+    known: Vec<Type>,
+}
+
+impl Types {
+    /// The type of a node that was evaluated.
+    pub fn get(&self, node: NodeId) -> Option<&Type> {
+        static UNKNOWN: Type = Type::Unknown;
+        match self.at.get(&node)?.checked_sub(1) {
+            Some(index) => self.known.get(index as usize),
+            None => Some(&UNKNOWN),
+        }
+    }
+
+    /// How much room they take, in words.
+    fn weight(&self) -> usize {
+        2 * self.at.len() + 8 * self.known.len()
+    }
+
+    /// The node is evaluated, once more perhaps, and gives `ty`.
+    pub(super) fn add(&mut self, node: NodeId, ty: Type) {
+        let index = self.at.entry(node).or_insert(u32::MAX);
+        match index.checked_sub(1).map(|i| self.known.get_mut(i as usize)) {
+            // What was unknown once stays so.
+            None => {}
+            Some(Some(before)) => {
+                let joined = std::mem::replace(before, Type::Unknown).join(ty);
+                match joined {
+                    Type::Unknown => *index = 0,
+                    joined => *before = joined,
+                }
+            }
+            Some(None) if ty == Type::Unknown => *index = 0,
+            Some(None) => {
+                self.known.push(ty);
+                *index = self.known.len() as u32;
+            }
+        }
+    }
+}
+
 /// The facts of one frame.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -283,7 +328,7 @@ pub struct Facts {
     /// The function definition or module that was analysed.
     pub scope: NodeId,
     /// Types of expressions, parentheses peeled; where a loop was evaluated, the join.
-    pub types: FxHashMap<NodeId, Type>,
+    pub types: Types,
     /// Everything that happens, in order of evaluation.
     pub events: Vec<Event>,
     /// Every object, by [`ValueId`].
@@ -298,12 +343,12 @@ impl Facts {
     /// The type of the expression `node` (of this frame).
     pub fn type_of(&self, node: crate::python::Node<'_>) -> &Type {
         static UNKNOWN: Type = Type::Unknown;
-        self.types.get(&node.peel().id()).unwrap_or(&UNKNOWN)
+        self.types.get(node.peel().id()).unwrap_or(&UNKNOWN)
     }
 
     /// About how many words it takes: what is kept of frames is bounded by that.
     pub(super) fn weight(&self) -> usize {
-        64 + 6 * self.types.len() + 16 * self.events.len() + 24 * self.values.len()
+        64 + self.types.weight() + 16 * self.events.len() + 24 * self.values.len()
     }
 
     /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.

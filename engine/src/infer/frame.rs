@@ -5,6 +5,7 @@
 
 use super::analyzer::Analyzer;
 use super::entries::Unread;
+use super::env::Env;
 use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
 use super::types::{Dict, Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
@@ -14,8 +15,6 @@ use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-pub(super) type Env = FxHashMap<Name, Type>;
 
 #[derive(Default)]
 pub(super) struct LoopExits {
@@ -445,10 +444,9 @@ impl<'a, 's> Frame<'a, 's> {
             return;
         }
         if self.has_overrides {
-            let prefix = format!("{name}.");
-            env.retain(|key, _| !key.starts_with(&prefix));
+            env.forget_attributes(name);
         }
-        env.insert(Name::from(name), ty);
+        env.insert(name, ty);
     }
 
     pub fn lookup(&self, name: &str) -> Option<&Type> {
@@ -504,28 +502,7 @@ impl<'a, 's> Frame<'a, 's> {
     pub fn join_env(&mut self, a: Option<Env>, b: Option<Env>) -> Option<Env> {
         match (a, b) {
             (None, other) | (other, None) => other,
-            (Some(mut a), Some(mut b)) => {
-                let mut out = Env::default();
-                for (name, ty) in a.drain() {
-                    match b.remove(&name) {
-                        Some(other) => {
-                            let joined = self.either(ty, other, self.scope);
-                            out.insert(name, joined);
-                        }
-                        // Bound on one side only: an attribute override is lost, a name may be unbound.
-                        None if name.contains('.') => {}
-                        None => {
-                            out.insert(name, ty);
-                        }
-                    }
-                }
-                for (name, ty) in b {
-                    if !name.contains('.') {
-                        out.insert(name, ty);
-                    }
-                }
-                Some(out)
-            }
+            (Some(a), Some(b)) => Some(a.join(b, |a, b| self.either(a, b, self.scope))),
         }
     }
 

@@ -34,7 +34,7 @@ impl<'a> Frame<'a, '_> {
                         }
                     }
                     _ => {
-                        if let Some(Type::QuerySet(other)) = self.facts.types.get(&node.id()) {
+                        if let Some(Type::QuerySet(other)) = self.facts.types.get(node.id()) {
                             out.insert(other.model);
                             out.extend(other.joined.iter().copied());
                         }

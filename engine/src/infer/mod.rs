@@ -21,6 +21,7 @@ mod derived;
 mod drawn;
 mod effects;
 mod entries;
+mod env;
 mod every_row;
 mod expr;
 mod external;

@@ -249,7 +249,7 @@ impl Analyzer<'_> {
                 _ => continue,
             };
             let is_known = !program.functions_named(name).is_empty() || self.is_constructed(name);
-            if !is_known || !facts.types.contains_key(&call.id()) {
+            if !is_known || facts.types.get(call.id()).is_none() {
                 continue;
             }
             let given = arguments(list)

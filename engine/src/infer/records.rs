@@ -85,7 +85,7 @@ impl<'a> Frame<'a, '_> {
         let Some(first) = parameters(self.scope).first().map(|p| p.name) else { return };
         if let Some(env) = &mut self.env {
             for (name, ty) in &record.fields {
-                env.insert(Name::from(format!("{first}.{name}")), ty.clone());
+                env.insert(&format!("{first}.{name}"), ty.clone());
             }
             self.has_overrides = true;
         }

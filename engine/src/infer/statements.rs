@@ -1,7 +1,8 @@
 //! Statements: control flow, assignments, local functions.
 
+use super::env::Env;
 use super::facts::{Escape, EventKind, Use};
-use super::frame::{Env, Frame, LoopExits};
+use super::frame::{Frame, LoopExits};
 use super::types::{Dict, Name, Type};
 use crate::python::{ClassId, Kind, Node, Stmt, parameters};
 use std::sync::Arc;
@@ -493,9 +494,9 @@ impl<'a> Frame<'a, '_> {
                     }
                 }
                 if let (Expr::Name(name), Some(env)) = (Expr::of(owner), &mut self.env) {
-                    let prefix = format!("{name}.{attr}.");
-                    env.retain(|key, _| !key.starts_with(&prefix));
-                    env.insert(Name::from(format!("{name}.{attr}")), ty);
+                    let attribute = format!("{name}.{attr}");
+                    env.forget_attributes(&attribute);
+                    env.insert(&attribute, ty);
                     self.has_overrides = true;
                 }
             }

@@ -214,7 +214,7 @@ fn asks_itself(facts: &Facts, def: Node<'_>) -> bool {
     let Some(receiver) = parameters(def).first().map(|p| p.name) else { return false };
     def.descendants().any(|n| {
         matches!(Expr::of(n), Expr::Attribute { value, .. } if matches!(Expr::of(value), Expr::Name(name) if name == receiver))
-            && facts.types.get(&n.id()).is_none_or(|ty| *ty == Type::Unknown)
+            && facts.types.get(n.id()).is_none_or(|ty| *ty == Type::Unknown)
     })
 }
 
@@ -227,7 +227,7 @@ fn asked<'a>(facts: &Facts, def: Node<'a>) -> FxHashMap<&'a str, Asked<'a>> {
         if !matches!(value.kind(), Kind::Name | Kind::Attribute | Kind::Call)
             || value.text().len() > LONGEST
             || matches!(Expr::of(value), Expr::Name("self" | "cls"))
-            || facts.types.get(&value.id()).is_some_and(|ty| !is_open(ty))
+            || facts.types.get(value.id()).is_some_and(|ty| !is_open(ty))
         {
             continue;
         }

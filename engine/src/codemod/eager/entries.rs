@@ -25,7 +25,7 @@ pub(super) fn built_here<'a>(cx: &Context<'a>) -> impl Iterator<Item = (&'a Entr
             Source::Function(function) if own == Some(function) => cx.facts.returns.clone(),
             // An expression belongs to the frame that has evaluated it.
             Source::Expression(file, node) if file == cx.file => {
-                cx.facts.types.get(&cx.node(node).peel().id()).cloned()
+                cx.facts.types.get(cx.node(node).peel().id()).cloned()
             }
             _ => None,
         };

@@ -255,7 +255,7 @@ fn begin(
     for up in given.values.iter().flat_map(|value| origins(&facts, *value, 0)) {
         let info = facts.value(up)?;
         let made = |value: ValueId| match facts.value(value)?.origin {
-            Origin::Expr(node) => matches!(facts.types.get(&node)?, Type::QuerySet(_)).then_some(node),
+            Origin::Expr(node) => matches!(facts.types.get(node)?, Type::QuerySet(_)).then_some(node),
             _ => None,
         };
         let Some(node) = made(up) else { continue };

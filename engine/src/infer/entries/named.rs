@@ -124,7 +124,7 @@ pub(super) fn listed(
 /// The expression that the queryset of a value begins with.
 pub(super) fn begin(facts: &Facts, value: ValueId) -> Option<Source> {
     let is_queryset = |value: &Value| match value.origin {
-        Origin::Expr(node) => facts.types.get(&node).is_some_and(|ty| ty.queryset().is_some()),
+        Origin::Expr(node) => facts.types.get(node).is_some_and(|ty| ty.queryset().is_some()),
         _ => false,
     };
     let mut begin = facts.value(value)?;
