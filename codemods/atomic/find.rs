@@ -45,8 +45,7 @@ pub fn unit<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Unit<'a>> {
 fn writes(cx: &Context<'_>) -> usize {
     let mut calls: Vec<NodeId> = cx
         .facts
-        .events
-        .iter()
+        .events()
         .filter(|e| matches!(e.kind, EventKind::Write { .. }) && !e.is_guess)
         .map(|e| e.at)
         .collect();

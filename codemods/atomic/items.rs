@@ -90,8 +90,8 @@ pub struct Item<'a> {
 
 /// The writes of the frame, in order of evaluation.
 pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
-    let mut calls: BTreeMap<NodeId, Vec<&'a Event>> = BTreeMap::new();
-    for event in &cx.facts.events {
+    let mut calls: BTreeMap<NodeId, Vec<Event<'a>>> = BTreeMap::new();
+    for event in cx.facts.events() {
         if matches!(event.kind, EventKind::Write { .. }) && !event.is_guess {
             calls.entry(event.at).or_default();
         }
@@ -99,7 +99,7 @@ pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
     if calls.len() < 2 {
         return Vec::new();
     }
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         if let Some(events) = calls.get_mut(&event.at) {
             events.push(event);
         }
@@ -120,7 +120,7 @@ pub fn items<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
 /// Where the views of Django keep the row they save.
 pub const OBJECT: &str = "self.object";
 
-fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[&Event]) -> Option<Item<'a>> {
+fn item<'a>(cx: &Context<'a>, call: Node<'a>, events: &[Event<'_>]) -> Option<Item<'a>> {
     let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
     let mut item = Item {
         reach: OnceCell::new(),
@@ -234,7 +234,7 @@ fn loaded_by_key(cx: &Context<'_>, instance: &Instance, value: ValueId) -> Vec<I
 /// What is assigned to the attributes of an instance before it is saved: `x.author = author`, `x.balance -= amount`.
 fn assigned<'a>(cx: &Context<'a>, item: &mut Item<'a>, instance: &Instance) {
     let call = item.call;
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::WriteAttribute { root, path, name } = &event.kind else { continue };
         if *root != instance.root || *path != instance.path || *root == Root::Opaque {
             continue;
@@ -303,11 +303,11 @@ fn bulk<'a>(cx: &Context<'a>, item: &mut Item<'a>, value: Node<'a>, attr: &str, 
 }
 
 /// A call of a function of the project: the rows it saves among those it is given, and the row that it gives back.
-fn of_callee<'a>(cx: &Context<'a>, item: &mut Item<'a>, func: Node<'a>, events: &[&Event]) {
+fn of_callee<'a>(cx: &Context<'a>, item: &mut Item<'a>, func: Node<'a>, events: &[Event<'_>]) {
     for event in events {
         match &event.kind {
             EventKind::Write { model: Some(model), .. }
-                if writes::is_in_callee(cx, event) && !item.models.contains(model) =>
+                if writes::is_in_callee(cx, *event) && !item.models.contains(model) =>
             {
                 item.models.push(*model);
             }
@@ -321,7 +321,7 @@ fn of_callee<'a>(cx: &Context<'a>, item: &mut Item<'a>, func: Node<'a>, events: 
     }
     if let Type::Instance(instance) = cx.type_of(item.call).without_none() {
         let written = events.iter().any(
-            |e| matches!(e.kind, EventKind::Write { model: Some(m), write: Write::Insert } if m == instance.model),
+            |e| matches!(e.kind, EventKind::Write { model: Some(m), write: Write::Insert } if *m == instance.model),
         );
         if written {
             item.rows.extend(identity_of(instance));

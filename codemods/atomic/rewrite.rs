@@ -101,7 +101,7 @@ fn gives_back<'a>(cx: &Context<'a>, statement: Node<'a>) -> bool {
     plain && cx.events_in(statement).all(is_quiet)
 }
 
-fn is_quiet(event: &Event) -> bool {
+fn is_quiet(event: Event<'_>) -> bool {
     matches!(
         event.kind,
         EventKind::ReadAttribute { .. }

@@ -191,11 +191,8 @@ pub fn loop_at<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Loop<'a>> {
             }
             let Some(row) = row_at(cx, node, call) else { continue };
             // What the analysis has not reached is not known.
-            let is_written = cx
-                .facts
-                .events
-                .iter()
-                .any(|e| e.at == call.id() && matches!(e.kind, EventKind::Write { .. }));
+            let is_written =
+                cx.facts.events().any(|e| e.at == call.id() && matches!(e.kind, EventKind::Write { .. }));
             let is_statement = matches!(node.kind(), Kind::For | Kind::While);
             if !is_written || is_statement && leaves(&row, node) {
                 continue;

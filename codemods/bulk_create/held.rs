@@ -93,7 +93,7 @@ pub fn held<'a>(
 /// Whether nobody but the list has the instance, and nothing else saves it.
 fn is_own<'a>(cx: &Context<'a>, constructor: Node<'a>, statement: Node<'a>, id: ValueId) -> bool {
     let root = Root::Value(id);
-    cx.facts.events.iter().all(|e| match &e.kind {
+    cx.facts.events().all(|e| match &e.kind {
         EventKind::InstanceEscapes { root: r, how, .. } if *r == root => {
             matches!(how, Escape::Container | Escape::Return)
         }

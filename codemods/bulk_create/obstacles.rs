@@ -83,7 +83,7 @@ fn constructors(cx: &Context<'_>, model: ModelId, tables: &[ModelId], out: &mut 
     for function in functions {
         shared_default(cx, function, out);
         let name = cx.project.program().function(function).name.clone();
-        for event in &cx.analyzer.function(function).events {
+        for event in cx.analyzer.function(function).events() {
             let kind = match effect(cx, event, tables) {
                 Some(Effect::Reads) => HazardKind::ReadsItsOwnWrites,
                 Some(Effect::Writes(_)) => HazardKind::InterleavedWrites,
@@ -143,7 +143,7 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
     }
     for function in functions {
         let name = &program.function(function).name;
-        for event in &cx.analyzer.function(function).events {
+        for event in cx.analyzer.function(function).events() {
             let kind = match effect(cx, event, tables) {
                 Some(Effect::Reads) => HazardKind::ReadsItsOwnWrites,
                 Some(Effect::Writes(_)) => HazardKind::InterleavedWrites,

@@ -200,7 +200,7 @@ impl<'a> Walk<'_, '_, 'a> {
     /// Whether a function of the project that gets the instance puts it where others find it.
     fn keeps(&self, call: Node<'a>, node: Node<'a>) -> bool {
         let Type::Instance(instance) = self.cx.type_of(node) else { return false };
-        self.cx.facts.events.iter().any(|e| {
+        self.cx.facts.events().any(|e| {
             e.at == call.id()
                 && is_in_callee(self.cx, e)
                 && matches!(&e.kind, EventKind::InstanceEscapes { root, how, .. }
@@ -333,7 +333,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let shown = node.ancestors().take_while(|a| !a.kind().is_statement()).find(|a| {
             a.kind() == Kind::Interpolation
                 || a.kind() == Kind::Call
-                    && self.cx.facts.events.iter().any(|e| e.at == a.id() && e.kind == EventKind::Log)
+                    && self.cx.facts.events().any(|e| e.at == a.id() && *e.kind == EventKind::Log)
         });
         let Some(shown) = shown else { return false };
         // Between the instance and the text nothing else may get it.

@@ -106,7 +106,7 @@ fn key_is_assigned(cx: &Context<'_>, row: &Row<'_>, model: &Model) -> bool {
     let Some(name) = row.instance() else { return true };
     let Type::Instance(instance) = cx.type_of(name) else { return true };
     let Root::Value(id) = instance.root else { return true };
-    let written = cx.facts.events.iter().any(|e| match &e.kind {
+    let written = cx.facts.events().any(|e| match &e.kind {
         EventKind::WriteAttribute { root: Root::Value(v), path, name } => {
             *v == id && path.is_empty() && (is_key(model, name) || &**name == "*")
         }

@@ -142,7 +142,7 @@ fn is_user<'a>(cx: &Context<'a>, item: Node<'a>, instance: &Instance) -> bool {
     let is_request = matches!(cx.type_of(request),
         Type::External(path) if &**path == "django.http.HttpRequest");
     let key = cx.model(instance.model).primary_key().map_or("id", |f| f.name.as_str());
-    let is_changed = cx.facts.events.iter().any(|event| match &event.kind {
+    let is_changed = cx.facts.events().any(|event| match &event.kind {
         EventKind::WriteAttribute { root: Root::Opaque, name, .. } => {
             ["user", "pk", "*", key].contains(&&**name)
         }
@@ -165,7 +165,7 @@ fn is_loaded(cx: &Context<'_>, instance: &Instance) -> bool {
     let model = cx.model(instance.model);
     let key = model.primary_key().map_or("id", |f| f.name.as_str());
     let attname = model.primary_key().map_or("id", |f| f.attname.as_str());
-    let is_changed = cx.facts.events.iter().any(|event| match &event.kind {
+    let is_changed = cx.facts.events().any(|event| match &event.kind {
         EventKind::WriteAttribute { root, name, .. } if *root == instance.root || *root == Root::Opaque => {
             ["pk", "*", key, attname].contains(&&**name)
         }
@@ -209,7 +209,7 @@ fn key_agrees<'a>(cx: &Context<'a>, item: Node<'a>, qs: &QuerySet, column: &str)
 
 fn is_written(cx: &Context<'_>, instance: &Instance, attr: &str) -> bool {
     let base = attr.strip_suffix("_id").unwrap_or(attr);
-    cx.facts.events.iter().any(|event| {
+    cx.facts.events().any(|event| {
         matches!(&event.kind, EventKind::WriteAttribute { root, name, .. }
             if (*root == instance.root || *root == Root::Opaque) && (**name == *attr || **name == *base))
     })

@@ -258,7 +258,7 @@ fn watch<'a>(
             && [".save(", ".asave(", ".save_base("].iter().any(|call| text.contains(call))
     };
     let mut saves: Vec<NodeId> = Vec::new();
-    for event in &facts.events {
+    for event in facts.events() {
         match &event.kind {
             EventKind::InstanceMethod { root, path, name }
                 if instance::is_parameter(*root, path, parameter) =>

@@ -25,7 +25,7 @@ pub fn between<'a>(cx: &Context<'a>, unit: &Unit<'a>, others: &[Unit<'a>], out: 
             && flow::may_follow(node, save, |s| Some(s) == load)
     };
     let mut last = None;
-    for event in cx.facts.events.iter().filter(|e| e.at >= end && e.at < save.id() && !is_own(e.at)) {
+    for event in cx.facts.events().filter(|e| e.at >= end && e.at < save.id() && !is_own(e.at)) {
         let matters = match &event.kind {
             EventKind::Write { model: None, .. } | EventKind::UnknownCall { .. } => true,
             EventKind::Write { model: Some(model), .. } => {

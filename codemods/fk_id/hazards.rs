@@ -85,7 +85,7 @@ fn of_owner<'a>(cx: &Context<'a>, followed: &Followed<'a>, out: &mut Vec<Hazard>
 
 /// The row behind the key may have been deleted before.
 fn gone(cx: &Context<'_>, followed: &Followed<'_>, out: &mut Vec<Hazard>) {
-    let deletes = cx.facts.events.iter().filter(|e| {
+    let deletes = cx.facts.events().filter(|e| {
         matches!(e.kind, EventKind::Write { write: Write::Delete, .. })
             && is_before(cx.node(e.at), followed.node)
     });
@@ -97,16 +97,16 @@ fn gone(cx: &Context<'_>, followed: &Followed<'_>, out: &mut Vec<Hazard>) {
 /// Who reads the object later, elsewhere, got it as it was here: a write in between would show.
 fn stale_afterwards<'a>(cx: &Context<'a>, followed: &Followed<'a>, out: &mut Vec<Hazard>) {
     let instance = &followed.instance;
-    let escapes = cx.facts.events.iter().any(|e| {
+    let escapes = cx.facts.events().any(|e| {
         matches!(&e.kind, EventKind::InstanceEscapes { root, path, .. }
             if *root == instance.root && instance.path.starts_with(path))
     });
-    let is_later = |e: &&Event| {
+    let is_later = |e: &Event<'_>| {
         let at = cx.node(e.at);
-        let is_known = matches!(e.kind, EventKind::Write { write, .. } if write != Write::Unknown);
+        let is_known = matches!(e.kind, EventKind::Write { write, .. } if *write != Write::Unknown);
         is_known && !e.is_guess && follows(followed.node, at)
     };
-    if escapes && let Some(site) = first_writing(cx, followed, cx.facts.events.iter().filter(is_later)) {
+    if escapes && let Some(site) = first_writing(cx, followed, cx.facts.events().filter(is_later)) {
         let hazard = site_text(cx, site);
         out.push(Hazard::at(HazardKind::StaleCopy, hazard, site));
     }
@@ -124,7 +124,7 @@ fn follows<'a>(read: Node<'a>, later: Node<'a>) -> bool {
 fn first_writing<'e>(
     cx: &Context<'_>,
     followed: &Followed<'_>,
-    events: impl Iterator<Item = &'e Event>,
+    events: impl Iterator<Item = Event<'e>>,
 ) -> Option<ormend_engine::codemod::Site> {
     let step = step(cx.project, followed.instance.model, &followed.field.name)?;
     let mut found = Vec::new();

@@ -65,7 +65,7 @@ impl Codemod for FkId {
 
     fn describe<'a>(&self, cx: &Context<'a>, found: &KeyRead<'a>) -> Description {
         let followed = &found.followed;
-        let repeats = cx.facts.events.iter().any(|e| {
+        let repeats = cx.facts.events().any(|e| {
             e.at == followed.node.id()
                 && matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(v), .. }
                     if e.rounds.iter().any(|round| round.value == *v))
@@ -104,7 +104,7 @@ fn is_made_here(cx: &Context<'_>, instance: &Instance) -> bool {
 fn is_read_of_new_row(cx: &Context<'_>, found: &KeyRead<'_>) -> bool {
     let Form::Argument(given) = &found.form else { return false };
     let (Some(_), Some(made)) = (given.makes, cx.type_of(given.call).instance()) else { return false };
-    cx.facts.events.iter().any(|e| {
+    cx.facts.events().any(|e| {
         matches!(&e.kind, EventKind::ReadRelation { root, path, .. }
             if *root == made.root && path.first().map(|p| &**p) == given.argument.name)
     })

@@ -312,7 +312,7 @@ fn changed<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     }
     let body = found.round.body;
     let mut written = Vec::new();
-    stale_copies(cx.project, cx.facts.events.iter().filter(|e| body.contains(e.at)), &steps, &mut written);
+    stale_copies(cx.project, cx.facts.events().filter(|e| body.contains(e.at)), &steps, &mut written);
     for hazard in written {
         out.push(match hazard.kind {
             HazardKind::StaleCopy => {
@@ -337,16 +337,16 @@ fn shared<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
     }
     let Some(row) = cx.type_of(found.call).instance() else { return };
     let is_it = |root: &Root| *root == row.root && *root != Root::Opaque;
-    let writes = |e: &&Event| match &e.kind {
+    let writes = |e: &Event<'_>| match &e.kind {
         EventKind::WriteAttribute { root, .. } => is_it(root),
         EventKind::InstanceMethod { root, name, .. } => is_it(root) && matches!(&**name, "refresh_from_db"),
         _ => false,
     };
-    if let Some(event) = cx.facts.events.iter().find(writes) {
+    if let Some(event) = cx.facts.events().find(writes) {
         out.push(Hazard::at(HazardKind::SharedRow, text_at(cx, event), event.site));
         return;
     }
-    let escapes = cx.facts.events.iter().any(|e| {
+    let escapes = cx.facts.events().any(|e| {
         matches!(&e.kind, EventKind::InstanceEscapes { root, how, .. }
             if is_it(root) && matches!(how, Escape::Return | Escape::Yield | Escape::Store | Escape::Container))
     });
@@ -391,7 +391,7 @@ fn assigned<'a>(
     Some((one_line(node), cx.site(node)))
 }
 
-fn text_at(cx: &Context<'_>, event: &Event) -> String {
+fn text_at(cx: &Context<'_>, event: Event<'_>) -> String {
     let source = &cx.project.program().file(event.site.file).source;
     source.slice(event.site.span).lines().next().unwrap_or_default().to_owned()
 }

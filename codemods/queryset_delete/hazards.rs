@@ -222,7 +222,7 @@ fn is_kept<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
         Kind::Arguments | Kind::KeywordArgument | Kind::Tuple | Kind::BinOp => {
             let call = parent.ancestors().find(|a| a.kind() == Kind::Call);
             let logs = call.is_some_and(|c| {
-                cx.events_in(c).any(|e| e.at == c.id() && e.kind == ormend_engine::infer::EventKind::Log)
+                cx.events_in(c).any(|e| e.at == c.id() && *e.kind == ormend_engine::infer::EventKind::Log)
             });
             let is_text = call.is_some_and(|c| {
                 matches!(Expr::of(c), Expr::Call { func, .. } if matches!(Expr::of(func), Expr::Name("str" | "repr" | "print")))

@@ -104,7 +104,7 @@ fn by_hand(node: Node<'_>) -> bool {
 }
 
 /// A statement that is sent to the database and may be refused, without a savepoint of its own.
-fn may_fail(cx: &Context<'_>, event: &Event) -> bool {
+fn may_fail(cx: &Context<'_>, event: Event<'_>) -> bool {
     let at = cx.node(event.at);
     match &event.kind {
         // A plain function that cannot be resolved may write.

@@ -15,7 +15,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) 
             out.push(cx.hazard(HazardKind::OpenAcrossSuspension, "yield", node));
         }
     }
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         if !found.statements.iter().any(|s| s.contains(event.at)) {
             continue;
         }
@@ -27,7 +27,7 @@ pub fn hazards<'a>(cx: &Context<'a>, found: &Caught<'a>, out: &mut Vec<Hazard>) 
             // What is raised on purpose behind a write is caught as well, and the row stays now.
             EventKind::Raise if !writes::is_in_callee(cx, event) => raised(cx, found, at, out),
             EventKind::Raise => {
-                let own: Vec<_> = cx.facts.events.iter().filter(|e| e.at == event.at).collect();
+                let own: Vec<_> = cx.facts.events().filter(|e| e.at == event.at).collect();
                 let before = own
                     .iter()
                     .take_while(|e| e.site != event.site)

@@ -216,7 +216,7 @@ fn held<'a>(cx: &Context<'a>, found: &Unlocked<'a>, out: &mut Vec<Hazard>) {
     // From the save on it is locked in any case.
     let after = found.load.statement.subtree_end();
     let end = found.written.save.id();
-    for event in cx.facts.events.iter().filter(|e| e.at >= after && e.at < end) {
+    for event in cx.facts.events().filter(|e| e.at >= after && e.at < end) {
         if !matches!(event.kind, EventKind::Outside { .. }) {
             continue;
         }

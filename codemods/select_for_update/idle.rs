@@ -146,7 +146,7 @@ fn to_hold<'a>(cx: &Context<'a>, load: Node<'a>) -> Option<Vec<Node<'a>>> {
     };
     let block = first.parent().filter(|p| p.kind() == Kind::Block)?;
     let mut writes: Vec<Node<'a>> = Vec::new();
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let at = cx.node(event.at).peel();
         if matches!(event.kind, EventKind::Write { .. }) && event.at > first.id() && !writes.contains(&at) {
             writes.push(at);

@@ -53,7 +53,7 @@ fn made<'a>(cx: &Context<'a>, found: &Found<'a>) -> Option<ValueId> {
 fn leaves<'a>(cx: &Context<'a>, found: &Found<'a>) -> bool {
     let Some(own) = made(cx, found) else { return true };
     cx.facts.scope == cx.root().id()
-        || cx.facts.events.iter().any(|event| match &event.kind {
+        || cx.facts.events().any(|event| match &event.kind {
             EventKind::Use { value, how: Use::Escape(_) | Use::Other } => {
                 *value == own || is_derived(cx, *value, own, 0)
             }
@@ -107,7 +107,7 @@ fn undone_here(cx: &Context<'_>, found: &Found<'_>, out: &mut Vec<Hazard>) {
             _ => {}
         }
     }
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::Use { value, how: Use::Method(_) } = &event.kind else { continue };
         let queryset = cx.value(*value).and_then(|v| v.queryset.as_deref());
         let call = node_at(cx.project, event.site).filter(|n| n.kind() == Kind::Call);

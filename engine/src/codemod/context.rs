@@ -82,7 +82,7 @@ impl<'a> Context<'a> {
     }
 
     /// What happens at or below `node`, in order of evaluation.
-    pub fn events_in(&self, node: Node<'a>) -> impl Iterator<Item = &'a Event> + use<'a> {
+    pub fn events_in(&self, node: Node<'a>) -> impl Iterator<Item = Event<'a>> + use<'a> {
         self.facts.events_in(node)
     }
 

@@ -165,7 +165,7 @@ fn fitted(cx: &Context<'_>, mut fix: Fix) -> Fix {
 /// `fix` with the relations that the edited code reads: the reads that stand where it edits, in whatever frame, and those
 /// of calls that it takes away. What an edit merely stands inside of, an argument or a loop, is not what it edits.
 fn with_relations(cx: &Context<'_>, mut fix: Fix) -> Fix {
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::ReadMany { path, model, .. } = &event.kind else { continue };
         let Some(accessor) = path.last() else { continue };
         let at = cx.node(event.at).span();

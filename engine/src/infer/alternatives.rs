@@ -1,6 +1,6 @@
 //! One of several: a call through a variable that may hold any of them, a serializer that may be of any of several classes.
 
-use super::facts::{Event, EventKind, Facts, Origin};
+use super::facts::{EventData, EventKind, Facts, Origin};
 use super::frame::Frame;
 use super::types::{Path, Root, ValueId};
 use crate::python::Node;
@@ -31,7 +31,7 @@ impl<'a> Frame<'a, '_> {
     /// Nothing that the events from `start` on do at `node` is certain: they happen when somebody asks for it.
     pub(super) fn put_off(&mut self, node: Node<'a>, start: usize) {
         let at = self.at(node).id();
-        for event in self.facts.events.iter_mut().skip(start).filter(|e| e.at == at) {
+        for event in self.facts.own.iter_mut().skip(start).filter(|e| e.at == at) {
             event.is_certain = false;
             event.rounds.iter_mut().for_each(|round| round.is_certain = false);
         }
@@ -46,7 +46,7 @@ impl<'a> Frame<'a, '_> {
             let origin = values.get(value.0 as usize).map(|v| v.origin);
             is_generator && matches!(origin, Some(Origin::Callee))
         };
-        for event in self.facts.events.iter_mut().skip(start).filter(|e| e.at == at) {
+        for event in self.facts.own.iter_mut().skip(start).filter(|e| e.at == at) {
             event.is_certain = false;
             for round in event.rounds.iter_mut().filter(|r| !is_own(r.value)) {
                 round.is_certain = false;
@@ -63,9 +63,9 @@ impl<'a> Frame<'a, '_> {
         let mut out = Vec::new();
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for one in several {
-            let start = self.facts.events.len();
+            let start = self.facts.own.len();
             out.push(evaluate(self, one));
-            ranges.push(start..self.facts.events.len());
+            ranges.push(start..self.facts.own.len());
         }
         if ranges.len() > 1 {
             self.weaken(&ranges);
@@ -81,8 +81,8 @@ impl<'a> Frame<'a, '_> {
         for (index, way) in ways.iter().enumerate() {
             let others = || done.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, done)| done);
             for at in way.clone() {
-                let Some(key) = self.facts.events.get(at).map(|e| Key::of(&self.facts, e)) else { continue };
-                let Some(event) = self.facts.events.get_mut(at) else { continue };
+                let Some(key) = self.facts.own.get(at).map(|e| Key::of(&self.facts, e)) else { continue };
+                let Some(event) = self.facts.own.get_mut(at) else { continue };
                 event.is_certain &=
                     others().all(|other| other.events.get(&key).is_some_and(|e| e.is_certain));
                 for round in &mut event.rounds {
@@ -109,7 +109,7 @@ enum Key {
 }
 
 impl Key {
-    fn of(facts: &Facts, event: &Event) -> Key {
+    fn of(facts: &Facts, event: &EventData) -> Key {
         let read = match &event.kind {
             EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. } => {
                 facts.climbed(*root, path)
@@ -139,7 +139,7 @@ struct Certainly {
 impl Done {
     fn of(facts: &Facts, way: &Range<usize>) -> Done {
         let mut out = Done::default();
-        for event in facts.events.get(way.clone()).unwrap_or_default() {
+        for event in facts.own.get(way.clone()).unwrap_or_default() {
             let known = out.events.entry(Key::of(facts, event)).or_default();
             known.is_certain |= event.is_certain;
             known.rounds.extend(event.rounds.iter().filter(|r| r.is_certain).map(|r| r.value));

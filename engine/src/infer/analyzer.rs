@@ -1,8 +1,9 @@
 //! The analysis of frames: modules, and functions, each once for each kind of arguments.
 
-use super::facts::{Event, EventKind, Facts, Rounds};
+use super::facts::{Event, EventData, EventKind, Facts};
 use super::found::Found;
 use super::frame::Frame;
+use super::guesses::{Effects, Guesses};
 use super::memo::{Memo, Met, Stack, Task};
 use super::summary::{Summary, abstracted, opaque, summarize};
 use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
@@ -38,12 +39,12 @@ struct Kept {
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     pub(super) memo: Memo,
-    named: Mutex<FxHashMap<Called, Arc<Vec<Event>>>>,
+    named: Mutex<FxHashMap<Called, Effects>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) form_users: OnceLock<Vec<ClassId>>,
     pub(super) owners: OnceLock<super::supposed::Owners>,
-    writing: Mutex<FxHashMap<FunctionId, Arc<[Event]>>>,
+    writing: Mutex<FxHashMap<FunctionId, Arc<[EventData]>>>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) requests: OnceLock<super::requests::Requests>,
@@ -123,7 +124,7 @@ impl<'p> Analyzer<'p> {
         let mut out = vec![known(None).unwrap_or_else(|| Arc::new(self.module(file)))];
         for node in source.root().descendants().filter(|n| n.kind() == Kind::FunctionDef) {
             if let Some(function) = self.project.program().function_at(file, node.id()) {
-                out.push(known(Some(function)).unwrap_or_else(|| Arc::new(self.function(function))));
+                out.push(known(Some(function)).unwrap_or_else(|| Arc::new(self.evaluated(function))));
             }
         }
         out
@@ -140,7 +141,11 @@ impl<'p> Analyzer<'p> {
     }
 
     /// The facts of a function, called with what its annotations, its class and its callers say of its arguments.
-    pub fn function(&self, function: FunctionId) -> Facts {
+    pub fn function(&self, function: FunctionId) -> Arc<Facts> {
+        self.caller(self.project.program().function(function).file, Some(function))
+    }
+
+    fn evaluated(&self, function: FunctionId) -> Facts {
         let facts = self.called_within(function, super::passed::DEPTH + 1);
         self.expanded(facts, &mut Stack::default())
     }
@@ -149,7 +154,7 @@ impl<'p> Analyzer<'p> {
     /// for those of the same callers, so the last ones are kept.
     pub fn caller(&self, file: FileId, function: Option<FunctionId>) -> Arc<Facts> {
         self.kept((file, function, None), || match function {
-            Some(function) => self.function(function),
+            Some(function) => self.evaluated(function),
             None => self.module(file),
         })
     }
@@ -185,12 +190,12 @@ impl<'p> Analyzer<'p> {
     }
 
     /// What a function writes, or may write: the events of its facts that say so. Kept for those who ask again.
-    pub fn writing(&self, function: FunctionId) -> Arc<[Event]> {
+    pub fn writing(&self, function: FunctionId) -> Arc<[EventData]> {
         if let Some(hit) = self.writing.lock().unwrap_or_else(PoisonError::into_inner).get(&function) {
             return hit.clone();
         }
-        let events = self.function(function).events;
-        let is_write = |event: &Event| {
+        let facts = self.function(function);
+        let is_write = |event: &Event<'_>| {
             matches!(
                 event.kind,
                 EventKind::Write { .. }
@@ -199,7 +204,7 @@ impl<'p> Analyzer<'p> {
                     | EventKind::CallNamed { .. }
             )
         };
-        let found: Arc<[Event]> = events.into_iter().filter(is_write).collect();
+        let found: Arc<[EventData]> = facts.events().filter(is_write).map(Event::to_data).collect();
         self.writing.lock().unwrap_or_else(PoisonError::into_inner).insert(function, found.clone());
         found
     }
@@ -258,38 +263,23 @@ impl<'p> Analyzer<'p> {
 
     /// Put what methods of a name may do in the place of the calls on unknown objects.
     pub(super) fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
-        if !facts.events.iter().any(|e| matches!(e.kind, EventKind::CallNamed { .. })) {
-            return facts;
-        }
-        let mut out = Vec::with_capacity(facts.events.len());
-        for event in facts.events.drain(..) {
-            let EventKind::CallNamed { name, positional } = &event.kind else {
-                out.push(event);
-                continue;
-            };
-            for effect in self.effects_of_name(name, *positional, stack).iter() {
-                out.push(Event {
-                    site: effect.site,
-                    kind: effect.kind.clone(),
-                    is_guess: true,
-                    ..event.clone()
-                });
-            }
-        }
-        facts.events = out;
+        facts.guesses = Guesses::of(&facts.own, |kind| match kind {
+            EventKind::CallNamed { name, positional } => Some(self.effects_of_name(name, *positional, stack)),
+            _ => None,
+        });
         facts
     }
 
     /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
     /// included: one event a kind, with the first place that does it.
-    fn effects_of_name(&self, name: &Name, positional: Option<u8>, stack: &mut Stack) -> Arc<Vec<Event>> {
+    fn effects_of_name(&self, name: &Name, positional: Option<u8>, stack: &mut Stack) -> Effects {
         let key = (name.clone(), positional);
         if let Some(hit) = self.named.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return hit.clone();
         }
         let mut queue = vec![key.clone()];
         let mut seen_kinds = FxHashSet::default();
-        let mut events: Vec<Event> = Vec::new();
+        let mut events: Vec<(Site, EventKind)> = Vec::new();
         let mut next = 0;
         while let Some((name, positional)) = queue.get(next).cloned() {
             next += 1;
@@ -299,14 +289,7 @@ impl<'p> Analyzer<'p> {
                 let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
                 let kind = unknown(name.clone());
                 if seen_kinds.insert(kind.clone()) {
-                    events.push(Event {
-                        at: NodeId(0),
-                        site,
-                        kind,
-                        rounds: Rounds::new(),
-                        is_certain: true,
-                        is_guess: true,
-                    });
+                    events.push((site, kind));
                 }
                 continue;
             }
@@ -337,14 +320,14 @@ impl<'p> Analyzer<'p> {
                         | EventKind::Transaction { .. })
                             if seen_kinds.insert(kind.clone()) =>
                         {
-                            events.push(event.clone());
+                            events.push((event.site, kind.clone()));
                         }
                         _ => {}
                     }
                 }
             }
         }
-        let events = Arc::new(events);
+        let events = Effects::from(events);
         self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(key, events.clone());
         events
     }

@@ -1,6 +1,7 @@
 //! What the analysis of one frame (a function, method, or module body) has found.
 
 use super::found::Found;
+use super::guesses::Guesses;
 use super::types::{Instance, Name, Path, QuerySet, Root, Type, ValueId};
 use crate::django::ModelId;
 use crate::python::NodeId;
@@ -259,20 +260,48 @@ pub struct Round {
 pub type Rounds = SmallVec<[Round; 1]>;
 
 /// One thing that happens in a frame.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Event {
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
     /// The node of the frame's own file at which it happens: for something inside a callee, the call.
     pub at: NodeId,
     /// The place where it really happens, in whatever file.
     pub site: Site,
     /// What.
-    pub kind: EventKind,
+    pub kind: &'a EventKind,
     /// The loops over rows around it, those of callees included.
-    pub rounds: Rounds,
+    pub rounds: &'a Rounds,
     /// Whether it happens each time that the frame runs to its end without an exception.
     pub is_certain: bool,
     /// Whether only the name of a method says so, called on an object of unknown type.
     pub is_guess: bool,
+}
+
+/// An [`Event`], stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct EventData {
+    pub at: NodeId,
+    pub site: Site,
+    pub kind: EventKind,
+    pub rounds: Rounds,
+    pub is_certain: bool,
+    pub is_guess: bool,
+}
+
+impl EventData {
+    /// The event.
+    pub fn event(&self) -> Event<'_> {
+        let EventData { at, site, kind, rounds, is_certain, is_guess } = self;
+        Event { at: *at, site: *site, kind, rounds, is_certain: *is_certain, is_guess: *is_guess }
+    }
+}
+
+impl Event<'_> {
+    /// The event, to be kept longer than the facts that it is of.
+    pub fn to_data(self) -> EventData {
+        let Event { at, site, kind, rounds, is_certain, is_guess } = self;
+        EventData { at, site, kind: kind.clone(), rounds: rounds.clone(), is_certain, is_guess }
+    }
 }
 
 /// The types of the expressions of a frame. Most of them are not known, which takes no more than their node.
@@ -329,8 +358,10 @@ pub struct Facts {
     pub scope: NodeId,
     /// Types of expressions, parentheses peeled; where a loop was evaluated, the join.
     pub types: Types,
-    /// Everything that happens, in order of evaluation.
-    pub events: Vec<Event>,
+    /// What happens, in order of evaluation, as the frame itself says it: see [`Facts::events`].
+    pub(super) own: Vec<EventData>,
+    /// What calls on unknown objects do.
+    pub(super) guesses: Guesses,
     /// Every object, by [`ValueId`].
     pub values: Vec<Value>,
     /// What is returned (yielded, for a generator).
@@ -348,7 +379,7 @@ impl Facts {
 
     /// About how many words it takes: what is kept of frames is bounded by that.
     pub(super) fn weight(&self) -> usize {
-        64 + self.types.weight() + 16 * self.events.len() + 24 * self.values.len()
+        64 + self.types.weight() + 16 * self.own.len() + 4 * self.guesses.0.len() + 24 * self.values.len()
     }
 
     /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.
@@ -376,15 +407,25 @@ impl Facts {
         value == other || self.value(value).is_some_and(|v| v.alternatives.contains(&other))
     }
 
+    /// Everything that happens, in order of evaluation.
+    pub fn events(&self) -> impl Iterator<Item = Event<'_>> + Clone {
+        self.guesses.put_into(&self.own, |_| true)
+    }
+
+    /// The `index`-th of [`events`](Self::events).
+    pub fn event(&self, index: usize) -> Option<Event<'_>> {
+        self.guesses.nth(&self.own, index)
+    }
+
     /// The events at or below `node`.
-    pub fn events_in<'a>(&'a self, node: crate::python::Node<'a>) -> impl Iterator<Item = &'a Event> {
-        self.events.iter().filter(move |e| node.contains(e.at))
+    pub fn events_in<'a>(&'a self, node: crate::python::Node<'a>) -> impl Iterator<Item = Event<'a>> {
+        self.guesses.put_into(&self.own, move |event| node.contains(event.at))
     }
 
     /// Every use of `value`, its derivations not included.
-    pub fn uses(&self, value: ValueId) -> impl Iterator<Item = (&Event, &Use)> {
-        self.events.iter().filter_map(move |e| match &e.kind {
-            EventKind::Use { value: v, how } if *v == value => Some((e, how)),
+    pub fn uses(&self, value: ValueId) -> impl Iterator<Item = (Event<'_>, &Use)> {
+        self.own.iter().filter_map(move |e| match &e.kind {
+            EventKind::Use { value: v, how } if *v == value => Some((e.event(), how)),
             _ => None,
         })
     }

@@ -118,7 +118,7 @@ impl<'a> Frame<'a, '_> {
         if info.has_unknown_base || !info.external_bases.iter().all(is_django) {
             return false;
         }
-        let start = self.facts.events.len();
+        let start = self.facts.own.len();
         for above in &info.mro {
             for member in program.class(*above).members.values() {
                 let Member::Function(function, _) = member else { continue };
@@ -126,7 +126,7 @@ impl<'a> Frame<'a, '_> {
                 self.conditionally(|frame| frame.call_function(*function, receiver, &[], node));
             }
         }
-        let mut events = self.facts.events.iter().skip(start);
+        let mut events = self.facts.own.iter().skip(start);
         !events.any(|e| matches!(e.kind, EventKind::Write { .. } | EventKind::UnknownCall { .. }))
     }
 

@@ -6,7 +6,7 @@
 use super::analyzer::Analyzer;
 use super::entries::Unread;
 use super::env::Env;
-use super::facts::{Escape, Event, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
+use super::facts::{Escape, EventData, EventKind, Facts, Made, Origin, Round, Rounds, Use, Value};
 use super::memo::Stack;
 use super::types::{Dict, Instance, Name, Path, QuerySet, Root, Rows, Type, ValueId};
 use crate::django::ModelId;
@@ -260,7 +260,7 @@ impl<'a, 's> Frame<'a, 's> {
             let several = self.facts.value(*value).map(|v| v.alternatives.clone()).unwrap_or_default();
             for value in several {
                 let kind = EventKind::Use { value, how: how.clone() };
-                self.facts.events.push(Event {
+                self.facts.own.push(EventData {
                     at,
                     site,
                     kind,
@@ -270,7 +270,7 @@ impl<'a, 's> Frame<'a, 's> {
                 });
             }
         }
-        self.facts.events.push(Event { at, site, kind, rounds: all, is_certain, is_guess: false });
+        self.facts.own.push(EventData { at, site, kind, rounds: all, is_certain, is_guess: false });
     }
 
     /// Evaluate `body` under a condition.

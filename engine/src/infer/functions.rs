@@ -109,7 +109,7 @@ impl<'a> Frame<'a, '_> {
             self.event(node, EventKind::UnknownCall { name: Name::from(info.name.as_str()) });
             return Type::Unknown;
         };
-        let start = self.facts.events.len();
+        let start = self.facts.own.len();
         let runs = self.az.project.replacement_of(function).is_none()
             && (is_transparent && !info.decorators.iter().flatten().any(answers_again)
                 || info.decorators.iter().all(|d| self.runs_always(d.as_ref())));

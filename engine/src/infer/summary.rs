@@ -1,7 +1,7 @@
 //! What a call of a function means for its caller, and how types and events cross from one to the other.
 
 use super::calls::is_of_rows;
-use super::facts::{Event, EventKind, Facts, Made, Origin, Round, Rounds, Use};
+use super::facts::{EventData, EventKind, Facts, Made, Origin, Round, Rounds, Use};
 use super::types::{Dict, Instance, Name, Path, Record, Root, Type, ValueId};
 use crate::python::NodeId;
 use crate::text::Site;
@@ -18,7 +18,7 @@ pub(super) struct Summary {
     /// The result, in the callee's own values; parameters are values `0..parameters`.
     pub returns: Option<Type>,
     /// What happens, in the callee's own values.
-    pub events: Vec<Event>,
+    pub events: Vec<EventData>,
     /// The callee's values.
     pub values: Vec<super::facts::Value>,
     /// How many frames it took.
@@ -30,7 +30,7 @@ pub(super) struct Summary {
 
 pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {
     // Uses of the callee's own querysets stay behind; what they did to an object that comes back does not.
-    for event in &facts.events {
+    for event in &facts.own {
         if let EventKind::Use { value, how } = &event.kind
             && how.may_load()
             && *how != Use::Escape(super::facts::Escape::Return)
@@ -41,7 +41,7 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
     }
     let mut seen: FxHashSet<(Site, &EventKind)> = FxHashSet::default();
     let keep: Vec<bool> = facts
-        .events
+        .own
         .iter()
         .map(|event| {
             let crosses = match &event.kind {
@@ -62,13 +62,13 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
         })
         .collect();
     let mut keep = keep.into_iter();
-    facts.events.retain(|_| keep.next().unwrap_or(false));
-    let mut events = facts.events;
+    facts.own.retain(|_| keep.next().unwrap_or(false));
+    let mut events = facts.own;
     if events.len() > MAX_EVENTS {
         let (at, site) = events.first().map_or((NodeId(0), Site::default()), |e| (e.at, e.site));
         events.truncate(MAX_EVENTS);
         let kind = EventKind::UnknownCall { name: Name::from("...") };
-        events.push(Event { at, site, kind, rounds: Rounds::new(), is_certain: true, is_guess: false });
+        events.push(EventData { at, site, kind, rounds: Rounds::new(), is_certain: true, is_guess: false });
     }
     Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
 }

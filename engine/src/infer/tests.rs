@@ -63,8 +63,7 @@ fn with_f<T>(code: &str, check: impl FnOnce(&Project, &Facts) -> T) -> T {
 fn row_reads(code: &str) -> Vec<String> {
     with_f(code, |_, facts| {
         let mut out: Vec<String> = facts
-            .events
-            .iter()
+            .events()
             .filter_map(|e| match &e.kind {
                 EventKind::ReadRelation { root: Root::Row(_), path, .. } => Some(path.join("__")),
                 _ => None,
@@ -141,8 +140,7 @@ fn relations_are_read_in_callees() {
 fn writes_are_seen_through_overrides() {
     with_f(&format!("{IMPORT}def f(title):\n    Book(title=title).save()\n"), |project, facts| {
         let written: Vec<String> = facts
-            .events
-            .iter()
+            .events()
             .filter_map(|e| match &e.kind {
                 EventKind::Write { model: Some(m), .. } => Some(project.model(*m).name.clone()),
                 _ => None,
@@ -212,10 +210,10 @@ def f():
             book.author
 ";
     let reads = with_f(code, |_, facts| {
-        let is_read = |e: &&Event| {
+        let is_read = |e: &Event<'_>| {
             matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(_), .. }) && !e.rounds.is_empty()
         };
-        facts.events.iter().filter(is_read).count()
+        facts.events().filter(is_read).count()
     });
     assert_eq!(reads, 2);
 }
@@ -236,8 +234,8 @@ def f():
     return Report(Book.objects.all()).lines()
 ";
     let reads = with_f(code, |_, facts| {
-        let is_read = |e: &&Event| matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(_), .. });
-        facts.events.iter().filter(is_read).count()
+        let is_read = |e: &Event<'_>| matches!(&e.kind, EventKind::ReadRelation { root: Root::Row(_), .. });
+        facts.events().filter(is_read).count()
     });
     assert_eq!(reads, 1);
 }

@@ -383,7 +383,7 @@ impl<'a> Translator<'a, '_, '_> {
         let model = self.cx.model(instance.model);
         let key = model.primary_key().map_or("id", |f| f.name.as_str());
         made && instance.path.is_empty()
-            && !self.cx.facts.events.iter().any(|event| match &event.kind {
+            && !self.cx.facts.events().any(|event| match &event.kind {
                 EventKind::WriteAttribute { root, name, .. } => {
                     *root == instance.root && ["pk", "*", key].contains(&&**name)
                 }

@@ -225,7 +225,7 @@ impl<'a> Reader<'a, '_> {
                 .or_else(|| model.field_by_attname(attr).filter(|f| f.relation.is_some()))?,
         };
         // Whatever this function or its callees do to it between two rows.
-        let is_written = self.cx.facts.events.iter().any(|e| match &e.kind {
+        let is_written = self.cx.facts.events().any(|e| match &e.kind {
             EventKind::WriteAttribute { root, name, .. } => {
                 (*root == instance.root || *root == Root::Opaque)
                     && [attr, "*", field.name.as_str(), field.attname.as_str()].contains(&&**name)
@@ -268,7 +268,7 @@ impl<'a> Reader<'a, '_> {
     pub fn key_of(&self, node: Node<'a>) -> Option<String> {
         let Type::Instance(instance) = self.cx.type_of(node) else { return None };
         let key = self.cx.model(instance.model).primary_key()?;
-        let is_changed = self.cx.facts.events.iter().any(|e| match &e.kind {
+        let is_changed = self.cx.facts.events().any(|e| match &e.kind {
             EventKind::WriteAttribute { root, name, .. } => {
                 (*root == instance.root || *root == Root::Opaque)
                     && ["pk", "*", key.name.as_str(), key.attname.as_str()].contains(&&**name)

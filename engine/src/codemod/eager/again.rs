@@ -60,7 +60,7 @@ impl Rows<'_> {
 pub(super) fn hazards(cx: &Context<'_>, rows: &Rows<'_>, out: &mut Vec<Hazard>) {
     let owners = rows.paths.iter().flatten().filter(|step| step.is_many).map(|step| step.from);
     out.extend(owners.into_iter().find_map(|model| seen::by_own_methods(cx, model, true)));
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         if let Some((root, path)) = seen::opened(cx, event)
             && rows.keeps_rows(cx, root, path)
             && !seen::leaves_out_private(cx, event)
@@ -145,7 +145,7 @@ fn reads(cx: &Context<'_>, rows: &Rows<'_>, steps: &[Step]) -> usize {
     let mut sites: Vec<Site> = Vec::new();
     let mut loops: Vec<Site> = Vec::new();
     let mut leaves = false;
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         match &event.kind {
             EventKind::ReadMany { root, path, method, .. } => {
                 let is_it = rows.steps(cx, *root, path).is_some_and(|(_, s)| s == steps);

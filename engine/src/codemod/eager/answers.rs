@@ -281,7 +281,7 @@ fn latest(cx: &Context<'_>, entry: &Entry, steps: &[Step], sites: &mut Vec<Site>
 fn shown_at(cx: &Context<'_>, entry: &Entry, steps: &[Step]) -> Vec<Site> {
     let reads = shown(cx, entry, Load::Prefetch);
     let is_it = |path: &crate::infer::Path| reads.iter().any(|r| r.path == *path && r.steps == steps);
-    let events = entry.facts.events.iter().filter(|e| e.rounds.iter().any(|r| r.is_certain));
+    let events = entry.facts.events().filter(|e| e.rounds.iter().any(|r| r.is_certain));
     let read =
         events.filter_map(|e| Some((super::reads::rows_read(&entry.facts, e, Load::Prefetch)?.1, e.site)));
     read.filter(|(path, _)| is_it(path)).map(|(_, site)| site).collect()

@@ -71,13 +71,13 @@ pub(super) fn hazards(
 
 /// What the frame of a template does from the moment on that it asks for the rows; all of it where they may be there
 /// already.
-pub(super) fn events(entry: &Entry, keeper: Option<ClassId>) -> &[Event] {
-    let all = entry.facts.events.as_slice();
-    if entry.kind != EntryKind::Template || keeper.is_some() {
-        return all;
-    }
-    let is_first = |e: &Event| matches!(&e.kind, EventKind::Use { value, .. } if *value == entry.rows);
-    all.iter().position(is_first).and_then(|first| all.get(first..)).unwrap_or(all)
+pub(super) fn events(entry: &Entry, keeper: Option<ClassId>) -> impl Iterator<Item = Event<'_>> {
+    let is_first = |e: Event<'_>| matches!(e.kind, EventKind::Use { value, .. } if *value == entry.rows);
+    let first = match entry.kind {
+        EntryKind::Template if keeper.is_none() => entry.facts.events().position(is_first),
+        _ => None,
+    };
+    entry.facts.events().skip(first.unwrap_or(0))
 }
 
 /// The class whose objects keep the rows.

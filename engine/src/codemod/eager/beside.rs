@@ -216,7 +216,7 @@ impl Look<'_> {
         used::hazards(cx, &wanted, &has_rows, out);
         if self.load == Load::Prefetch {
             // `values_list(...).iterator()` needs no objects, and refuses all the same.
-            for event in &cx.facts.events {
+            for event in cx.facts.events() {
                 if let EventKind::Use { value, how } = &event.kind
                     && ours.has(cx, *value)
                     && !has_instances(cx, *value)
@@ -253,7 +253,7 @@ impl Look<'_> {
             .filter_map(Type::queryset)
             .flat_map(|qs| qs.values.iter().copied())
             .collect();
-        for (index, event) in cx.facts.events.iter().enumerate() {
+        for (index, event) in cx.facts.events().enumerate() {
             if self.reads(cx, event, is_ours) || hands_over(event, is_ours) {
                 let steps = self.steps.to_vec();
                 group.reads.push(Read {
@@ -265,7 +265,7 @@ impl Look<'_> {
                 });
             }
             if let Some(loaded) = self.read_of_one(cx, event, is_ours) {
-                let before = cx.facts.events.iter().take(index).skip_while(|e| e.at != loaded);
+                let before = cx.facts.events().take(index).skip_while(|e| e.at != loaded);
                 guards::stale_copies(cx.project, before, self.steps, out);
             }
         }
@@ -275,7 +275,7 @@ impl Look<'_> {
     }
 
     /// Whether an event reads the relation of one of the rows.
-    fn reads(&self, cx: &Context<'_>, event: &Event, is_ours: &dyn Fn(ValueId) -> bool) -> bool {
+    fn reads(&self, cx: &Context<'_>, event: Event<'_>, is_ours: &dyn Fn(ValueId) -> bool) -> bool {
         let Some((value, path)) = rows_read(cx.facts, event, self.load) else { return false };
         is_ours(value) && self.is_on_the_way(cx, &path)
     }
@@ -292,7 +292,7 @@ impl Look<'_> {
     fn read_of_one(
         &self,
         cx: &Context<'_>,
-        event: &Event,
+        event: Event<'_>,
         is_ours: &dyn Fn(ValueId) -> bool,
     ) -> Option<NodeId> {
         let (EventKind::ReadRelation { root: Root::Value(v), path, .. }
@@ -303,8 +303,7 @@ impl Look<'_> {
         let Origin::Expr(call) = cx.value(*v)?.origin else { return None };
         let is_loaded_from_ours = cx
             .facts
-            .events
-            .iter()
+            .events()
             .any(|e| e.at == call && matches!(&e.kind, EventKind::Use { value, .. } if is_ours(*value)));
         (is_loaded_from_ours && self.is_on_the_way(cx, path)).then_some(call)
     }
@@ -317,10 +316,10 @@ impl Look<'_> {
         is_ours: &dyn Fn(ValueId) -> bool,
         out: &mut Vec<Hazard>,
     ) {
-        let is_stream = |e: &Event| matches!(&e.kind, EventKind::Use { how, .. } if is_streamed(cx, e.site, how).is_some());
+        let is_stream = |e: &Event<'_>| matches!(&e.kind, EventKind::Use { how, .. } if is_streamed(cx, e.site, how).is_some());
         // Said already.
-        let streams: Vec<Site> = cx.facts.events.iter().filter(|e| is_stream(e)).map(|e| e.site).collect();
-        for event in &cx.facts.events {
+        let streams: Vec<Site> = cx.facts.events().filter(|e| is_stream(e)).map(|e| e.site).collect();
+        for event in cx.facts.events() {
             let EventKind::Use { value, how } = &event.kind else { continue };
             if !is_ours(*value) || streams.contains(&event.site) {
                 continue;
@@ -349,7 +348,7 @@ impl Look<'_> {
 
     /// Whether rows of `value` have the relation read in this frame.
     fn are_read(&self, cx: &Context<'_>, value: ValueId) -> bool {
-        cx.facts.events.iter().any(|event| {
+        cx.facts.events().any(|event| {
             let (EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. }) =
                 &event.kind
             else {
@@ -444,7 +443,7 @@ impl Look<'_> {
             _ => false,
         };
         if loops && cx.scope().descendants().any(reads) {
-            guards::stale_copies(cx.project, cx.facts.events.iter(), self.steps, out);
+            guards::stale_copies(cx.project, cx.facts.events(), self.steps, out);
         }
     }
 }
@@ -454,7 +453,7 @@ fn has_instances(cx: &Context<'_>, value: ValueId) -> bool {
 }
 
 /// Whether an event gives rows to code that may read them.
-fn hands_over(event: &Event, is_ours: &dyn Fn(ValueId) -> bool) -> bool {
+fn hands_over(event: Event<'_>, is_ours: &dyn Fn(ValueId) -> bool) -> bool {
     match &event.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), path, .. } => path.is_empty() && is_ours(*v),
         EventKind::Use {

@@ -56,7 +56,7 @@ fn of_prefetch(
         let is_ours = |v: &ValueId| is_brought(&inner, *v, cx.site(made));
         region::looked_into(&inner, &is_ours, &mut looked);
         region::copied(&inner, &is_ours, &mut looked);
-        let events: Vec<&Event> = inner.facts.events.iter().collect();
+        let events: Vec<Event<'_>> = inner.facts.events().collect();
         found(&inner, Load::Join, (cx, value), &is_ours, &events, out);
     }
     for (_, _, read) in out.iter_mut().skip(start) {
@@ -117,7 +117,7 @@ fn handed_on(
     let is_object = |ty: &Type| matches!(ty, Type::Prefetch(o) if is_ours(o.value));
     let is_returned = cx.facts.returns.iter().flat_map(|t| t.alternatives()).any(is_object);
     let mut escapes: Vec<(Escape, Node<'_>)> = Vec::new();
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         match &event.kind {
             EventKind::Use { value, how: Use::Escape(how) } if is_holder(*value) => {
                 escapes.push((*how, cx.node(event.at)));

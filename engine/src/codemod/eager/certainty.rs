@@ -20,14 +20,13 @@ struct Load {
 /// Where rows of `value` are loaded and no loop that reads the relation follows on every path. `reads` are the indexes of
 /// the events that read it of each row.
 pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], out: &mut Vec<Hazard>) {
-    let events = &cx.facts.events;
     let loads = loads(cx, value);
     // Each read with the load of its loop.
-    let read_of: Vec<(&Event, Load)> = reads
+    let read_of: Vec<(Event<'_>, Load)> = reads
         .iter()
         .filter_map(|r| {
             let load = loads.iter().copied().rfind(|l| l.event < Some(*r))?;
-            Some((events.get(*r)?, load))
+            Some((cx.facts.event(*r)?, load))
         })
         .collect();
     if read_of.is_empty() {
@@ -59,7 +58,7 @@ pub(super) fn loaded_in_vain(cx: &Context<'_>, value: ValueId, reads: &[usize], 
             if reading.event < load.event {
                 stands_before(cx, value, reading.at, load.at) || reading.at == load.at
             } else {
-                let is_certain = reading.event.and_then(|i| events.get(i)).is_some_and(|e| e.is_certain);
+                let is_certain = reading.event.and_then(|i| cx.facts.event(i)).is_some_and(|e| e.is_certain);
                 reading.at == load.at
                     || (is_certain || stands_before(cx, value, reading.at, load.at))
                         && leaves_between(cx, load.at, reading.at).is_none()
@@ -85,7 +84,7 @@ pub(super) fn is_refused_before(cx: &Context<'_>, facts: &Facts, index: usize, v
             !is_again && !n.text().contains("NotImplementedError")
         })
     };
-    facts.events.iter().take(index).any(|event| {
+    facts.events().take(index).any(|event| {
         matches!(event.kind, EventKind::Raise)
             && event.rounds.iter().any(|round| round.value == value)
             && is_refusal(event.site)
@@ -117,7 +116,7 @@ pub(super) fn lost(cx: &Context<'_>, value: ValueId, out: &mut Vec<Hazard>) {
 
 /// The places that load the rows of `value`, in order. A list that a callee gives has been loaded by the call.
 fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
-    let of_queryset = cx.facts.events.iter().enumerate().filter_map(|(i, e)| match &e.kind {
+    let of_queryset = cx.facts.events().enumerate().filter_map(|(i, e)| match &e.kind {
         EventKind::Use { value: v, how } if cx.facts.is_or_may_be(value, *v) && how.evaluates() => {
             Some(Load { event: Some(i), at: e.at })
         }
@@ -132,7 +131,7 @@ fn loads(cx: &Context<'_>, value: ValueId) -> Vec<Load> {
 
 fn in_vain(cx: &Context<'_>, load: Load) -> Hazard {
     let node = cx.node(load.at);
-    let site = cx.facts.events.get(load.event.unwrap_or(usize::MAX)).map_or(cx.site(node), |e| e.site);
+    let site = cx.facts.event(load.event.unwrap_or(usize::MAX)).map_or(cx.site(node), |e| e.site);
     Hazard::at(HazardKind::LoadedWithout, guards::first_line(node), site)
 }
 
@@ -170,11 +169,8 @@ pub(super) fn leaves_between<'a>(cx: &Context<'a>, from: NodeId, to: NodeId) -> 
 fn is_asked_for_none(cx: &Context<'_>, at: NodeId, loops: &[NodeId]) -> bool {
     let node = cx.node(at);
     let Some(parent) = node.with_parens().parent() else { return false };
-    let is_truth = cx
-        .facts
-        .events
-        .iter()
-        .any(|e| e.at == at && matches!(&e.kind, EventKind::Use { how: Use::Truth, .. }));
+    let is_truth =
+        cx.facts.events().any(|e| e.at == at && matches!(&e.kind, EventKind::Use { how: Use::Truth, .. }));
     if !is_truth {
         return false;
     }
@@ -194,7 +190,7 @@ fn is_asked_for_none(cx: &Context<'_>, at: NodeId, loops: &[NodeId]) -> bool {
 }
 
 /// Whether each loop around a read goes over the queryset itself, or over lists that hold all of its rows.
-pub(super) fn goes_over_all(cx: &Context<'_>, event: &Event) -> bool {
+pub(super) fn goes_over_all(cx: &Context<'_>, event: Event<'_>) -> bool {
     event
         .rounds
         .iter()

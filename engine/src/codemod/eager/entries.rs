@@ -67,7 +67,7 @@ fn brought(cx: &Context<'_>, entry: &Entry, out: &mut Vec<(Vec<ValueId>, Path, R
             cx.site(node) == site && matches!(cx.type_of(node), Type::Prefetch(_))
         })
     };
-    for event in &facts.events {
+    for event in facts.events() {
         let EventKind::ReadRelation { root: Root::Row(v), path, .. } = &event.kind else { continue };
         let Some(info) = facts.value(*v).filter(|v| v.origin == Origin::Callee) else { continue };
         let (Some(queryset), Some(own)) = (info.queryset.as_deref(), info.site.and_then(made_here)) else {
@@ -211,7 +211,7 @@ pub(super) struct ShownRead {
 pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRead> {
     let facts = &entry.facts;
     let mut out: Vec<ShownRead> = Vec::new();
-    for (index, event) in facts.events.iter().enumerate() {
+    for (index, event) in facts.events().enumerate() {
         let read = rows_read(facts, event, load);
         let Some((value, path)) = read.filter(|(v, _)| is_row(facts, *v, entry.rows, 0)) else { continue };
         let Some(queryset) = facts.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
@@ -255,7 +255,7 @@ pub(super) fn shown(cx: &Context<'_>, entry: &Entry, load: Load) -> Vec<ShownRea
 /// Whether the rows of `value` are loaded under no condition, one object being there in any case. A loop whose reads are certain
 /// follows wherever they are: `{% if chapters %}{% for chapter in chapters %}`.
 fn is_always_loaded(facts: &Facts, value: ValueId) -> bool {
-    facts.events.iter().any(|e| {
+    facts.events().any(|e| {
         e.is_certain
             && matches!(&e.kind, EventKind::Use { value: used, how } if *used == value && how.evaluates())
     })

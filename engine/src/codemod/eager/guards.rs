@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 /// A join copies the related rows: none of `events`, which happen between the copy and its last use, may change them.
 pub fn stale_copies<'e>(
     project: &Project,
-    events: impl IntoIterator<Item = &'e Event>,
+    events: impl IntoIterator<Item = Event<'e>>,
     steps: &[Step],
     out: &mut Vec<Hazard>,
 ) {
@@ -35,7 +35,7 @@ pub fn stale_copies<'e>(
         let links = steps.iter().filter(|s| s.is_linked);
         links.flat_map(|s| project.tables(s.from)).copied().collect::<BTreeSet<ModelId>>()
     });
-    let events: Vec<&Event> = events.into_iter().collect();
+    let events: Vec<Event<'_>> = events.into_iter().collect();
     for event in &events {
         match &event.kind {
             EventKind::Write { model, write } => {

@@ -69,7 +69,7 @@ pub(super) fn writes(
         {
             let facts = called(cx, class, *function, index, queryset);
             for steps in paths {
-                guards::stale_copies(cx.project, &facts.events, steps, out);
+                guards::stale_copies(cx.project, facts.events(), steps, out);
             }
         }
     };
@@ -115,7 +115,7 @@ fn in_hook(
         }
     };
     let (mut loaded, mut streams): (Vec<ValueId>, Vec<Site>) = Default::default();
-    for event in &facts.events {
+    for event in facts.events() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         let has_instances = inner
             .value(*value)
@@ -176,7 +176,7 @@ fn called(
 /// Whether the rows of `value` are among what the frame gives to its caller.
 fn is_given(cx: &Context<'_>, value: ValueId) -> bool {
     let is_it = |v: ValueId| v == value || is_derived(cx, v, value, 0) || is_derived(cx, value, v, 0);
-    let is_returned = cx.facts.events.iter().any(|e| {
+    let is_returned = cx.facts.events().any(|e| {
         matches!(&e.kind, EventKind::Use { value: v, how: Use::Escape(Escape::Return | Escape::External) } if is_it(*v))
     });
     is_returned || cx.facts.returns.as_ref().is_some_and(|ty| holds(ty, &is_it))

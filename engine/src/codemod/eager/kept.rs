@@ -11,7 +11,7 @@ use super::region;
 use super::remote::{Remote, found};
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, Event, Origin, Path, Type, Use, ValueId};
+use crate::infer::{Escape, Event, EventData, Origin, Path, Type, Use, ValueId};
 use crate::python::{ClassId, FunctionId, Member, Program};
 use crate::text::Site;
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ pub(super) fn reads(
         region::looked_into(&inner, &is_ours, &mut shared);
         region::copied(&inner, &is_ours, &mut shared);
         let known = out.len();
-        let events: Vec<&Event> = user.facts.events.iter().collect();
+        let events: Vec<Event<'_>> = user.facts.events().collect();
         found(&inner, load, (cx, value), &is_ours, &events, out);
         if loads(user, def) {
             read_by.push(known..out.len());
@@ -160,7 +160,7 @@ pub(super) fn between(
     let mut functions = methods(cx, class);
     functions.extend(readers);
     for function in functions {
-        changed(cx, &cx.analyzer.writing(function), steps, out);
+        changed(cx, cx.analyzer.writing(function).iter().map(EventData::event), steps, out);
     }
 }
 
@@ -192,7 +192,7 @@ pub(super) fn around(
             continue;
         }
         for user in users {
-            changed(cx, &user.facts.events, steps, out);
+            changed(cx, user.facts.events(), steps, out);
             if let Some(outer) = program.function_at(user.file, user.facts.scope)
                 && !is_of_view(outer)
                 && seen.insert(outer)
@@ -217,7 +217,12 @@ fn methods(cx: &Context<'_>, class: ClassId) -> BTreeSet<FunctionId> {
     methods.collect()
 }
 
-fn changed(cx: &Context<'_>, events: &[Event], steps: &[Step], out: &mut Vec<Hazard>) {
+fn changed<'e>(
+    cx: &Context<'_>,
+    events: impl Iterator<Item = Event<'e>>,
+    steps: &[Step],
+    out: &mut Vec<Hazard>,
+) {
     let mut found = Vec::new();
     guards::stale_copies(cx.project, events, steps, &mut found);
     let certain = found.into_iter().filter(|hazard| hazard.kind == HazardKind::StaleCopy);

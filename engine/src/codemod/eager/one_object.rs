@@ -11,7 +11,7 @@ use super::reads::Load;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::Signal;
-use crate::infer::{Entry, EntryKind, Event, updates_one_object};
+use crate::infer::{Entry, EntryKind, EventData, updates_one_object};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super, string_value,
 };
@@ -69,7 +69,12 @@ impl Look<'_, '_> {
                     && self.seen.insert(*function)
                 {
                     let events = cx.analyzer.writing(*function);
-                    guards::stale_copies(cx.project, events.iter(), self.steps, self.out);
+                    guards::stale_copies(
+                        cx.project,
+                        events.iter().map(EventData::event),
+                        self.steps,
+                        self.out,
+                    );
                 }
             }
         }
@@ -93,9 +98,9 @@ impl Look<'_, '_> {
                     continue;
                 };
                 let events = cx.analyzer.writing(*function);
-                let at = |event: &Event| program.file(info.file).node(event.at).span().start;
+                let at = |event: &EventData| program.file(info.file).node(event.at).span().start;
                 let later = events.iter().filter(|event| at(event) >= loaded);
-                guards::stale_copies(cx.project, later, self.steps, self.out);
+                guards::stale_copies(cx.project, later.map(EventData::event), self.steps, self.out);
             }
         }
     }
@@ -195,7 +200,8 @@ impl Look<'_, '_> {
             return;
         }
         let mut found = Vec::new();
-        guards::stale_copies(cx.project, cx.analyzer.writing(function).iter(), self.steps, &mut found);
+        let events = cx.analyzer.writing(function);
+        guards::stale_copies(cx.project, events.iter().map(EventData::event), self.steps, &mut found);
         let def = program.file(info.file).node(info.node);
         // What a request, or the object itself, has under the same name is something else.
         let is_read = |name: Node<'_>| {
@@ -278,7 +284,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
         None => return,
     };
     let events = cx.analyzer.writing(function);
-    let is_shown_after = |event: &&Event| {
+    let is_shown_after = |event: &&EventData| {
         let at = source.node(event.at).span();
         let Some(rest) = def.file_text().get(at.end as usize..def.span().end as usize) else { return true };
         let is_handed_on = || {
@@ -298,7 +304,8 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
                 || rest.contains("super()")
                 || steps.iter().any(|step| rest.contains(&*step.attribute)))
     };
-    guards::stale_copies(cx.project, events.iter().filter(is_shown_after), steps, out);
+    let shown_after = events.iter().filter(is_shown_after).map(EventData::event);
+    guards::stale_copies(cx.project, shown_after, steps, out);
 }
 
 /// Whether a chain starts with the queryset of the view.

@@ -61,7 +61,7 @@ pub(super) fn reads(
     {
         return;
     }
-    let after: Vec<&Event> = facts.events.iter().collect();
+    let after: Vec<Event<'_>> = facts.events().collect();
     let given = Given { values: &values, after: Some(&after), at: None, class: Some(class) };
     of_calls(cx, load, method, given, Vec::new(), out);
 }

@@ -54,7 +54,7 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     for lookup in group.lookups() {
         let is_it = |steps: &[Step]| group.lookup(steps) == lookup;
-        let over_all = |r: &Read| cx.facts.events.get(r.event).is_some_and(|e| goes_over_all(cx, e));
+        let over_all = |r: &Read| cx.facts.event(r.event).is_some_and(|e| goes_over_all(cx, e));
         let local =
             group.reads.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain && over_all(r), r.site));
         let remote = group.remote.iter().filter(|r| is_it(&r.steps)).map(|r| (r.is_certain, r.site));
@@ -72,7 +72,7 @@ fn rarely_read(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let is_row = |v: ValueId| group.has_rows_of(cx, v);
     let is_ours = |v: ValueId| group.leads_to(cx, v);
-    for (index, event) in cx.facts.events.iter().enumerate() {
+    for (index, event) in cx.facts.events().enumerate() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         if !is_ours(*value) || cx.value(*value).is_some_and(|v| is_plain(v.queryset.as_deref())) {
             continue;
@@ -99,7 +99,7 @@ fn loaded_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 
 /// Callees of the frame of an entry, tags of its template among them, that load other rows than those that it shows.
 pub(super) fn loaded_by_callees(cx: &Context<'_>, is_row: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         let Some(info) = cx.value(*value).filter(|v| v.origin == Origin::Callee && v.parent.is_some()) else {
             continue;
@@ -119,14 +119,14 @@ pub(super) fn loaded_by_callees(cx: &Context<'_>, is_row: &dyn Fn(&ValueId) -> b
 
 /// Whether a callee that makes a queryset of its own from ours, and goes over that one alone, reads the relation of its
 /// rows.
-fn is_read_by_callee(cx: &Context<'_>, group: &Group, value: ValueId, event: &Event) -> bool {
+fn is_read_by_callee(cx: &Context<'_>, group: &Group, value: ValueId, event: Event<'_>) -> bool {
     let callee =
         |site: Site| guards::node_at(cx.project, site)?.enclosing_function().map(|def| (site.file, def.id()));
     let here = callee(event.site);
     let is_there = |at: NodeId, site: Site| at == event.at && here.is_some() && callee(site) == here;
     cx.value(value).is_some_and(|v| v.origin == Origin::Callee)
         && group.reads.iter().any(|read| read.is_certain && is_there(read.at, read.site))
-        && !cx.facts.events.iter().any(|e| match &e.kind {
+        && !cx.facts.events().any(|e| match &e.kind {
             EventKind::Use { value: v, how } => how.evaluates() && *v != value && is_there(e.at, e.site),
             _ => false,
         })
@@ -134,7 +134,7 @@ fn is_read_by_callee(cx: &Context<'_>, group: &Group, value: ValueId, event: &Ev
 
 /// Whether all rows of `value` have certainly been loaded before an event.
 fn is_evaluated_before(cx: &Context<'_>, value: ValueId, index: usize) -> bool {
-    cx.facts.events.iter().take(index).any(|e| {
+    cx.facts.events().take(index).any(|e| {
         e.is_certain && matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.evaluates())
     })
 }
@@ -158,7 +158,7 @@ pub(super) fn is_streamed(cx: &Context<'_>, site: Site, how: &Use) -> Option<Haz
 
 /// A row that becomes another row keeps what was prefetched for the first.
 pub(super) fn cloned(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::WriteAttribute { root: Root::Row(v), path, name } = &event.kind else { continue };
         let is_key = |name: &Name| {
             let model = cx.value(*v).and_then(|v| Some(v.queryset.as_deref()?.model));
@@ -223,7 +223,7 @@ fn looks_at_owner(def: Node<'_>) -> bool {
 /// Whether asking twice is more than asking once.
 fn has_effects(cx: &Context<'_>, function: FunctionId) -> bool {
     let facts = cx.analyzer.function(function);
-    facts.events.iter().any(|e| {
+    facts.events().any(|e| {
         matches!(
             e.kind,
             EventKind::Write { .. }
@@ -305,7 +305,7 @@ fn may_change_context(cx: &Context<'_>, group: &Group) -> bool {
     if local || group.remote.iter().any(|r| is_inside(r.site)) {
         return true;
     }
-    let happens = cx.facts.events.iter().any(|e| {
+    let happens = cx.facts.events().any(|e| {
         matches!(
             e.kind,
             EventKind::Outside { .. }

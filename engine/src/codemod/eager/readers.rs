@@ -126,7 +126,7 @@ pub fn readers_of_class(cx: &Context<'_>, class: ClassId) -> Option<(Readers, Ar
 
 /// The attributes that lead to relations which a frame reads.
 pub(super) fn attributes(facts: &Facts) -> impl Iterator<Item = String> + '_ {
-    facts.events.iter().flat_map(|event| match &event.kind {
+    facts.events().flat_map(|event| match &event.kind {
         EventKind::ReadRelation { path, .. } | EventKind::ReadMany { path, .. } => {
             path.iter().map(|p| p.to_string()).collect()
         }
@@ -136,7 +136,7 @@ pub(super) fn attributes(facts: &Facts) -> impl Iterator<Item = String> + '_ {
 
 /// The querysets that prefetch their relation with the rows of `value`. Whoever has their rows has these.
 fn owners(cx: &Context<'_>, value: ValueId) -> Vec<ValueId> {
-    let given = cx.facts.events.iter().filter(|event| match &event.kind {
+    let given = cx.facts.events().filter(|event| match &event.kind {
         EventKind::Use { value: v, how } => {
             matches!(how, Use::Escape(Escape::External)) && (*v == value || is_derived(cx, *v, value, 0))
         }
@@ -244,7 +244,7 @@ fn is_called_or_named(node: Node<'_>) -> bool {
 fn in_frame(cx: &Context<'_>, is_ours: &dyn Fn(ValueId) -> bool, out: &mut Readers) -> bool {
     let mut returned = false;
     out.attributes.extend(attributes(cx.facts));
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         match &event.kind {
             EventKind::Use { value, how } if is_ours(*value) => match how {
                 Use::Escape(Escape::Return) => returned = true,

@@ -176,7 +176,7 @@ impl Group {
     /// Whether some read wants the rows of a relation, not only their number.
     pub(super) fn reads_rows(&self, cx: &Context<'_>) -> bool {
         self.remote.iter().any(|r| r.wants_rows)
-            || self.reads.iter().any(|r| cx.facts.events.get(r.event).is_some_and(wants_rows))
+            || self.reads.iter().any(|r| cx.facts.event(r.event).is_some_and(wants_rows))
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Vec<Step>> {
@@ -197,7 +197,7 @@ pub fn groups(cx: &Context<'_>, load: Load) -> Arc<Vec<Group>> {
 fn all_groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
     let mut out: BTreeMap<Vec<ValueId>, Group> = BTreeMap::new();
     let prefetches = OnceCell::new();
-    for (index, event) in cx.facts.events.iter().enumerate() {
+    for (index, event) in cx.facts.events().enumerate() {
         let Some((value, path)) = read_by(cx, event, load) else { continue };
         let Some(queryset) = cx.value(value).and_then(|v| v.queryset.as_deref()) else { continue };
         // What a callee makes is joined to where it is made.
@@ -260,13 +260,13 @@ fn all_groups(cx: &Context<'_>, load: Load) -> Vec<Group> {
 }
 
 /// As [`rows_read`], of an event of the frame at hand, which may name the key of a relation only.
-fn read_by(cx: &Context<'_>, event: &Event, load: Load) -> Option<(ValueId, Path)> {
+fn read_by(cx: &Context<'_>, event: Event<'_>, load: Load) -> Option<(ValueId, Path)> {
     let by_key = || (load == Load::Count).then(|| super::annotate::linked(cx, event))?;
     rows_read(cx.facts, event, load).or_else(by_key)
 }
 
 /// The queryset whose rows `event` reads a relation of, and the path from there.
-pub(super) fn rows_read(facts: &Facts, event: &Event, load: Load) -> Option<(ValueId, Path)> {
+pub(super) fn rows_read(facts: &Facts, event: Event<'_>, load: Load) -> Option<(ValueId, Path)> {
     match (&event.kind, load) {
         (EventKind::ReadRelation { root: Root::Row(value), path, .. }, Load::Join) => {
             Some((*value, path.clone()))
@@ -285,7 +285,7 @@ pub(super) fn rows_read(facts: &Facts, event: &Event, load: Load) -> Option<(Val
 }
 
 /// Whether a read wants the rows of a relation: not their number alone, nor one of them.
-pub(super) fn wants_rows(event: &Event) -> bool {
+pub(super) fn wants_rows(event: Event<'_>) -> bool {
     !matches!(&event.kind, EventKind::ReadMany { method, .. } if **method != *"all")
 }
 
@@ -373,7 +373,7 @@ pub(super) fn is_key_only(cx: &Context<'_>, site: Site, steps: &[Step]) -> bool 
 
 /// Whether the object that is read was put there, or the row was loaded anew, before the read.
 pub(super) fn is_replaced(cx: &Context<'_>, read: usize, value: ValueId, path: &Path) -> bool {
-    cx.facts.events.iter().take(read).any(|event| match &event.kind {
+    cx.facts.events().take(read).any(|event| match &event.kind {
         EventKind::WriteAttribute { root: Root::Row(v), path: owner, name } if *v == value => {
             let mut written = owner.clone();
             written.push(name.clone());
@@ -400,7 +400,7 @@ fn is_brought(cx: &Context<'_>, value: ValueId) -> bool {
 
 /// Whether the rows are handed to prefetch_related_objects().
 fn reloads(cx: &Context<'_>, value: ValueId) -> bool {
-    cx.facts.events.iter().any(|event| {
+    cx.facts.events().any(|event| {
         let EventKind::InstanceEscapes { root: Root::Row(v), .. } = &event.kind else { return false };
         if *v != value {
             return false;

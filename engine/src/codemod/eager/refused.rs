@@ -47,7 +47,7 @@ pub fn relied_on(cx: &Context<'_>, value: Option<ValueId>, errors: &[&str], out:
 /// Handlers around what a frame does with the queryset; whether it hands it on.
 fn used(cx: &Context<'_>, is: &dyn Fn(ValueId) -> bool, errors: &[&str], out: &mut Vec<Hazard>) -> bool {
     let (mut returned, mut is_used) = (false, false);
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         if !is_from(cx.facts, *value, is, 0) {
             continue;

@@ -7,7 +7,7 @@ use super::reads::Group;
 use super::remote::is_exhausted;
 use super::{guards, listing};
 use crate::codemod::{Context, Hazard, HazardKind};
-use crate::infer::{Escape, Event, EventKind, Facts, Root, Type, Use, ValueId};
+use crate::infer::{Escape, Event, EventData, EventKind, Facts, Root, Type, Use, ValueId};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, arguments};
 use crate::text::FileId;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let steps = group.steps();
     let region = Region::of(cx, group);
-    let events: Vec<&Event> = region.indexes.iter().filter_map(|i| cx.facts.events.get(*i)).collect();
+    let events: Vec<Event<'_>> = region.indexes.iter().filter_map(|i| cx.facts.event(*i)).collect();
     guards::stale_copies(cx.project, events.iter().copied(), &steps, out);
     handed_out(cx, group, &events, out);
     let mut remote: Vec<Hazard> = group.remote.iter().flat_map(|r| r.hazards.iter().cloned()).collect();
@@ -30,10 +30,10 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     copied(cx, &is_ours, out);
     kept_by_others(cx, group, out);
     refused_in_async_code(cx, &is_ours, out);
-    let suspends = events.iter().any(|e| e.kind == EventKind::Suspend && is_yield(cx, e));
+    let suspends = events.iter().any(|e| *e.kind == EventKind::Suspend && is_yield(cx, *e));
     if suspends || region.leaves {
         for event in consumers(cx) {
-            guards::stale_copies(cx.project, [&event], &steps, out);
+            guards::stale_copies(cx.project, [event.event()], &steps, out);
         }
     }
 }
@@ -48,7 +48,7 @@ fn refused_in_async_code(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, o
     if !is_async {
         return;
     }
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let (EventKind::ReadRelation { root, .. } | EventKind::ReadMany { root, .. }) = &event.kind else {
             continue;
         };
@@ -68,7 +68,7 @@ fn refused_in_async_code(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, o
 }
 
 /// A row that is given to a method nobody knows may come back with its relations written.
-fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<Hazard>) {
+fn handed_out(cx: &Context<'_>, group: &Group, events: &[Event<'_>], out: &mut Vec<Hazard>) {
     for event in events {
         let EventKind::Outside { name } = &event.kind else { continue };
         if name.contains('.') {
@@ -89,7 +89,7 @@ fn handed_out(cx: &Context<'_>, group: &Group, events: &[&Event], out: &mut Vec<
 
 /// Code that writes a key past its descriptor, or asks what an instance has loaded.
 pub(super) fn looked_into(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let (root, name) = match &event.kind {
             EventKind::ReadAttribute { root, path, name } if path.is_empty() => (root, &**name),
             EventKind::InstanceEscapes { root, path, how: Escape::External } if path.is_empty() => (root, ""),
@@ -202,7 +202,7 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
             || group.targets.iter().any(|t| super::sources::is_derived(cx, *v, *t, 0))
     };
     let (mut returned, mut stored) = (false, false);
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let how = match &event.kind {
             EventKind::Use { value, how: Use::Escape(how) } if is_ours(value) => how,
             EventKind::InstanceEscapes { root: Root::Row(v), path, how } if path.is_empty() && is_ours(v) => {
@@ -223,7 +223,7 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     };
     let mut look = |facts: &Facts, file: FileId, after: Option<NodeId>| {
         let scope = program.file(file).node(facts.scope);
-        for event in facts.events.iter().filter(|e| after.is_none_or(|after| e.at > after)) {
+        for event in facts.events().filter(|e| after.is_none_or(|after| e.at > after)) {
             if !matches!(event.kind, EventKind::Write { model: Some(_), .. })
                 || !scope.descendants().any(|n| n.id() > event.at && reads(n))
             {
@@ -255,7 +255,7 @@ fn kept_by_others(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
 }
 
 /// Whether a generator stands still there.
-pub(super) fn is_yield(cx: &Context<'_>, event: &Event) -> bool {
+pub(super) fn is_yield(cx: &Context<'_>, event: Event<'_>) -> bool {
     cx.node(event.at).kind() == Kind::Yield
 }
 
@@ -268,7 +268,6 @@ struct Region {
 
 impl Region {
     fn of(cx: &Context<'_>, group: &Group) -> Region {
-        let events = &cx.facts.events;
         let mut out = Region { indexes: BTreeSet::new(), leaves: false };
         let evaluated = evaluated_at(cx, group);
         for read in &group.reads {
@@ -276,20 +275,20 @@ impl Region {
             let mut end = read.event;
             let at = cx.node(read.at);
             if let Some(lazy) = lazily(cx, at) {
-                end = events.len().saturating_sub(1);
+                end = cx.facts.events().count().saturating_sub(1);
                 out.leaves |= lazy;
             }
             out.indexes.extend(start..=end);
             // A generator that was made before may run between two rows.
-            let before = events.iter().enumerate().take(end);
-            out.indexes.extend(before.filter(|(_, e)| is_generator(cx, e)).map(|(i, _)| i));
+            let before = cx.facts.events().enumerate().take(end);
+            out.indexes.extend(before.filter(|(_, e)| is_generator(cx, *e)).map(|(i, _)| i));
             // A callee that goes over the rows may write after it has read.
             if read.site.file != cx.file || !at.span().contains(read.site.span) {
-                let beside = events.iter().enumerate().filter(|(_, e)| e.at == read.at);
+                let beside = cx.facts.events().enumerate().filter(|(_, e)| e.at == read.at);
                 out.indexes.extend(beside.map(|(i, _)| i));
             }
             for body in rounds(cx, group, at) {
-                let inside = events.iter().enumerate().filter(|(_, e)| body.contains(e.at));
+                let inside = cx.facts.events().enumerate().filter(|(_, e)| body.contains(e.at));
                 out.indexes.extend(inside.map(|(i, _)| i));
             }
         }
@@ -298,7 +297,7 @@ impl Region {
 }
 
 /// Whether an event happens in a generator function of the program, whenever that one is asked for its next item.
-fn is_generator(cx: &Context<'_>, event: &Event) -> bool {
+fn is_generator(cx: &Context<'_>, event: Event<'_>) -> bool {
     let node = cx.node(event.at);
     node.kind() == Kind::Call && event.site != cx.site(node) && matches!(cx.type_of(node), Type::Iterator(_))
 }
@@ -312,7 +311,7 @@ fn evaluated_at(cx: &Context<'_>, group: &Group) -> Option<usize> {
             values.extend(value.alternatives.iter().copied());
         }
     }
-    cx.facts.events.iter().position(|event| match &event.kind {
+    cx.facts.events().position(|event| match &event.kind {
         EventKind::Use { value, how } => {
             values.contains(value)
                 && (how.evaluates()
@@ -386,7 +385,7 @@ pub(super) fn lazily<'a>(cx: &Context<'a>, at: Node<'a>) -> Option<bool> {
 }
 
 /// What the callers of this frame's function do while they consume what it gives.
-pub(super) fn consumers(cx: &Context<'_>) -> Vec<Event> {
+pub(super) fn consumers(cx: &Context<'_>) -> Vec<EventData> {
     let program = cx.project.program();
     let Some(function) = program.function_at(cx.file, cx.facts.scope) else { return Vec::new() };
     let mut out = Vec::new();
@@ -394,7 +393,12 @@ pub(super) fn consumers(cx: &Context<'_>) -> Vec<Event> {
     out
 }
 
-fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionId>, out: &mut Vec<Event>) {
+fn consume(
+    cx: &Context<'_>,
+    function: FunctionId,
+    seen: &mut BTreeSet<FunctionId>,
+    out: &mut Vec<EventData>,
+) {
     if !seen.insert(function) || seen.len() > 8 {
         return;
     }
@@ -415,17 +419,18 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
                 })
                 .and_then(|n| n.child(Field::Body));
             let whole = cx.project.program().file(own.file).node(own.node).span();
-            let later = facts.events.iter().filter(|e| match body {
+            let later = facts.events().filter(|e| match body {
                 Some(body) => body.contains(e.at),
-                None => e.at > call.id() || runs_meanwhile(&inner, call, e),
+                None => e.at > call.id() || runs_meanwhile(&inner, call, *e),
             });
-            out.extend(later.filter(|e| e.site.file != own.file || !whole.contains(e.site.span)).cloned());
+            let later = later.filter(|e| e.site.file != own.file || !whole.contains(e.site.span));
+            out.extend(later.map(Event::to_data));
             passes_on |= call
                 .ancestors()
                 .take_while(|n| n.kind() != Kind::Block)
                 .any(|n| matches!(n.kind(), Kind::Return | Kind::Yield));
         }
-        if (passes_on || facts.events.iter().any(|e| e.kind == EventKind::Suspend))
+        if (passes_on || facts.events().any(|e| *e.kind == EventKind::Suspend))
             && let Some(outer) = cx.project.program().function_at(file, facts.scope)
         {
             consume(cx, outer, seen, out);
@@ -435,7 +440,7 @@ fn consume(cx: &Context<'_>, function: FunctionId, seen: &mut BTreeSet<FunctionI
 
 /// Whether `event` may happen between two elements of the iterator `made`, in what its own expression hands it to: a callee
 /// of the program, or a comprehension. Nothing runs between them where something takes them all at once.
-fn runs_meanwhile<'a>(cx: &Context<'a>, made: Node<'a>, event: &Event) -> bool {
+fn runs_meanwhile<'a>(cx: &Context<'a>, made: Node<'a>, event: Event<'_>) -> bool {
     let mut inner = made;
     for around in made.ancestors().take_while(|n| !matches!(n.kind(), Kind::Block | Kind::Module)) {
         if is_exhausted(cx, inner) {

@@ -19,7 +19,7 @@ use super::seen;
 use super::sources::is_derived;
 use super::step::{self, Step};
 use crate::codemod::{Context, Hazard};
-use crate::infer::{Escape, Event, EventKind, Origin, Path, QuerySet, Root, Type, Use, ValueId};
+use crate::infer::{Escape, Event, EventData, EventKind, Origin, Path, QuerySet, Root, Type, Use, ValueId};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, NodeId, string_value};
 use crate::text::{FileId, Site};
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ fn of_attributes(
                 let alternatives = inner.value(*v).map(|v| v.alternatives.as_slice()).unwrap_or_default();
                 is_one(v) || (!alternatives.is_empty() && alternatives.iter().all(is_one))
             };
-            let events: Vec<&Event> = facts.events.iter().collect();
+            let events: Vec<Event<'_>> = facts.events().collect();
             for value in &roots {
                 found(&inner, load, (cx, *value), &of_attribute, &events, out);
             }
@@ -211,7 +211,7 @@ pub(super) fn found(
     load: Load,
     (builder, value): (&Context<'_>, ValueId),
     is_ours: &dyn Fn(&ValueId) -> bool,
-    events: &[&Event],
+    events: &[Event<'_>],
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
     if !is_followed(cx, load, is_ours) {
@@ -224,7 +224,7 @@ pub(super) fn found(
     // Whoever builds the list may leave rows out of it.
     let is_whole = !is_picked(builder, value);
     let mut certain: BTreeMap<ValueId, Vec<usize>> = BTreeMap::new();
-    for (index, event) in cx.facts.events.iter().enumerate() {
+    for (index, event) in cx.facts.events().enumerate() {
         let read = rows_read(cx.facts, event, load);
         let Some((v, path)) = read.filter(|(v, _)| is_ours(v)) else { continue };
         let Some(steps) = step::steps(cx.project, model, &path).filter(|s| load.is_for(s)) else { continue };
@@ -241,7 +241,7 @@ pub(super) fn found(
             None => continue,
         };
         let mut hazards = Vec::new();
-        let meanwhile = events.iter().copied().chain(&between);
+        let meanwhile = events.iter().copied().chain(between.iter().map(EventData::event));
         guards::stale_copies(cx.project, meanwhile, &steps, &mut hazards);
         let is_certain = round.is_some_and(|r| r.is_certain)
             && is_whole
@@ -289,7 +289,7 @@ pub(super) fn is_followed(cx: &Context<'_>, load: Load, is_ours: &dyn Fn(&ValueI
 
 /// Whether the frame gives rows to somebody who is not looked at.
 fn gives_away(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
-    cx.facts.events.iter().any(|e| match &e.kind {
+    cx.facts.events().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), path, how } => {
             is_ours(v)
                 && path.is_empty()
@@ -302,7 +302,7 @@ fn gives_away(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
 /// Whether others run in between while the frame stands still: true where it is a generator of its own that waits for whoever
 /// asks it, nothing where the frame never waits.
 fn suspended(cx: &Context<'_>) -> Option<bool> {
-    let mut all = cx.facts.events.iter().filter(|e| e.kind == EventKind::Suspend).peekable();
+    let mut all = cx.facts.events().filter(|e| *e.kind == EventKind::Suspend).peekable();
     all.peek()?;
     Some(all.all(|e| region::is_yield(cx, e)))
 }
@@ -327,7 +327,7 @@ pub(super) fn is_exhausted(cx: &Context<'_>, generator: Node<'_>) -> bool {
 }
 
 /// Whether a callee or a template goes over the rows of `value` and reads them.
-fn is_gone_over(cx: &Context<'_>, load: Load, value: ValueId, event: &Event) -> bool {
+fn is_gone_over(cx: &Context<'_>, load: Load, value: ValueId, event: Event<'_>) -> bool {
     match load {
         Load::Prefetch => !leaves_rounds(cx, value, event.at),
         Load::Join => is_repeated(cx, value, event.at, event.site, true),
@@ -336,7 +336,7 @@ fn is_gone_over(cx: &Context<'_>, load: Load, value: ValueId, event: &Event) -> 
 }
 
 /// Whether a template does it.
-fn in_template(cx: &Context<'_>, event: &Event) -> bool {
+fn in_template(cx: &Context<'_>, event: Event<'_>) -> bool {
     guards::node_at(cx.project, event.site).is_none()
 }
 

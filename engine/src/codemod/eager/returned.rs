@@ -93,7 +93,7 @@ fn hands_on(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
             _ => false,
         })
     };
-    let escapes = |e: &Event| {
+    let escapes = |e: Event<'_>| {
         matches!(&e.kind, EventKind::Use { value, how: Use::Escape(how) } if is_ours(value)
             && matches!(how, Escape::Return | Escape::Store | Escape::Yield | Escape::UnknownCall))
     };
@@ -132,7 +132,7 @@ fn hands_on(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
         Kind::Return | Kind::Yield => n.children().next().is_some_and(|value| holds(cx.type_of(value))),
         _ => false,
     };
-    cx.facts.events.iter().any(escapes) || cx.scope().descendants().any(is_given)
+    cx.facts.events().any(escapes) || cx.scope().descendants().any(is_given)
 }
 
 /// Whether a dict, or one of the dicts in it, holds one of our values.
@@ -151,7 +151,7 @@ pub(super) struct Given<'x> {
     /// The querysets whose rows they get.
     pub values: &'x [ValueId],
     /// What happens behind the place where the function itself loads them.
-    pub after: Option<&'x [&'x Event]>,
+    pub after: Option<&'x [Event<'x>]>,
     /// The value of a dict that the queryset is.
     pub at: Option<Site>,
     /// The class whose objects alone get these rows; the function gives others to those of other classes.
@@ -240,7 +240,7 @@ fn is_handed_over(cx: &Context<'_>, function: FunctionId, value: ValueId) -> boo
     let program = cx.project.program();
     let info = program.function(function);
     let def = program.file(info.file).node(info.node);
-    let is_kept = cx.facts.events.iter().any(|e| match &e.kind {
+    let is_kept = cx.facts.events().any(|e| match &e.kind {
         EventKind::InstanceEscapes { root: Root::Row(v), how, .. } => {
             cx.facts.is_or_may_be(value, *v)
                 && matches!(how, Escape::Store | Escape::UnknownCall | Escape::Yield)
@@ -334,11 +334,11 @@ fn of_list(
     value: ValueId,
     out: &mut Vec<(Vec<ValueId>, Path, Remote)>,
 ) {
-    let evaluated =
-        cx.facts.events.iter().position(
-            |e| matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.may_load()),
-        );
-    let after: Vec<&Event> = cx.facts.events.iter().skip(evaluated.unwrap_or(0)).collect();
+    let evaluated = cx
+        .facts
+        .events()
+        .position(|e| matches!(&e.kind, EventKind::Use { value: v, how } if *v == value && how.may_load()));
+    let after: Vec<Event<'_>> = cx.facts.events().skip(evaluated.unwrap_or(0)).collect();
     let mut looked = Vec::new();
     if load == Load::Prefetch {
         lost(cx, value, &mut looked);
@@ -365,7 +365,7 @@ fn of_queryset(
 }
 
 /// Whether the event may evaluate a queryset of ours.
-fn evaluates(event: &Event, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
+fn evaluates(event: Event<'_>, is_ours: &dyn Fn(&ValueId) -> bool) -> bool {
     matches!(&event.kind, EventKind::Use { value, how } if is_ours(value)
         && (how.evaluates() || matches!(how, Use::Other | Use::Escape(_))))
 }
@@ -415,13 +415,13 @@ pub(super) fn of_calls(
                 continue;
             }
             let is_repeated = call.ancestors().any(|a| matches!(a.kind(), Kind::For | Kind::While));
-            let later = |e: &&Event| e.at != call.id() && (is_repeated || e.at > call.id());
+            let later = |e: &Event<'_>| e.at != call.id() && (is_repeated || e.at > call.id());
             // A queryset is evaluated by the caller: what it does before that changes no copy.
             let first = match is_loaded || is_repeated {
                 true => 0,
-                false => caller.facts.events.iter().position(|e| evaluates(e, &of_call)).unwrap_or(0),
+                false => caller.facts.events().position(|e| evaluates(e, &of_call)).unwrap_or(0),
             };
-            let events = caller.facts.events.iter().skip(first).filter(later).chain(after.iter().copied());
+            let events = caller.facts.events().skip(first).filter(later).chain(after.iter().copied());
             found(&inner, load, (cx, value), &of_call, &events.collect::<Vec<_>>(), out);
             // A caller that reads nothing of the rows would load the prefetch for nothing.
             if load == Load::Prefetch && out.len() == known {

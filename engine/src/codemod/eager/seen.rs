@@ -8,7 +8,7 @@ use crate::infer::{Event, EventKind, Path, Root, ValueId};
 use crate::python::{Expr, Kind, Member, Node, arguments, string_value};
 
 /// The instance of which `event` looks at every attribute: its root, and the relations from there.
-pub(super) fn opened<'e>(cx: &Context<'_>, event: &'e Event) -> Option<(Root, &'e Path)> {
+pub(super) fn opened<'e>(cx: &Context<'_>, event: Event<'e>) -> Option<(Root, &'e Path)> {
     let node = || guards::node_at(cx.project, event.site);
     match &event.kind {
         EventKind::ReadAttribute { root, path, name }
@@ -25,12 +25,12 @@ pub(super) fn opened<'e>(cx: &Context<'_>, event: &'e Event) -> Option<(Root, &'
 
 /// Where the frame looks at every attribute of rows of the values that `is_ours` knows.
 pub(super) fn opened_rows(cx: &Context<'_>, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<Hazard>) {
-    let is_row = |event: &&Event| matches!(opened(cx, event), Some((Root::Row(v), path)) if path.is_empty() && is_ours(&v));
-    out.extend(cx.facts.events.iter().filter(is_row).map(|event| hazard(cx, event)));
+    let is_row = |event: &Event<'_>| matches!(opened(cx, *event), Some((Root::Row(v), path)) if path.is_empty() && is_ours(&v));
+    out.extend(cx.facts.events().filter(is_row).map(|event| hazard(cx, event)));
 }
 
 /// What to say of it.
-pub(super) fn hazard(cx: &Context<'_>, event: &Event) -> Hazard {
+pub(super) fn hazard(cx: &Context<'_>, event: Event<'_>) -> Hazard {
     let subject = guards::node_at(cx.project, event.site).map_or("vars", guards::first_line);
     Hazard::at(HazardKind::AttributesSeen, subject, event.site)
 }
@@ -88,7 +88,7 @@ fn sees_all(def: Node<'_>, is_private: bool) -> bool {
 }
 
 /// Whether the event leaves out names that begin with an underscore: `{k: v for k, v in vars(a).items() if k[0] != "_"}`.
-pub(super) fn leaves_out_private(cx: &Context<'_>, event: &Event) -> bool {
+pub(super) fn leaves_out_private(cx: &Context<'_>, event: Event<'_>) -> bool {
     guards::node_at(cx.project, event.site).is_some_and(skips_private)
 }
 

@@ -265,7 +265,7 @@ fn used_elsewhere(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let (first, lookups) = (group.first_steps(), group.lookups());
     used::hazards(cx, &Wanted { first: &first, lookups: &lookups, load: group.load }, &is_ours, out);
     let escapes = |wanted: &[Escape]| {
-        cx.facts.events.iter().any(|event| match &event.kind {
+        cx.facts.events().any(|event| match &event.kind {
             EventKind::Use { value, how: Use::Escape(how) } => wanted.contains(how) && is_ours(*value),
             _ => false,
         })
@@ -349,7 +349,7 @@ fn statement_seen(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     if group.load == Load::Prefetch {
         return;
     }
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::Use { value, how: Use::Other } = &event.kind else { continue };
         let is_statement = guards::node_at(cx.project, event.site)
             .is_some_and(|n| matches!(Expr::of(n), Expr::Attribute { attr: "query", .. }));

@@ -25,7 +25,7 @@ pub(super) fn hazards(
     out: &mut Vec<Hazard>,
 ) {
     let joins = wanted.load == Load::Join;
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         let name = match how {
             _ if !is_ours(*value) => continue,

@@ -141,7 +141,7 @@ fn by_callers(cx: &Context<'_>, index: usize, depth: usize) -> Held {
 /// columns stands for all of them.
 fn changed<'a>(cx: &Context<'a>, instance: &Instance, node: Node<'a>, columns: &[&str]) -> Option<Site> {
     let is_any = columns.contains(&"*");
-    cx.facts.events.iter().find_map(|event| {
+    cx.facts.events().find_map(|event| {
         let is_ours = match &event.kind {
             EventKind::WriteAttribute { root, path, name } if *root == instance.root => {
                 let is_column = is_any || columns.contains(&&**name) || &**name == "*";

@@ -12,8 +12,7 @@ use crate::python::{Expr, Field, Kind, Node};
 pub fn is_loaded_anyway(cx: &Context<'_>, followed: &Followed<'_>) -> bool {
     let mut path = followed.instance.path.clone();
     path.push(followed.field.name.as_str().into());
-    is_loaded_with_row(cx, followed, &path)
-        || cx.facts.events.iter().any(|e| reads_object(cx, followed, &path, e))
+    is_loaded_with_row(cx, followed, &path) || cx.facts.events().any(|e| reads_object(cx, followed, &path, e))
 }
 
 fn is_loaded_with_row(cx: &Context<'_>, followed: &Followed<'_>, path: &Path) -> bool {
@@ -34,7 +33,7 @@ fn is_loaded_with_row(cx: &Context<'_>, followed: &Followed<'_>, path: &Path) ->
 }
 
 /// Whether an event reads the object for more than its key, where the read at hand has run or will run.
-fn reads_object(cx: &Context<'_>, followed: &Followed<'_>, path: &Path, event: &Event) -> bool {
+fn reads_object(cx: &Context<'_>, followed: &Followed<'_>, path: &Path, event: Event<'_>) -> bool {
     let EventKind::ReadRelation { root, path: read, .. } = &event.kind else { return false };
     if *root != followed.instance.root || read != path {
         return false;

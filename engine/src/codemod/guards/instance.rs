@@ -247,7 +247,7 @@ impl<'a> Subject<'a> {
             return MentionKind::Reads;
         }
         let mut writes = None;
-        for event in cx.facts.events.iter().filter(|e| e.at == call.id()) {
+        for event in cx.facts.events().filter(|e| e.at == call.id()) {
             match &event.kind {
                 EventKind::InstanceMethod { root, path, name } if self.is_it(*root, path) => match &**name {
                     "save" | "asave" | "save_base" => return MentionKind::Saves,
@@ -286,7 +286,7 @@ impl<'a> Subject<'a> {
 
     /// Whether what happens at `node` looks at a watched column of the instance, or gives it away.
     fn sees(&self, cx: &Context<'a>, node: Node<'a>, columns: &[&str]) -> bool {
-        cx.facts.events.iter().filter(|e| e.at == node.id()).any(|e| match &e.kind {
+        cx.facts.events().filter(|e| e.at == node.id()).any(|e| match &e.kind {
             EventKind::ReadAttribute { root, path, name } => {
                 self.is_it(*root, path) && columns.contains(&&**name)
             }
@@ -299,7 +299,7 @@ impl<'a> Subject<'a> {
 
     /// Whether what is called at `node` puts the instance where it is found later.
     fn is_kept(&self, cx: &Context<'a>, node: Node<'a>) -> bool {
-        cx.facts.events.iter().filter(|e| e.at == node.id()).any(|e| {
+        cx.facts.events().filter(|e| e.at == node.id()).any(|e| {
             matches!(&e.kind, EventKind::InstanceEscapes { root, path, how: Escape::Store | Escape::Container }
                 if self.is_held_by(*root, path))
         })
@@ -336,7 +336,7 @@ impl<'a> Subject<'a> {
             Kind::Tuple => match parent.with_parens().parent() {
                 Some(format) if is_formatting(format) && format.child(Field::Right) == Some(parent) => {
                     // The display itself is thrown away.
-                    let reads = cx.facts.events.iter().any(|e| {
+                    let reads = cx.facts.events().any(|e| {
                         e.at == parent.id()
                             && matches!(&e.kind, EventKind::ReadAttribute { root, path, name }
                                 if self.is_it(*root, path) && columns.contains(&&**name))
@@ -390,7 +390,7 @@ impl<'a> Subject<'a> {
                     }
                 }
                 Type::Def(Def::External(_)) | Type::External(_) => {
-                    let logs = cx.facts.events.iter().any(|e| e.at == call.id() && e.kind == EventKind::Log);
+                    let logs = cx.facts.events().any(|e| e.at == call.id() && *e.kind == EventKind::Log);
                     if logs { looks() } else { MentionKind::Escapes }
                 }
                 _ => MentionKind::Escapes,
@@ -467,7 +467,7 @@ pub fn looks_at(
     columns: &[&str],
 ) -> bool {
     let facts = called_with(cx, function, parameter, instance);
-    facts.events.iter().any(|e| match &e.kind {
+    facts.events().any(|e| match &e.kind {
         EventKind::ReadAttribute { root, path, name } => {
             is_parameter(*root, path, parameter) && columns.contains(&&**name)
         }

@@ -57,7 +57,7 @@ fn holds_what_was_read<'a>(cx: &Context<'a>, instance: &Instance, column: &str) 
     {
         return false;
     }
-    cx.facts.events.iter().all(|e| match &e.kind {
+    cx.facts.events().all(|e| match &e.kind {
         EventKind::WriteAttribute { root, path, name } => {
             let is_it = *root == instance.root && *path == instance.path;
             !(is_it && (&**name == column || &**name == "*"))

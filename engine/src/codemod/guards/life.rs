@@ -214,16 +214,16 @@ fn is_first_iterable<'a>(owner: Node<'a>, node: Node<'a>) -> bool {
 /// The other uses of the object `id`, one of `ids`, which are all that the object may be.
 fn use_ties<'a>(cx: &Context<'a>, id: ValueId, ids: &[ValueId], iter: Node<'a>, out: &mut Vec<Tie>) {
     let place = iter.with_parens();
-    let own = |event: &Event| {
+    let own = |event: Event<'_>| {
         place.contains(event.at) || (event.site.file == cx.file && place.span().contains(event.site.span))
     };
-    let is_own_evaluation = |event: &Event| {
+    let is_own_evaluation = |(_, event): &(usize, Event<'_>)| {
         matches!(&event.kind, EventKind::Use { value, how }
-            if ids.contains(value) && own(event) && !matches!(how, Use::Method(_)))
+            if ids.contains(value) && own(*event) && !matches!(how, Use::Method(_)))
     };
-    let last_own = cx.facts.events.iter().rposition(is_own_evaluation);
+    let last_own = cx.facts.events().enumerate().filter(is_own_evaluation).last().map(|(index, _)| index);
     let origin = cx.value(id).and_then(|v| cx.maker(v));
-    for (i, event) in cx.facts.events.iter().enumerate() {
+    for (i, event) in cx.facts.events().enumerate() {
         let EventKind::Use { value, how } = &event.kind else { continue };
         if *value != id || own(event) {
             continue;

@@ -76,7 +76,7 @@ pub fn maker<'a>(cx: &Context<'a>, call: Node<'a>) -> Option<Maker<'a>> {
         }
     }
     // What it saves itself is another matter.
-    let is_used = facts.events.iter().any(|e| {
+    let is_used = facts.events().any(|e| {
         matches!(&e.kind, EventKind::InstanceMethod { root, path, name }
             if out.is_it(*root) && path.is_empty() && !matches!(&**name, "full_clean" | "clean" | "clean_fields"))
     });
@@ -154,7 +154,7 @@ impl<'a> Maker<'a> {
     pub fn hazards(&self, cx: &Context<'a>, out: &mut Vec<Hazard>) {
         let model = cx.model(self.model);
         let name = &cx.project.program().function(self.function).name;
-        for event in &self.facts.events {
+        for event in self.facts.events() {
             match &event.kind {
                 EventKind::InstanceEscapes { root, path, how }
                     if self.is_it(*root) && path.is_empty() && *how != Escape::Return =>

@@ -401,7 +401,7 @@ pub fn shares_table(project: &Project, model: ModelId, table: ModelId) -> bool {
 }
 
 /// What `event` does, seen from `tables`; `None` where it does not matter to them.
-pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Effect> {
+pub fn effect(cx: &Context<'_>, event: Event<'_>, tables: &[ModelId]) -> Option<Effect> {
     let touches = |model: ModelId| tables.iter().any(|t| shares_table(cx.project, model, *t));
     match &event.kind {
         EventKind::Query { model: None } => Some(Effect::Reads),
@@ -433,7 +433,7 @@ pub fn effect(cx: &Context<'_>, event: &Event, tables: &[ModelId]) -> Option<Eff
 }
 
 /// The innermost node in the event's own file that has exactly the span of what happens.
-pub fn node_of<'a>(cx: &Context<'a>, event: &Event) -> Option<Node<'a>> {
+pub fn node_of<'a>(cx: &Context<'a>, event: Event<'_>) -> Option<Node<'a>> {
     let file = cx.project.program().file(event.site.file);
     let root = file.root();
     let start = event.site.span.start;
@@ -455,13 +455,13 @@ pub fn node_of<'a>(cx: &Context<'a>, event: &Event) -> Option<Node<'a>> {
 }
 
 /// Whether the event happens inside a function that the frame calls, rather than in the frame itself.
-pub fn is_in_callee(cx: &Context<'_>, event: &Event) -> bool {
+pub fn is_in_callee(cx: &Context<'_>, event: Event<'_>) -> bool {
     event.site.file != cx.file || event.site.span != cx.node(event.at).span()
 }
 
 /// How a message names what happens at `event`: the whole call where the frame's own code does it, the function
 /// called where it happens inside of one.
-pub fn call_subject(cx: &Context<'_>, event: &Event) -> String {
+pub fn call_subject(cx: &Context<'_>, event: Event<'_>) -> String {
     if is_in_callee(cx, event) {
         return callee_subject(cx, event);
     }
@@ -469,7 +469,7 @@ pub fn call_subject(cx: &Context<'_>, event: &Event) -> String {
 }
 
 /// How a message names the function that is called at `event`.
-pub fn callee_subject(cx: &Context<'_>, event: &Event) -> String {
+pub fn callee_subject(cx: &Context<'_>, event: Event<'_>) -> String {
     let node = cx.node(event.at).peel();
     match Expr::of(node) {
         Expr::Call { func, .. } => one_line(func.text()),

@@ -215,8 +215,7 @@ impl<'a> Frame<'a, '_> {
         let project = self.az.project;
         let read: Vec<Name> = self
             .facts
-            .events
-            .iter()
+            .events()
             .filter_map(|event| match &event.kind {
                 EventKind::ReadRelation { root: Root::Row(value), path, .. } if *value == rows => {
                     joins.bring(project, model, path).then(|| Name::from(path.join("__")))

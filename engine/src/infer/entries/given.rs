@@ -73,7 +73,7 @@ pub(super) fn shown(
     for (index, value) in facts.values.iter().enumerate() {
         let Some(source) = source(project.program(), value) else { continue };
         let rows = ValueId(index as u32);
-        let at = facts.events.iter().find(|e| {
+        let at = facts.events().find(|e| {
             matches!(&e.kind, EventKind::Use { value, how: Use::Iterate }
                 if comes_from(facts, *value, rows, 0) && project.template_in(e.site.file).is_some())
         });

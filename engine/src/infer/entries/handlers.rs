@@ -73,7 +73,7 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: 
     }
     let facts = Arc::new(facts);
     let mut rows: Vec<(ValueId, Source)> = Vec::new();
-    for event in &facts.events {
+    for event in facts.events() {
         let (EventKind::ReadRelation { root, .. } | EventKind::ReadMany { root, .. }) = &event.kind else {
             continue;
         };

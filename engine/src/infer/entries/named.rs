@@ -63,7 +63,7 @@ pub(super) fn source_above(
     if model != qs.model || !is_below {
         return None;
     }
-    let own = frame.az.function(function).returns;
+    let own = &frame.az.function(function).returns;
     (!matches!(own, Some(Type::QuerySet(_)))).then_some(Source::Above(file, value))
 }
 

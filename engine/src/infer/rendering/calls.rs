@@ -68,10 +68,10 @@ impl<'a> Frame<'a, '_> {
                 self.render(&names, context.clone(), node);
                 return;
             }
-            let start = self.facts.events.len();
+            let start = self.facts.own.len();
             self.conditionally(|frame| frame.render(&names, context.clone(), node));
             // The other template may show the same rows and read less of them.
-            let events = self.facts.events.iter_mut().skip(start);
+            let events = self.facts.own.iter_mut().skip(start);
             events.flat_map(|e| &mut e.rounds).for_each(|round| round.is_certain = false);
         }
     }

@@ -99,9 +99,9 @@ impl<'a> Frame<'a, '_> {
         met: Values,
         body: impl FnOnce(&mut Self, &mut Rendering<'a>),
     ) {
-        r.certainty.enter(met, self.facts.events.len());
+        r.certainty.enter(met, self.facts.own.len());
         self.conditionally(|frame| body(frame, r));
-        r.certainty.leave(self.facts.events.len());
+        r.certainty.leave(self.facts.own.len());
     }
 
     /// The values that have rows where `test` is true, or where it is not.
@@ -142,18 +142,18 @@ impl<'a> Frame<'a, '_> {
         self.each(iterated, |frame| {
             let may_be_empty = frame.conditional > outer;
             if may_be_empty {
-                r.certainty.enter(values.clone(), frame.facts.events.len());
+                r.certainty.enter(values.clone(), frame.facts.own.len());
             }
             match frame.may_lack_rows(r, iterated) {
                 true => frame.behind(r, Values::new(), body),
                 false => body(frame, r),
             }
             if may_be_empty {
-                r.certainty.leave(frame.facts.events.len());
+                r.certainty.leave(frame.facts.own.len());
             }
         });
         if !values.is_empty() && self.dry == 0 {
-            let events = start..self.facts.events.len();
+            let events = start..self.facts.own.len();
             r.certainty.loops.push(Loop { values, events, skipped_in });
         }
     }
@@ -176,7 +176,7 @@ impl<'a> Frame<'a, '_> {
 
     /// None of what has happened since the event `start` is certain for rows that are loaded.
     pub(super) fn doubt_since(&mut self, start: usize) {
-        for event in self.facts.events.iter_mut().skip(start) {
+        for event in self.facts.own.iter_mut().skip(start) {
             event.rounds.iter_mut().for_each(|round| round.is_certain = false);
         }
     }
@@ -192,14 +192,14 @@ impl<'a> Frame<'a, '_> {
                     .loops
                     .iter()
                     .any(|l| l.values.contains(value) && !region.contains(&l.events.start));
-                let is_loaded = self.facts.events.iter().enumerate().any(|(at, event)| {
+                let is_loaded = self.facts.own.iter().enumerate().any(|(at, event)| {
                     !region.contains(&at)
                         && matches!(&event.kind, EventKind::Use { value: used, how } if used == value && loads(how))
                 });
                 if !is_looped && !is_loaded {
                     continue;
                 }
-                for event in self.facts.events.get_mut(skipped.events.clone()).into_iter().flatten() {
+                for event in self.facts.own.get_mut(skipped.events.clone()).into_iter().flatten() {
                     for round in event.rounds.iter_mut().filter(|r| r.value == *value) {
                         round.is_certain = false;
                     }

@@ -150,7 +150,7 @@ impl<'a> Frame<'a, '_> {
                 None => self.render_body(r, root, &root.template.body, node),
                 // The parent is a package's: each block is taken to have a place there, under whatever condition.
                 Some(parent) => {
-                    let start = self.facts.events.len();
+                    let start = self.facts.own.len();
                     let mut names: Vec<&'a str> = r.blocks.keys().copied().collect();
                     names.sort_unstable();
                     let nested = |name: &str| chain.iter().any(|c| is_nested(c.template, name));
@@ -215,7 +215,7 @@ impl<'a> Frame<'a, '_> {
             }
             NodeKind::For { target, iter, test, body, empty, .. } => {
                 let iterated = self.value_of(r, of, iter, node);
-                let start = self.facts.events.len();
+                let start = self.facts.own.len();
                 let element = self.at_site(place(of, iter.span), |frame| frame.iterate(&iterated, node));
                 self.each_rendered(r, (&iterated, start), |frame, r| {
                     let mut names = Names::default();

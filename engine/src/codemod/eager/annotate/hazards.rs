@@ -101,7 +101,7 @@ fn multiplied(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
 fn looked_at(cx: &Context<'_>, found: &Counting, out: &mut Vec<Hazard>) {
     if let Some(model) = found.annotations.first().map(|a| a.step.from) {
         out.extend(seen::by_own_methods(cx, model, false));
-        let escapes = cx.facts.events.iter().any(|event| {
+        let escapes = cx.facts.events().any(|event| {
             matches!(&event.kind, EventKind::InstanceEscapes { root: Root::Row(v), path, .. }
                 if path.is_empty() && found.group.rows.contains(v))
         });

@@ -128,7 +128,7 @@ impl Frame<'_, '_> {
         let cx = &self.cx;
         let is_alone = found.group.remote.iter().any(|r| r.alone.is_some());
         let mut returned = false;
-        for event in &cx.facts.events {
+        for event in cx.facts.events() {
             let EventKind::Use { value, how } = &event.kind else { continue };
             if !(self.is_ours)(*value) {
                 continue;
@@ -175,15 +175,15 @@ impl Frame<'_, '_> {
 
     /// How often the frame keeps it somewhere, or takes it from where it is kept.
     fn stores(&self) -> usize {
-        let is_store = |e: &&Event| matches!(&e.kind, EventKind::Use { value, how: Use::Escape(Escape::Store) } if (self.is_ours)(*value));
-        self.cx.facts.events.iter().filter(is_store).count()
+        let is_store = |e: &Event<'_>| matches!(&e.kind, EventKind::Use { value, how: Use::Escape(Escape::Store) } if (self.is_ours)(*value));
+        self.cx.facts.events().filter(is_store).count()
     }
 
     /// Whether a method of a queryset is called at a place.
     fn is_called(&self, site: Site) -> bool {
         let calls =
-            |e: &Event| e.site == site && matches!(&e.kind, EventKind::Use { how: Use::Method(_), .. });
-        self.cx.facts.events.iter().any(calls)
+            |e: Event<'_>| e.site == site && matches!(&e.kind, EventKind::Use { how: Use::Method(_), .. });
+        self.cx.facts.events().any(calls)
     }
 
     /// Querysets that are made from it, in a state that grouping does not go with.

@@ -8,7 +8,7 @@ use crate::infer::{Event, EventKind, Instance, Name, Path, Root, Type, Use, Valu
 use crate::python::{Expr, Kind, Node, arguments};
 
 /// The row whose relation an event of the frame counts by its key, and the relation.
-pub(in super::super) fn read(cx: &Context<'_>, event: &Event) -> Option<(ValueId, Path)> {
+pub(in super::super) fn read(cx: &Context<'_>, event: Event<'_>) -> Option<(ValueId, Path)> {
     let EventKind::Use { how: Use::Method(method), .. } = &event.kind else { return None };
     let node = cx.node(event.at);
     if !matches!(&**method, "count" | "exists") || event.site != cx.site(node) {

@@ -293,15 +293,14 @@ fn leave_to_prefetch(cx: &Context<'_>, group: &mut Group) {
         .iter()
         .filter(is_same)
         .flat_map(|g| {
-            let local =
-                g.reads.iter().filter(|r| cx.facts.events.get(r.event).is_some_and(reads::wants_rows));
+            let local = g.reads.iter().filter(|r| cx.facts.event(r.event).is_some_and(reads::wants_rows));
             let remote = g.remote.iter().filter(|r| r.wants_rows);
             local.map(|r| r.steps.clone()).chain(remote.map(|r| r.steps.clone())).collect::<Vec<_>>()
         })
         .collect();
     // What asks the database in any case.
     let is_filter = |event: usize| {
-        cx.facts.events.get(event).is_some_and(|e| match &e.kind {
+        cx.facts.event(event).is_some_and(|e| match &e.kind {
             EventKind::ReadMany { method, .. } => matches!(&**method, "filter" | "exclude"),
             _ => true,
         })

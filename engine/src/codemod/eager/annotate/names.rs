@@ -65,7 +65,7 @@ fn taken(cx: &Context<'_>, found: &Counting) -> Vec<String> {
 
 /// What the frame reads and writes of rows of the values that `is_ours` knows.
 fn attributes(facts: &Facts, is_ours: &dyn Fn(&ValueId) -> bool, out: &mut Vec<String>) {
-    for event in &facts.events {
+    for event in facts.events() {
         match &event.kind {
             EventKind::WriteAttribute { root: Root::Row(v), name, .. }
             | EventKind::ReadAttribute { root: Root::Row(v), name, .. }

@@ -112,7 +112,7 @@ pub(super) fn local<'a>(
 ) -> Result<Option<(FileId, Spelled<'a>)>, Hazard> {
     let node = cx.node(read.at);
     let is_count = |method: &str| matches!(method, "count" | "exists" | "__len__");
-    let method = cx.facts.events.get(read.event).and_then(|e| match &e.kind {
+    let method = cx.facts.event(read.event).and_then(|e| match &e.kind {
         crate::infer::EventKind::ReadMany { method, .. } => Some(&**method),
         _ => None,
     });

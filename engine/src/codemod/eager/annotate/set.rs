@@ -20,8 +20,7 @@ pub(super) fn names(cx: &Context<'_>, found: &Counting) -> Vec<(usize, String)> 
         // Nothing else sets it, and every round does.
         let writes: Vec<NodeId> = cx
             .facts
-            .events
-            .iter()
+            .events()
             .filter(|e| {
                 matches!(&e.kind, EventKind::WriteAttribute { root: Root::Row(v), name: n, .. }
                     if found.group.rows.contains(v) && **n == *name)
@@ -104,7 +103,7 @@ fn is_whole_line(cx: &Context<'_>, statement: Node<'_>) -> bool {
 /// another way.
 fn is_loaded_whole(cx: &Context<'_>, around: Node<'_>) -> bool {
     let Some(Expr::Name(_)) = around.child(Field::Right).map(Expr::of) else { return false };
-    let after = || cx.facts.events.iter().filter(|e| e.at >= around.subtree_end());
+    let after = || cx.facts.events().filter(|e| e.at >= around.subtree_end());
     let is_quiet = after().all(|e| {
         !matches!(
             e.kind,

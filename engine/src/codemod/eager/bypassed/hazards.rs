@@ -104,7 +104,7 @@ fn handed_out_again(cx: &Context<'_>, reader: Node<'_>, out: &mut Vec<Hazard>) {
         ),
         _ => false,
     };
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let changes = match &event.kind {
             EventKind::WriteAttribute { root, .. } | EventKind::InstanceMethod { root, .. } => is_row(root),
             EventKind::InstanceEscapes { root, .. } => is_row(root),
@@ -121,7 +121,7 @@ fn handed_out_again(cx: &Context<'_>, reader: Node<'_>, out: &mut Vec<Hazard>) {
 fn plain_reads(cx: &Context<'_>, found: &Bypassed, out: &mut Vec<Hazard>) {
     let rows = &found.group.rows;
     let is_built = |v: ValueId| rows.contains(&v) || found.group.leads_to(cx, v);
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         match &event.kind {
             EventKind::ReadMany { root, path, .. } => {
                 let is_other = !found.group.reads.iter().any(|r| r.site == event.site);

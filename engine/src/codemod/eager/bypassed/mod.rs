@@ -78,8 +78,8 @@ impl Codemod for PrefetchBypassed {
 
     fn find<'a>(&self, cx: &Context<'a>, node: Node<'a>) -> Option<Bypassed> {
         let asking = cx.once("asking", || {
-            let asks = |e: &&Event| matches!(e.kind, EventKind::ReadMany { .. });
-            cx.facts.events.iter().filter(asks).map(|e| e.at).collect::<FxHashSet<NodeId>>()
+            let asks = |e: &Event<'_>| matches!(e.kind, EventKind::ReadMany { .. });
+            cx.facts.events().filter(asks).map(|e| e.at).collect::<FxHashSet<NodeId>>()
         });
         if !asking.contains(&node.id()) && !may_be_source(cx, node) {
             return None;
@@ -119,7 +119,7 @@ impl Codemod for PrefetchBypassed {
 }
 
 /// The relation that an event asks for past a prefetch: the outermost queryset, the path, the method.
-fn asked<'e>(cx: &Context<'_>, facts: &Facts, event: &'e Event) -> Option<(ValueId, Path, &'e str)> {
+fn asked<'e>(cx: &Context<'_>, facts: &Facts, event: Event<'e>) -> Option<(ValueId, Path, &'e str)> {
     let EventKind::ReadMany { root, path, method, model } = &event.kind else { return None };
     if !ASKING.contains(&&**method) {
         return None;
@@ -164,7 +164,7 @@ fn is_considered(node: Node<'_>) -> bool {
 /// Everything that passes a prefetch by in this frame, or in what a framework does with the rows that it builds.
 fn bypassed(cx: &Context<'_>) -> Vec<Bypassed> {
     let mut out: Vec<Bypassed> = Vec::new();
-    for (index, event) in cx.facts.events.iter().enumerate() {
+    for (index, event) in cx.facts.events().enumerate() {
         let Some((value, path, method)) = asked(cx, cx.facts, event) else { continue };
         let Some(round) = event.rounds.iter().find(|r| r.value == value) else { continue };
         if repeats::leaves_rounds(cx, value, event.at) {
@@ -225,8 +225,8 @@ fn of_entries(cx: &Context<'_>, out: &mut Vec<Bypassed>) {
     }
 }
 
-fn shown<'e>(cx: &Context<'_>, entry: &'e Entry) -> Vec<(&'e Event, Path, &'e str)> {
-    let found = entry.facts.events.iter().filter_map(|event| {
+fn shown<'e>(cx: &Context<'_>, entry: &'e Entry) -> Vec<(Event<'e>, Path, &'e str)> {
+    let found = entry.facts.events().filter_map(|event| {
         let (value, path, method) = asked(cx, &entry.facts, event)?;
         event.rounds.iter().any(|r| r.value == value).then_some((event, path, method))
     });

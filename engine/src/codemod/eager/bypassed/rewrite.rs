@@ -121,7 +121,7 @@ fn in_callee<'a>(
     let inner = Context { facts: &facts, file: info.file, ..*cx };
     let returned = facts.returns.as_ref().and_then(Type::queryset).map(|qs| qs.values.as_slice());
     let Some([value]) = returned else { return Err(nowhere()) };
-    for event in &facts.events {
+    for event in facts.events() {
         if let EventKind::Use { value: used, how: Use::Escape(how) } = &event.kind
             && *how != Escape::Return
             && (used == value || is_derived(&inner, *used, *value, 0) || is_derived(&inner, *value, *used, 0))
@@ -190,8 +190,7 @@ fn attribute(cx: &Context<'_>, found: &Bypassed, step: &Step, asked: &Chain<'_>)
             })
             || cx
                 .facts
-                .events
-                .iter()
+                .events()
                 .any(|e| matches!(&e.kind, EventKind::WriteAttribute { name: n, .. } if **n == *name))
     };
     if !is_taken(&base) {

@@ -83,7 +83,7 @@ pub fn between<'a>(cx: &Context<'a>, batch: &Batch<'_, 'a>, out: &mut Vec<Hazard
 pub(super) fn hazard_of<'a>(
     cx: &Context<'a>,
     batch: &Batch<'_, 'a>,
-    event: &Event,
+    event: Event<'_>,
     atomic: bool,
     out: &mut Vec<Hazard>,
 ) {
@@ -170,7 +170,7 @@ fn saves_values<'a>(cx: &Context<'a>, batch: &Batch<'_, 'a>, model: ModelId, nod
         && !batch.node.descendants().any(|n| n.kind() == Kind::Call && asks(n))
 }
 
-fn reading_subject(cx: &Context<'_>, event: &Event) -> String {
+fn reading_subject(cx: &Context<'_>, event: Event<'_>) -> String {
     if is_upsert_node(cx.node(event.at)) { callee_subject(cx, event) } else { call_subject(cx, event) }
 }
 
@@ -217,7 +217,7 @@ fn is_upsert_node(node: Node<'_>) -> bool {
 }
 
 /// Whether a relation that leads to one of the tables is followed: `category.parent` while categories are saved.
-fn follows_into(cx: &Context<'_>, batch: &Batch<'_, '_>, event: &Event) -> bool {
+fn follows_into(cx: &Context<'_>, batch: &Batch<'_, '_>, event: Event<'_>) -> bool {
     let EventKind::ReadRelation { path, model, .. } = &event.kind else { return false };
     let Some(last) = path.last() else { return false };
     let target = cx.model(*model).field(last).and_then(|f| f.relation.as_ref()).and_then(|r| r.target);

@@ -9,7 +9,7 @@ use crate::python::{Expr, Kind, Node, Stmt};
 use crate::text::FileId;
 
 /// Whether what happens at `event`, in the source of a loop, happens at every turn rather than once before them.
-pub(super) fn is_lazy<'a>(cx: &Context<'a>, source: Node<'a>, event: &Event) -> bool {
+pub(super) fn is_lazy<'a>(cx: &Context<'a>, source: Node<'a>, event: Event<'_>) -> bool {
     let at = cx.node(event.at);
     // `.iterator()` fetches while the loop runs.
     if let Expr::Call { func, .. } = Expr::of(at)
@@ -108,7 +108,7 @@ fn lazy_argument<'a>(
         .find_map(|def| program.function_at(file, def.id()));
     let facts = cx.analyzer.caller(file, function);
     let node = |id| program.file(file).node(id);
-    for event in facts.events.iter().filter(|e| value.contains(e.at)) {
+    for event in facts.events().filter(|e| value.contains(e.at)) {
         let at = node(event.at);
         let inside = std::iter::once(at).chain(at.ancestors()).take_while(|n| n.id() >= value.peel().id()).any(|n| {
             match n.kind() {

@@ -180,7 +180,7 @@ impl<'a> SavedRows<'a> {
 
     /// Assignments to attributes of the row that happen in the loop or in the statements before it, here or in what is called; not in `save()` itself,
     /// which no longer runs.
-    pub fn assignments(&self, cx: &Context<'a>) -> impl Iterator<Item = (&'a Event, &'a str)> {
+    pub fn assignments(&self, cx: &Context<'a>) -> impl Iterator<Item = (Event<'a>, &'a str)> {
         let root = self.root();
         let saves: Vec<_> = self.saves.iter().map(|s| s.call.id()).collect();
         let regions = self.setters.iter().copied().chain([self.body]);
@@ -217,7 +217,7 @@ impl<'a> SavedRows<'a> {
             }
             None => {
                 written.is_full = true;
-                let mut seen: Vec<(&'a Event, &'a str)> = self.assignments(cx).collect();
+                let mut seen: Vec<(Event<'a>, &'a str)> = self.assignments(cx).collect();
                 seen.sort_by_key(|(e, _)| e.at);
                 for (event, name) in seen {
                     if name == "*" {

@@ -109,7 +109,7 @@ fn saving<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, written: &Written<'a>, out
         };
         let changes = !is_plain(cx, rows.model, name)
             || function.is_none_or(|f| {
-                cx.analyzer.function(f).events.iter().any(|e| match &e.kind {
+                cx.analyzer.function(f).events().any(|e| match &e.kind {
                     EventKind::WriteAttribute { name, .. } => {
                         &**name == "*"
                             || model.field(name).is_some()
@@ -285,7 +285,7 @@ fn changed_elsewhere<'a>(
     let model = cx.model(rows.model);
     let find = |name: &str| model.field(name).or_else(|| model.field_by_attname(name));
     let outer = rows.node.ancestors().filter(|a| matches!(a.kind(), Kind::For | Kind::While)).last();
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let is_inside =
             rows.node.contains(event.at) || rows.setters.iter().any(|setter| setter.contains(event.at));
         let may_come_before =
@@ -407,7 +407,7 @@ fn loaded_before<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, out: &mut Vec<Hazar
         .ancestors()
         .filter(|a| matches!(a.kind(), Kind::For | Kind::While) && !a.contains(load))
         .last();
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let is_between = event.at > load && event.at < rows.node.id()
             || outer.is_some_and(|o| o.contains(event.at)) && !rows.node.contains(event.at);
         if !is_between {
@@ -421,6 +421,6 @@ fn loaded_before<'a>(cx: &Context<'a>, rows: &SavedRows<'a>, out: &mut Vec<Hazar
 }
 
 /// Whether what gets the instance only shows it.
-fn is_shown(cx: &Context<'_>, event: &Event) -> bool {
-    cx.facts.events.iter().any(|e| e.at == event.at && e.kind == EventKind::Log)
+fn is_shown(cx: &Context<'_>, event: Event<'_>) -> bool {
+    cx.facts.events().any(|e| e.at == event.at && *e.kind == EventKind::Log)
 }

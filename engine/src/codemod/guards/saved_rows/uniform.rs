@@ -259,7 +259,7 @@ fn is_property<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
 /// Reading the attribute asks the database, or runs code.
 fn is_followed<'a>(cx: &Context<'a>, node: Node<'a>) -> bool {
     use crate::infer::EventKind;
-    cx.facts.events.iter().any(|e| {
+    cx.facts.events().any(|e| {
         e.at == node.id()
             && !matches!(e.kind, EventKind::ReadAttribute { .. } | EventKind::WriteAttribute { .. })
     })

@@ -51,7 +51,7 @@ pub struct Around<'a> {
 /// Every obstacle to a transaction around `statements`.
 pub fn hazards<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
     suspension(cx, unit, statements, out);
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let node = cx.node(event.at);
         if statements.iter().any(|s| s.contains(event.at)) && !is_deferred(cx, node) {
             of_event(cx, unit, event, out);
@@ -63,7 +63,7 @@ pub fn hazards<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>],
     handlers_around(cx, unit, statements, out);
     database(cx, unit, out);
     // Whoever ends transactions by hand in this function counts on there being none.
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         if let EventKind::Transaction { name } = &event.kind
             && controls(name)
         {
@@ -72,7 +72,7 @@ pub fn hazards<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>],
     }
 }
 
-fn at(cx: &Context<'_>, kind: HazardKind, event: &Event) -> Hazard {
+fn at(cx: &Context<'_>, kind: HazardKind, event: Event<'_>) -> Hazard {
     let site =
         if cx.project.is_known_file(event.site.file) { cx.site(cx.node(event.at)) } else { event.site };
     Hazard::at(kind, writes::callee_subject(cx, event), site)
@@ -109,7 +109,7 @@ fn suspension<'a>(cx: &Context<'a>, unit: &Around<'a>, statements: &[Node<'a>], 
     }
 }
 
-fn of_event<'a>(cx: &Context<'a>, unit: &Around<'a>, event: &Event, out: &mut Vec<Hazard>) {
+fn of_event<'a>(cx: &Context<'a>, unit: &Around<'a>, event: Event<'_>, out: &mut Vec<Hazard>) {
     // A form, or what is named like a row, only saves.
     let is_item = unit.writes.iter().any(|i| i.call.id() == event.at && i.is_direct);
     match &event.kind {
@@ -171,7 +171,7 @@ fn is_plain_sql(call: Node<'_>) -> bool {
 }
 
 /// A raise on purpose behind a write: whoever wrote it may want the row to stay.
-fn raises<'a>(cx: &Context<'a>, unit: &Around<'a>, event: &Event, out: &mut Vec<Hazard>) {
+fn raises<'a>(cx: &Context<'a>, unit: &Around<'a>, event: Event<'_>, out: &mut Vec<Hazard>) {
     let node = cx.node(event.at);
     let after_write = |writes: &[Written<'a>]| writes.iter().any(|w| w.call != node && w.may_precede(node));
     if !writes::is_in_callee(cx, event) {
@@ -193,8 +193,8 @@ fn raises<'a>(cx: &Context<'a>, unit: &Around<'a>, event: &Event, out: &mut Vec<
         return;
     }
     // In a callee: behind a write of its own, or in one that writes nothing.
-    let own: Vec<&Event> = cx.facts.events.iter().filter(|e| e.at == event.at).collect();
-    let is_write = |e: &&Event| matches!(e.kind, EventKind::Write { .. });
+    let own: Vec<Event<'_>> = cx.facts.events().filter(|e| e.at == event.at).collect();
+    let is_write = |e: &Event<'_>| matches!(e.kind, EventKind::Write { .. });
     let before = own.iter().take_while(|e| e.site != event.site).any(is_write);
     if before || !own.iter().any(is_write) && after_write(&unit.writes) {
         out.push(at(cx, HazardKind::RaisesAfterWrite, event));
@@ -233,7 +233,7 @@ fn state<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
         }
     }
     let mut seen = Vec::new();
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         if !statements.iter().any(|s| s.contains(event.at))
             || !writes::is_in_callee(cx, event)
             || cx.project.is_known_file(event.site.file)
@@ -262,7 +262,7 @@ fn state<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
 /// A handler inside, around something that is sent to the database, which goes on: on PostgreSQL the transaction is
 /// broken by then, and Django rolls it back.
 fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<Hazard>) {
-    for event in &cx.facts.events {
+    for event in cx.facts.events() {
         let writes = matches!(event.kind, EventKind::Write { .. });
         let Some(statement) = statements.iter().find(|s| s.contains(event.at)) else { continue };
         let at = cx.node(event.at);
@@ -277,7 +277,7 @@ fn handlers_inside<'a>(cx: &Context<'a>, statements: &[Node<'a>], out: &mut Vec<
 
 /// The handler between an insert or update of a row with foreign keys and `outer` that makes something else of a database
 /// error: foreign keys are checked when the transaction ends, where it does not stand any more.
-fn checked_late(cx: &Context<'_>, event: &Event, outer: Option<Node<'_>>) -> Option<Site> {
+fn checked_late(cx: &Context<'_>, event: Event<'_>, outer: Option<Node<'_>>) -> Option<Site> {
     let EventKind::Write { model, write: Write::Insert | Write::Update | Write::Other | Write::Unknown } =
         &event.kind
     else {

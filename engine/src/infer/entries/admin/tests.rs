@@ -68,7 +68,7 @@ pub(in crate::infer::entries) fn entries(code: &str) -> Vec<String> {
                     .is_some_and(|qs| qs.selected.iter().any(|s| **s == *path))
             };
             let mut reads: Vec<(String, bool)> = Vec::new();
-            for event in &entry.facts.events {
+            for event in entry.facts.events() {
                 let (root, path) = match &event.kind {
                     EventKind::ReadRelation { root, path, .. } => (root, path.join("__")),
                     EventKind::ReadMany { root, path, method, .. } => {

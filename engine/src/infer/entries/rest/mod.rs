@@ -326,7 +326,7 @@ impl<'a> Frame<'a, '_> {
                     Some(_) => self.serializer_classes(class, self.action()),
                     None => self.serializer_classes(class, None),
                 };
-                let start = self.facts.events.len();
+                let start = self.facts.own.len();
                 let made = self.one_of(classes.found.clone(), |frame, serializer| {
                     frame.made_serializer(serializer, args, node)
                 });

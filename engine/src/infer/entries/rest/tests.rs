@@ -43,7 +43,7 @@ fn paths(facts: &Facts, certainly: bool) -> BTreeSet<String> {
         | EventKind::ReadMany { root: Root::Row(value), path, .. } => from_row(facts, *value, path, 0),
         _ => None,
     };
-    let events = facts.events.iter().filter(|e| !certainly || e.rounds.iter().all(|r| r.is_certain));
+    let events = facts.events().filter(|e| !certainly || e.rounds.iter().all(|r| r.is_certain));
     events.filter_map(|e| read(&e.kind)).collect()
 }
 

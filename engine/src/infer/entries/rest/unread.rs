@@ -50,7 +50,7 @@ impl<'a> Frame<'a, '_> {
 
     /// What reading `.data` reads, if anybody does.
     pub(super) fn may_read_serializer(&mut self, unread: &Unread, node: Node<'a>, at: Node<'a>) {
-        let start = self.facts.events.len();
+        let start = self.facts.own.len();
         self.conditionally(|frame| frame.read_serializer(unread, node, at));
         self.put_off(node, start);
     }
