@@ -11,6 +11,7 @@ use crate::django::Project;
 use crate::python::{ClassId, FunctionId, Kind, NodeId, ParameterKind, parameters};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Calls followed from one frame, those of its callees included.
@@ -56,6 +57,7 @@ pub struct Analyzer<'p> {
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
     found: Found,
+    pub(super) receivers: super::receivers::Receivers,
     pub(super) words: OnceLock<super::words::Words>,
 }
 
@@ -81,6 +83,7 @@ impl<'p> Analyzer<'p> {
             drawn: Mutex::default(),
             attributes: Mutex::default(),
             found: Found::default(),
+            receivers: Mutex::default(),
             words: OnceLock::new(),
         }
     }
@@ -98,10 +101,10 @@ impl<'p> Analyzer<'p> {
     }
 
     /// As [`once`](Self::once), for each `key`.
-    pub fn once_for<T: Clone + Send + 'static>(
+    pub fn once_for<K: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
         name: &'static str,
-        key: &str,
+        key: K,
         find: impl FnOnce() -> T,
     ) -> T {
         self.found.once_for(name, key, find)
@@ -120,11 +123,14 @@ impl<'p> Analyzer<'p> {
             return Vec::new();
         }
         // What nobody has asked for as a caller is not kept: it would push out what others ask for again.
-        let known = |function: Option<FunctionId>| self.known(&(file, function, None));
-        let mut out = vec![known(None).unwrap_or_else(|| Arc::new(self.module(file)))];
+        let facts = |function| {
+            let known = self.known(&(file, function, None));
+            known.unwrap_or_else(|| Arc::new(self.evaluated(file, function)))
+        };
+        let mut out = vec![facts(None)];
         for node in source.root().descendants().filter(|n| n.kind() == Kind::FunctionDef) {
             if let Some(function) = self.project.program().function_at(file, node.id()) {
-                out.push(known(Some(function)).unwrap_or_else(|| Arc::new(self.evaluated(function))));
+                out.push(facts(Some(function)));
             }
         }
         out
@@ -145,18 +151,22 @@ impl<'p> Analyzer<'p> {
         self.caller(self.project.program().function(function).file, Some(function))
     }
 
-    fn evaluated(&self, function: FunctionId) -> Facts {
-        let facts = self.called_within(function, super::passed::DEPTH + 1);
-        self.expanded(facts, &mut Stack::default())
+    fn evaluated(&self, file: FileId, function: Option<FunctionId>) -> Facts {
+        let facts = match function {
+            Some(function) => {
+                let facts = self.called_within(function, super::passed::DEPTH + 1);
+                self.expanded(facts, &mut Stack::default())
+            }
+            None => self.module(file),
+        };
+        self.note_receivers((file, function), &facts);
+        facts
     }
 
     /// The facts of a function, or of a module's body, that is asked for as the caller of another: several codemods ask
     /// for those of the same callers, so the last ones are kept.
     pub fn caller(&self, file: FileId, function: Option<FunctionId>) -> Arc<Facts> {
-        self.kept((file, function, None), || match function {
-            Some(function) => self.evaluated(function),
-            None => self.module(file),
-        })
+        self.kept((file, function, None), || self.evaluated(file, function))
     }
 
     /// As [`Analyzer::caller`], of a method of an object of `class`, which has it from a class above or defines it.

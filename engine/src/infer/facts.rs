@@ -8,6 +8,7 @@ use crate::python::NodeId;
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// Where a value comes from.
@@ -322,6 +323,13 @@ impl Types {
         }
     }
 
+    /// The types that are known, in no order.
+    pub(super) fn known(&self) -> impl Iterator<Item = (NodeId, &Type)> {
+        self.at
+            .iter()
+            .filter_map(|(node, index)| Some((*node, self.known.get(index.checked_sub(1)? as usize)?)))
+    }
+
     /// How much room they take, in words.
     fn weight(&self) -> usize {
         2 * self.at.len() + 8 * self.known.len()
@@ -388,10 +396,10 @@ impl Facts {
     }
 
     /// As [`once`](Self::once), for each `key`.
-    pub fn once_for<T: Clone + Send + 'static>(
+    pub fn once_for<K: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
         name: &'static str,
-        key: &str,
+        key: K,
         find: impl FnOnce() -> T,
     ) -> T {
         self.found.once_for(name, key, find)

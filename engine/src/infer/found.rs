@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use std::any::Any;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Answers by name. A copy has none: what it was made for may be changed.
@@ -30,19 +31,19 @@ impl Found {
     }
 
     /// As [`once`](Self::once), an answer for each `key`.
-    pub fn once_for<T: Clone + Send + 'static>(
+    pub fn once_for<K: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
         name: &'static str,
-        key: &str,
+        key: K,
         find: impl FnOnce() -> T,
     ) -> T {
-        let answers = self.once(name, Mutex::<FxHashMap<String, T>>::default);
+        let answers = self.once(name, Mutex::<FxHashMap<K, T>>::default);
         let answers = || answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = answers().get(key) {
+        if let Some(known) = answers().get(&key) {
             return known.clone();
         }
         let found = find();
-        answers().insert(key.to_owned(), found.clone());
+        answers().insert(key, found.clone());
         found
     }
 

@@ -47,6 +47,7 @@ mod paths;
 mod prefetch;
 mod prefetched;
 mod querysets;
+mod receivers;
 mod records;
 mod rendering;
 mod requests;
@@ -68,6 +69,7 @@ pub use facts::{Escape, Event, EventData, EventKind, Facts, Made, Origin, Round,
 pub use members::kind_type;
 pub use prefetch::Prefetches;
 pub use querysets::is_queryset_method;
+pub use receivers::Receiver;
 pub use supposed::{Supposed, Supposition};
 pub use types::{
     Callable, Dict, Instance, Item, Manager, Name, Path, PrefetchObject, PrefetchedRows, QuerySet,

@@ -13,6 +13,7 @@ use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Source, Trait, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super};
 use crate::text::{FileId, Site};
+use rustc_hash::FxHashMap;
 
 /// Methods that make the response (django/views/generic/base.py, list.py and detail.py).
 const ANSWERING: &[&str] = &["render_to_response", "get", "dispatch"];
@@ -290,17 +291,20 @@ fn shown_at(cx: &Context<'_>, entry: &Entry, steps: &[Step]) -> Vec<Site> {
 /// An object of one of the classes that somebody makes, and asks for its rows.
 fn asked_elsewhere(cx: &Context<'_>, classes: &[ClassId], sites: &mut Vec<Site>) {
     let program = cx.project.program();
+    let mut naming: FxHashMap<FileId, bool> = FxHashMap::default();
+    let mut names_one = |file: FileId| {
+        *naming.entry(file).or_insert_with(|| {
+            let text = program.file(file).source.text();
+            classes.iter().any(|class| text.contains(program.class(*class).name.as_str()))
+        })
+    };
     for name in ["get_queryset", "get_object", "items"] {
         for site in cx.analyzer.call_sites().of(name) {
             let file = program.file(site.file);
             let call = file.node(site.call);
             let Expr::Call { func, .. } = Expr::of(call) else { continue };
             let Expr::Attribute { value, .. } = Expr::of(func) else { continue };
-            let text = file.source.text();
-            let is_other = is_super(value)
-                || is_self(value)
-                || !classes.iter().any(|class| text.contains(program.class(*class).name.as_str()));
-            if is_other {
+            if is_super(value) || is_self(value) || !names_one(site.file) {
                 continue;
             }
             let facts = cx.analyzer.caller(site.file, site.function);

@@ -17,6 +17,7 @@ use crate::python::{
 use crate::text::FileId;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Methods that leave out columns.
 const LEAVING_OUT: &[&str] = &["only", "defer"];
@@ -81,9 +82,9 @@ pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
         }
     }
     if !classes.is_empty() || cx.scope().text().contains("TemplateResponse") {
-        for function in readers_of_responses(cx, group.load) {
-            if seen.insert(function) {
-                in_function(cx, function, &look, None, out);
+        for function in readers_of_responses(cx, group.load).iter() {
+            if seen.insert(*function) {
+                in_function(cx, *function, &look, None, out);
             }
         }
     }
@@ -123,7 +124,12 @@ fn actions(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> Vec<FunctionId> {
 }
 
 /// The functions that look into the context of a response that is not rendered yet: middlewares, decorators of views.
-fn readers_of_responses(cx: &Context<'_>, load: Load) -> Vec<FunctionId> {
+fn readers_of_responses(cx: &Context<'_>, load: Load) -> Arc<[FunctionId]> {
+    let key = load == Load::Prefetch;
+    cx.analyzer.once_for("readers of responses", key, || find_readers_of_responses(cx, load))
+}
+
+fn find_readers_of_responses(cx: &Context<'_>, load: Load) -> Arc<[FunctionId]> {
     let program = cx.project.program();
     let more: &[&[&str]] = if load == Load::Prefetch { &[reached::DERIVING, LOADING] } else { &[] };
     let names = LEAVING_OUT.iter().chain(&["union", "intersection", "difference"]);

@@ -66,7 +66,7 @@ fn served_by_prefetch(cx: &Context<'_>, queryset: &QuerySet, out: &mut Vec<Hazar
 
 /// The calls in the project that may prefetch `accessor`: the first one.
 fn prefetches_of(cx: &Context<'_>, accessor: &str) -> Option<Site> {
-    cx.analyzer.once_for("prefetches", accessor, || find_prefetch(cx, accessor))
+    cx.analyzer.once_for("prefetches", accessor.to_owned(), || find_prefetch(cx, accessor))
 }
 
 fn find_prefetch(cx: &Context<'_>, accessor: &str) -> Option<Site> {

@@ -1,7 +1,7 @@
 //! Where the program calls the function of a frame.
 
 use crate::codemod::Context;
-use crate::infer::{Facts, Type};
+use crate::infer::{self, Facts, Receiver, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Node, arguments, parameters};
 use crate::text::FileId;
 use std::sync::Arc;
@@ -95,35 +95,55 @@ fn all_sites<'a>(cx: &Context<'a>) -> Vec<CallSite<'a>> {
     else {
         return Vec::new();
     };
-    let name = name.text();
     let class = program.function(this).class;
     let mut out = Vec::new();
-    for known in cx.analyzer.call_sites().of(name) {
-        let file = known.file;
-        let call = program.file(file).node(known.call);
-        let Expr::Call { func, .. } = Expr::of(call) else { continue };
-        let resolved = || program.resolve_expr(file, func.peel().id());
-        let (is_this, is_certain) = match Expr::of(func) {
-            Expr::Name(n) => match resolved() {
-                Some(Def::Function(f)) => (f == this, true),
-                Some(_) => (false, false),
-                // A local import, or a variable.
-                None => (class.is_none(), n == name),
-            },
-            Expr::Attribute { attr, .. } if attr == name => match resolved() {
-                Some(Def::Function(f)) => (f == this, true),
-                _ => (true, false),
-            },
-            _ => (false, false),
+    for (known, reach) in calls_of_name(cx, name.text()).iter() {
+        let is_certain = match reach {
+            Reach::Function(function) if *function == this => true,
+            Reach::Name { is_same } if class.is_none() => *is_same,
+            Reach::Method => false,
+            _ => continue,
         };
-        if !is_this {
-            continue;
-        }
-        let by_attribute = matches!(Expr::of(func), Expr::Attribute { .. });
-        let is_bound = class.is_some() && by_attribute && !is_certain;
-        out.push(CallSite { file, call, caller: known.function, is_bound, is_certain });
+        let is_bound = class.is_some() && matches!(reach, Reach::Method);
+        let call = program.file(known.file).node(known.call);
+        out.push(CallSite { file: known.file, call, caller: known.function, is_bound, is_certain });
     }
     out
+}
+
+/// What the text of a call by some name says of what it reaches.
+enum Reach {
+    /// This function.
+    Function(FunctionId),
+    /// A local import or a variable: that of the name, or another name for it.
+    Name { is_same: bool },
+    /// A method of that name.
+    Method,
+}
+
+/// The calls of the program that may reach something called `name`.
+fn calls_of_name(cx: &Context<'_>, name: &str) -> Arc<[(infer::CallSite, Reach)]> {
+    let program = cx.project.program();
+    let reach = |site: &infer::CallSite| {
+        let Expr::Call { func, .. } = Expr::of(program.file(site.file).node(site.call)) else { return None };
+        let reach = match Expr::of(func) {
+            Expr::Name(own) => match program.resolve_expr(site.file, func.peel().id()) {
+                Some(Def::Function(function)) => Reach::Function(function),
+                Some(_) => return None,
+                None => Reach::Name { is_same: own == name },
+            },
+            Expr::Attribute { attr, .. } if attr == name => {
+                match program.resolve_expr(site.file, func.peel().id()) {
+                    Some(Def::Function(function)) => Reach::Function(function),
+                    _ => Reach::Method,
+                }
+            }
+            _ => return None,
+        };
+        Some((*site, reach))
+    };
+    let find = || cx.analyzer.call_sites().of(name).iter().filter_map(reach).collect();
+    cx.analyzer.once_for("calls of a name", name.to_owned(), find)
 }
 
 /// Whether a call of [`call_sites_where`] reaches the function of the frame.
@@ -149,15 +169,11 @@ pub fn certainty<'a>(cx: &Context<'a>, site: &CallSite<'a>) -> Certainty {
     if let (Expr::Name("self" | "cls"), Some(own)) = (Expr::of(value), own) {
         return inherits(own);
     }
-    match site.facts(cx).type_of(value) {
-        Type::Instance(instance) => inherits(cx.model(instance.model).class),
-        Type::ModelClass(model) => inherits(cx.model(*model).class),
-        Type::Object(object) => inherits(*object),
+    match cx.analyzer.receiver_of_call(site.file, site.caller, value) {
+        Receiver::Class(class) => inherits(class),
+        Receiver::Builtin => Certainty::Other,
         // Managers and querysets that a class of the program may stand behind are not told apart here.
-        Type::Str | Type::Bytes | Type::Int | Type::Float | Type::Bool | Type::Dict(_) | Type::List(_) => {
-            Certainty::Other
-        }
-        _ => Certainty::Maybe,
+        Receiver::Unknown => Certainty::Maybe,
     }
 }
 

@@ -5,7 +5,7 @@ use super::callers::{CallSite, Certainty, call_sites_where, certainty};
 use crate::codemod::Context;
 use crate::django::ModelId;
 use crate::infer::Type;
-use crate::python::{Def, Expr, FunctionId, Kind, Member, Node, Stmt};
+use crate::python::{ClassId, Def, Expr, FunctionId, Kind, Member, Node, Stmt};
 use crate::text::{FileId, Site};
 
 /// The dotted path of what an expression names, where it is outside the program.
@@ -292,6 +292,13 @@ fn is_own(cx: &Context<'_>, file: FileId, function: Node<'_>, class: Option<Node
     let program = cx.project.program();
     let Some(named) = class else { return false };
     let Some(Def::Class(class)) = program.resolve_expr(file, named.peel().id()) else { return false };
+    let key = (file, function.id(), class);
+    cx.analyzer.once_for("raised by one function", key, || is_raised_by_one(cx, file, function, class))
+}
+
+/// Whether nothing but `function` raises a class of exceptions, or one below.
+fn is_raised_by_one(cx: &Context<'_>, file: FileId, function: Node<'_>, class: ClassId) -> bool {
+    let program = cx.project.program();
     let family = program.descendants(class);
     program.file_ids().all(|id| {
         let other = program.file(id);

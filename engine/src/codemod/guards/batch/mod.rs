@@ -67,7 +67,7 @@ pub fn between<'a>(cx: &Context<'a>, batch: &Batch<'_, 'a>, out: &mut Vec<Hazard
     }
     let is_late = |name: Node<'a>| {
         let look = || is_lazy_name(cx, name) || has_unknown_factory(cx, name);
-        cx.facts.once_for("names that are late", name.text(), look)
+        cx.facts.once_for("names that are late", name.text().to_owned(), look)
     };
     for name in batch.node.descendants().filter(|n| n.kind() == Kind::Name) {
         let is_read = !name.is_binding() && name.enclosing_scope() == Some(cx.scope());

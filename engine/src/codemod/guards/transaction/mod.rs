@@ -145,8 +145,8 @@ fn opened_above(cx: &Context<'_>, depth: usize) -> Option<ByCallers> {
     let mut open = Vec::new();
     let mut closed = Vec::new();
     for site in &sites {
-        match opened(cx, site.file, site.call).first() {
-            Some(found) => open.push((site, *found)),
+        match around_call(cx, site) {
+            Some(found) => open.push((site, found)),
             None => closed.push(site),
         }
     }
@@ -165,9 +165,8 @@ fn opened_above(cx: &Context<'_>, depth: usize) -> Option<ByCallers> {
             Certainty::Maybe if sites.len() > 1 => return None,
             sure => sure == Certainty::Sure,
         };
-        let place = Site { file: site.file, span: transaction.context.span() };
-        let all = found.get_or_insert(ByCallers { site: place, is_certain: known });
-        all.is_certain &= is_sure && transaction.is_certain && transaction.is_default;
+        let all = found.get_or_insert(ByCallers { is_certain: known, ..*transaction });
+        all.is_certain &= is_sure && transaction.is_certain;
     }
     if found.is_none() && !open.is_empty() {
         return None;
@@ -184,6 +183,20 @@ fn opened_above(cx: &Context<'_>, depth: usize) -> Option<ByCallers> {
         }
     }
     found
+}
+
+/// The innermost transaction that the function around a call opens around it, certain where it is of the default database.
+fn around_call(cx: &Context<'_>, site: &CallSite<'_>) -> Option<ByCallers> {
+    let find = || {
+        let found = *opened(cx, site.file, site.call).first()?;
+        let place = Site { file: site.file, span: found.context.span() };
+        Some(ByCallers { site: place, is_certain: found.is_certain && found.is_default })
+    };
+    // In the file of the frame more is known: of local imports, and of what ends exceptions.
+    match site.file == cx.file {
+        true => find(),
+        false => cx.analyzer.once_for("transactions around calls", (site.file, site.call.id()), find),
+    }
 }
 
 /// Calls outside of a transaction whose own callers are looked at.
