@@ -183,7 +183,9 @@ impl<'p> Analyzer<'p> {
         if let Some(hit) = self.known(&key) {
             return hit;
         }
-        let facts = Arc::new(find());
+        let mut facts = find();
+        facts.shrink();
+        let facts = Arc::new(facts);
         let weight = facts.weight();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.weight + weight > MAX_KEPT {

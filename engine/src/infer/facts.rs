@@ -385,6 +385,14 @@ impl Facts {
         self.types.get(node.peel().id()).unwrap_or(&UNKNOWN)
     }
 
+    /// Give back the room that nothing will be put into any more.
+    pub(super) fn shrink(&mut self) {
+        self.own.shrink_to_fit();
+        self.values.shrink_to_fit();
+        self.types.known.shrink_to_fit();
+        self.types.at.shrink_to_fit();
+    }
+
     /// About how many words it takes: what is kept of frames is bounded by that.
     pub(super) fn weight(&self) -> usize {
         64 + self.types.weight() + 16 * self.own.len() + 4 * self.guesses.0.len() + 24 * self.values.len()

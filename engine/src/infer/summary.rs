@@ -70,6 +70,9 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
         let kind = EventKind::UnknownCall { name: Name::from("...") };
         events.push(EventData { at, site, kind, rounds: Rounds::new(), is_certain: true, is_guess: false });
     }
+    // Summaries live as long as the project.
+    events.shrink_to_fit();
+    facts.values.shrink_to_fit();
     Summary { returns: facts.returns, events, values: facts.values, cost, ..Summary::default() }
 }
 

@@ -109,6 +109,8 @@ fn lower(tree: &tree_sitter::Tree) -> Ast {
             }
         }
     }
+    // Arenas live as long as the project.
+    nodes.shrink_to_fit();
     Ast { nodes, too_deep }
 }
 
