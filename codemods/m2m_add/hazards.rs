@@ -11,6 +11,8 @@ use ormend_engine::codemod::{Context, Hazard, HazardKind};
 use ormend_engine::django::ModelId;
 use ormend_engine::infer::{EventKind, Made, QuerySetClass, Root, Type};
 use ormend_engine::python::{Expr, Field, Kind, Node, NodeId, Stmt};
+use ormend_engine::text::FileId;
+use std::sync::Arc;
 
 /// Everything that is in the way.
 pub fn hazards<'a>(cx: &Context<'a>, found: &Loop<'a>, out: &mut Vec<Hazard>) {
@@ -134,34 +136,47 @@ fn order(cx: &Context<'_>, link: &Link<'_>, out: &mut Vec<Hazard>) {
     }
     let program = cx.project.program();
     let field = forward_name(cx, link);
-    for file in program.file_ids() {
-        let text = program.file(file).source.text();
-        if !text.contains(".through") || cx.project.is_known_file(file) || cx.project.is_test_file(file) {
-            continue;
-        }
-        let shown = program.file(file).root().descendants().find(|n| {
-            let Expr::Attribute { value, attr: "through", .. } = Expr::of(*n) else { return false };
-            let Expr::Attribute { attr, .. } = Expr::of(value) else { return false };
-            let is_sender = n.ancestors().any(|a| {
-                a.kind() == Kind::KeywordArgument
-                    && a.child(Field::Name).is_some_and(|k| k.text() == "sender")
-            });
-            let scope = n.enclosing_scope();
-            let is_ordered = || {
-                scope.is_some_and(|s| {
-                    s.descendants().any(
-                        |d| matches!(Expr::of(d), Expr::Attribute { attr, .. } if ORDERED.contains(&attr)),
-                    )
-                })
-            };
-            let is_link = n.kind() == Kind::Attribute && (attr == link.accessor || attr == field);
-            is_link && !is_sender && is_ordered()
-        });
-        if let Some(node) = shown {
+    let mut last = None;
+    for (file, node) in ordered_links(cx).iter().copied() {
+        let node = program.file(file).node(node);
+        let Expr::Attribute { value, .. } = Expr::of(node) else { continue };
+        let Expr::Attribute { attr, .. } = Expr::of(value) else { continue };
+        // One place of a file is enough.
+        if last != Some(file) && (attr == link.accessor || attr == field) {
+            last = Some(file);
             let site = ormend_engine::text::Site { file, span: node.span() };
             out.push(Hazard::at(HazardKind::LinkOrder, node.text(), site));
         }
     }
+}
+
+/// Where the program takes `.through` of a relation in a function that orders something, tests left out.
+fn ordered_links(cx: &Context<'_>) -> Arc<Vec<(FileId, NodeId)>> {
+    let program = cx.project.program();
+    let is_ordered = |n: &Node<'_>| {
+        let is_link = n.kind() == Kind::Attribute
+            && matches!(Expr::of(*n), Expr::Attribute { value, attr: "through", .. }
+                if matches!(Expr::of(value), Expr::Attribute { .. }));
+        let is_sender = || {
+            n.ancestors().any(|a| {
+                a.kind() == Kind::KeywordArgument
+                    && a.child(Field::Name).is_some_and(|k| k.text() == "sender")
+            })
+        };
+        let orders =
+            |d: Node<'_>| matches!(Expr::of(d), Expr::Attribute { attr, .. } if ORDERED.contains(&attr));
+        is_link && !is_sender() && n.enclosing_scope().is_some_and(|s| s.descendants().any(orders))
+    };
+    let find = || {
+        let files = cx.analyzer.files_naming("through").iter().copied();
+        let own = files.filter(|file| !cx.project.is_test_file(*file));
+        let links = own.flat_map(|file| {
+            let nodes = program.file(file).root().descendants().filter(is_ordered);
+            nodes.map(move |n| (file, n.id()))
+        });
+        links.collect()
+    };
+    cx.analyzer.once("ordered links", find)
 }
 
 /// What the loop does with the row besides linking it.

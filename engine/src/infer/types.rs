@@ -15,7 +15,7 @@ pub use super::records::Record;
 pub type Name = Arc<str>;
 
 /// Relation names from a row to what is read: `["author", "publisher"]`.
-pub type Path = SmallVec<[Name; 2]>;
+pub type Path = SmallVec<[Name; 1]>;
 
 /// An object of one frame: a queryset or instance made by one expression, or a parameter. See
 /// [`Facts::values`](super::Facts::values).

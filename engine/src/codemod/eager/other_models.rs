@@ -4,9 +4,10 @@
 use super::reads::{Group, Load};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::ModelId;
-use crate::infer::EntryKind;
+use crate::infer::{CallSite, EntryKind};
 use crate::python::{ClassId, Def, Expr, Member, arguments};
 use crate::text::Site;
+use std::sync::Arc;
 
 /// Hazards of an edit in a class, or in a method of one.
 pub(super) fn hazards(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
@@ -87,21 +88,33 @@ fn registered(cx: &Context<'_>, class: ClassId, edited: &str, model: ModelId) ->
 /// `BookList.as_view(model=Chapter)`
 fn made_for(cx: &Context<'_>, class: ClassId, is_attribute: bool, model: ModelId) -> Option<(String, Site)> {
     let program = cx.project.program();
-    cx.analyzer.call_sites().of("as_view").iter().find_map(|site| {
-        let call = program.file(site.file).node(site.call);
-        let Expr::Call { func, arguments: list } = Expr::of(call) else { return None };
+    views_made(cx).iter().filter(|(view, _)| program.class(*view).mro.contains(&class)).find_map(
+        |(_, site)| {
+            let call = program.file(site.file).node(site.call);
+            let Expr::Call { arguments: list, .. } = Expr::of(call) else { return None };
+            let argument = arguments(list).into_iter().find(|a| {
+                let is_model = a.name == Some("model")
+                    && program.resolve_expr(site.file, a.value.peel().id())
+                        != Some(Def::Class(cx.model(model).class));
+                a.stars > 1 || is_model || !is_attribute && a.name == Some("queryset")
+            })?;
+            let subject = argument.node.text().lines().next().unwrap_or_default().to_owned();
+            Some((subject, Site { file: site.file, span: argument.node.span() }))
+        },
+    )
+}
+
+/// The calls of `as_view()`, each with the class that it is called on.
+fn views_made(cx: &Context<'_>) -> Arc<Vec<(ClassId, CallSite)>> {
+    let program = cx.project.program();
+    let view = |site: &CallSite| {
+        let Expr::Call { func, .. } = Expr::of(program.file(site.file).node(site.call)) else { return None };
         let Expr::Attribute { value, .. } = Expr::of(func) else { return None };
-        let Some(Def::Class(view)) = program.resolve_expr(site.file, value.peel().id()) else { return None };
-        if !program.class(view).mro.contains(&class) {
-            return None;
+        match program.resolve_expr(site.file, value.peel().id()) {
+            Some(Def::Class(view)) => Some((view, *site)),
+            _ => None,
         }
-        let argument = arguments(list).into_iter().find(|a| {
-            let is_model = a.name == Some("model")
-                && program.resolve_expr(site.file, a.value.peel().id())
-                    != Some(Def::Class(cx.model(model).class));
-            a.stars > 1 || is_model || !is_attribute && a.name == Some("queryset")
-        })?;
-        let subject = argument.node.text().lines().next().unwrap_or_default().to_owned();
-        Some((subject, Site { file: site.file, span: argument.node.span() }))
-    })
+    };
+    let find = || cx.analyzer.call_sites().of("as_view").iter().filter_map(view).collect();
+    cx.analyzer.once("views made", find)
 }
