@@ -6,6 +6,7 @@ use super::types::{Path, Root, ValueId};
 use crate::python::Node;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 impl Facts {
     /// Up from the rows of a relation to the rows that have the relation, as long as that is known: the outermost
@@ -105,12 +106,12 @@ enum Key {
     /// A relation is read, by whatever method.
     Read(ValueId, Path),
     /// Anything else.
-    Other(EventKind),
+    Other(Arc<EventKind>),
 }
 
 impl Key {
     fn of(facts: &Facts, event: &EventData) -> Key {
-        let read = match &event.kind {
+        let read = match &*event.kind {
             EventKind::ReadRelation { root, path, .. } | EventKind::ReadMany { root, path, .. } => {
                 facts.climbed(*root, path)
             }
@@ -143,7 +144,7 @@ impl Done {
             let known = out.events.entry(Key::of(facts, event)).or_default();
             known.is_certain |= event.is_certain;
             known.rounds.extend(event.rounds.iter().filter(|r| r.is_certain).map(|r| r.value));
-            if let EventKind::Use { value, how } = &event.kind
+            if let EventKind::Use { value, how } = &*event.kind
                 && how.may_load()
             {
                 out.loaded.insert(*value);

@@ -291,7 +291,7 @@ impl<'p> Analyzer<'p> {
         }
         let mut queue = vec![key.clone()];
         let mut seen_kinds = FxHashSet::default();
-        let mut events: Vec<(Site, EventKind)> = Vec::new();
+        let mut events: Vec<(Site, Arc<EventKind>)> = Vec::new();
         let mut next = 0;
         while let Some((name, positional)) = queue.get(next).cloned() {
             next += 1;
@@ -299,7 +299,7 @@ impl<'p> Analyzer<'p> {
             let unknown = |name: Name| EventKind::UnknownCall { name };
             if candidates.len() > MAX_CANDIDATES || queue.len() > MAX_NAMES {
                 let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
-                let kind = unknown(name.clone());
+                let kind = Arc::new(unknown(name.clone()));
                 if seen_kinds.insert(kind.clone()) {
                     events.push((site, kind));
                 }
@@ -315,24 +315,24 @@ impl<'p> Analyzer<'p> {
                 }
                 let Some(summary) = self.summary(candidate, arguments, stack) else { continue };
                 for event in &summary.events {
-                    match &event.kind {
+                    match &*event.kind {
                         EventKind::CallNamed { name, positional } => {
                             let key = (name.clone(), *positional);
                             if !queue.contains(&key) {
                                 queue.push(key);
                             }
                         }
-                        kind @ (EventKind::Query { .. }
+                        EventKind::Query { .. }
                         | EventKind::Write { .. }
                         | EventKind::Outside { .. }
                         | EventKind::Log
                         | EventKind::UnknownCall { .. }
                         | EventKind::Raise
                         | EventKind::Suspend
-                        | EventKind::Transaction { .. })
-                            if seen_kinds.insert(kind.clone()) =>
+                        | EventKind::Transaction { .. }
+                            if seen_kinds.insert(event.kind.clone()) =>
                         {
-                            events.push((event.site, kind.clone()));
+                            events.push((event.site, event.kind.clone()));
                         }
                         _ => {}
                     }

@@ -283,7 +283,8 @@ pub struct Event<'a> {
 pub struct EventData {
     pub at: NodeId,
     pub site: Site,
-    pub kind: EventKind,
+    /// Shared with the callees that it comes from.
+    pub kind: Arc<EventKind>,
     pub rounds: Rounds,
     pub is_certain: bool,
     pub is_guess: bool,
@@ -301,7 +302,7 @@ impl Event<'_> {
     /// The event, to be kept longer than the facts that it is of.
     pub fn to_data(self) -> EventData {
         let Event { at, site, kind, rounds, is_certain, is_guess } = self;
-        EventData { at, site, kind: kind.clone(), rounds: rounds.clone(), is_certain, is_guess }
+        EventData { at, site, kind: Arc::new(kind.clone()), rounds: rounds.clone(), is_certain, is_guess }
     }
 }
 
@@ -395,7 +396,7 @@ impl Facts {
 
     /// About how many words it takes: what is kept of frames is bounded by that.
     pub(super) fn weight(&self) -> usize {
-        64 + self.types.weight() + 16 * self.own.len() + 4 * self.guesses.0.len() + 24 * self.values.len()
+        64 + self.types.weight() + 8 * self.own.len() + 4 * self.guesses.0.len() + 24 * self.values.len()
     }
 
     /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.
@@ -440,7 +441,7 @@ impl Facts {
 
     /// Every use of `value`, its derivations not included.
     pub fn uses(&self, value: ValueId) -> impl Iterator<Item = (Event<'_>, &Use)> {
-        self.own.iter().filter_map(move |e| match &e.kind {
+        self.own.iter().filter_map(move |e| match &*e.kind {
             EventKind::Use { value: v, how } if *v == value => Some((e.event(), how)),
             _ => None,
         })

@@ -127,7 +127,7 @@ impl<'a> Frame<'a, '_> {
             }
         }
         let mut events = self.facts.own.iter().skip(start);
-        !events.any(|e| matches!(e.kind, EventKind::Write { .. } | EventKind::UnknownCall { .. }))
+        !events.any(|e| matches!(*e.kind, EventKind::Write { .. } | EventKind::UnknownCall { .. }))
     }
 
     /// An attribute of a formset of the rows of `ty`.

@@ -227,7 +227,7 @@ impl<'a, 's> Frame<'a, 's> {
 
     pub fn event(&mut self, node: Node<'a>, kind: EventKind) {
         let site = self.foreign.unwrap_or(Site { file: self.file, span: node.span() });
-        self.event_at(node, site, kind, &Rounds::new(), true);
+        self.event_at(node, site, Arc::new(kind), &Rounds::new(), true);
     }
 
     /// `rounds` and `is_certain` are what a callee says of it.
@@ -235,7 +235,7 @@ impl<'a, 's> Frame<'a, 's> {
         &mut self,
         node: Node<'a>,
         site: Site,
-        kind: EventKind,
+        kind: Arc<EventKind>,
         rounds: &[Round],
         is_certain: bool,
     ) {
@@ -256,10 +256,10 @@ impl<'a, 's> Frame<'a, 's> {
         all.extend(rounds.iter().copied());
         let is_certain = is_certain && here == 0;
         // What is done to a value that stands for several is done to each of them.
-        if let EventKind::Use { value, how } = &kind {
+        if let EventKind::Use { value, how } = &*kind {
             let several = self.facts.value(*value).map(|v| v.alternatives.clone()).unwrap_or_default();
             for value in several {
-                let kind = EventKind::Use { value, how: how.clone() };
+                let kind = Arc::new(EventKind::Use { value, how: how.clone() });
                 self.facts.own.push(EventData {
                     at,
                     site,

@@ -235,24 +235,28 @@ impl<'a> Frame<'a, '_> {
             .map(|p| p.name)
             .collect();
         for event in &summary.events {
-            match &event.kind {
+            match &*event.kind {
                 EventKind::UnknownCall { name } if given.contains(&**name) => {}
-                kind @ (EventKind::Query { .. }
+                EventKind::Query { .. }
                 | EventKind::Write { .. }
                 | EventKind::Outside { .. }
                 | EventKind::UnknownCall { .. }
                 | EventKind::CallNamed { .. }
                 | EventKind::Transaction { .. }
-                | EventKind::Raise) => {
-                    self.event_at(node, event.site, kind.clone(), &Rounds::new(), event.is_certain);
+                | EventKind::Raise => {
+                    self.event_at(node, event.site, event.kind.clone(), &Rounds::new(), event.is_certain);
                 }
                 _ => {}
             }
         }
     }
 
-    pub(super) fn translated(&mut self, kind: &EventKind, t: &Translation<'_>) -> Option<EventKind> {
-        Some(match kind {
+    pub(super) fn translated(
+        &mut self,
+        kind: &Arc<EventKind>,
+        t: &Translation<'_>,
+    ) -> Option<Arc<EventKind>> {
+        Some(Arc::new(match &**kind {
             EventKind::ReadRelation { root, path, .. } if t.is_loaded(*root, path) => return None,
             EventKind::ReadRelation { root, path, model } => {
                 let (root, path) = t.roots(*root, path).unwrap_or((Root::Opaque, path.clone()));
@@ -280,7 +284,7 @@ impl<'a> Frame<'a, '_> {
             }
             EventKind::Use { value, how } => {
                 if let Some(value) = t.derived.get(value) {
-                    return Some(EventKind::Use { value: *value, how: how.clone() });
+                    return Some(Arc::new(EventKind::Use { value: *value, how: how.clone() }));
                 }
                 if !super::summary::is_parameter(&t.summary.values, *value) {
                     return None;
@@ -289,8 +293,8 @@ impl<'a> Frame<'a, '_> {
                 let argument = rows_of(t.arguments.get(parameter)?).queryset()?;
                 EventKind::Use { value: *argument.values.first()?, how: how.clone() }
             }
-            other => other.clone(),
-        })
+            _ => return Some(kind.clone()),
+        }))
     }
 
     /// A callee's result in the caller's terms: what the callee made is one value of the call.

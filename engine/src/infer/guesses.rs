@@ -6,7 +6,7 @@ use crate::text::Site;
 use std::sync::Arc;
 
 /// What a call of some name may do, each kind once with the first place that does it.
-pub(super) type Effects = Arc<[(Site, EventKind)]>;
+pub(super) type Effects = Arc<[(Site, Arc<EventKind>)]>;
 
 /// The calls of a frame on objects of unknown type.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,6 @@ impl Guesses {
 }
 
 /// What a call does, if it reaches the method that has this effect.
-fn guessed<'a>(call: &'a EventData, (site, kind): &'a (Site, EventKind)) -> Event<'a> {
+fn guessed<'a>(call: &'a EventData, (site, kind): &'a (Site, Arc<EventKind>)) -> Event<'a> {
     Event { site: *site, kind, is_guess: true, ..call.event() }
 }

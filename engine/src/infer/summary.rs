@@ -31,7 +31,7 @@ pub(super) struct Summary {
 pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {
     // Uses of the callee's own querysets stay behind; what they did to an object that comes back does not.
     for event in &facts.own {
-        if let EventKind::Use { value, how } = &event.kind
+        if let EventKind::Use { value, how } = &*event.kind
             && how.may_load()
             && *how != Use::Escape(super::facts::Escape::Return)
             && let Some(value) = facts.values.get_mut(value.0 as usize)
@@ -44,7 +44,7 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
         .own
         .iter()
         .map(|event| {
-            let crosses = match &event.kind {
+            let crosses = match &*event.kind {
                 EventKind::Use { value, how } => {
                     derives_from_argument(&facts.values, *value)
                         && *how != Use::Escape(super::facts::Escape::Return)
@@ -67,7 +67,7 @@ pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summ
     if events.len() > MAX_EVENTS {
         let (at, site) = events.first().map_or((NodeId(0), Site::default()), |e| (e.at, e.site));
         events.truncate(MAX_EVENTS);
-        let kind = EventKind::UnknownCall { name: Name::from("...") };
+        let kind = Arc::new(EventKind::UnknownCall { name: Name::from("...") });
         events.push(EventData { at, site, kind, rounds: Rounds::new(), is_certain: true, is_guess: false });
     }
     // Summaries live as long as the project.

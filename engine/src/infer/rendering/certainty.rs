@@ -194,7 +194,7 @@ impl<'a> Frame<'a, '_> {
                     .any(|l| l.values.contains(value) && !region.contains(&l.events.start));
                 let is_loaded = self.facts.own.iter().enumerate().any(|(at, event)| {
                     !region.contains(&at)
-                        && matches!(&event.kind, EventKind::Use { value: used, how } if used == value && loads(how))
+                        && matches!(&*event.kind, EventKind::Use { value: used, how } if used == value && loads(how))
                 });
                 if !is_looped && !is_loaded {
                     continue;
