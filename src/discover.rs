@@ -19,8 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// Directories that never hold a project's own code.
-const FOREIGN: [&str; 4] = ["__pycache__", "node_modules", "site-packages", DIR];
+/// Directories that never hold a project's own code: what is installed or made, and the catalogs of gettext.
+const FOREIGN: [&str; 5] = ["__pycache__", "node_modules", "site-packages", "LC_MESSAGES", DIR];
 
 /// What the walk is about.
 pub struct Request<'a> {

@@ -366,6 +366,7 @@ fn read_all(
                 .par_iter()
                 // The file that standard input stands for need not exist.
                 .filter(|file| stdin.is_none() || file.role != Role::Scan)
+                .filter(|file| file.role != Role::Aside || !rewrite::is_migration(&file.path))
                 .map(|file| match read::at_most(&file.file, MAX_BYTES + 1) {
                     Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
                     Err(error) => {
@@ -382,11 +383,9 @@ fn read_all(
             Err(warning) => terminal.warn(&warning),
         }
     }
-    let dirs: Vec<String> = files
-        .iter()
-        .filter(|file| file.role != Role::Template)
-        .flat_map(|file| templates::named_dirs(&file.bytes))
-        .collect();
+    let modules = || files.par_iter().filter(|file| file.role != Role::Template);
+    let dirs: Vec<String> =
+        pool.install(|| modules().flat_map_iter(|file| templates::named_dirs(&file.bytes)).collect());
     let named = |file: &&Found| templates::is_template_path(&file.path, &dirs);
     let named: Vec<Found> = discovery.maybe_templates.iter().filter(named).cloned().collect();
     files.extend(read(&named).into_iter().flatten());
@@ -398,7 +397,7 @@ fn read_all(
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    rewrite::leave_out_idle(&mut files);
+    pool.install(|| rewrite::leave_out_idle(&mut files));
     files
 }
 

@@ -2,8 +2,9 @@
 
 use super::analyzer::Analyzer;
 use crate::django::Project;
-use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, arguments, string_value};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, Program, arguments, string_value};
 use crate::text::FileId;
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 /// A call.
@@ -38,7 +39,7 @@ impl CallSites {
 }
 
 impl Analyzer<'_> {
-    /// Every call of the program.
+    /// Every call of the program. Parallel: see [`Analyzer::prepare`].
     pub fn call_sites(&self) -> &CallSites {
         self.call_sites.get_or_init(|| collect(self.project))
     }
@@ -56,54 +57,70 @@ impl Analyzer<'_> {
 }
 
 fn collect(project: &Project) -> CallSites {
-    let program = project.program();
+    let own: Vec<FileId> = project.program().file_ids().filter(|f| !project.is_known_file(*f)).collect();
+    let of_files: Vec<OfFile<'_>> =
+        own.into_par_iter().map(|file| of_file(project.program(), file)).collect();
     let mut out = CallSites::default();
-    for file in program.file_ids().filter(|f| !project.is_known_file(*f)) {
-        let parsed = program.file(file);
-        if parsed.ast.is_empty() || parsed.ast.is_too_deep() {
-            continue;
-        }
-        let mut aliases: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
-        let mut calls: Vec<(&str, bool, NodeId)> = Vec::new();
-        let around = |node: NodeId| {
-            let mut around = parsed.node(node).ancestors().filter(|a| a.kind() == Kind::FunctionDef);
-            around.find_map(|def| program.function_at(file, def.id()))
-        };
-        let ask = |node: Node<'_>| CallSite { file, call: node.id(), function: around(node.id()) };
-        for node in parsed.root().descendants() {
-            match node.kind() {
-                Kind::Call => {
-                    let Some((name, is_bare)) = called(node) else { continue };
-                    calls.push((name, is_bare, node.id()));
-                    if name == "getattr" && names_queryset(node) {
-                        out.querysets.push(ask(node));
-                    }
-                }
-                Kind::Attribute if !node.is_binding() => {
-                    if matches!(Expr::of(node), Expr::Attribute { attr: "queryset", .. }) {
-                        out.querysets.push(ask(node));
-                    }
-                }
-                Kind::AliasedImport | Kind::Assign => {
-                    if let Some((alias, name)) = alias(node) {
-                        aliases.entry(alias).or_default().push(name);
-                    }
-                }
-                _ => {}
-            }
-        }
-        for (name, is_bare, call) in calls {
-            let site = CallSite { file, call, function: around(call) };
-            let others = aliases.get(name).filter(|_| is_bare).into_iter().flatten().copied();
-            for name in std::iter::once(name).chain(others) {
-                match out.by_name.get_mut(name) {
-                    Some(sites) => sites.push(site),
-                    None => {
-                        out.by_name.insert(name.to_owned(), vec![site]);
-                    }
+    for OfFile { named, querysets } in of_files {
+        out.querysets.extend(querysets);
+        for (name, site) in named {
+            match out.by_name.get_mut(name) {
+                Some(sites) => sites.push(site),
+                None => {
+                    out.by_name.insert(name.to_owned(), vec![site]);
                 }
             }
         }
+    }
+    out
+}
+
+/// The calls of a file, each under the names that it may stand for.
+#[derive(Default)]
+struct OfFile<'a> {
+    named: Vec<(&'a str, CallSite)>,
+    querysets: Vec<CallSite>,
+}
+
+fn of_file(program: &Program, file: FileId) -> OfFile<'_> {
+    let mut out = OfFile::default();
+    let parsed = program.file(file);
+    if parsed.ast.is_empty() || parsed.ast.is_too_deep() {
+        return out;
+    }
+    let mut aliases: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
+    let mut calls: Vec<(&str, bool, NodeId)> = Vec::new();
+    let around = |node: NodeId| {
+        let mut around = parsed.node(node).ancestors().filter(|a| a.kind() == Kind::FunctionDef);
+        around.find_map(|def| program.function_at(file, def.id()))
+    };
+    let site = |call: NodeId| CallSite { file, call, function: around(call) };
+    for node in parsed.root().descendants() {
+        match node.kind() {
+            Kind::Call => {
+                let Some((name, is_bare)) = called(node) else { continue };
+                calls.push((name, is_bare, node.id()));
+                if name == "getattr" && names_queryset(node) {
+                    out.querysets.push(site(node.id()));
+                }
+            }
+            Kind::Attribute if !node.is_binding() => {
+                if matches!(Expr::of(node), Expr::Attribute { attr: "queryset", .. }) {
+                    out.querysets.push(site(node.id()));
+                }
+            }
+            Kind::AliasedImport | Kind::Assign => {
+                if let Some((alias, name)) = alias(node) {
+                    aliases.entry(alias).or_default().push(name);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (name, is_bare, call) in calls {
+        let site = site(call);
+        let others = aliases.get(name).filter(|_| is_bare).into_iter().flatten().copied();
+        out.named.extend(std::iter::once(name).chain(others).map(|name| (name, site)));
     }
     out
 }

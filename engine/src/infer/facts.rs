@@ -275,6 +275,8 @@ pub struct Event<'a> {
     pub is_certain: bool,
     /// Whether only the name of a method says so, called on an object of unknown type.
     pub is_guess: bool,
+    /// `kind`, to be shared.
+    pub(super) shared: &'a Arc<EventKind>,
 }
 
 /// An [`Event`], stored.
@@ -294,15 +296,23 @@ impl EventData {
     /// The event.
     pub fn event(&self) -> Event<'_> {
         let EventData { at, site, kind, rounds, is_certain, is_guess } = self;
-        Event { at: *at, site: *site, kind, rounds, is_certain: *is_certain, is_guess: *is_guess }
+        Event {
+            at: *at,
+            site: *site,
+            kind,
+            rounds,
+            is_certain: *is_certain,
+            is_guess: *is_guess,
+            shared: kind,
+        }
     }
 }
 
 impl Event<'_> {
     /// The event, to be kept longer than the facts that it is of.
     pub fn to_data(self) -> EventData {
-        let Event { at, site, kind, rounds, is_certain, is_guess } = self;
-        EventData { at, site, kind: Arc::new(kind.clone()), rounds: rounds.clone(), is_certain, is_guess }
+        let Event { at, site, shared, rounds, is_certain, is_guess, .. } = self;
+        EventData { at, site, kind: shared.clone(), rounds: rounds.clone(), is_certain, is_guess }
     }
 }
 

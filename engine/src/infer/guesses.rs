@@ -73,5 +73,5 @@ impl Guesses {
 
 /// What a call does, if it reaches the method that has this effect.
 fn guessed<'a>(call: &'a EventData, (site, kind): &'a (Site, Arc<EventKind>)) -> Event<'a> {
-    Event { site: *site, kind, is_guess: true, ..call.event() }
+    Event { site: *site, kind, is_guess: true, shared: kind, ..call.event() }
 }

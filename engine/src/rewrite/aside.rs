@@ -4,6 +4,7 @@
 //! settings name, or a receiver. Most of them hold nothing of the kind, and need not be parsed.
 
 use super::{InputFile, Role};
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 /// What a module that defines a model, receiver or setting has in its text.
@@ -27,7 +28,9 @@ pub fn leave_out_idle(files: &mut Vec<InputFile>) {
         .filter_map(|file| file.path.strip_suffix("/models.py"))
         .map(str::to_owned)
         .collect();
-    files.retain(|file| file.role != Role::Aside || is_needed(&file.path, &file.bytes, &apps));
+    let is_left = |file: &InputFile| file.role != Role::Aside || is_needed(&file.path, &file.bytes, &apps);
+    let mut left = files.par_iter().map(is_left).collect::<Vec<bool>>().into_iter();
+    files.retain(|_| left.next().unwrap_or(true));
 }
 
 /// Whether `path` is a module below a directory `migrations`.

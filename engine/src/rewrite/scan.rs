@@ -63,9 +63,13 @@ pub(super) fn scan(project: &Project, files: &[FileId], rules: &[&dyn Rule], opt
     if !files.is_empty() && !rules.is_empty() {
         analyzer.prepare();
     }
-    let mut per_file: Vec<(FileId, Vec<Finding>, Vec<Warning>)> = files
-        .par_iter()
-        .map(|&file| {
+    // The largest first, one by one, so that no thread is left with a large one while the others have nothing to do.
+    let mut by_size = files.to_vec();
+    by_size.sort_by_key(|file| std::cmp::Reverse(project.program().file(*file).ast.len()));
+    let mut per_file: Vec<(FileId, Vec<Finding>, Vec<Warning>)> = by_size
+        .into_iter()
+        .par_bridge()
+        .map(|file| {
             let (findings, warnings) = scan_file(&analyzer, file, rules, options);
             (file, findings, warnings)
         })

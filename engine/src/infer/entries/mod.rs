@@ -221,6 +221,7 @@ impl Analyzer<'_> {
     /// entries: a thread that waits there might be the one that is waited for.
     pub fn prepare(&self) {
         self.words();
+        self.call_sites();
         self.all_entries();
     }
 
