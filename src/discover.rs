@@ -379,8 +379,15 @@ mod tests {
 
     #[test]
     fn foreign_and_excluded_files() {
-        let dir =
-            project(&["a.py", "v/x.py", "env/pyvenv.cfg", "env/lib/y.py", "node_modules/z.py", ".h/h.py"]);
+        let dir = project(&[
+            "a.py",
+            "v/x.py",
+            "env/pyvenv.cfg",
+            "env/lib/y.py",
+            "node_modules/z.py",
+            "locale/de/LC_MESSAGES/django.py",
+            ".h/h.py",
+        ]);
         let config = Config { exclude: vec!["/v/".into()], ..Config::default() };
         let (files, found) = roles(dir.path(), &[""], config);
         assert_eq!(files, ["a.py", "~v/x.py"]);

@@ -87,3 +87,73 @@ impl Env {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(names: &[(&str, Type)]) -> Env {
+        let mut out = Env::default();
+        for (name, ty) in names {
+            out.insert(name, ty.clone());
+        }
+        out
+    }
+
+    fn sorted(env: &Env) -> Vec<(&str, &Type)> {
+        let mut out: Vec<_> = env.iter().map(|(name, ty)| (&**name, ty)).collect();
+        out.sort_by_key(|(name, _)| *name);
+        out
+    }
+
+    #[test]
+    fn branches_that_bind_nothing_share_and_are_not_joined() {
+        let before = env(&[("a", Type::Int), ("self.b", Type::Str)]);
+        let mut branch = before.clone();
+        branch.insert("a", Type::Int);
+        branch.forget_attributes("other");
+        assert!(Rc::ptr_eq(&before.0, &branch.0));
+        let joined = before.clone().join(branch, |_, _| unreachable!("nothing differs"));
+        assert!(Rc::ptr_eq(&before.0, &joined.0));
+    }
+
+    #[test]
+    fn a_branch_does_not_change_what_others_see() {
+        let before = env(&[("a", Type::Int)]);
+        let mut branch = before.clone();
+        branch.insert("a", Type::Str);
+        assert_eq!((before.get("a"), branch.get("a")), (Some(&Type::Int), Some(&Type::Str)));
+    }
+
+    #[test]
+    fn a_name_of_one_branch_stays_and_an_attribute_of_one_does_not() {
+        let ours = env(&[("a", Type::Int), ("both", Type::Int), ("same", Type::Str), ("self.a", Type::Int)]);
+        let theirs =
+            env(&[("b", Type::Str), ("both", Type::Str), ("same", Type::Str), ("self.b", Type::Int)]);
+        let mut asked = Vec::new();
+        let joined = ours.join(theirs, |a, b| {
+            asked.push((a, b));
+            Type::Bool
+        });
+        assert_eq!(asked, [(Type::Int, Type::Str)]);
+        let expected = [("a", &Type::Int), ("b", &Type::Str), ("both", &Type::Bool), ("same", &Type::Str)];
+        assert_eq!(sorted(&joined), expected);
+    }
+
+    #[test]
+    fn attributes_are_forgotten_with_their_owner() {
+        let mut all = env(&[
+            ("self.a", Type::Int),
+            ("self.a.b", Type::Int),
+            ("self.ab", Type::Int),
+            ("self", Type::Int),
+        ]);
+        all.forget_attributes("self.a");
+        assert_eq!(
+            sorted(&all).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["self", "self.a", "self.ab"]
+        );
+        all.forget_attributes("self");
+        assert_eq!(sorted(&all).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["self"]);
+    }
+}

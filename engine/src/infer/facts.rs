@@ -501,3 +501,28 @@ impl Instance {
         Instance { model, root, path: Path::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_several_evaluations_are_joined() {
+        let mut types = Types::default();
+        for ty in [Type::Int, Type::None] {
+            types.add(NodeId(1), ty);
+        }
+        for ty in [Type::Int, Type::Unknown, Type::Int] {
+            types.add(NodeId(2), ty);
+        }
+        types.add(NodeId(3), Type::Unknown);
+        types.add(NodeId(4), Type::Str);
+        assert_eq!(types.get(NodeId(1)), Some(&Type::Int.optional()));
+        assert_eq!(types.get(NodeId(2)), Some(&Type::Unknown));
+        assert_eq!(types.get(NodeId(3)), Some(&Type::Unknown));
+        assert_eq!(types.get(NodeId(5)), None);
+        let mut known: Vec<u32> = types.known().map(|(node, _)| node.0).collect();
+        known.sort_unstable();
+        assert_eq!(known, [1, 4]);
+    }
+}

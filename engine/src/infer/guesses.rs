@@ -75,3 +75,76 @@ impl Guesses {
 fn guessed<'a>(call: &'a EventData, (site, kind): &'a (Site, Arc<EventKind>)) -> Event<'a> {
     Event { site: *site, kind, is_guess: true, shared: kind, ..call.event() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Rounds;
+    use super::super::types::Name;
+    use super::*;
+    use crate::python::NodeId;
+
+    fn own(at: u32, kind: EventKind) -> EventData {
+        let kind = Arc::new(kind);
+        EventData {
+            at: NodeId(at),
+            site: Site::default(),
+            kind,
+            rounds: Rounds::new(),
+            is_certain: true,
+            is_guess: false,
+        }
+    }
+
+    fn called(name: &str) -> EventKind {
+        EventKind::CallNamed { name: Name::from(name), positional: None }
+    }
+
+    fn outside(name: &str) -> EventKind {
+        EventKind::Outside { name: Name::from(name) }
+    }
+
+    /// A method `two` has two effects, `none` has none.
+    fn effects(kind: &EventKind) -> Option<Effects> {
+        let EventKind::CallNamed { name, .. } = kind else { return None };
+        let all: &[&str] = if &**name == "two" { &["a", "b"] } else { &[] };
+        Some(all.iter().map(|name| (Site::default(), Arc::new(outside(name)))).collect())
+    }
+
+    #[test]
+    fn effects_stand_in_the_place_of_calls() {
+        let own = [
+            own(1, called("two")),
+            own(2, EventKind::Log),
+            own(3, called("none")),
+            own(4, called("two")),
+            own(5, EventKind::Raise),
+        ];
+        let guesses = Guesses::of(&own, effects);
+        let all: Vec<_> = guesses.put_into(&own, |_| true).collect();
+        let shown: Vec<_> = all.iter().map(|e| (e.at.0, e.kind.clone(), e.is_guess)).collect();
+        let expected = [
+            (1, outside("a"), true),
+            (1, outside("b"), true),
+            (2, EventKind::Log, false),
+            (4, outside("a"), true),
+            (4, outside("b"), true),
+            (5, EventKind::Raise, false),
+        ];
+        assert_eq!(shown, expected);
+        for (index, event) in all.iter().enumerate() {
+            let same = guesses.nth(&own, index).map(Event::to_data);
+            assert_eq!(same, Some(event.to_data()), "{index}");
+        }
+        assert!(guesses.nth(&own, all.len()).is_none());
+        let some: Vec<_> = guesses.put_into(&own, |event| event.at.0 >= 4).map(|e| e.at.0).collect();
+        assert_eq!(some, [4, 4, 5]);
+    }
+
+    #[test]
+    fn nothing_is_put_in_before_effects_are_known() {
+        let own = [own(1, called("two")), own(2, EventKind::Log)];
+        let guesses = Guesses::default();
+        assert_eq!(guesses.put_into(&own, |_| true).count(), 2);
+        assert_eq!(guesses.nth(&own, 1).map(|e| e.at.0), Some(2));
+    }
+}
