@@ -3,31 +3,23 @@
 use super::facts::{Event, EventData, EventKind, Facts};
 use super::found::Found;
 use super::frame::Frame;
-use super::guesses::{Effects, Guesses};
 use super::memo::{Memo, Met, Stack, Task};
-use super::summary::{Summary, abstracted, opaque, summarize};
+use super::summary::{Summary, abstracted, summarize};
 use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
 use crate::django::Project;
 use crate::python::{ClassId, FunctionId, Kind, NodeId, ParameterKind, parameters};
-use crate::text::{FileId, Site};
+use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Calls followed from one frame, those of its callees included.
 pub(super) const MAX_COST: u32 = 1000;
-/// Functions of one name that a call on an unknown object may reach before it counts as unknown itself.
-const MAX_CANDIDATES: usize = 12;
-/// Names that the effects of a call on an unknown object are followed through.
-const MAX_NAMES: usize = 60;
 /// A function, or the body of a module; a method of an object of a class below.
 type Caller = (FileId, Option<FunctionId>, Option<ClassId>);
 
 /// Facts of frames that are kept, by [`Facts::weight`]: what fills some tens of megabytes.
 const MAX_KEPT: usize = 3_000_000;
-
-/// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
-type Called = (Name, Option<u8>);
 
 /// The facts of frames that are kept, and what they weigh.
 #[derive(Default)]
@@ -40,7 +32,6 @@ struct Kept {
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     pub(super) memo: Memo,
-    named: Mutex<FxHashMap<Called, Effects>>,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) form_users: OnceLock<Vec<ClassId>>,
@@ -56,7 +47,7 @@ pub struct Analyzer<'p> {
     /// What the callers of a function draw of the iterator that it returns.
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
-    found: Found,
+    pub(super) found: Found,
     pub(super) receivers: super::receivers::Receivers,
     pub(super) words: OnceLock<super::words::Words>,
 }
@@ -67,7 +58,6 @@ impl<'p> Analyzer<'p> {
         Analyzer {
             project,
             memo: Memo::new(project.program().functions().len()),
-            named: Mutex::default(),
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
             form_users: OnceLock::new(),
@@ -245,109 +235,6 @@ impl<'p> Analyzer<'p> {
         }
         let facts = self.run(method, &arguments, &mut stack).0;
         self.expanded(facts, &mut Stack::default())
-    }
-
-    /// The methods that a call of `.name()` on an unknown object may reach.
-    pub(super) fn candidates<'n>(
-        &self,
-        name: &'n str,
-        positional: Option<u8>,
-    ) -> impl Iterator<Item = FunctionId> + use<'n, 'p> {
-        let project = self.project;
-        let program = project.program();
-        program.functions_named(name).iter().copied().filter(move |f| {
-            let info = program.function(*f);
-            if info.class.is_none() || is_framework_entry(project, *f) {
-                return false;
-            }
-            let Some(positional) = positional else { return true };
-            let params = parameters(program.file(info.file).node(info.node));
-            let takes = params
-                .iter()
-                .filter(|p| {
-                    matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
-                })
-                .count();
-            let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
-            open || usize::from(positional) <= takes
-        })
-    }
-
-    /// Put what methods of a name may do in the place of the calls on unknown objects.
-    pub(super) fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
-        facts.guesses = Guesses::of(&facts.own, |kind| match kind {
-            EventKind::CallNamed { name, positional } => Some(self.effects_of_name(name, *positional, stack)),
-            _ => None,
-        });
-        facts
-    }
-
-    /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
-    /// included: one event a kind, with the first place that does it.
-    fn effects_of_name(&self, name: &Name, positional: Option<u8>, stack: &mut Stack) -> Effects {
-        let key = (name.clone(), positional);
-        if let Some(hit) = self.named.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return hit.clone();
-        }
-        let mut queue = vec![key.clone()];
-        let mut seen_kinds = FxHashSet::default();
-        let mut events: Vec<(Site, Arc<EventKind>)> = Vec::new();
-        let mut next = 0;
-        while let Some((name, positional)) = queue.get(next).cloned() {
-            next += 1;
-            let candidates: Vec<FunctionId> = self.candidates(&name, positional).collect();
-            let unknown = |name: Name| EventKind::UnknownCall { name };
-            if candidates.len() > MAX_CANDIDATES || queue.len() > MAX_NAMES {
-                let site = candidates.first().map_or(Site::default(), |f| self.site_of(*f));
-                let kind = Arc::new(unknown(name.clone()));
-                if seen_kinds.insert(kind.clone()) {
-                    events.push((site, kind));
-                }
-                continue;
-            }
-            for candidate in candidates {
-                let receiver = self.receiver(candidate).map(|r| opaque(&r));
-                let info = self.project.program().function(candidate);
-                let count = parameters(self.project.program().file(info.file).node(info.node)).len();
-                let mut arguments = vec![Type::Unknown; count];
-                if let (Some(receiver), Some(first)) = (receiver, arguments.first_mut()) {
-                    *first = abstracted(&receiver, 0);
-                }
-                let Some(summary) = self.summary(candidate, arguments, stack) else { continue };
-                for event in &summary.events {
-                    match &*event.kind {
-                        EventKind::CallNamed { name, positional } => {
-                            let key = (name.clone(), *positional);
-                            if !queue.contains(&key) {
-                                queue.push(key);
-                            }
-                        }
-                        EventKind::Query { .. }
-                        | EventKind::Write { .. }
-                        | EventKind::Outside { .. }
-                        | EventKind::Log
-                        | EventKind::UnknownCall { .. }
-                        | EventKind::Raise
-                        | EventKind::Suspend
-                        | EventKind::Transaction { .. }
-                            if seen_kinds.insert(event.kind.clone()) =>
-                        {
-                            events.push((event.site, event.kind.clone()));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        let events = Effects::from(events);
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(key, events.clone());
-        events
-    }
-
-    fn site_of(&self, function: FunctionId) -> Site {
-        let program = self.project.program();
-        let info = program.function(function);
-        Site { file: info.file, span: program.file(info.file).node(info.node).span() }
     }
 
     /// The facts of a function called with these arguments, one a parameter: an instance or queryset among them is
@@ -553,21 +440,4 @@ fn default_by_convention(name: &str) -> Type {
         "request" => Type::External(Name::from(super::requests::REQUEST)),
         _ => Type::Unknown,
     }
-}
-
-/// Whether `function` is a method that Django or a framework calls on an object nobody holds: views, tests,
-/// commands, migrations. A call on an unknown object does not reach these.
-pub(super) fn is_framework_entry(project: &Project, function: FunctionId) -> bool {
-    let program = project.program();
-    let Some(class) = program.function(function).class else { return false };
-    program.class(class).external_bases.iter().any(|base| {
-        base.starts_with("django.views")
-            || base.starts_with("rest_framework.views")
-            || base.starts_with("rest_framework.viewsets")
-            || base.starts_with("rest_framework.generics")
-            || base.starts_with("unittest")
-            || base.starts_with("django.test")
-            || base.starts_with("django.core.management")
-            || base.starts_with("django.db.migrations")
-    })
 }

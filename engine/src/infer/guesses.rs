@@ -1,9 +1,33 @@
 //! What calls of methods on objects of unknown type may do: the effects of all methods of that name, which are found once and
 //! shared by the frames that call them.
 
-use super::facts::{Event, EventData, EventKind};
+use super::analyzer::Analyzer;
+use super::facts::{Event, EventData, EventKind, Facts};
+use super::memo::Stack;
+use super::summary::{abstracted, opaque};
+use super::types::{Name, Type};
+use crate::django::Project;
+use crate::python::{FunctionId, ParameterKind, parameters};
 use crate::text::Site;
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
+
+/// Functions of one name that a call on an unknown object may reach before it counts as unknown itself.
+const MAX_CANDIDATES: usize = 12;
+/// Names that the effects of a call on an unknown object are followed through.
+const MAX_NAMES: usize = 60;
+
+/// A method called on an unknown object: its name, and how many positional arguments it gets where that is known.
+type Called = (Name, Option<u8>);
+
+/// The methods that a call may reach.
+#[derive(Clone)]
+struct Candidates {
+    /// Where the first of them stands.
+    first: Site,
+    /// All of them, where they are few enough to be looked at.
+    few: Option<Arc<[FunctionId]>>,
+}
 
 /// What a call of some name may do, each kind once with the first place that does it.
 pub(super) type Effects = Arc<[(Site, Arc<EventKind>)]>;
@@ -74,6 +98,161 @@ impl Guesses {
 /// What a call does, if it reaches the method that has this effect.
 fn guessed<'a>(call: &'a EventData, (site, kind): &'a (Site, Arc<EventKind>)) -> Event<'a> {
     Event { site: *site, kind, is_guess: true, shared: kind, ..call.event() }
+}
+
+/// What methods of one name do by themselves.
+#[derive(Default)]
+struct Direct {
+    effects: Vec<(Site, Arc<EventKind>)>,
+    /// The methods that they call on unknown objects.
+    called: Vec<Called>,
+}
+
+impl<'p> Analyzer<'p> {
+    /// The methods that a call of `.name()` on an unknown object may reach.
+    pub(super) fn candidates<'n>(
+        &self,
+        name: &'n str,
+        positional: Option<u8>,
+    ) -> impl Iterator<Item = FunctionId> + use<'n, 'p> {
+        let project = self.project;
+        let program = project.program();
+        program.functions_named(name).iter().copied().filter(move |f| {
+            let info = program.function(*f);
+            if info.class.is_none() || is_framework_entry(project, *f) {
+                return false;
+            }
+            let Some(positional) = positional else { return true };
+            let params = parameters(program.file(info.file).node(info.node));
+            let takes = params
+                .iter()
+                .filter(|p| {
+                    matches!(p.kind, ParameterKind::PositionalOnly | ParameterKind::PositionalOrKeyword)
+                })
+                .count();
+            let open = params.iter().any(|p| p.kind == ParameterKind::VarPositional);
+            open || usize::from(positional) <= takes
+        })
+    }
+
+    /// Put what methods of a name may do in the place of the calls on unknown objects.
+    pub(super) fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
+        facts.guesses = Guesses::of(&facts.own, |kind| match kind {
+            EventKind::CallNamed { name, positional } => {
+                Some(self.effects_of_name((name.clone(), *positional), stack))
+            }
+            _ => None,
+        });
+        facts
+    }
+
+    /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
+    /// included: one event a kind, with the first place that does it.
+    fn effects_of_name(&self, called: Called, stack: &mut Stack) -> Effects {
+        self.found.once_for("effects of a name", called.clone(), || {
+            let mut queue = vec![called];
+            let mut seen_kinds = FxHashSet::default();
+            let mut effects: Vec<(Site, Arc<EventKind>)> = Vec::new();
+            let mut next = 0;
+            while let Some(called) = queue.get(next).cloned() {
+                next += 1;
+                let candidates = self.few_candidates(&called);
+                match candidates.few {
+                    Some(few) if queue.len() <= MAX_NAMES => {
+                        let direct = self.direct_effects(called, &few, stack);
+                        for other in &direct.called {
+                            if !queue.contains(other) {
+                                queue.push(other.clone());
+                            }
+                        }
+                        let new = direct.effects.iter().filter(|(_, kind)| seen_kinds.insert(kind.clone()));
+                        effects.extend(new.cloned());
+                    }
+                    _ => {
+                        let kind = Arc::new(EventKind::UnknownCall { name: called.0 });
+                        if seen_kinds.insert(kind.clone()) {
+                            effects.push((candidates.first, kind));
+                        }
+                    }
+                }
+            }
+            Effects::from(effects)
+        })
+    }
+
+    fn few_candidates(&self, called: &Called) -> Candidates {
+        self.found.once_for("candidates of a name", called.clone(), || {
+            let (name, positional) = called;
+            let all: Vec<FunctionId> = self.candidates(name, *positional).take(MAX_CANDIDATES + 1).collect();
+            let first = all.first().map_or(Site::default(), |f| self.site_of(*f));
+            Candidates { first, few: (all.len() <= MAX_CANDIDATES).then(|| all.into()) }
+        })
+    }
+
+    /// What those methods do that are called so: each kind once, and each name once.
+    fn direct_effects(&self, called: Called, candidates: &[FunctionId], stack: &mut Stack) -> Arc<Direct> {
+        self.found.once_for("direct effects of a name", called, || {
+            let mut out = Direct::default();
+            let mut seen_kinds = FxHashSet::default();
+            for candidate in candidates {
+                let receiver = self.receiver(*candidate).map(|r| opaque(&r));
+                let info = self.project.program().function(*candidate);
+                let count = parameters(self.project.program().file(info.file).node(info.node)).len();
+                let mut arguments = vec![Type::Unknown; count];
+                if let (Some(receiver), Some(first)) = (receiver, arguments.first_mut()) {
+                    *first = abstracted(&receiver, 0);
+                }
+                let Some(summary) = self.summary(*candidate, arguments, stack) else { continue };
+                for event in &summary.events {
+                    match &*event.kind {
+                        EventKind::CallNamed { name, positional } => {
+                            let key = (name.clone(), *positional);
+                            if !out.called.contains(&key) {
+                                out.called.push(key);
+                            }
+                        }
+                        EventKind::Query { .. }
+                        | EventKind::Write { .. }
+                        | EventKind::Outside { .. }
+                        | EventKind::Log
+                        | EventKind::UnknownCall { .. }
+                        | EventKind::Raise
+                        | EventKind::Suspend
+                        | EventKind::Transaction { .. }
+                            if seen_kinds.insert(event.kind.clone()) =>
+                        {
+                            out.effects.push((event.site, event.kind.clone()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Arc::new(out)
+        })
+    }
+
+    fn site_of(&self, function: FunctionId) -> Site {
+        let program = self.project.program();
+        let info = program.function(function);
+        Site { file: info.file, span: program.file(info.file).node(info.node).span() }
+    }
+}
+
+/// Whether `function` is a method that Django or a framework calls on an object nobody holds: views, tests,
+/// commands, migrations. A call on an unknown object does not reach these.
+pub(super) fn is_framework_entry(project: &Project, function: FunctionId) -> bool {
+    let program = project.program();
+    let Some(class) = program.function(function).class else { return false };
+    program.class(class).external_bases.iter().any(|base| {
+        base.starts_with("django.views")
+            || base.starts_with("rest_framework.views")
+            || base.starts_with("rest_framework.viewsets")
+            || base.starts_with("rest_framework.generics")
+            || base.starts_with("unittest")
+            || base.starts_with("django.test")
+            || base.starts_with("django.core.management")
+            || base.starts_with("django.db.migrations")
+    })
 }
 
 #[cfg(test)]
