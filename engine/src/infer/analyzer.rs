@@ -36,7 +36,6 @@ pub struct Analyzer<'p> {
     pub(super) call_sites: OnceLock<super::callsites::CallSites>,
     pub(super) form_users: OnceLock<Vec<ClassId>>,
     pub(super) owners: OnceLock<super::supposed::Owners>,
-    writing: Mutex<FxHashMap<FunctionId, Arc<[EventData]>>>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
     pub(super) requests: OnceLock<super::requests::Requests>,
@@ -62,7 +61,6 @@ impl<'p> Analyzer<'p> {
             call_sites: OnceLock::new(),
             form_users: OnceLock::new(),
             owners: OnceLock::new(),
-            writing: Mutex::default(),
             renderers: OnceLock::new(),
             stores: OnceLock::new(),
             requests: OnceLock::new(),
@@ -193,10 +191,6 @@ impl<'p> Analyzer<'p> {
 
     /// What a function writes, or may write: the events of its facts that say so. Kept for those who ask again.
     pub fn writing(&self, function: FunctionId) -> Arc<[EventData]> {
-        if let Some(hit) = self.writing.lock().unwrap_or_else(PoisonError::into_inner).get(&function) {
-            return hit.clone();
-        }
-        let facts = self.function(function);
         let is_write = |event: &Event<'_>| {
             matches!(
                 event.kind,
@@ -206,9 +200,8 @@ impl<'p> Analyzer<'p> {
                     | EventKind::CallNamed { .. }
             )
         };
-        let found: Arc<[EventData]> = facts.events().filter(is_write).map(Event::to_data).collect();
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner).insert(function, found.clone());
-        found
+        let find = || self.function(function).events().filter(is_write).map(Event::to_data).collect();
+        self.found.once_for("what a function writes", function, find)
     }
 
     /// The facts of a function in the light of its callers and `depth - 1` times theirs.

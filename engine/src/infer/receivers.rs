@@ -48,11 +48,11 @@ pub(super) type Receivers = Mutex<FxHashMap<Frame, Arc<FxHashMap<NodeId, Receive
 impl Analyzer<'_> {
     /// What a method is called on in a frame: `value` of `value.method()`.
     pub fn receiver_of_call(&self, file: FileId, function: Option<FunctionId>, value: Node<'_>) -> Receiver {
-        let known = self.receivers_in(file, function).unwrap_or_else(|| {
-            let facts = self.caller(file, function);
-            self.receivers_in(file, function).unwrap_or_else(|| self.note_receivers((file, function), &facts))
+        let known = self.receivers_in(file, function).or_else(|| {
+            self.caller(file, function);
+            self.receivers_in(file, function)
         });
-        known.get(&value.peel().id()).copied().unwrap_or(Receiver::Unknown)
+        known.and_then(|known| known.get(&value.peel().id()).copied()).unwrap_or(Receiver::Unknown)
     }
 
     fn receivers_in(
@@ -63,8 +63,8 @@ impl Analyzer<'_> {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner).get(&(file, function)).cloned()
     }
 
-    /// The facts of a frame are found.
-    pub(super) fn note_receivers(&self, frame: Frame, facts: &Facts) -> Arc<FxHashMap<NodeId, Receiver>> {
+    /// The facts of a frame are found: what it calls methods on is known from here on.
+    pub(super) fn note_receivers(&self, frame: Frame, facts: &Facts) {
         let file = self.project.program().file(frame.0);
         let is_receiver = |node: NodeId| {
             let attribute = file.node(node).with_parens().parent();
@@ -73,8 +73,7 @@ impl Analyzer<'_> {
         };
         let known = facts.types.known().map(|(node, ty)| (node, Receiver::of(self.project, ty)));
         let known = known.filter(|(node, receiver)| *receiver != Receiver::Unknown && is_receiver(*node));
-        let known: Arc<FxHashMap<NodeId, Receiver>> = Arc::new(known.collect());
-        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).insert(frame, known.clone());
-        known
+        let known = Arc::new(known.collect());
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).insert(frame, known);
     }
 }

@@ -304,11 +304,11 @@ fn index_lines(text: &str) -> (Vec<u32>, Newline, bool) {
     let bytes = text.as_bytes();
     let mut lines = vec![0];
     let (mut lf, mut crlf, mut cr) = (0usize, 0usize, 0usize);
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'\n' if at > 0 && bytes.get(at - 1) == Some(&b'\r') => crlf += 1,
-            b'\n' => lf += 1,
-            b'\r' if bytes.get(at + 1) != Some(&b'\n') => cr += 1,
+    for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+        match bytes.get(at) {
+            Some(b'\n') if at > 0 && bytes.get(at - 1) == Some(&b'\r') => crlf += 1,
+            Some(b'\n') => lf += 1,
+            _ if bytes.get(at + 1) != Some(&b'\n') => cr += 1,
             _ => continue,
         }
         lines.push(at as u32 + 1);
