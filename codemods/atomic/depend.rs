@@ -27,7 +27,7 @@ fn one_row<'a>(cx: &Context<'a>, a: &Item<'a>, b: &Item<'a>) -> bool {
     let is_between = |at: NodeId| at > a.call.id() && at <= b.call.id();
     let changes = || {
         let sets = |kind: &EventKind| matches!(kind, EventKind::WriteAttribute { .. });
-        !b.columns.is_empty() || cx.facts.events().any(|e| is_between(e.at) && sets(&e.kind))
+        !b.columns.is_empty() || cx.facts.events().any(|e| is_between(e.at) && sets(e.kind))
     };
     shared
         && changes()

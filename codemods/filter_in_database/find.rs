@@ -405,7 +405,7 @@ fn find_loop<'a>(cx: &Context<'a>, node: Node<'a>) -> Option<Match<'a>> {
     }
     let translation = translated(cx, node, variable, &source, &tests)?;
     // Rows that are fetched while the loop writes.
-    if source.is_streamed && cx.events_in(body).any(|e| is_write(&e.kind)) {
+    if source.is_streamed && cx.events_in(body).any(|e| is_write(e.kind)) {
         return None;
     }
     Some(Match { node, shape, source, translation })

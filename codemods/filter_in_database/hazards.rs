@@ -93,7 +93,7 @@ fn stale<'a>(cx: &Context<'a>, found: &Match<'a>, out: &mut Vec<Hazard>) {
         return;
     }
     let Some(body) = found.node.child(Field::Body) else { return };
-    if let Some(event) = cx.events_in(body).find(|e| is_write(&e.kind)) {
+    if let Some(event) = cx.events_in(body).find(|e| is_write(e.kind)) {
         let text = cx.node(event.at).text();
         out.push(Hazard {
             kind: HazardKind::StaleCopy,

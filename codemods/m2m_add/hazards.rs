@@ -59,7 +59,7 @@ pub fn is_saved<'a>(cx: &Context<'a>, link: &Link<'a>, statement: Node<'a>) -> b
         }
         _ => false,
     };
-    if cx.facts.events().any(|e| loses_key(&e.kind)) {
+    if cx.facts.events().any(|e| loses_key(e.kind)) {
         return false;
     }
     let from_database = match root {

@@ -69,7 +69,7 @@ fn joined<'a>(cx: &Context<'a>, found: &Shape<'a>, columns: &[Column], out: &mut
         let comprehension = around.filter(|p| p.kind() == Kind::CompFor).and_then(|p| p.parent());
         places.extend(comprehension);
     }
-    if let Some(event) = places.iter().find_map(|p| cx.events_in(*p).find(|e| is_write(&e.kind))) {
+    if let Some(event) = places.iter().find_map(|p| cx.events_in(*p).find(|e| is_write(e.kind))) {
         let text = cx.node(event.at).text().lines().next().unwrap_or("");
         out.push(cx.hazard(HazardKind::StaleCopy, text, cx.node(event.at)));
     }

@@ -44,7 +44,7 @@ fn paths(facts: &Facts, certainly: bool) -> BTreeSet<String> {
         _ => None,
     };
     let events = facts.events().filter(|e| !certainly || e.rounds.iter().all(|r| r.is_certain));
-    events.filter_map(|e| read(&e.kind)).collect()
+    events.filter_map(|e| read(e.kind)).collect()
 }
 
 /// The fence with a label in a section.
