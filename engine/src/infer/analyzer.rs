@@ -46,7 +46,7 @@ pub struct Analyzer<'p> {
     /// What the callers of a function draw of the iterator that it returns.
     pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
     pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
-    pub(super) found: Found,
+    found: Found,
     pub(super) receivers: super::receivers::Receivers,
     pub(super) words: OnceLock<super::words::Words>,
 }
@@ -201,7 +201,7 @@ impl<'p> Analyzer<'p> {
             )
         };
         let find = || self.function(function).events().filter(is_write).map(Event::to_data).collect();
-        self.found.once_for("what a function writes", function, find)
+        self.once_for("what a function writes", function, find)
     }
 
     /// The facts of a function in the light of its callers and `depth - 1` times theirs.

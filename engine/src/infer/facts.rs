@@ -281,15 +281,14 @@ pub struct Event<'a> {
 
 /// An [`Event`], stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct EventData {
-    pub at: NodeId,
-    pub site: Site,
+    pub(super) at: NodeId,
+    pub(super) site: Site,
     /// Shared with the callees that it comes from.
-    pub kind: Arc<EventKind>,
-    pub rounds: Rounds,
-    pub is_certain: bool,
-    pub is_guess: bool,
+    pub(super) kind: Arc<EventKind>,
+    pub(super) rounds: Rounds,
+    pub(super) is_certain: bool,
+    pub(super) is_guess: bool,
 }
 
 impl EventData {
@@ -316,6 +315,8 @@ impl Event<'_> {
     }
 }
 
+static UNKNOWN: Type = Type::Unknown;
+
 /// The types of the expressions of a frame. Most of them are not known, which takes no more than their node.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
@@ -327,7 +328,6 @@ pub struct Types {
 impl Types {
     /// The type of a node that was evaluated.
     pub fn get(&self, node: NodeId) -> Option<&Type> {
-        static UNKNOWN: Type = Type::Unknown;
         match self.at.get(&node)?.checked_sub(1) {
             Some(index) => self.known.get(index as usize),
             None => Some(&UNKNOWN),
@@ -392,7 +392,6 @@ pub struct Facts {
 impl Facts {
     /// The type of the expression `node` (of this frame).
     pub fn type_of(&self, node: crate::python::Node<'_>) -> &Type {
-        static UNKNOWN: Type = Type::Unknown;
         self.types.get(node.peel().id()).unwrap_or(&UNKNOWN)
     }
 

@@ -149,7 +149,7 @@ impl<'p> Analyzer<'p> {
     /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
     /// included: one event a kind, with the first place that does it.
     fn effects_of_name(&self, called: Called, stack: &mut Stack) -> Effects {
-        self.found.once_for("effects of a name", called.clone(), || {
+        self.once_for("effects of a name", called.clone(), || {
             let mut queue = vec![called];
             let mut seen_kinds = FxHashSet::default();
             let mut effects: Vec<(Site, Arc<EventKind>)> = Vec::new();
@@ -181,7 +181,7 @@ impl<'p> Analyzer<'p> {
     }
 
     fn few_candidates(&self, called: &Called) -> Candidates {
-        self.found.once_for("candidates of a name", called.clone(), || {
+        self.once_for("candidates of a name", called.clone(), || {
             let (name, positional) = called;
             let all: Vec<FunctionId> = self.candidates(name, *positional).take(MAX_CANDIDATES + 1).collect();
             let first = all.first().map_or(Site::default(), |f| self.site_of(*f));
@@ -191,7 +191,7 @@ impl<'p> Analyzer<'p> {
 
     /// What those methods do that are called so: each kind once, and each name once.
     fn direct_effects(&self, called: Called, candidates: &[FunctionId], stack: &mut Stack) -> Arc<Direct> {
-        self.found.once_for("direct effects of a name", called, || {
+        self.once_for("direct effects of a name", called, || {
             let mut out = Direct::default();
             let mut seen_kinds = FxHashSet::default();
             for candidate in candidates {
@@ -211,16 +211,7 @@ impl<'p> Analyzer<'p> {
                                 out.called.push(key);
                             }
                         }
-                        EventKind::Query { .. }
-                        | EventKind::Write { .. }
-                        | EventKind::Outside { .. }
-                        | EventKind::Log
-                        | EventKind::UnknownCall { .. }
-                        | EventKind::Raise
-                        | EventKind::Suspend
-                        | EventKind::Transaction { .. }
-                            if seen_kinds.insert(event.kind.clone()) =>
-                        {
+                        kind if kind.is_ambient() && seen_kinds.insert(event.kind.clone()) => {
                             out.effects.push((event.site, event.kind.clone()));
                         }
                         _ => {}

@@ -11,7 +11,7 @@ use super::reads::Load;
 use super::step::Step;
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::django::Signal;
-use crate::infer::{Entry, EntryKind, EventData, updates_one_object};
+use crate::infer::{Entry, EntryKind, Event, EventData, updates_one_object};
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super, string_value,
 };
@@ -98,9 +98,9 @@ impl Look<'_, '_> {
                     continue;
                 };
                 let events = cx.analyzer.writing(*function);
-                let at = |event: &EventData| program.file(info.file).node(event.at).span().start;
-                let later = events.iter().filter(|event| at(event) >= loaded);
-                guards::stale_copies(cx.project, later.map(EventData::event), self.steps, self.out);
+                let at = |event: &Event<'_>| program.file(info.file).node(event.at).span().start;
+                let later = events.iter().map(EventData::event).filter(|event| at(event) >= loaded);
+                guards::stale_copies(cx.project, later, self.steps, self.out);
             }
         }
     }
@@ -284,7 +284,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
         None => return,
     };
     let events = cx.analyzer.writing(function);
-    let is_shown_after = |event: &&EventData| {
+    let is_shown_after = |event: &Event<'_>| {
         let at = source.node(event.at).span();
         let Some(rest) = def.file_text().get(at.end as usize..def.span().end as usize) else { return true };
         let is_handed_on = || {
@@ -304,7 +304,7 @@ fn in_method(cx: &Context<'_>, function: FunctionId, name: &str, steps: &[Step],
                 || rest.contains("super()")
                 || steps.iter().any(|step| rest.contains(&*step.attribute)))
     };
-    let shown_after = events.iter().filter(is_shown_after).map(EventData::event);
+    let shown_after = events.iter().map(EventData::event).filter(is_shown_after);
     guards::stale_copies(cx.project, shown_after, steps, out);
 }
 

@@ -126,18 +126,17 @@ fn calls_of_name(cx: &Context<'_>, name: &str) -> Arc<[(infer::CallSite, Reach)]
     let program = cx.project.program();
     let reach = |site: &infer::CallSite| {
         let Expr::Call { func, .. } = Expr::of(program.file(site.file).node(site.call)) else { return None };
+        let resolved = || program.resolve_expr(site.file, func.peel().id());
         let reach = match Expr::of(func) {
-            Expr::Name(own) => match program.resolve_expr(site.file, func.peel().id()) {
+            Expr::Name(own) => match resolved() {
                 Some(Def::Function(function)) => Reach::Function(function),
                 Some(_) => return None,
                 None => Reach::Name { is_same: own == name },
             },
-            Expr::Attribute { attr, .. } if attr == name => {
-                match program.resolve_expr(site.file, func.peel().id()) {
-                    Some(Def::Function(function)) => Reach::Function(function),
-                    _ => Reach::Method,
-                }
-            }
+            Expr::Attribute { attr, .. } if attr == name => match resolved() {
+                Some(Def::Function(function)) => Reach::Function(function),
+                _ => Reach::Method,
+            },
             _ => return None,
         };
         Some((*site, reach))
