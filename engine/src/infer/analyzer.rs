@@ -33,7 +33,7 @@ pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
     pub(super) memo: Memo,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
-    pub(super) call_sites: OnceLock<super::callsites::CallSites>,
+    pub(super) call_sites: OnceLock<Arc<super::callsites::CallSites>>,
     pub(super) form_users: OnceLock<Vec<ClassId>>,
     pub(super) owners: OnceLock<super::supposed::Owners>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,

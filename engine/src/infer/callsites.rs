@@ -6,6 +6,7 @@ use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, Progra
 use crate::text::FileId;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// A call.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,8 @@ impl CallSites {
 
 impl Analyzer<'_> {
     /// Every call of the program. Parallel: see [`Analyzer::prepare`].
-    pub fn call_sites(&self) -> &CallSites {
-        self.call_sites.get_or_init(|| collect(self.project))
+    pub fn call_sites(&self) -> &Arc<CallSites> {
+        self.call_sites.get_or_init(|| Arc::new(collect(self.project)))
     }
 
     /// The classes of the program whose bodies name forms, or inlines of the admin, for the framework.

@@ -27,14 +27,19 @@ pub(super) type Requests = FxHashMap<String, (ModelId, bool)>;
 impl Analyzer<'_> {
     /// What `request.name` is.
     pub(super) fn of_request(&self, name: &str) -> Option<Type> {
-        let known = self.requests.get_or_init(|| {
-            let plain = Analyzer::new(self.project);
-            let _ = plain.requests.set(Requests::default());
-            plain.assigned_to_requests()
-        });
+        let known = self.requests.get_or_init(|| self.without_requests().assigned_to_requests());
         let (model, may_be_none) = *known.get(name)?;
         let ty = Type::Instance(Instance::root(model, Root::Opaque));
         Some(if may_be_none { ty.optional() } else { ty })
+    }
+
+    /// An analyzer that knows nothing of requests. The calls of the program are the same for both. To collect them on all threads once
+    /// more could hang: a thread that waits for its helpers takes other work, which may wait for what that thread is about.
+    fn without_requests(&self) -> Analyzer<'_> {
+        let plain = Analyzer::new(self.project);
+        let _ = plain.requests.set(Requests::default());
+        let _ = plain.call_sites.set(self.call_sites().clone());
+        plain
     }
 
     fn assigned_to_requests(&self) -> Requests {
@@ -198,5 +203,23 @@ fn is_of_request(target: Node<'_>) -> bool {
         Expr::Name(name) => name == "request",
         Expr::Attribute { attr, .. } => attr == "request",
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Source;
+    use std::sync::Arc;
+
+    #[test]
+    fn calls_are_collected_once_for_both_analyzers() {
+        let text = "def middleware(request):\n    request.book = load()\n".to_owned();
+        let project = Project::build(vec![Source::new("shop/middleware.py", text.into_bytes())]);
+        let analyzer = Analyzer::new(&project);
+        analyzer.prepare();
+        let plain = analyzer.without_requests();
+        assert!(plain.call_sites.get().is_some_and(|known| Arc::ptr_eq(known, analyzer.call_sites())));
+        assert_eq!(plain.call_sites().of("load").len(), 1);
     }
 }
