@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::escape::escape_line;
 use crate::paths::Paths;
+use crate::stat::Stat;
 use crate::write::DIR;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder, WalkState};
@@ -43,6 +44,15 @@ pub struct Found {
     /// Its name in the engine.
     pub path: String,
     pub role: Role,
+    /// What the system tells of it, if it tells enough.
+    pub stat: Option<Stat>,
+}
+
+impl Found {
+    /// Whether it is read: what is neither looked at nor indexed, by its path alone, is not.
+    pub fn is_read(&self) -> bool {
+        self.role != Role::Aside || !is_migration(&self.path)
+    }
 }
 
 /// How many files below the asked paths are not looked at, by reason.
@@ -79,7 +89,8 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
     for file in request.asked.iter().filter(|path| !path.is_dir()) {
         match request.paths.engine_path(file) {
             Some(path) => {
-                found.insert(path.clone(), Found { file: file.clone(), path, role: Role::Scan });
+                let (file, stat) = (file.clone(), Stat::at(file));
+                found.insert(path.clone(), Found { file, path, role: Role::Scan, stat });
             }
             None => discovery.warn(request, file, "its name is not UTF-8, so it is left out"),
         }
@@ -216,7 +227,10 @@ fn look_at(entry: Result<DirEntry, ignore::Error>, start: &Path, request: &Reque
         return None;
     }
     let is_python = is_python(entry.path());
-    let found = |path: String, role| Found { file: entry.path().to_path_buf(), path, role };
+    let found = |path: String, role| {
+        let stat = entry.metadata().ok().and_then(|metadata| Stat::of(&metadata));
+        Found { file: entry.path().to_path_buf(), path, role, stat }
+    };
     match request.paths.engine_path(entry.path()) {
         Some(path) if is_python => Some(Met::File(found(path, Role::Index))),
         Some(path) if is_template_path(&path, &[]) => Some(Met::File(found(path, Role::Template))),

@@ -2,11 +2,12 @@
 //! builds on, for the index. They are read, never executed.
 
 use crate::escape::escape_path;
+use crate::stat::Stat;
 use ormend_engine::python::is_framework;
 use ormend_engine::rewrite::{InputFile, Role};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,16 @@ const APP_MODULES: [&str; 7] = ["models", "managers", "querysets", "signals", "r
 pub struct Environment {
     /// Its directory of packages.
     pub site_packages: PathBuf,
+}
+
+/// What was read of an environment.
+#[derive(Debug, Default)]
+pub struct Packages {
+    /// The modules, by path.
+    pub files: Vec<InputFile>,
+    /// The directories and files that this depends on, and what the system told of them before they were read; none where it
+    /// does not tell enough.
+    pub watched: Option<BTreeMap<PathBuf, Stat>>,
 }
 
 /// The environment of the project at `root`: what the configuration names, else VIRTUAL_ENV, else `.venv` or
@@ -72,7 +83,7 @@ impl Environment {
     /// The installed modules that `files` build on: those that they import, those of INSTALLED_APPS that may
     /// hold models or receivers, and what these import in turn. Django and Django REST framework are known without being
     /// read.
-    pub fn read_needed(&self, files: &[InputFile]) -> Vec<InputFile> {
+    pub fn read_needed(&self, files: &[InputFile]) -> Packages {
         let own = top_packages(files);
         let is_foreign = |name: &String| {
             let top = name.split('.').next().unwrap_or_default();
@@ -92,7 +103,7 @@ impl Environment {
 
     /// The source files of the modules called `names` (dotted) and of the `apps`, of the packages around them,
     /// and of what they import in turn. A name of a class or function stands for the module that holds it.
-    pub fn read_modules(&self, names: &[String], apps: &[String]) -> Vec<InputFile> {
+    pub fn read_modules(&self, names: &[String], apps: &[String]) -> Packages {
         let mut reader = Reader::new(self);
         for name in names {
             reader.want(name);
@@ -112,12 +123,13 @@ struct Reader<'a> {
     queue: VecDeque<usize>,
     files: Vec<InputFile>,
     bytes: usize,
+    watched: Option<BTreeMap<PathBuf, Stat>>,
 }
 
 impl<'a> Reader<'a> {
     fn new(environment: &'a Environment) -> Reader<'a> {
         let (seen, queue) = (FxHashSet::default(), VecDeque::new());
-        Reader { environment, seen, queue, files: Vec::new(), bytes: 0 }
+        Reader { environment, seen, queue, files: Vec::new(), bytes: 0, watched: Some(BTreeMap::new()) }
     }
 
     /// Read the module `name`, or the longest part of the name that is one, with the packages around it.
@@ -129,6 +141,7 @@ impl<'a> Reader<'a> {
         let mut path = String::new();
         for part in name.split('.') {
             let module = format!("{path}{part}.py");
+            self.watch(&dir);
             dir.push(part);
             if dir.is_dir() {
                 path.push_str(part);
@@ -139,7 +152,20 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
+        self.watch(&dir);
         Some(dir)
+    }
+
+    /// Note that what is read depends on `path`, before it is looked into.
+    fn watch(&mut self, path: &Path) {
+        let Some(watched) = &mut self.watched else { return };
+        if watched.contains_key(path) {
+            return;
+        }
+        match Stat::at(path) {
+            Some(stat) => drop(watched.insert(path.to_path_buf(), stat)),
+            None => self.watched = None,
+        }
     }
 
     /// Read what an app of INSTALLED_APPS may declare models and receivers in.
@@ -169,7 +195,9 @@ impl<'a> Reader<'a> {
             return;
         }
         let file = self.environment.site_packages.join(&path);
-        if !fs::metadata(&file).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_BYTES) {
+        let Ok(metadata) = fs::metadata(&file) else { return };
+        self.watch(&file);
+        if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
             return;
         }
         let Ok(bytes) = fs::read(&file) else { return };
@@ -194,10 +222,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(mut self) -> Vec<InputFile> {
+    fn finish(mut self) -> Packages {
         self.files.retain(matters);
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
-        self.files
+        Packages { files: self.files, watched: self.watched }
     }
 }
 
@@ -328,8 +356,13 @@ mod tests {
         ]);
         let files = environment
             .read_modules(&["a.models.Base", "single", "gone.x", "../etc", "a..b"].map(String::from), &[]);
-        assert_eq!(paths(&files), ["a/__init__.py", "a/models.py", "single.py"]);
-        assert!(files.iter().all(|file| file.role == Role::Environment));
+        assert_eq!(paths(&files.files), ["a/__init__.py", "a/models.py", "single.py"]);
+        assert!(files.files.iter().all(|file| file.role == Role::Environment));
+        // Where something was looked for, be it there or not.
+        let watched = files.watched.unwrap_or_default().into_keys();
+        let watched: Vec<PathBuf> =
+            watched.map(|path| path.strip_prefix(&environment.site_packages).unwrap().to_owned()).collect();
+        assert_eq!(watched, ["", "a", "a/__init__.py", "a/models.py", "single.py"].map(PathBuf::from));
     }
 
     #[test]
@@ -375,7 +408,7 @@ mod tests {
         ];
         let read = environment.read_needed(&files);
         assert_eq!(
-            paths(&read),
+            paths(&read.files),
             [
                 "audit/__init__.py",
                 "audit/models/__init__.py",

@@ -1,13 +1,14 @@
 //! From the command line to the engine and back: what every command that looks at a project does first.
 
 use crate::baseline::{self, Known};
-use crate::cache::Cache;
+use crate::cache::{Cache, Content, Listing, Seen};
 use crate::cli::{InputArgs, RunArgs};
 use crate::config::{self, Config, UnsafeFixes};
-use crate::discover::{self, Discovery, Found, LeftOut, Request, reason};
+use crate::discover::{self, LeftOut, Request, reason};
 use crate::environment;
 use crate::escape::escape_path;
 use crate::git;
+use crate::input::{Given, Input};
 use crate::paths::{Paths, working_directory};
 use crate::read;
 use crate::report::{Findings, plural};
@@ -19,49 +20,71 @@ use ignore::gitignore::Gitignore;
 use miette::miette;
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Rule;
-use ormend_engine::django::{Project, templates};
+use ormend_engine::django::Project;
 use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
-use ormend_engine::text::{MAX_BYTES, Source};
+use ormend_engine::text::Source;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Deep nesting is bounded in the engine; this leaves room for those bounds.
 const STACK: usize = 16 << 20;
 
-/// Templates are smaller than this; what is larger is data with an ending of a template.
-const MAX_TEMPLATE: usize = 2 << 20;
+/// What is said where nothing had to be worked out.
+const HIT: &str = "cache: the result of an earlier run";
 
 /// The project as read, and what is wanted of it.
 pub struct Loaded {
     pub paths: Paths,
-    pub files: Vec<InputFile>,
     pub options: Options,
     pub rules: Vec<&'static dyn Rule>,
-    pub left_out: LeftOut,
     /// How many files are looked at.
     pub scanned: usize,
-    /// The engine's path of the file that standard input holds.
-    pub stdin: Option<String>,
     /// The engine's paths of what was asked for; empty for everything.
     pub asked: Vec<String>,
     /// The fingerprints of the baseline that would be found, were they not gone: those of files that are looked at, or that
     /// are not there any more.
     pub awaited: Vec<String>,
+    input: Input,
+    /// What was read, if anything had to be.
+    given: Option<Given>,
     /// Where results are kept, if they are.
-    cache: Option<Cache>,
+    cache: Option<Cached>,
     /// Whether the changes are going to be written, after which no run looks at the same files.
     is_to_write: bool,
     ignores: Vec<(Gitignore, Vec<&'static str>)>,
     pool: rayon::ThreadPool,
 }
 
+/// Where results are kept, and what is known of this run's files without reading them.
+struct Cached {
+    cache: Cache,
+    listing: Option<Listing>,
+    /// What an earlier run found them to hold.
+    seen: Option<Seen>,
+}
+
+impl Cached {
+    /// That of the project at `root`, for a run that began at `started`. What is going to be written is read for it, and so is
+    /// what standard input goes with.
+    fn new(root: &Path, input: &Input, started: SystemTime, is_to_write: bool) -> Cached {
+        let cache = Cache::new(root);
+        let is_read = is_to_write || input.stdin.is_some();
+        let listing = if is_read { None } else { Listing::of(input, started) };
+        let seen = listing.as_ref().and_then(|listing| cache.seen(listing));
+        Cached { cache, listing, seen }
+    }
+}
+
 /// What the engine found, per-file ignores taken out.
 pub struct Analysis {
     pub report: Report,
     pub paths: Paths,
+    /// The threads that the run may use.
+    pub pool: rayon::ThreadPool,
 }
 
 impl Analysis {
@@ -109,7 +132,7 @@ pub fn load(run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
         terminal
             .warn("an earlier run was interrupted while it wrote; the next `ormend fix` takes it back first");
     }
-    load_from(place, run, terminal)
+    load_from(place, run, false, terminal)
 }
 
 /// Read what `run` asks for, and keep others from writing there. Standard input is not written, and needs no right to.
@@ -119,12 +142,12 @@ pub fn load_to_write(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Load
         None => Some(Writer::begin(&place.paths, terminal)?),
         Some(_) => None,
     };
-    let mut loaded = load_from(place, run, terminal)?;
-    loaded.is_to_write = writer.is_some();
+    let loaded = load_from(place, run, writer.is_some(), terminal)?;
     Ok((loaded, writer))
 }
 
-fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result<Loaded> {
+fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal) -> miette::Result<Loaded> {
+    let started = SystemTime::now();
     let Place { mut paths, asked, stdin } = place;
     let root = paths.root.clone();
     let config = config::load(&root)?;
@@ -158,36 +181,38 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
             jobs: pool.current_num_threads(),
         })?
     };
-    let mut files = read_all(&discovery, &paths, stdin.as_deref(), &pool, terminal);
-    let stdin = match stdin {
-        None => None,
-        Some(bytes) => Some(overlay(&mut files, &asked, &paths, bytes)?),
+    for (path, why) in &discovery.warnings {
+        terminal.warn(&format!("{path}: {why}"));
+    }
+    let stdin = stdin.map(|bytes| standing_in(&asked, &paths, bytes)).transpose()?;
+    let environment = environment::find(&root, config.python.as_deref())?;
+    paths.site_packages = environment.as_ref().map(|environment| environment.site_packages.clone());
+    let input = Input { discovery, stdin, environment };
+    let cache = (!run.no_cache).then(|| Cached::new(&root, &input, started, is_to_write));
+    let seen = cache.as_ref().and_then(|cached| cached.seen.as_ref());
+    let given = seen.is_none().then(|| pool.install(|| input.read(&paths, terminal)));
+    let (count, packages) = match (&given, seen) {
+        (Some(given), _) => (given.files.len(), given.packages.as_slice()),
+        (None, Some(seen)) => (seen.count, seen.packages.as_slice()),
+        (None, None) => (0, &[][..]),
     };
-    let scanned = files.iter().filter(|file| file.role == Role::Scan).count();
+    paths.environment = packages.iter().cloned().collect();
+    let scanned = match &given {
+        Some(given) => given.files.iter().filter(|file| file.role == Role::Scan).count(),
+        None => input.scanned().count(),
+    };
     if scanned == 0 && changed.is_none() {
         terminal.warn("there is no Python file to look at here");
     }
-
-    if let Some(environment) = environment::find(&root, config.python.as_deref())? {
-        let _progress = terminal.progress("Reading installed packages");
-        let own: FxHashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let mut packages = pool.install(|| environment.read_needed(&files));
-        packages.retain(|file| !own.contains(file.path.as_str()));
-        terminal.detail(&format!(
-            "environment: {} ({} files read)",
-            paths.show_absolute(&environment.site_packages),
-            packages.len()
-        ));
-        paths.environment = packages.iter().map(|file| file.path.clone()).collect();
-        paths.site_packages = Some(environment.site_packages);
-        files.extend(packages);
-    } else {
-        terminal.detail("environment: none");
-    }
+    terminal.detail(&match &paths.site_packages {
+        Some(dir) => {
+            format!("environment: {} ({} files read)", paths.show_absolute(dir), packages.len())
+        }
+        None => "environment: none".to_owned(),
+    });
 
     let mut options = options(run, &config, &root);
-    let looked_at = discovery.files.iter().filter(|file| file.role == Role::Scan);
-    let looked_at: FxHashSet<&str> = looked_at.map(|file| file.path.as_str()).collect();
+    let looked_at: FxHashSet<&str> = input.scanned().collect();
     let is_awaited =
         |known: &&Known| looked_at.contains(known.path.as_str()) || !root.join(&known.path).exists();
     let awaited = known.iter().filter(is_awaited).map(|known| known.fingerprint.clone()).collect();
@@ -198,22 +223,21 @@ fn load_from(place: Place, run: &RunArgs, terminal: &Terminal) -> miette::Result
         options.target_django.1,
         options.line_length,
         rules.len(),
-        files.len()
+        count
     ));
     let asked =
         asked.iter().filter(|path| **path != root).filter_map(|path| paths.engine_path(path)).collect();
     Ok(Loaded {
-        cache: (!run.no_cache).then(|| Cache::new(&root)),
-        is_to_write: false,
         paths,
-        files,
         options,
         rules,
-        left_out: discovery.left_out,
         scanned,
-        stdin,
         asked,
         awaited,
+        input,
+        given,
+        cache,
+        is_to_write,
         ignores,
         pool,
     })
@@ -349,71 +373,11 @@ fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {
     }
 }
 
-fn read_all(
-    discovery: &Discovery,
-    paths: &Paths,
-    stdin: Option<&[u8]>,
-    pool: &rayon::ThreadPool,
-    terminal: &Terminal,
-) -> Vec<InputFile> {
-    let _progress = terminal.progress(format!("Reading {} files", discovery.files.len()));
-    for (path, why) in &discovery.warnings {
-        terminal.warn(&format!("{path}: {why}"));
-    }
-    let read = |found: &[Found]| -> Vec<Result<InputFile, String>> {
-        pool.install(|| {
-            found
-                .par_iter()
-                // The file that standard input stands for need not exist.
-                .filter(|file| stdin.is_none() || file.role != Role::Scan)
-                .filter(|file| file.role != Role::Aside || !rewrite::is_migration(&file.path))
-                .map(|file| match read::at_most(&file.file, MAX_BYTES + 1) {
-                    Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
-                    Err(error) => {
-                        Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))
-                    }
-                })
-                .collect()
-        })
-    };
-    let mut files = Vec::with_capacity(discovery.files.len());
-    for file in read(&discovery.files) {
-        match file {
-            Ok(file) => files.push(file),
-            Err(warning) => terminal.warn(&warning),
-        }
-    }
-    let modules = || files.par_iter().filter(|file| file.role != Role::Template);
-    let dirs: Vec<String> =
-        pool.install(|| modules().flat_map_iter(|file| templates::named_dirs(&file.bytes)).collect());
-    let named = |file: &&Found| templates::is_template_path(&file.path, &dirs);
-    let named: Vec<Found> = discovery.maybe_templates.iter().filter(named).cloned().collect();
-    files.extend(read(&named).into_iter().flatten());
-    files.retain(|file| file.role != Role::Template || file.bytes.len() <= MAX_TEMPLATE);
-    for file in files.iter_mut().filter(|file| file.role == Role::Template) {
-        // What only is text reads nothing, but its name counts.
-        if !templates::has_tags(&file.bytes) {
-            file.bytes = Vec::new();
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    pool.install(|| rewrite::leave_out_idle(&mut files));
-    files
-}
-
-/// Put standard input in the place of the file that it stands for.
-fn overlay(
-    files: &mut Vec<InputFile>,
-    asked: &[PathBuf],
-    paths: &Paths,
-    bytes: Vec<u8>,
-) -> miette::Result<String> {
+/// Standard input, in the place of the file that it stands for.
+fn standing_in(asked: &[PathBuf], paths: &Paths, bytes: Vec<u8>) -> miette::Result<InputFile> {
     let path = asked.first().and_then(|file| paths.engine_path(file));
     let path = path.ok_or_else(|| miette!("--stdin-filename is not UTF-8"))?;
-    files.retain(|file| file.path != path);
-    files.push(InputFile { path: path.clone(), bytes, role: Role::Scan });
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(path)
+    Ok(InputFile { path, bytes, role: Role::Scan })
 }
 
 impl Loaded {
@@ -432,53 +396,93 @@ impl Loaded {
     /// The same with the imports of a fix apart from its edits.
     pub fn analyse_apart(mut self, apply: bool, terminal: &Terminal) -> Analysis {
         let _progress = terminal.progress(format!("Looking at {} files", self.scanned));
-        let files = std::mem::take(&mut self.files);
         if !self.ignores.is_empty() {
-            let scanned = files.iter().filter(|file| file.role == Role::Scan);
-            let skip = scanned.flat_map(|file| {
-                self.ignored(&file.path).into_iter().map(|name| (file.path.clone(), name.to_owned()))
+            let skip = self.input.scanned().flat_map(|path| {
+                self.ignored(path).into_iter().map(|name| (path.to_owned(), name.to_owned()))
             });
             self.options.skip = skip.collect();
         }
-        let report = self.report(files, apply, terminal);
+        let report = self.report(apply, terminal);
         drop(_progress);
         for warning in &report.warnings {
             terminal.warn(&text_of(warning, &self.paths));
         }
         let count = plural(report.parsed.files, "file", "files");
         terminal.detail(&format!("parsed {count}, {} bytes", report.parsed.bytes));
-        Analysis { report, paths: self.paths }
+        Analysis { report, paths: self.paths, pool: self.pool }
     }
 
-    /// What the engine says of `files`, or said when it was given the same.
-    fn report(&self, files: Vec<InputFile>, apply: bool, terminal: &Terminal) -> Report {
-        let Loaded { rules, options, .. } = self;
-        let run = |files| self.pool.install(|| rewrite::run(files, rules, options, apply));
-        let key = |cache: &Cache| self.pool.install(|| cache.key(&files, rules, options, apply));
-        let Some((cache, key)) = self.cache.as_ref().and_then(|cache| Some((cache, key(cache)?))) else {
-            terminal.detail("cache: none");
-            return run(files);
-        };
-        if let Some(report) = self.pool.install(|| cache.get(&key, &files)) {
-            terminal.detail("cache: the result of an earlier run");
+    /// What the engine says of the files, or said when it was given the same.
+    fn report(&mut self, apply: bool, terminal: &Terminal) -> Report {
+        let cached = self.cache.take();
+        if let Some(Cached { cache, seen: Some(seen), .. }) = &cached
+            && let Some(key) = cache.key(&seen.all(), &self.rules, &self.options, apply)
+            && let Some(report) = self.pool.install(|| cache.get(&key, None, &self.paths))
+        {
+            terminal.detail(&format!("{HIT} over files that have not changed since"));
             return report;
         }
-        let given = files.len();
+        let given = self.given(terminal);
+        let content = cached.as_ref().map(|_| self.pool.install(|| Content::of(&given.files)));
+        let Loaded { rules, options, pool, paths, .. } = self;
+        let run = |files| pool.install(|| rewrite::run(files, rules, options, apply));
+        let (Some(Cached { cache, listing, .. }), Some(content)) = (cached, content) else {
+            terminal.detail("cache: none");
+            return run(given.files);
+        };
+        let Some(key) = cache.key(&content.all, rules, options, apply) else {
+            terminal.detail("cache: none");
+            return run(given.files);
+        };
+        let keep_seen = |packages, watched| {
+            if let Some(listing) = &listing {
+                cache.keep_seen(listing, &content, packages, watched);
+            }
+        };
+        let Given { files, packages, watched } = given;
+        if let Some(report) = pool.install(|| cache.get(&key, Some(&files), paths)) {
+            terminal.detail(HIT);
+            keep_seen(packages, watched);
+            return report;
+        }
         let report = run(files);
         if self.is_to_write && !report.changes.is_empty() {
             return report;
         }
-        match cache.put(&key, &report, given) {
-            Ok(()) => terminal.detail("cache: the result is kept for the next run"),
+        match cache.put(&key, &report, &content) {
+            Ok(()) => {
+                terminal.detail("cache: the result is kept for the next run");
+                keep_seen(packages, watched);
+            }
             Err(error) => terminal.detail(&format!("cache: the result is not kept: {}", reason(&error))),
         }
         report
     }
 
+    /// What was read; it is read now if nothing was.
+    fn given(&mut self, terminal: &Terminal) -> Given {
+        if let Some(given) = self.given.take() {
+            return given;
+        }
+        let given = self.pool.install(|| self.input.read(&self.paths, terminal));
+        self.paths.environment = given.packages.iter().cloned().collect();
+        given
+    }
+
+    /// How many files are not looked at, by reason.
+    pub fn left_out(&self) -> LeftOut {
+        self.input.discovery.left_out
+    }
+
+    /// What standard input holds, in the place of the file that it stands for.
+    pub fn stdin(&self) -> Option<&InputFile> {
+        self.input.stdin.as_ref()
+    }
+
     /// Index the project without looking for anything.
     pub fn index(&mut self, terminal: &Terminal) -> Project {
-        let _progress = terminal.progress(format!("Indexing {} files", self.files.len()));
-        let files = std::mem::take(&mut self.files);
+        let files = self.given(terminal).files;
+        let _progress = terminal.progress(format!("Indexing {} files", files.len()));
         let project = self.pool.install(|| {
             let sources = files.into_par_iter().map(InputFile::into_source).collect();
             Project::build(sources)

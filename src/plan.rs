@@ -5,13 +5,12 @@ use crate::owners::Owners;
 use crate::pipeline::Analysis;
 use miette::miette;
 use ormend_engine::codemod::{Finding, Outcome};
-use ormend_engine::rewrite::{Options, Sources, together};
-use ormend_engine::text::{FileId, Source};
+use ormend_engine::rewrite::{LazySource, Options, Sources, together};
+use ormend_engine::text::FileId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The version of the form that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -166,7 +165,7 @@ impl Plan {
         }
         let changed: BTreeSet<&str> = fixes.iter().flat_map(PlannedFix::files).collect();
         let changed = sources.values().filter(|source| changed.contains(source.path()));
-        let file = |source: &Arc<Source>| {
+        let file = |source: &LazySource| {
             let bytes = source.encode(source.text()).unwrap_or_default();
             let file = PlannedFile { sha256: sha256(&bytes), owners: owners.of(source.path()) };
             (source.path().to_owned(), file)

@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 use support::{files_below, python, relative, scratch};
 
 const HIT: &str = "cache: the result of an earlier run";
+#[cfg(unix)]
+const UNREAD: &str = "cache: the result of an earlier run over files that have not changed since";
 const KEPT: &str = "cache: the result is kept";
 
 const FORMATS: [&str; 8] = ["full", "concise", "json", "jsonl", "sarif", "github", "gitlab", "markdown"];
@@ -43,8 +45,15 @@ fn assert_same(project: &Project, args: &[&str], what: &str) {
     assert!(is_hit(project, args), "{what}: {args:?} is not kept");
 }
 
-/// The files of the cache.
+/// The files of the cache, without those that tell of files which have not changed.
 fn entries(project: &Project) -> Vec<PathBuf> {
+    let mut all = kept(project);
+    all.retain(|path| path.extension().is_none_or(|extension| extension != "seen"));
+    all
+}
+
+/// All files of the cache.
+fn kept(project: &Project) -> Vec<PathBuf> {
     let entries = fs::read_dir(project.path().join(".ormend/cache")).into_iter().flatten();
     let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     all.sort();
@@ -80,6 +89,144 @@ fn a_second_run_takes_the_result_of_the_first() {
     assert!(!is_hit(&project, &["check"]));
     project.write("shop/views.py", VIEWS);
     assert!(is_hit(&project, &["check"]));
+}
+
+/// Wait until whatever is done to files shows in what the system tells of them.
+#[cfg(unix)]
+fn settle() {
+    std::thread::sleep(Duration::from_millis(2100));
+}
+
+#[cfg(unix)]
+fn is_unread(project: &Project, args: &[&str]) -> bool {
+    run(project, args, &["-v"]).stderr.contains(UNREAD)
+}
+
+/// A project with an environment and templates, and nothing read of it yet.
+#[cfg(unix)]
+fn shop_with_all() -> Project {
+    let project = shop_with_pair();
+    let packages = ".venv/lib/python3.11/site-packages";
+    project.write(&format!("{packages}/tree/__init__.py"), "");
+    project.write(&format!("{packages}/tree/models.py"), "from django.db import models\n");
+    project.write("shop/uses.py", "import tree.models\nimport tree.more\n");
+    project.write("shop/plain.py", "x = 1\n");
+    project.write("shop/templates/shop/list.html", "{% for book in books %}{{ book.title }}{% endfor %}\n");
+    project.write("pages/more.html", "{{ x }}\n");
+    project
+}
+
+#[cfg(unix)]
+#[test]
+fn what_has_not_changed_is_not_read() {
+    let project = shop_with_all();
+    let cold = project.run(&["check", "--no-cache", "-v"]);
+    settle();
+    assert!(!is_hit(&project, &["check"]));
+    let trace = project.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "trace=open,openat", "-o"]).arg(&trace);
+    command.arg(env!("CARGO_BIN_EXE_ormend")).args(["check", "-v"]).current_dir(project.path());
+    let output = command.output().expect("strace is installed");
+    let trace = fs::read_to_string(trace).unwrap();
+    let is_opened = |file: &str| trace.contains(file);
+    // Only what is shown.
+    assert!(is_opened("shop/views.py"), "{trace}");
+    for file in ["plain.py", "uses.py", "list.html", "more.html", "tree/models.py"] {
+        assert!(!is_opened(file), "{file}: {trace}");
+    }
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains(UNREAD), "{stderr}");
+    // It says the same, the cache apart.
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), cold.stdout);
+    let said = |text: &str| -> Vec<String> {
+        let is_of_all = |line: &&str| !line.contains("cache: ") && !line.contains(" parsed ");
+        text.lines().filter(is_of_all).map(str::to_owned).collect()
+    };
+    assert_eq!(said(&stderr), said(&cold.stderr));
+    // Other arguments need all files for the first time.
+    assert!(!is_hit(&project, &["diff"]) && is_unread(&project, &["diff"]));
+    assert!(is_unread(&project, &["check", "--show-withheld"]));
+    // What is going to be written, and what goes with standard input, is read.
+    project.commit_all();
+    let fix = project.run(&["fix", "-v", "--select", "unresolved-path"]);
+    assert_eq!(fix.code, 0, "{}", fix.stderr);
+    assert!(!is_unread(&project, &["fix", "--select", "unresolved-path"]));
+    let stdin = || project.run_with(&["check", "-v", "--stdin-filename", "shop/views.py", "-"], b"x = 1\n");
+    stdin();
+    assert!(stdin().stderr.contains(HIT) && !stdin().stderr.contains(UNREAD));
+}
+
+/// Each thing that can be done to a project shows, although it was not read.
+#[cfg(unix)]
+#[test]
+fn what_has_changed_is_read() {
+    const PACKAGES: &str = ".venv/lib/python3.11/site-packages/tree";
+    let set_age = |path: &Path, age: SystemTime| {
+        fs::File::options().append(true).open(path).unwrap().set_modified(age).unwrap();
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(&Project));
+    let changes: [Change; 9] = [
+        ("the same length and age", &|project| {
+            let views = project.path().join("shop/views.py");
+            let age = fs::metadata(&views).unwrap().modified().unwrap();
+            let text = VIEWS.replacen("author", "writer", 1);
+            assert_eq!(text.len(), VIEWS.len());
+            fs::write(&views, text).unwrap();
+            set_age(&views, age);
+        }),
+        ("an older file in its place", &|project| {
+            let new = project.path().join("new");
+            fs::write(&new, VIEWS).unwrap();
+            set_age(&new, SystemTime::now() - Duration::from_secs(1000));
+            fs::rename(new, project.path().join("shop/views.py")).unwrap();
+        }),
+        ("a file more", &|project| project.write("shop/more.py", "")),
+        ("a file less", &|project| fs::remove_file(project.path().join("shop/plain.py")).unwrap()),
+        ("a template", &|project| project.write("shop/templates/shop/list.html", "{{ y }}\n")),
+        ("what may be a template", &|project| project.write("pages/more.html", "{{ y }}\n")),
+        ("a package", &|project| project.write(&format!("{PACKAGES}/models.py"), "import django\n")),
+        ("a module that a package lacked", &|project| {
+            project.write(&format!("{PACKAGES}/more.py"), "import django\n")
+        }),
+        ("a package less", &|project| fs::remove_dir_all(project.path().join(PACKAGES)).unwrap()),
+    ];
+    let changes = changes.map(|(what, change)| (what, change, shop_with_all()));
+    settle();
+    for (what, change, project) in &changes {
+        project.run(&["check"]);
+        assert!(is_unread(project, &["check"]), "before {what}");
+        change(project);
+        assert!(!is_unread(project, &["check"]), "{what}");
+        let (cold, cached) = (project.run(&["check", "--no-cache"]), project.run(&["check"]));
+        assert_eq!(
+            (cold.code, cold.stdout, cold.stderr),
+            (cached.code, cached.stdout, cached.stderr),
+            "{what}"
+        );
+        if !what.ends_with("less") {
+            // It may change again at once, and that would not show.
+            assert!(!is_unread(project, &["check"]), "{what}, at once");
+        }
+    }
+    settle();
+    for (what, _, project) in &changes {
+        assert!(is_hit(project, &["check"]) && is_unread(project, &["check"]), "{what}, later");
+    }
+    let (.., project) = &changes[0];
+    for entry in kept(project).iter().filter(|entry| entry.extension().is_some()) {
+        let mut bytes = fs::read(entry).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(entry, bytes).unwrap();
+    }
+    assert!(!is_unread(project, &["check"]) && is_unread(project, &["check"]));
+    for entry in entries(project) {
+        fs::remove_file(entry).unwrap();
+    }
+    assert!(!is_unread(project, &["check"]) && is_unread(project, &["check"]));
+    assert_eq!(project.run(&["clean"]).code, 0);
+    assert!(kept(project).is_empty());
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
     let baseline = args.run.baseline.clone().filter(|_| !args.write_baseline);
     let run = RunArgs { baseline, ..args.run.clone() };
     let loaded = pipeline::load(&run, terminal)?;
-    let (scanned, left_out) = (loaded.scanned, loaded.left_out);
+    let (scanned, left_out) = (loaded.scanned, loaded.left_out());
     // Of a part of the project nothing is said of the rest.
     let is_whole = args.run.is_whole() && loaded.asked.is_empty();
     let awaited = if is_whole { loaded.awaited.clone() } else { Vec::new() };
@@ -36,7 +36,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> miette::Result<Status> {
         terminal.product(|out| out.write_all(statistics::table(&findings).as_bytes()))?;
     } else {
         terminal.product(|out| match args.output_format {
-            CheckFormat::Full => full::write(out, &findings, withheld, terminal.stdout_color),
+            CheckFormat::Full => full::write(out, &findings, withheld, terminal.stdout_color, &analysis.pool),
             CheckFormat::Concise => concise::write(out, &findings, withheld),
             CheckFormat::Json => jsonl::write_document(out, &findings, withheld),
             CheckFormat::Jsonl => jsonl::write(out, &findings, withheld),

@@ -11,7 +11,7 @@ use ormend_engine::codemod::Outcome;
 
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
     let loaded = pipeline::load(&args.run, terminal)?;
-    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out(), loaded.options.clone());
     let analysis = loaded.analyse(true, terminal);
     let changes = &analysis.report.changes;
     let style = Style { color: terminal.stdout_color, escape: terminal.stdout_is_terminal };

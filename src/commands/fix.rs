@@ -8,21 +8,19 @@ use crate::report::plural;
 use crate::terminal::Terminal;
 use crate::write::{Undone, Writer};
 use ormend_engine::codemod::Outcome;
+use ormend_engine::rewrite::InputFile;
 
 pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
     if args.undo {
         return undo(args, terminal);
     }
     let (loaded, writer) = pipeline::load_to_write(&args.run, terminal)?;
-    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
-    let stdin = loaded.stdin.clone().map(|path| {
-        let bytes = loaded.files.iter().find(|file| file.path == path).map(|file| file.bytes.clone());
-        (path, bytes.unwrap_or_default())
-    });
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out(), loaded.options.clone());
+    let stdin = loaded.stdin().cloned();
     let is_stdin = stdin.is_some();
     let analysis = loaded.analyse(true, terminal);
     let made = match (stdin, writer) {
-        (Some((path, bytes)), _) => print_fixed(&analysis, &path, &bytes, terminal)?,
+        (Some(InputFile { path, bytes, .. }), _) => print_fixed(&analysis, &path, &bytes, terminal)?,
         (None, Some(writer)) => {
             make(&writer, &analysis.paths, &analysis.report.changes, args.write, terminal)?
         }

@@ -52,13 +52,13 @@ pub fn run(args: &PlanArgs, terminal: &Terminal) -> miette::Result<Status> {
 /// The plan of what `run` asks for, and the paths that it speaks of. What was looked at is told.
 pub fn make(run: &RunArgs, terminal: &Terminal) -> miette::Result<(Plan, Paths)> {
     let loaded = pipeline::load(run, terminal)?;
-    if loaded.stdin.is_some() {
+    if loaded.stdin().is_some() {
         return Err(miette!(
             help = "give the path of the file",
             "a plan of standard input could not be applied"
         ));
     }
-    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out, loaded.options.clone());
+    let (scanned, left_out, options) = (loaded.scanned, loaded.left_out(), loaded.options.clone());
     let analysis = loaded.analyse_apart(false, terminal);
     let owners = Owners::load(&analysis.paths.root);
     if let Some(problem) = &owners.problem {

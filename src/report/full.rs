@@ -7,16 +7,31 @@ use crate::terminal::graphical;
 use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, Severity, SourceCode, SourceSpan};
 use ormend_engine::codemod::{Finding, Outcome};
 use ormend_engine::text::{Edit, FileId, Source, Span, apply};
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use similar::{ChangeTag, DiffTag, TextDiff};
 use std::fmt;
 use std::io::{self, Write};
 
-/// Write `findings`, a blank line between them.
-pub fn write(out: &mut dyn Write, findings: &Findings, with_withheld: bool, color: bool) -> io::Result<()> {
+/// So many findings are rendered before they are written.
+const BATCH: usize = 256;
+
+/// Write `findings`, a blank line between them, which the threads of `pool` render.
+pub fn write(
+    out: &mut dyn Write,
+    findings: &Findings,
+    with_withheld: bool,
+    color: bool,
+    pool: &ThreadPool,
+) -> io::Result<()> {
     let handler = graphical(color);
-    for (finding, _) in findings.shown(with_withheld) {
-        out.write_all(render(findings, finding, &handler, color).as_bytes())?;
-        writeln!(out)?;
+    let shown: Vec<&Finding> = findings.shown(with_withheld).map(|(finding, _)| finding).collect();
+    for batch in shown.chunks(BATCH) {
+        let text = |finding: &&Finding| render(findings, finding, &handler, color);
+        let texts: Vec<String> = pool.install(|| batch.par_iter().map(text).collect());
+        for text in texts {
+            writeln!(out, "{text}")?;
+        }
     }
     Ok(())
 }
@@ -222,9 +237,14 @@ mod tests {
     use super::*;
     use ormend_engine::text::Site;
 
+    fn write_all(out: &mut Vec<u8>, findings: &Findings) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        write(out, findings, true, false, &pool).unwrap();
+    }
+
     #[test]
     fn rendered() {
-        let text = samples::rendered(|out, findings| write(out, findings, true, false).unwrap());
+        let text = samples::rendered(write_all);
         insta::with_settings!({ snapshot_path => "../../snapshots" }, { insta::assert_snapshot!(text) });
     }
 
@@ -250,7 +270,7 @@ mod tests {
         let (long, print) = (samples::source("shop/views.py", text.into_bytes()), ["0".repeat(16)]);
         let finding = [finding];
         let mut out = Vec::new();
-        write(&mut out, &Findings::new(&finding, &print, &long, &paths), true, false).unwrap();
+        write_all(&mut out, &Findings::new(&finding, &print, &long, &paths));
         let out = String::from_utf8(out).unwrap();
         let places = ["41 │ built", "62 │ kept", "83 │ for book"];
         assert!(places.iter().all(|place| out.contains(place)), "{out}");
@@ -264,7 +284,7 @@ mod tests {
         let print = ["0".repeat(16)];
         let findings = Findings::new(&list[..1], &print, &long, &paths);
         let mut out = Vec::new();
-        write(&mut out, &findings, true, false).unwrap();
+        write_all(&mut out, &findings);
         assert!(out.len() < 3 << 20, "{}", out.len());
         assert!(String::from_utf8(out).unwrap().contains("(shop/views.py:1)"));
     }

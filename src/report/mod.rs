@@ -18,7 +18,6 @@ use ormend_engine::codemod::{FileEdit, Finding, Hazard, Outcome};
 use ormend_engine::rewrite::Sources;
 use ormend_engine::text::{FileId, LineColumn, Site, Source};
 use rustc_hash::FxHashSet;
-use std::sync::Arc;
 
 /// All findings of a run, in the engine's order, and the files they are in.
 pub struct Findings<'a> {
@@ -61,7 +60,7 @@ impl<'a> Findings<'a> {
     }
 
     fn source(&self, file: FileId) -> Option<&'a Source> {
-        self.sources.get(&file).map(Arc::as_ref)
+        self.sources.get(&file).map(|source| &**source)
     }
 
     /// The path of `file` as shown; empty for a file that is not there, which only a bug could name.
@@ -150,13 +149,13 @@ class Book(Model):
 
     pub fn sources() -> Sources {
         let files = [("shop/views.py", VIEWS), ("shop/models.py", MODELS)];
-        let source = |(path, text): (&str, &str)| Arc::new(Source::new(path, text.as_bytes().to_vec()));
+        let source = |(path, text): (&str, &str)| Source::new(path, text.as_bytes().to_vec()).into();
         (0..).map(FileId).zip(files.into_iter().map(source)).collect()
     }
 
     /// One file alone.
     pub fn source(path: &str, bytes: Vec<u8>) -> Sources {
-        [(FileId(0), Arc::new(Source::new(path, bytes)))].into()
+        [(FileId(0), Source::new(path, bytes).into())].into()
     }
 
     pub fn paths() -> Paths {

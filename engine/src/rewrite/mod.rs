@@ -5,6 +5,7 @@ mod aside;
 mod fingerprint;
 mod group;
 mod scan;
+mod sources;
 mod supposed;
 mod suppress;
 mod waiting;
@@ -14,13 +15,13 @@ pub use apply::{apply_planned, together, touches};
 pub use aside::{is_migration, leave_out_idle};
 pub use group::group;
 pub use scan::unreadable;
+pub use sources::{LazySource, Sources};
 
 use crate::codemod::{FileEdit, Finding, Rule};
 use crate::django::Project;
 use crate::python::ParsedSize;
 use crate::text::{FileId, Source};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is wanted of a file.
@@ -86,9 +87,6 @@ pub struct Change {
     pub group: u32,
 }
 
-/// Files that findings refer to.
-pub type Sources = BTreeMap<FileId, Arc<Source>>;
-
 /// The result of a run, which is plain data: nothing in it needs the project any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -143,7 +141,7 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
     };
     warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
     let imports = findings.iter().map(|finding| apply::import_edits(&project, finding)).collect();
-    let source = |file: FileId| (file, Arc::clone(&project.program().file(file).source));
+    let source = |file: FileId| (file, Arc::clone(&project.program().file(file).source).into());
     let sources = findings.iter().flat_map(Finding::files).map(source).collect();
     let packages = apply::own_packages(&project);
     Report { sources, parsed, findings, fingerprints, imports, known, changes, warnings, packages }
