@@ -55,9 +55,8 @@ impl Stat {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
-    #![cfg(unix)]
-
     use super::*;
     use std::fs::{self, File};
 
