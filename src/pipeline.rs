@@ -21,7 +21,7 @@ use miette::miette;
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Rule;
 use ormend_engine::django::Project;
-use ormend_engine::rewrite::{self, InputFile, Options, Report, Role, Warning};
+use ormend_engine::rewrite::{self, InputFile, Options, ParsedFiles, Report, Role, Warning};
 use ormend_engine::text::Source;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -425,18 +425,18 @@ impl Loaded {
         let given = self.given(terminal);
         let content = cached.as_ref().map(|_| self.pool.install(|| Content::of(&given.files)));
         let Loaded { rules, options, pool, paths, .. } = self;
-        let run = |files| pool.install(|| rewrite::run(files, rules, options, apply));
-        let (Some(Cached { cache, listing, .. }), Some(content)) = (cached, content) else {
+        let key = |cache: &Cache, content: &Content| cache.key(&content.all, rules, options, apply);
+        let (cached, content) = (cached.as_ref(), content.as_ref());
+        let cached = cached.zip(content).and_then(|(Cached { cache, listing, .. }, content)| {
+            Some((cache, listing, content, key(cache, content)?))
+        });
+        let Some((cache, listing, content, key)) = cached else {
             terminal.detail("cache: none");
-            return run(given.files);
-        };
-        let Some(key) = cache.key(&content.all, rules, options, apply) else {
-            terminal.detail("cache: none");
-            return run(given.files);
+            return pool.install(|| rewrite::run(given.files, rules, options, apply));
         };
         let keep_seen = |packages, watched| {
-            if let Some(listing) = &listing {
-                cache.keep_seen(listing, &content, packages, watched);
+            if let Some(listing) = listing {
+                cache.keep_seen(listing, content, packages, watched);
             }
         };
         let Given { files, packages, watched } = given;
@@ -445,14 +445,21 @@ impl Loaded {
             keep_seen(packages, watched);
             return report;
         }
-        let report = run(files);
+        let (files, report) = pool.install(|| {
+            let trees = cache.trees();
+            let files = ParsedFiles::new(files, |index| content.tree(&trees, index));
+            drop(trees);
+            (files.clone(), rewrite::run_parsed(files, rules, options, apply))
+        });
         if self.is_to_write && !report.changes.is_empty() {
             return report;
         }
-        match cache.put(&key, &report, &content) {
+        match cache.put(&key, &report, content) {
             Ok(()) => {
                 terminal.detail("cache: the result is kept for the next run");
                 keep_seen(packages, watched);
+                // Who has none parses.
+                let _ = pool.install(|| cache.keep_trees(&files, content));
             }
             Err(error) => terminal.detail(&format!("cache: the result is not kept: {}", reason(&error))),
         }

@@ -45,10 +45,10 @@ fn assert_same(project: &Project, args: &[&str], what: &str) {
     assert!(is_hit(project, args), "{what}: {args:?} is not kept");
 }
 
-/// The files of the cache, without those that tell of files which have not changed.
+/// The files of the cache that are no notes on the project's files.
 fn entries(project: &Project) -> Vec<PathBuf> {
     let mut all = kept(project);
-    all.retain(|path| path.extension().is_none_or(|extension| extension != "seen"));
+    all.retain(|path| path.extension().is_none_or(|extension| extension != "seen" && extension != "trees"));
     all
 }
 
@@ -89,6 +89,50 @@ fn a_second_run_takes_the_result_of_the_first() {
     assert!(!is_hit(&project, &["check"]));
     project.write("shop/views.py", VIEWS);
     assert!(is_hit(&project, &["check"]));
+}
+
+#[test]
+fn what_has_not_changed_is_not_parsed() {
+    let project = shop_with_pair();
+    for number in 0..40 {
+        project.write(
+            &format!("shop/part_{number}.py"),
+            format!("from shop.views import names\n\nx = {number}\n"),
+        );
+    }
+    let parsed = |args: &[&str]| {
+        let stderr = run(&project, args, &["-v"]).stderr;
+        let line = stderr.lines().find_map(|line| line.strip_prefix("info: parsed "));
+        line.unwrap_or_else(|| panic!("{stderr}")).split_once(',').unwrap().0.to_owned()
+    };
+    let cold = project.run(&["check", "--show-withheld"]);
+    let all = parsed(&["check", "--no-cache"]);
+    assert!(all.ends_with(" files") && all.len() == "40 files".len() && all != "40 files", "{all}");
+    assert_eq!(parsed(&["diff"]), "0 files");
+    project.write("shop/views.py", format!("{VIEWS}\n"));
+    assert_eq!(parsed(&["check"]), "1 file");
+    assert_same(&project, &["diff", "--unsafe-fixes"], "one file is another");
+    // A file with the content of another one has its tree, too, be it code or a template.
+    project.write("shop/copy.py", VIEWS);
+    project.write("shop/templates/copy.html", VIEWS);
+    assert_eq!(parsed(&["check"]), "1 file");
+    assert_same(&project, &["diff", "--unsafe-fixes"], "a file twice");
+    fs::remove_file(project.path().join("shop/copy.py")).unwrap();
+    fs::remove_file(project.path().join("shop/templates/copy.html")).unwrap();
+    project.write("shop/views.py", VIEWS);
+    assert_eq!(project.run(&["check", "--show-withheld"]).stdout, cold.stdout);
+    let trees =
+        kept(&project).into_iter().find(|path| path.extension().is_some_and(|e| e == "trees")).unwrap();
+    let whole = fs::read(&trees).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(&trees, &bytes).unwrap();
+        project.write("shop/other.py", format!("y = {at}\n"));
+        assert_ne!(parsed(&["check"]), "1 file", "{at}");
+        assert_ne!(fs::read(&trees).unwrap(), bytes, "{at}: they are kept anew");
+        fs::remove_file(project.path().join("shop/other.py")).unwrap();
+    }
 }
 
 /// Wait until whatever is done to files shows in what the system tells of them.

@@ -6,6 +6,7 @@
 
 mod result;
 mod seen;
+mod trees;
 
 pub use result::Content;
 pub use seen::{Listing, Seen};
@@ -23,8 +24,7 @@ const NAME: &str = "cache";
 /// The version of the form of an entry.
 const FORMAT: u8 = 2;
 
-/// What is kept at most, of each kind and in all; the oldest go first.
-const MAX_ENTRIES: usize = 64;
+/// What is kept at most; the oldest go first.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// A temporary file that is older than this was left by a run that was killed.
@@ -43,7 +43,11 @@ enum Kind {
     Result,
     /// What files held that have not changed since.
     Seen,
+    /// The trees of files.
+    Trees,
 }
+
+const KINDS: [Kind; 3] = [Kind::Result, Kind::Seen, Kind::Trees];
 
 impl Kind {
     /// How the names of its files end.
@@ -51,12 +55,22 @@ impl Kind {
         match self {
             Kind::Result => "",
             Kind::Seen => ".seen",
+            Kind::Trees => ".trees",
+        }
+    }
+
+    /// How many are kept at most.
+    fn limit(self) -> usize {
+        match self {
+            Kind::Result | Kind::Seen => 64,
+            // Each executable has one, of the whole project.
+            Kind::Trees => 1,
         }
     }
 
     /// The kind of the entry with this name of a file, if it is one.
     fn of(name: &str) -> Option<Kind> {
-        [Kind::Result, Kind::Seen].into_iter().find(|kind| {
+        KINDS.into_iter().find(|kind| {
             name.strip_suffix(kind.suffix()).is_some_and(|hex| {
                 hex.len() == 2 * blake3::OUT_LEN && hex.chars().all(|c| c.is_ascii_hexdigit())
             })
@@ -150,15 +164,15 @@ impl Cache {
     fn evict(&self, kept: &Path) {
         let mut entries = self.entries();
         entries.sort_by_key(|entry| (entry.path == kept, entry.made));
-        let (mut results, mut seen, mut total) = (0, 0, 0);
+        let (mut counts, mut total) = (KINDS.map(|kind| (kind, 0)), 0);
         for Kept { path, kind, length, .. } in entries.iter().rev() {
             total += length;
-            let count = match kind {
-                Kind::Result => &mut results,
-                Kind::Seen => &mut seen,
-            };
-            *count += 1;
-            if *count > MAX_ENTRIES || total > MAX_BYTES {
+            let mut is_over = total > MAX_BYTES;
+            for (_, count) in counts.iter_mut().filter(|(of, _)| of == kind) {
+                *count += 1;
+                is_over |= *count > kind.limit();
+            }
+            if is_over {
                 let _ = fs::remove_file(path);
             }
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 
 /// A hash of what a file holds.
-type Digest = [u8; blake3::OUT_LEN];
+pub(super) type Digest = [u8; blake3::OUT_LEN];
 
 /// The files that the engine is given, as hashes.
 pub struct Content {
@@ -20,7 +20,7 @@ pub struct Content {
     pub count: usize,
     /// All of them, with their paths and roles.
     pub all: blake3::Hash,
-    each: Vec<Digest>,
+    pub(super) each: Vec<Digest>,
 }
 
 impl Content {

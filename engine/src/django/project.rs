@@ -45,7 +45,12 @@ impl Project {
     /// Index `sources`. Django's contrib models and those of some well-known packages are known without being
     /// among them.
     pub fn build(sources: Vec<Source>) -> Project {
-        Project::link(sources.into_par_iter().map(Parsed::new).collect(), None)
+        Project::of(sources.into_par_iter().map(Parsed::new).collect())
+    }
+
+    /// Index files that are parsed; see [`Project::build`].
+    pub fn of(files: Vec<Parsed>) -> Project {
+        Project::link(files, None)
     }
 
     fn link(mut files: Vec<Parsed>, before: Option<&Templates>) -> Project {

@@ -17,6 +17,12 @@ macro_rules! kinds {
                     _ => None,
                 }
             }
+
+            /// The kind that `kind as u8` is `number` of.
+            pub(super) fn of(number: u8) -> Option<Kind> {
+                const ALL: &[Kind] = &[$(Kind::$name),*];
+                ALL.get(usize::from(number)).copied()
+            }
         }
     };
 }
@@ -241,80 +247,64 @@ impl Kind {
     }
 }
 
-/// The field of the parent in which a node stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[allow(missing_docs)]
-pub enum Field {
-    None,
-    Alias,
-    Alternative,
-    Argument,
-    Arguments,
-    Attribute,
-    Body,
-    Cause,
-    Condition,
-    Consequence,
-    Definition,
-    Expression,
-    FormatSpecifier,
-    Function,
-    Guard,
-    Key,
-    Left,
-    ModuleName,
-    Name,
-    Object,
-    Operator,
-    Operators,
-    Parameters,
-    ReturnType,
-    Right,
-    Subject,
-    Subscript,
-    Superclasses,
-    Type,
-    TypeConversion,
-    TypeParameters,
-    Value,
+macro_rules! fields {
+    ($($name:ident = $text:literal;)*) => {
+        /// The field of the parent in which a node stands.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs)]
+        pub enum Field {
+            None,
+            $($name,)*
+        }
+
+        impl Field {
+            pub(super) fn from_grammar(name: &str) -> Field {
+                match name {
+                    $($text => Field::$name,)*
+                    _ => Field::None,
+                }
+            }
+
+            /// The field that `field as u8` is `number` of.
+            pub(super) fn of(number: u8) -> Option<Field> {
+                const ALL: &[Field] = &[Field::None, $(Field::$name),*];
+                ALL.get(usize::from(number)).copied()
+            }
+        }
+    };
 }
 
-impl Field {
-    pub(super) fn from_grammar(name: &str) -> Field {
-        match name {
-            "alias" => Field::Alias,
-            "alternative" => Field::Alternative,
-            "argument" => Field::Argument,
-            "arguments" => Field::Arguments,
-            "attribute" => Field::Attribute,
-            "body" => Field::Body,
-            "cause" => Field::Cause,
-            "condition" => Field::Condition,
-            "consequence" => Field::Consequence,
-            "definition" => Field::Definition,
-            "expression" => Field::Expression,
-            "format_specifier" => Field::FormatSpecifier,
-            "function" => Field::Function,
-            "guard" => Field::Guard,
-            "key" => Field::Key,
-            "left" => Field::Left,
-            "module_name" => Field::ModuleName,
-            "name" => Field::Name,
-            "object" => Field::Object,
-            "operator" => Field::Operator,
-            "operators" => Field::Operators,
-            "parameters" => Field::Parameters,
-            "return_type" => Field::ReturnType,
-            "right" => Field::Right,
-            "subject" => Field::Subject,
-            "subscript" => Field::Subscript,
-            "superclasses" => Field::Superclasses,
-            "type" => Field::Type,
-            "type_conversion" => Field::TypeConversion,
-            "type_parameters" => Field::TypeParameters,
-            "value" => Field::Value,
-            _ => Field::None,
-        }
-    }
+fields! {
+    Alias = "alias";
+    Alternative = "alternative";
+    Argument = "argument";
+    Arguments = "arguments";
+    Attribute = "attribute";
+    Body = "body";
+    Cause = "cause";
+    Condition = "condition";
+    Consequence = "consequence";
+    Definition = "definition";
+    Expression = "expression";
+    FormatSpecifier = "format_specifier";
+    Function = "function";
+    Guard = "guard";
+    Key = "key";
+    Left = "left";
+    ModuleName = "module_name";
+    Name = "name";
+    Object = "object";
+    Operator = "operator";
+    Operators = "operators";
+    Parameters = "parameters";
+    ReturnType = "return_type";
+    Right = "right";
+    Subject = "subject";
+    Subscript = "subscript";
+    Superclasses = "superclasses";
+    Type = "type";
+    TypeConversion = "type_conversion";
+    TypeParameters = "type_parameters";
+    Value = "value";
 }

@@ -8,6 +8,7 @@ mod known;
 mod lines;
 mod link;
 mod modules;
+mod packed;
 mod parse;
 mod program;
 mod search_path;
@@ -24,9 +25,7 @@ pub use lines::{loose_newline, reused_quotes};
 pub use link::Rebase;
 pub use modules::{KNOWN_ROOT, is_framework};
 pub use parse::parse;
-pub use program::{
-    Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, ParsedSize, Program,
-};
+pub use program::{Binding, Class, ClassId, Def, File, Function, FunctionId, Member, Parsed, Program};
 pub use view::{
     Argument, Expr, Generator, Handler, Parameter, ParameterKind, Stmt, arguments, generators,
     innermost_loop, is_super, parameters, string_value,

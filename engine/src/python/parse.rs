@@ -116,7 +116,7 @@ fn lower(tree: &tree_sitter::Tree) -> Ast {
 
 fn has_lone_cr(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.iter().enumerate().any(|(i, b)| *b == b'\r' && bytes.get(i + 1) != Some(&b'\n'))
+    memchr::memchr_iter(b'\r', bytes).any(|at| bytes.get(at + 1) != Some(&b'\n'))
 }
 
 fn replace_lone_cr(text: &str) -> String {

@@ -177,6 +177,24 @@ impl Parsed {
     /// Parse `source`.
     pub fn new(source: Source) -> Parsed {
         let ast = super::parse(if source.is_template() { "" } else { source.text() });
+        Parsed::of(source, ast)
+    }
+
+    /// `source` with the tree that [`Parsed::pack`] gave for the same text, or parsed where there is none.
+    /// Also whether it was parsed.
+    pub fn with_tree(source: Source, tree: Option<&[u8]>) -> (Parsed, bool) {
+        match tree.and_then(|tree| Ast::unpack(tree, source.text().len() as u32)) {
+            Some(ast) => (Parsed::of(source, ast), false),
+            None => (Parsed::new(source), true),
+        }
+    }
+
+    /// The tree as bytes, to be unpacked in a later run over the same text.
+    pub fn pack(&self) -> Option<Vec<u8>> {
+        self.ast.pack()
+    }
+
+    fn of(source: Source, ast: Ast) -> Parsed {
         let symbols = if ast.is_too_deep() || ast.is_empty() {
             Symbols::default()
         } else {
@@ -194,15 +212,6 @@ impl Parsed {
     pub(super) fn ast(&self) -> &Ast {
         &self.ast
     }
-}
-
-/// How much was parsed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ParsedSize {
-    /// Files.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: usize,
 }
 
 /// Every file with its names resolved.
@@ -260,15 +269,6 @@ impl Program {
     /// Whether a file was brought along by the engine: it is not the user's.
     pub fn is_known_file(&self, id: FileId) -> bool {
         self.file(id).source.path().starts_with(super::modules::KNOWN_ROOT)
-    }
-
-    /// How many of the project's files were parsed, and their bytes; those that the engine brought along left out.
-    pub fn parsed_size(&self) -> ParsedSize {
-        let own = self.file_ids().filter(|id| !self.is_known_file(*id)).map(|id| self.file(id));
-        own.filter(|file| !file.source.is_template() && !file.ast.is_empty()).fold(
-            ParsedSize::default(),
-            |sum, file| ParsedSize { files: sum.files + 1, bytes: sum.bytes + file.source.text().len() },
-        )
     }
 
     /// Every class, by [`ClassId`].

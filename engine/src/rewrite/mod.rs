@@ -4,6 +4,7 @@ mod apply;
 mod aside;
 mod fingerprint;
 mod group;
+mod parsed;
 mod scan;
 mod sources;
 mod supposed;
@@ -14,12 +15,12 @@ pub use crate::codemod::Options;
 pub use apply::{apply_planned, together, touches};
 pub use aside::{is_migration, leave_out_idle};
 pub use group::group;
+pub use parsed::{ParsedFiles, ParsedSize};
 pub use scan::unreadable;
 pub use sources::{LazySource, Sources};
 
 use crate::codemod::{FileEdit, Finding, Rule};
 use crate::django::Project;
-use crate::python::ParsedSize;
 use crate::text::{FileId, Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -115,13 +116,17 @@ pub struct Report {
 
 /// Scan `files` with `rules`; when `apply` is set also compute [`Report::changes`].
 pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
+    run_parsed(ParsedFiles::new(files, |_| None), rules, options, apply)
+}
+
+/// As [`run`], for files that are parsed.
+pub fn run_parsed(files: ParsedFiles, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
+    let ParsedFiles { files, roles, size: parsed } = files;
     let mut warnings = Vec::new();
-    let roles: Vec<(FileId, Role)> = (0..).map(FileId).zip(files.iter().map(|file| file.role)).collect();
+    let roles: Vec<(FileId, Role)> = (0..).map(FileId).zip(roles).collect();
     let scanned: Vec<FileId> =
         roles.iter().filter(|(_, role)| *role == Role::Scan).map(|(file, _)| *file).collect();
-    let sources: Vec<Source> = files.into_iter().map(InputFile::into_source).collect();
-    let project = Project::build(sources);
-    let parsed = project.program().parsed_size();
+    let project = Project::of(files);
     for (file, role) in roles {
         match role {
             Role::Scan => warnings.extend(scan::problems(&project, file)),
