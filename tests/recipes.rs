@@ -206,6 +206,21 @@ fn every_commit() {
         assert_eq!(code, Some(0), "{said}");
     }
 
+    // As it is configured: flags stand before the files.
+    let rev = git(&hooks, &["rev-parse", "HEAD"]);
+    let config = format!(
+        "repos:\n- repo: {}\n  rev: {rev}\n  hooks:\n  - id: ormend-check\n    args: [--select, exists, --output-format, concise]\n",
+        hooks.display()
+    );
+    write(&project, ".pre-commit-config.yaml", config.as_bytes());
+    let mut configured = command(&pre_commit, &project);
+    configured.env("PRE_COMMIT_HOME", dir.path().join("cache")).args(["run", "--color=never", "--files"]);
+    let output = configured.args(["shop/views.py", "web/views.py"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let findings: Vec<String> =
+        text(&output).lines().filter(|line| line.contains("[safe]")).map(str::to_owned).collect();
+    assert!(findings.len() == 1 && findings[0].starts_with("shop/views.py:10:"), "{}", text(&output));
+
     // What docs/migrating.md leaves out is what ormend leaves out where it is asked for no file.
     let page = fs::read_to_string(root().join("docs/migrating.md")).unwrap();
     let exclude = page.lines().find_map(|line| line.trim().strip_prefix("exclude: ")).unwrap();
@@ -227,7 +242,7 @@ fn every_commit() {
 }
 
 /// The commands of a pipeline that do not install ormend, and what each of them printed, until one fails.
-fn pipeline(file: &str, project: &Path) -> (Vec<String>, Option<i32>) {
+fn pipeline(file: &str, project: &Path, args: &str) -> (Vec<String>, Option<i32>) {
     let python = recipes_python();
     let steps = root().join("tests/recipes/steps.py");
     let output =
@@ -246,7 +261,7 @@ fn pipeline(file: &str, project: &Path) -> (Vec<String>, Option<i32>) {
         let mut command = command("bash", project);
         // As the runners do.
         command.args(["-e", "-o", "pipefail", "-c", &run]);
-        command.env("GITHUB_STEP_SUMMARY", project.join("summary.md"));
+        command.env("GITHUB_STEP_SUMMARY", project.join("summary.md")).env("ORMEND_ARGS", args);
         let output = command.output().unwrap();
         printed.push(String::from_utf8(output.stdout).unwrap());
         if !output.status.success() {
@@ -264,7 +279,7 @@ fn every_pull_request() {
         let dir = tempfile::tempdir().unwrap();
         let project = dir.path();
         repository(project, &shop());
-        let (printed, code) = pipeline(file, project);
+        let (printed, code) = pipeline(file, project, "");
         // The last one fails where a safe fix is left.
         assert_eq!((printed.len(), code), (count, Some(1)), "{file}: {printed:?}");
         let report = project.join(report);
@@ -276,12 +291,16 @@ fn every_pull_request() {
             assert_eq!(findings["runs"][0]["results"].as_array().unwrap().len(), 6);
         } else {
             assert_eq!(findings.as_array().unwrap().len(), 6);
+            let (printed, code) = pipeline(file, project, "--select exists shop/models.py web");
+            assert_eq!((printed.len(), code), (count, Some(1)), "{printed:?}");
+            let findings: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+            assert_eq!(findings.as_array().unwrap().len(), 1);
         }
         // What is uploaded is what was written.
         let recipe = fs::read_to_string(root().join("docs/recipes").join(file)).unwrap();
         assert_eq!(recipe.matches(report.file_name().unwrap().to_str().unwrap()).count(), 2);
         must(command(env!("CARGO_BIN_EXE_ormend"), project).arg("fix"), "ormend fix");
-        let (printed, code) = pipeline(file, project);
+        let (printed, code) = pipeline(file, project, "");
         assert_eq!((printed.len(), code), (count, Some(0)), "{printed:?}");
     }
 }
