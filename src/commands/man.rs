@@ -64,9 +64,8 @@ fn render(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     if command.has_subcommands() {
         man.render_subcommands_section(page)?;
     }
-    match command.get_after_help() {
-        Some(notes) => page.extend(notes_section(&notes.to_string()).to_roff().into_bytes()),
-        None => {}
+    if let Some(notes) = command.get_after_help() {
+        page.extend(notes_section(&notes.to_string()).to_roff().into_bytes());
     }
     Ok(())
 }
