@@ -57,7 +57,7 @@ def pack(wheel: Path, common: dict[str, bytes], out: Path) -> None:
             entry.size = len(data)
             entry.mode = 0o755 if path == binary else 0o644
             archive.addfile(entry, io.BytesIO(data))
-    (out / f"{top}.tar.gz").write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+    (out / f"{top}.tar.gz").write_bytes(gzip.compress(packed.getvalue(), compresslevel=6, mtime=0))
 
 
 if __name__ == "__main__":

@@ -330,7 +330,8 @@ struct Ran {
 }
 
 /// Run the action in a repository, as GitHub does: each step by bash, with the inputs that it names in its environment.
-fn act(project: &Path, inputs: &[(&str, &str)], settings: &[(&str, &str)]) -> Ran {
+/// `runner` is the temporary directory of the job.
+fn act(project: &Path, runner: &Path, inputs: &[(&str, &str)], settings: &[(&str, &str)]) -> Ran {
     let action = yaml(&root().join("action.yml"));
     let mut values: BTreeMap<String, String> = action["inputs"]
         .as_object()
@@ -343,8 +344,7 @@ fn act(project: &Path, inputs: &[(&str, &str)], settings: &[(&str, &str)]) -> Ra
     for (name, value) in inputs {
         assert!(values.insert((*name).to_owned(), (*value).to_owned()).is_some(), "there is no input {name}");
     }
-    let runner = tempfile::tempdir().unwrap();
-    let file = |name: &str| runner.path().join(name);
+    let file = |name: &str| runner.join(name);
     let read = |name: &str| fs::read_to_string(file(name)).unwrap();
     for name in ["path", "output", "summary"] {
         fs::write(file(name), "").unwrap();
@@ -370,7 +370,7 @@ fn act(project: &Path, inputs: &[(&str, &str)], settings: &[(&str, &str)]) -> Ra
         let path = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<_>>();
         bash.env("PATH", std::env::join_paths(paths.lines().map(PathBuf::from).chain(path)).unwrap());
         bash.env("GITHUB_PATH", file("path")).env("GITHUB_OUTPUT", file("output"));
-        bash.env("GITHUB_STEP_SUMMARY", file("summary")).env("RUNNER_TEMP", runner.path());
+        bash.env("GITHUB_STEP_SUMMARY", file("summary")).env("RUNNER_TEMP", runner);
         bash.env("GITHUB_ACTION_PATH", &BUILT.source).env_remove("VIRTUAL_ENV");
         bash.envs(settings.iter().copied());
         let output = bash.output().unwrap();
@@ -388,11 +388,12 @@ fn act(project: &Path, inputs: &[(&str, &str)], settings: &[(&str, &str)]) -> Ra
 #[test]
 fn the_action_looks_at_a_repository() {
     let project = shop();
+    let runner = tempfile::tempdir().unwrap();
     let dist = BUILT.dist().to_str().unwrap().to_owned();
     // The wheel stands in for the package index.
     let index = [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", dist.as_str())];
     let inputs = [("version", VERSION), ("sarif", "ormend.sarif")];
-    let ran = act(project.path(), &inputs, &index);
+    let ran = act(project.path(), runner.path(), &inputs, &index);
     assert_eq!(ran.code, Some(1), "{}", ran.printed);
     assert!(ran.printed.contains("::warning file=scripts/report.py,line=5,"), "{}", ran.printed);
     // What it fails for.
@@ -407,6 +408,7 @@ fn the_action_looks_at_a_repository() {
     let writes = steps.iter().find(|step| step["run"].as_str().unwrap().contains("GITHUB_OUTPUT")).unwrap();
     assert_eq!(output, format!("${{{{ steps.{}.outputs.sarif }}}}", writes["id"].as_str().unwrap()));
 
+    // Once more in the same job, of which one part is asked for.
     let part = [
         ("version", VERSION),
         ("paths", "web\nscripts/report.py\n"),
@@ -414,12 +416,12 @@ fn the_action_looks_at_a_repository() {
         ("annotations", "false"),
         ("fail", "false"),
     ];
-    let ran = act(project.path(), &part, &index);
+    let ran = act(project.path(), runner.path(), &part, &index);
     assert_eq!(ran.code, Some(0), "{}", ran.printed);
     assert!(!ran.printed.contains("::") && ran.outputs.is_empty(), "{}", ran.printed);
     assert!(ran.summary.starts_with("## ormend: 2 findings in 2 files\n"), "{}", ran.summary);
 
-    let ran = act(project.path(), &[("version", "99.0")], &index);
+    let ran = act(project.path(), runner.path(), &[("version", "99.0")], &index);
     assert_eq!(ran.code, Some(1));
     assert!(ran.printed.contains("ormend==99.0") && ran.summary.is_empty(), "{}", ran.printed);
 }
@@ -440,7 +442,7 @@ fn the_action_builds_its_own_source() {
         (target.0, target.1.as_str()),
         (args.0, args.1.as_str()),
     ];
-    let ran = act(project.path(), &[], &settings);
+    let ran = act(project.path(), dir.path(), &[], &settings);
     assert_eq!((ran.code, ran.outputs.as_str()), (Some(0), ""), "{}", ran.printed);
     assert!(
         ran.printed.contains("No findings. Looked at ") && !ran.printed.contains("::"),
@@ -464,7 +466,7 @@ fn tox_and_nox_run_it() {
         (output.status.success(), said(&output))
     };
     let tox = |args: &[&str]| run("tox", &[&["run", "-e", "ormend", "--"], args].concat());
-    let nox = |args: &[&str]| run("nox", &[&["-s", "ormend", "--"], args].concat());
+    let nox = |args: &[&str]| run("nox", &[&["--reuse-venv=yes", "-s", "ormend", "--"], args].concat());
     for (name, session) in [("tox", &tox as &dyn Fn(&[&str]) -> (bool, String)), ("nox", &nox)] {
         let (is_fine, text) = session(&["--output-format", "concise"]);
         assert!(!is_fine && text.contains("web/views.py:5:"), "{name}: {text}");
