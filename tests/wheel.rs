@@ -596,3 +596,41 @@ fn the_workflows_are_sound() {
         assert_eq!(targets.iter().filter(|target| target.ends_with(os)).count(), count, "{os}");
     }
 }
+
+#[test]
+fn an_archive_is_as_its_platform_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dist, out) = (dir.path().join("dist"), dir.path().join("out"));
+    write(dir.path(), "extra/man/ormend.1", b".TH ormend 1\n");
+    write(&dist, "ormend-1.0.tar.gz", b"source");
+    let wheels = [("manylinux_2_17_x86_64.manylinux2014_x86_64", "ormend"), ("win_arm64", "ormend.exe")];
+    let make = "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').writestr(sys.argv[2], 'binary')";
+    let pack = || {
+        let script = root().join(".ci/pack.py");
+        let mut pack = Command::new(tools());
+        pack.arg(script).arg(&dist).arg(dir.path().join("extra")).arg(&out).output().unwrap()
+    };
+    // A release without wheels is none.
+    let failed = pack();
+    assert!(failed.status.code() == Some(1) && said(&failed).contains("must hold wheels"), "{failed:?}");
+    for (platform, binary) in wheels {
+        let wheel = dist.join(format!("ormend-1.0-py3-none-{platform}.whl"));
+        let script = format!("ormend-1.0.data/scripts/{binary}");
+        must(Command::new(tools()).args(["-c", make]).arg(wheel).arg(script), "zipfile");
+    }
+    let packed = pack();
+    assert!(packed.status.success(), "{}", said(&packed));
+    let (linux, windows) = ("ormend-1.0-manylinux_2_17_x86_64", "ormend-1.0-win_arm64");
+    let names: Vec<String> = files_below(&out).iter().map(|file| relative(&out, file)).collect();
+    let expected = ["SHA256SUMS", &format!("{linux}.tar.gz"), &format!("{windows}.zip"), "ormend-1.0.tar.gz"];
+    assert_eq!(names, expected);
+    let list = "import sys, zipfile; print('\\n'.join(zipfile.ZipFile(sys.argv[1]).namelist()))";
+    let zip = out.join(format!("{windows}.zip"));
+    let zipped = said(&must(Command::new(tools()).args(["-c", list]).arg(zip), "zipfile"));
+    let tarred = said(&must(Command::new("tar").arg("-tf").arg(out.join(format!("{linux}.tar.gz"))), "tar"));
+    for (list, top, binary) in [(zipped, windows, "ormend.exe"), (tarred, linux, "ormend")] {
+        let files = ["CHANGELOG.md", "LICENSE", "README.md", "man/ormend.1", binary];
+        let files: Vec<String> = files.iter().map(|file| format!("{top}/{file}")).collect();
+        assert_eq!(list.lines().collect::<Vec<_>>(), files);
+    }
+}
