@@ -1,6 +1,7 @@
 //! The command line: every subcommand and flag, and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -79,6 +80,20 @@ interrupted (130 in a shell).\n\n\
 A single PATH that ends in .json is a plan of `ormend plan`, and so is what `-` reads: it is shown as it is. Of other \
 paths a plan is made with the flags given here.";
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  ormend completions bash > ~/.local/share/bash-completion/completions/ormend
+  ormend completions zsh > ~/.zfunc/_ormend
+  ormend completions fish > ~/.config/fish/completions/ormend.fish
+  ormend completions powershell >> $PROFILE
+
+zsh looks into ~/.zfunc where ~/.zshrc has `fpath+=~/.zfunc` before `compinit`. New shells complete.";
+
+const MAN_HELP: &str = "\
+Examples:
+  ormend man | man -l -
+  ormend man -o ~/.local/share/man/man1";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show findings: their place, why they matter, and what the fix would be
@@ -109,6 +124,12 @@ pub enum Command {
     Models(ModelsArgs),
     /// Remove the results of earlier runs that are kept to make the next one fast
     Clean(CleanArgs),
+    /// Print what makes a shell complete commands, flags and their values
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    #[command(after_help = MAN_HELP)]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -396,6 +417,20 @@ pub struct CleanArgs {
     /// The project, or anything in it
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page a command into this directory, as `man` looks for them: ormend.1, ormend-check.1, ...
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

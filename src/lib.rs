@@ -87,6 +87,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Codemods => commands::codemods::run(terminal),
         Command::Models(args) => commands::models::run(args, terminal),
         Command::Clean(args) => commands::clean::run(args, terminal),
+        Command::Completions(args) => commands::completions::run(args, terminal),
+        Command::Man(args) => commands::man::run(args, terminal),
     }
 }
 

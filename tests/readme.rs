@@ -20,6 +20,7 @@ use support::{files_below, relative, report, root, write};
 /// Commands that do not run here, by their first line, and why.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo install --path .", "it builds the command, which the tests have"),
+    ("pip install .", "it builds the command: tests/wheel.rs"),
     ("cargo run --release -- diff --exit-zero examples/bookshop", "`the_picture_of_a_diff` runs its diff"),
     ("cargo test", "this is one of its tests"),
     ("ormend review", "it needs a terminal: tests/review_terminal.rs"),
@@ -53,9 +54,12 @@ const FOREIGN: &[&str] = &[
     "--head",
     "--message",
     "--path",
+    "--prefix",
     "--release",
     "--stat",
+    "--target",
     "--title",
+    "--user",
 ];
 
 /// Commands under one heading.
@@ -296,8 +300,20 @@ fn the_diff_applies() {
 #[test]
 fn every_flag_is_there() {
     let copy = Copy::new();
-    let commands =
-        ["check", "diff", "fix", "plan", "apply", "review", "explain", "codemods", "models", "clean"];
+    let commands = [
+        "check",
+        "diff",
+        "fix",
+        "plan",
+        "apply",
+        "review",
+        "explain",
+        "codemods",
+        "models",
+        "clean",
+        "completions",
+        "man",
+    ];
     let mut help: String = commands.iter().map(|name| said(&copy.ormend(&["help", name]))).collect();
     help += &said(&copy.ormend(&["report", "help", "merge"]));
     let known: BTreeSet<&str> = flags(&help).into_iter().chain(FOREIGN.iter().copied()).collect();

@@ -168,19 +168,21 @@ fn many_repositories() {
     assert_eq!(heads(), after);
 }
 
+/// A repository with the hooks. A build of the released command takes minutes; the one that was just built stands in for it.
+fn publish_hooks(dir: &Path) {
+    let published = fs::read_to_string(root().join(".pre-commit-hooks.yaml")).unwrap();
+    assert_eq!(published.matches("  language: rust\n").count(), 2);
+    let hooks = published.replace("  language: rust\n", "  language: system\n");
+    repository(dir, &[(".pre-commit-hooks.yaml", &hooks)]);
+}
+
 #[test]
 fn every_commit() {
     let python = recipes_python();
     let pre_commit = program(&python, "pre-commit");
     let dir = tempfile::tempdir().unwrap();
     let (hooks, project) = (dir.path().join("hooks"), dir.path().join("project"));
-    let published = fs::read_to_string(root().join(".pre-commit-hooks.yaml")).unwrap();
-    assert_eq!(published.matches("  language: rust\n").count(), 2);
-    // A build of the released command takes minutes; the one that was just built stands in for it.
-    repository(
-        &hooks,
-        &[(".pre-commit-hooks.yaml", &published.replace("  language: rust\n", "  language: system\n"))],
-    );
+    publish_hooks(&hooks);
     repository(&project, &shop());
     let run = |hook: &str, files: &[&str]| {
         let mut command = command(&pre_commit, &project);
@@ -226,8 +228,53 @@ fn every_commit() {
     assert_eq!(text(&kept).trim(), "['shop/views.py', 'shop/latest.py', 'shop/contests/a.py']");
 }
 
+#[test]
+fn a_commit_of_a_real_project() {
+    let python = recipes_python();
+    let dir = tempfile::tempdir().unwrap();
+    let (hooks, project) = (dir.path().join("hooks"), dir.path().join("project"));
+    publish_hooks(&hooks);
+    python::unpack("django-helpdesk", "2.6.1", &[&project]);
+    // Flags of the configuration stand before the files.
+    let config = format!(
+        "repos:\n- repo: {}\n  rev: {}\n  hooks:\n  - id: ormend-check\n    args: [--output-format, concise]\n",
+        hooks.display(),
+        git(&hooks, &["rev-parse", "HEAD"])
+    );
+    repository(&project, &[(".pre-commit-config.yaml", &config)]);
+    let commands = |text: &str| -> Vec<String> {
+        let in_commands = text.lines().filter(|line| line.starts_with("helpdesk/management/commands/"));
+        in_commands.map(str::to_owned).collect()
+    };
+    let flags = ["check", "--exit-zero", "--no-cache", "--output-format", "concise"];
+    let whole = text(&must(command("ormend", &project).args(flags), "ormend check"));
+    let expected = commands(&whole);
+    assert!(expected.iter().any(|line| line.contains(": m2m-add [safe] ")), "{whole}");
+
+    // Models are in files that did not change.
+    let changed = [
+        "helpdesk/management/commands/create_escalation_exclusions.py",
+        "helpdesk/management/commands/create_queue_permissions.py",
+        "helpdesk/management/commands/escalate_tickets.py",
+    ];
+    let mut expected_here = expected;
+    expected_here.retain(|line| changed.iter().any(|file| line.starts_with(file)));
+    for file in changed {
+        let mut text = fs::read_to_string(project.join(file)).unwrap();
+        text += "\n# A change.\n";
+        write(&project, file, text.as_bytes());
+    }
+    git(&project, &["add", "--all"]);
+    let mut pre_commit = command(program(&python, "pre-commit"), &project);
+    pre_commit.env("PRE_COMMIT_HOME", dir.path().join("cache")).args(["run", "--color=never"]);
+    let output = pre_commit.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(commands(&text(&output)), expected_here);
+    assert!(text(&output).contains("Looked at 3 files"), "{}", text(&output));
+}
+
 /// The commands of a pipeline that do not install ormend, and what each of them printed, until one fails.
-fn pipeline(file: &str, project: &Path) -> (Vec<String>, Option<i32>) {
+fn pipeline(file: &str, project: &Path, args: &str) -> (Vec<String>, Option<i32>) {
     let python = recipes_python();
     let steps = root().join("tests/recipes/steps.py");
     let output =
@@ -246,7 +293,7 @@ fn pipeline(file: &str, project: &Path) -> (Vec<String>, Option<i32>) {
         let mut command = command("bash", project);
         // As the runners do.
         command.args(["-e", "-o", "pipefail", "-c", &run]);
-        command.env("GITHUB_STEP_SUMMARY", project.join("summary.md"));
+        command.env("GITHUB_STEP_SUMMARY", project.join("summary.md")).env("ORMEND_ARGS", args);
         let output = command.output().unwrap();
         printed.push(String::from_utf8(output.stdout).unwrap());
         if !output.status.success() {
@@ -264,7 +311,7 @@ fn every_pull_request() {
         let dir = tempfile::tempdir().unwrap();
         let project = dir.path();
         repository(project, &shop());
-        let (printed, code) = pipeline(file, project);
+        let (printed, code) = pipeline(file, project, "");
         // The last one fails where a safe fix is left.
         assert_eq!((printed.len(), code), (count, Some(1)), "{file}: {printed:?}");
         let report = project.join(report);
@@ -276,12 +323,16 @@ fn every_pull_request() {
             assert_eq!(findings["runs"][0]["results"].as_array().unwrap().len(), 6);
         } else {
             assert_eq!(findings.as_array().unwrap().len(), 6);
+            let (printed, code) = pipeline(file, project, "--select exists shop/models.py web");
+            assert_eq!((printed.len(), code), (count, Some(1)), "{printed:?}");
+            let findings: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+            assert_eq!(findings.as_array().unwrap().len(), 1);
         }
         // What is uploaded is what was written.
         let recipe = fs::read_to_string(root().join("docs/recipes").join(file)).unwrap();
         assert_eq!(recipe.matches(report.file_name().unwrap().to_str().unwrap()).count(), 2);
         must(command(env!("CARGO_BIN_EXE_ormend"), project).arg("fix"), "ormend fix");
-        let (printed, code) = pipeline(file, project);
+        let (printed, code) = pipeline(file, project, "");
         assert_eq!((printed.len(), code), (count, Some(0)), "{printed:?}");
     }
 }
