@@ -21,6 +21,7 @@ mod read;
 mod report;
 mod review;
 mod root;
+mod settings;
 mod target;
 mod terminal;
 mod write;
@@ -82,8 +83,9 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Review(args) => commands::review::run(args, terminal),
         Command::Report(args) => commands::report::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
-        Command::Codemods => commands::codemods::run(terminal),
+        Command::Codemods(args) => commands::codemods::run(args, terminal),
         Command::Models(args) => commands::models::run(args, terminal),
+        Command::Config(args) => commands::config::run(args, terminal),
         Command::Clean(args) => commands::clean::run(args, terminal),
     }
 }

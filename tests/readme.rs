@@ -296,8 +296,9 @@ fn the_diff_applies() {
 #[test]
 fn every_flag_is_there() {
     let copy = Copy::new();
-    let commands =
-        ["check", "diff", "fix", "plan", "apply", "review", "explain", "codemods", "models", "clean"];
+    let commands = [
+        "check", "diff", "fix", "plan", "apply", "review", "explain", "codemods", "models", "config", "clean",
+    ];
     let mut help: String = commands.iter().map(|name| said(&copy.ormend(&["help", name]))).collect();
     help += &said(&copy.ormend(&["report", "help", "merge"]));
     let known: BTreeSet<&str> = flags(&help).into_iter().chain(FOREIGN.iter().copied()).collect();
@@ -382,6 +383,8 @@ fn every_key_and_codemod_is_told() {
     for finding in findings["findings"].as_array().unwrap() {
         assert_eq!(first_column(&page("docs/jsonl.md"), "", "key"), keys(finding));
     }
+    let config = copy.json(&["config", "--output-format", "json"]);
+    assert_eq!(first_column(&page("docs/configuration.md"), "", "key"), keys(&config));
     let diff = copy.json(&["diff", "--output-format", "json"]);
     assert_eq!(first_column(&page("docs/diff.md"), "", "key"), keys(&diff["files"][0]));
     let plan = copy.json(&["plan"]);

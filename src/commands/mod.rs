@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod clean;
 pub mod codemods;
+pub mod config;
 pub mod diff;
 pub mod explain;
 pub mod fix;
