@@ -62,12 +62,16 @@ part!(
 part!(
     /// A version of Django.
     Version,
-    json_schema!({ "type": "string", "pattern": r"^[1-9][0-9]?(\.[0-9]{1,2}(\.[0-9]+)?)?(\.\*)?$" })
+    json_schema!({
+        "type": "string",
+        "pattern": r"^[1-9][0-9]?(\.[0-9]{1,2}(\.[0-9]+)?)?(\.\*)?$",
+        "examples": ["5.2"],
+    })
 );
 part!(
     /// A model, by app and class.
     Label,
-    json_schema!({ "type": "string", "pattern": r"^[^.]+\.[^.]+$" })
+    json_schema!({ "type": "string", "pattern": r"^[^.]+\.[^.]+$", "examples": ["shop.Book"] })
 );
 part!(
     /// All, none, or a list.
