@@ -2,7 +2,7 @@
 //! default that has one; and where it was found. Nothing else decides them.
 
 use crate::cli::SettingArgs;
-use crate::config::{self, UnsafeFixes};
+use crate::config::{self, EVERY, FileIgnores, UnsafeFixes};
 use crate::environment::{self, Environment};
 use crate::root;
 use crate::target;
@@ -12,9 +12,6 @@ use ormend_engine::codemod::Rule;
 use ormend_engine::rewrite::Options;
 use rustc_hash::FxHashSet;
 use std::path::{Path, PathBuf};
-
-/// What stands for every codemod that is on by default.
-pub const EVERY: &str = "all";
 
 /// A value, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +49,9 @@ pub struct Place {
 impl Place {
     /// Where the byte at `offset` stands in `file`, which holds `text`.
     pub fn new(file: &Path, text: &str, offset: usize) -> Place {
-        Place { file: file.to_path_buf(), line: line_of(text, offset) }
+        let line = text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        Place { file: file.to_path_buf(), line }
     }
-}
-
-/// The 1-based line of the byte at `offset`.
-pub fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 impl<T> Setting<T> {
@@ -86,7 +79,7 @@ pub struct Settings {
     pub select: Setting<Vec<String>>,
     pub ignore: Setting<Vec<String>>,
     pub exclude: Setting<Vec<String>>,
-    pub per_file_ignores: Setting<Vec<(String, Vec<String>)>>,
+    pub per_file_ignores: Setting<FileIgnores>,
     pub target_django: Setting<(u8, u8)>,
     pub line_length: Setting<usize>,
     pub batch_size: Setting<u32>,

@@ -55,7 +55,7 @@ fn without_a_configuration() {
         run.stdout,
         r#"# Project root: .
 # Configuration: none
-# Looked at 1 file; left out 1 test file (--include-tests), 1 migration (--include-migrations).
+# To look at: 1 file; left out 1 test file (--include-tests), 1 migration (--include-migrations)
 # Installed packages: none
 
 select = ["all"]            # default
@@ -113,7 +113,7 @@ fn from_the_configuration() {
         run.stdout,
         r#"# Project root: ..
 # Configuration: ../pyproject.toml
-# Looked at 2 files; left out 1 excluded file.
+# To look at: 2 files; left out 1 excluded file
 # Installed packages: ../env/lib/python3.12/site-packages
 
 select = ["exists", "bulk-writes"]  # ../pyproject.toml:5

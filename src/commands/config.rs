@@ -1,7 +1,7 @@
 //! `ormend config`: what holds for a project, and where each value comes from. As text it is a configuration that says the same, with
 //! the origins as comments.
 
-use super::looked_at;
+use super::files;
 use crate::Status;
 use crate::cli::{ConfigArgs, ListFormat};
 use crate::config::{self, shown_version};
@@ -113,7 +113,7 @@ impl Shown<'_> {
         writeln!(out, "# Project root: {}", paths.show_absolute(&paths.root))?;
         let file = settings.file.as_deref().map(|file| paths.show_absolute(file));
         writeln!(out, "# Configuration: {}", file.as_deref().unwrap_or("none"))?;
-        writeln!(out, "# {}", looked_at(self.scanned(), self.discovery.left_out, 0))?;
+        writeln!(out, "# To look at: {}", files(self.scanned(), self.discovery.left_out, 0))?;
         let packages = settings.python.value.as_ref();
         let packages = packages.map(|found| paths.show_absolute(&found.site_packages));
         writeln!(out, "# Installed packages: {}", packages.as_deref().unwrap_or("none"))?;

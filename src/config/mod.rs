@@ -6,7 +6,7 @@ mod schema;
 use crate::discover::reason;
 use crate::escape::{escape_line, escape_path, escape_text};
 use crate::read;
-use crate::settings::{EVERY, Origin, Place, Setting, Settings};
+use crate::settings::{Origin, Place, Setting, Settings};
 use miette::{LabeledSpan, NamedSource, miette};
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Group;
@@ -36,6 +36,9 @@ pub const KEYS: [&str; 12] = [
     "assume-no-signals",
     "python",
 ];
+
+/// What stands for every codemod that is on by default.
+pub const EVERY: &str = "all";
 
 /// Longer lines than this are not shown with what is wrong in them.
 const LONG_LINE: usize = 500;
@@ -102,6 +105,9 @@ pub enum UnsafeFixes {
     Of(Vec<String>),
 }
 
+/// `per-file-ignores`: globs, and the names of what is not run there.
+pub type FileIgnores = Vec<(String, Vec<String>)>;
+
 /// What the project has set, checked: each key that is given, with its place.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -112,7 +118,7 @@ pub struct Config {
     pub select: Option<Setting<Vec<String>>>,
     pub ignore: Option<Setting<Vec<String>>>,
     pub exclude: Option<Setting<Vec<String>>>,
-    pub per_file_ignores: Option<Setting<Vec<(String, Vec<String>)>>>,
+    pub per_file_ignores: Option<Setting<FileIgnores>>,
     pub target_django: Option<Setting<(u8, u8)>>,
     pub line_length: Option<Setting<usize>>,
     pub batch_size: Option<Setting<u32>>,

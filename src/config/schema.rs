@@ -1,8 +1,7 @@
 //! The JSON schema of the configuration, for editors: what the type of the file says, and the names and forms that its strings have.
 //! Draft 7, whole in itself, as SchemaStore and editors of TOML take it.
 
-use super::{GROUPS, Raw};
-use crate::settings::EVERY;
+use super::{EVERY, GROUPS, Raw};
 use miette::miette;
 use ormend_codemods::ALL;
 use schemars::generate::SchemaSettings;
