@@ -62,7 +62,8 @@ def searches(page, address, name):
         page.goto(address + "index.html")
         if name == "phone":
             page.locator("label[for=__search]").first.click()
-        page.locator(".md-search__input").fill(words)
+        # It listens to keys.
+        page.locator(".md-search__input").press_sequentially(words)
         page.locator(f".md-search-result__link[href*='{found}']").first.wait_for(state="attached", timeout=20_000)
 
 
