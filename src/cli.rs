@@ -73,6 +73,17 @@ Paths in the diff are relative to the working directory, so that `ormend diff | 
 was made. If a changed file lies outside the working directory, all of them are relative to the project root, \
 and a note on standard error says so; apply it there with `git -C ROOT apply`.";
 
+const CONFIG_HELP: &str = "\
+The flags of `ormend check` that change the configuration are taken here too. What is printed as text is a configuration that \
+says the same.
+
+Examples:
+  ormend config
+  ormend config --output-format json shop/
+  ormend config --schema > ormend.schema.json
+
+Exit status: 0; 2 the configuration is wrong.";
+
 const REVIEW_HELP: &str = "\
 A key answers for each fix: y takes it, n leaves it, ? shows the other keys. Unsafe fixes are shown too, and only `y` takes \
 one. What was taken is applied at the end. Ctrl-C gives up: nothing is applied or written, and the run ends as \
@@ -119,9 +130,12 @@ pub enum Command {
     /// Say what a codemod does and when it is safe, or what a hazard means
     Explain(ExplainArgs),
     /// List the codemods by group
-    Codemods,
+    Codemods(CodemodsArgs),
     /// Show the project's models as ormend understands them
     Models(ModelsArgs),
+    /// Show the configuration that holds, and where each value comes from
+    #[command(after_help = CONFIG_HELP)]
+    Config(ConfigArgs),
     /// Remove the results of earlier runs that are kept to make the next one fast
     Clean(CleanArgs),
     /// Print what makes a shell complete commands, flags and their values
@@ -173,11 +187,9 @@ pub struct InputArgs {
     pub jobs: Option<NonZeroUsize>,
 }
 
-/// Which codemods, over which files.
+/// What the configuration says otherwise.
 #[derive(Clone, Debug, Default, Args)]
-pub struct RunArgs {
-    #[command(flatten)]
-    pub input: InputArgs,
+pub struct SettingArgs {
     /// Only these codemods or groups, separated by commas; `ormend codemods` lists them
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = CODEMODS)]
     pub select: Vec<String>,
@@ -193,6 +205,15 @@ pub struct RunArgs {
     /// Also look at migrations
     #[arg(long, help_heading = FILES)]
     pub include_migrations: bool,
+}
+
+/// Which codemods, over which files.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub settings: SettingArgs,
     /// Only files that differ from this revision of git, those that git does not know yet included
     ///
     /// Without a revision: from where the branch left the default branch.
@@ -216,7 +237,7 @@ pub struct RunArgs {
 impl RunArgs {
     /// Whether no flag narrows what the project's configuration asks for.
     pub fn is_whole(&self) -> bool {
-        self.select.is_empty() && self.ignore.is_empty() && self.changed.is_none()
+        self.settings.select.is_empty() && self.settings.ignore.is_empty() && self.changed.is_none()
     }
 }
 
@@ -413,6 +434,28 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The project, or anything in it
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// The form of the output
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub output_format: ListFormat,
+    /// Print the JSON schema of the configuration, and look at nothing
+    #[arg(long, exclusive = true)]
+    pub schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CodemodsArgs {
+    /// The form of the output
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub output_format: ListFormat,
+}
+
+#[derive(Debug, Args)]
 pub struct CleanArgs {
     /// The project, or anything in it
     #[arg(value_name = "PATH", default_value = ".")]
@@ -439,11 +482,11 @@ pub struct ModelsArgs {
     pub input: InputArgs,
     /// The form of the output
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    pub output_format: ModelsFormat,
+    pub output_format: ListFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ModelsFormat {
+pub enum ListFormat {
     /// For reading
     Text,
     /// Everything that is known, as one JSON document

@@ -3,9 +3,9 @@
 //! The whole root is always walked: models are indexed for the whole project, however few paths are asked for.
 //! What .gitignore names, hidden directories, virtual environments and node_modules are not walked into.
 
-use crate::config::Config;
 use crate::escape::escape_line;
 use crate::paths::Paths;
+use crate::settings::Settings;
 use crate::stat::Stat;
 use crate::write::DIR;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -26,11 +26,9 @@ const FOREIGN: [&str; 5] = ["__pycache__", "node_modules", "site-packages", "LC_
 /// What the walk is about.
 pub struct Request<'a> {
     pub paths: &'a Paths,
-    pub config: &'a Config,
+    pub settings: &'a Settings,
     /// The paths that were asked for, absolute and free of links.
     pub asked: &'a [PathBuf],
-    pub include_tests: bool,
-    pub include_migrations: bool,
     /// If only files that changed are looked at: those, absolute and free of links.
     pub changed: Option<&'a FxHashSet<PathBuf>>,
     /// How many threads walk.
@@ -77,7 +75,9 @@ pub struct Discovery {
 
 /// Find the Python files and the templates of the project.
 pub fn discover(request: &Request) -> miette::Result<Discovery> {
-    let exclude = matcher(&request.config.base, &request.config.exclude)?;
+    let exclude = matcher(&request.settings.base, &request.settings.exclude.value)?;
+    let (tests, migrations) =
+        (request.settings.include_tests.value, request.settings.include_migrations.value);
     let mut discovery = Discovery::default();
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     // The asked directories are walked too, for they may be ignored or hidden.
@@ -102,9 +102,7 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
         if matches!(file.role, Role::Scan | Role::Template) {
             continue;
         }
-        if !request.include_tests && is_test(&file.path)
-            || !request.include_migrations && is_migration(&file.path)
-        {
+        if !tests && is_test(&file.path) || !migrations && is_migration(&file.path) {
             file.role = Role::Aside;
         }
         let Some(asked) = request.asked.iter().filter(|asked| file.file.starts_with(asked)).max() else {
@@ -112,12 +110,9 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
         };
         // A reason that holds for the asked directory itself is no reason: its files were asked for.
         let asked = request.paths.engine_path(asked).unwrap_or_default();
-        if !request.include_tests && is_test(&file.path) && !is_test(&format!("{asked}/x.py")) {
+        if !tests && is_test(&file.path) && !is_test(&format!("{asked}/x.py")) {
             discovery.left_out.tests += 1;
-        } else if !request.include_migrations
-            && is_migration(&file.path)
-            && !is_migration(&format!("{asked}/x.py"))
-        {
+        } else if !migrations && is_migration(&file.path) && !is_migration(&format!("{asked}/x.py")) {
             discovery.left_out.migrations += 1;
         } else if exclude.matched_path_or_any_parents(&file.file, false).is_ignore() {
             discovery.left_out.excluded += 1;
@@ -339,21 +334,14 @@ pub fn is_test(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Setting;
 
-    fn roles(root: &Path, asked: &[&str], config: Config) -> (Vec<String>, Discovery) {
+    fn roles(root: &Path, asked: &[&str], settings: Settings) -> (Vec<String>, Discovery) {
         let root = root.canonicalize().unwrap();
         let paths = Paths::new(root.clone(), root.clone());
         let asked: Vec<PathBuf> = asked.iter().map(|path| root.join(path)).collect();
-        let config = Config { base: root, ..config };
-        let request = Request {
-            paths: &paths,
-            include_tests: config.include_tests,
-            include_migrations: config.include_migrations,
-            config: &config,
-            asked: &asked,
-            changed: None,
-            jobs: 2,
-        };
+        let settings = Settings { base: root, ..settings };
+        let request = Request { paths: &paths, settings: &settings, asked: &asked, changed: None, jobs: 2 };
         let found = discover(&request).unwrap();
         let mark = |role| if role == Role::Scan { "" } else { "~" };
         (found.files.iter().map(|f| format!("{}{}", mark(f.role), f.path)).collect(), found)
@@ -374,17 +362,21 @@ mod tests {
         let files =
             ["shop/a.py", "shop/tests/b.py", "shop/test_c.py", "shop/migrations/0001.py", "shop/x.txt"];
         let dir = project(&files);
-        let (files, found) = roles(dir.path(), &[""], Config::default());
+        let (files, found) = roles(dir.path(), &[""], Settings::default());
         assert_eq!(files, ["shop/a.py", "~shop/migrations/0001.py", "~shop/test_c.py", "~shop/tests/b.py"]);
         assert_eq!(found.left_out, LeftOut { tests: 2, migrations: 1, ..LeftOut::default() });
-        let config = Config { include_tests: true, include_migrations: true, ..Config::default() };
-        assert!(roles(dir.path(), &[""], config).0.iter().all(|file| !file.starts_with('~')));
+        let settings = Settings {
+            include_tests: Setting::default(true),
+            include_migrations: Setting::default(true),
+            ..Settings::default()
+        };
+        assert!(roles(dir.path(), &[""], settings).0.iter().all(|file| !file.starts_with('~')));
     }
 
     #[test]
     fn what_is_asked_for_is_looked_at() {
         let dir = project(&["a/x.py", "a/tests/y.py", "b/z.py", "build/w.py", ".gitignore"]);
-        let asked = |asked: &[&str]| roles(dir.path(), asked, Config::default()).0;
+        let asked = |asked: &[&str]| roles(dir.path(), asked, Settings::default()).0;
         assert_eq!(asked(&["a"]), ["~a/tests/y.py", "a/x.py", "~b/z.py"]);
         assert_eq!(asked(&["a/tests"]), ["a/tests/y.py", "~a/x.py", "~b/z.py"]);
         assert_eq!(asked(&["a/tests/y.py", "b"]), ["a/tests/y.py", "~a/x.py", "b/z.py"]);
@@ -402,8 +394,8 @@ mod tests {
             "locale/de/LC_MESSAGES/django.py",
             ".h/h.py",
         ]);
-        let config = Config { exclude: vec!["/v/".into()], ..Config::default() };
-        let (files, found) = roles(dir.path(), &[""], config);
+        let settings = Settings { exclude: Setting::default(vec!["/v/".into()]), ..Settings::default() };
+        let (files, found) = roles(dir.path(), &[""], settings);
         assert_eq!(files, ["a.py", "~v/x.py"]);
         assert_eq!(found.left_out.excluded, 1);
     }
@@ -418,7 +410,7 @@ mod tests {
             "node_modules/templates/e.html",
             "x.py",
         ]);
-        let (files, found) = roles(dir.path(), &[""], Config::default());
+        let (files, found) = roles(dir.path(), &[""], Settings::default());
         assert_eq!(files, ["~shop/templates/shop/a.html", "~shop/tests/templates/b.txt", "x.py"]);
         assert!(found.files.iter().all(|file| (file.role == Role::Template) != file.path.ends_with(".py")));
         assert_eq!(found.maybe_templates.iter().map(|f| &*f.path).collect::<Vec<_>>(), ["pages/d.html"]);
@@ -436,7 +428,7 @@ mod tests {
         symlink(dir.path(), dir.path().join("a/up")).unwrap();
         symlink("self.py", dir.path().join("self.py")).unwrap();
         symlink("gone.py", dir.path().join("dangling.py")).unwrap();
-        let (files, found) = roles(dir.path(), &[""], Config::default());
+        let (files, found) = roles(dir.path(), &[""], Settings::default());
         assert_eq!(files, ["a/x.py"]);
         let warned: Vec<&str> = found.warnings.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(warned, ["a/up", "dangling.py", "out", "self.py"]);

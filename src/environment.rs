@@ -2,6 +2,7 @@
 //! builds on, for the index. They are read, never executed.
 
 use crate::escape::escape_path;
+use crate::settings::{Origin, Setting};
 use crate::stat::Stat;
 use ormend_engine::python::is_framework;
 use ormend_engine::rewrite::{InputFile, Role};
@@ -16,12 +17,20 @@ const MAX_FILES: usize = 1500;
 const MAX_BYTES: usize = 24 << 20;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// The variable that names the environment that is active.
+const ACTIVE: &str = "VIRTUAL_ENV";
+
+/// What the environment of a project is called in its root.
+const DIRECTORIES: [&str; 2] = [".venv", "venv"];
+
 /// Modules of an installed app that may hold models, managers or receivers.
 const APP_MODULES: [&str; 7] = ["models", "managers", "querysets", "signals", "receivers", "apps", "fields"];
 
 /// An environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    /// What names it: its directory, its interpreter, or its directory of packages.
+    pub path: PathBuf,
     /// Its directory of packages.
     pub site_packages: PathBuf,
 }
@@ -38,23 +47,28 @@ pub struct Packages {
 
 /// The environment of the project at `root`: what the configuration names, else VIRTUAL_ENV, else `.venv` or
 /// `venv` in the root.
-pub fn find(root: &Path, configured: Option<&Path>) -> miette::Result<Option<Environment>> {
-    if let Some(python) = configured {
-        return match site_packages(python) {
-            Some(site_packages) => Ok(Some(Environment { site_packages })),
+pub fn find(
+    root: &Path,
+    configured: Option<Setting<PathBuf>>,
+) -> miette::Result<Option<Setting<Environment>>> {
+    if let Some(Setting { value: path, origins }) = configured {
+        return match site_packages(&path) {
+            Some(site_packages) => Ok(Some(Setting { value: Environment { path, site_packages }, origins })),
             None => Err(miette::miette!(
                 help = "give the directory of a virtual environment, or its python, relative to the configuration",
                 "`python` in the configuration names no Python environment: `{}`",
-                escape_path(python)
+                escape_path(&path)
             )),
         };
     }
-    let active = std::env::var_os("VIRTUAL_ENV").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let candidates = active.into_iter().chain([root.join(".venv"), root.join("venv")]);
-    Ok(candidates
-        .into_iter()
-        .find_map(|dir| site_packages(&dir))
-        .map(|site_packages| Environment { site_packages }))
+    let active = std::env::var_os(ACTIVE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let beside = DIRECTORIES.map(|name| root.join(name)).map(|path| (path.clone(), Origin::Found(path)));
+    let candidates = active.map(|path| (path, Origin::Variable(ACTIVE))).into_iter().chain(beside);
+    let mut found = candidates.filter_map(|(path, origin)| {
+        let site_packages = site_packages(&path)?;
+        Some(Setting::new(Environment { path, site_packages }, origin))
+    });
+    Ok(found.next())
 }
 
 /// The packages below an environment's directory, for which its interpreter may stand, or itself.
@@ -338,7 +352,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let environment = find(dir.path(), Some(dir.path())).unwrap().unwrap();
+        let configured = Some(Setting::default(dir.path().to_path_buf()));
+        let environment = find(dir.path(), configured).unwrap().unwrap().value;
         (dir, environment)
     }
 
@@ -434,6 +449,6 @@ mod tests {
     #[test]
     fn a_configured_environment_must_exist() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(find(dir.path(), Some(&dir.path().join("gone"))).is_err());
+        assert!(find(dir.path(), Some(Setting::default(dir.path().join("gone")))).is_err());
     }
 }

@@ -22,6 +22,7 @@ mod read;
 mod report;
 mod review;
 mod root;
+mod settings;
 mod stat;
 mod target;
 mod terminal;
@@ -84,8 +85,9 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Review(args) => commands::review::run(args, terminal),
         Command::Report(args) => commands::report::run(args, terminal),
         Command::Explain(args) => commands::explain::run(args, terminal),
-        Command::Codemods => commands::codemods::run(terminal),
+        Command::Codemods(args) => commands::codemods::run(args, terminal),
         Command::Models(args) => commands::models::run(args, terminal),
+        Command::Config(args) => commands::config::run(args, terminal),
         Command::Clean(args) => commands::clean::run(args, terminal),
         Command::Completions(args) => commands::completions::run(args, terminal),
         Command::Man(args) => commands::man::run(args, terminal),

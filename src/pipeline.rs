@@ -3,9 +3,7 @@
 use crate::baseline::{self, Known};
 use crate::cache::{Cache, Content, Listing, Seen};
 use crate::cli::{InputArgs, RunArgs};
-use crate::config::{self, Config, UnsafeFixes};
 use crate::discover::{self, LeftOut, Request, reason};
-use crate::environment;
 use crate::escape::escape_path;
 use crate::git;
 use crate::input::{Given, Input};
@@ -13,12 +11,11 @@ use crate::paths::{Paths, working_directory};
 use crate::read;
 use crate::report::{Findings, plural};
 use crate::root;
-use crate::target;
+use crate::settings::{Settings, codemods};
 use crate::terminal::Terminal;
 use crate::write::{self, Writer};
 use ignore::gitignore::Gitignore;
 use miette::miette;
-use ormend_codemods::ALL;
 use ormend_engine::codemod::Rule;
 use ormend_engine::django::Project;
 use ormend_engine::rewrite::{self, InputFile, Options, ParsedFiles, Report, Role, Warning};
@@ -55,7 +52,7 @@ pub struct Loaded {
     cache: Option<Cached>,
     /// Whether the changes are going to be written, after which no run looks at the same files.
     is_to_write: bool,
-    ignores: Vec<(Gitignore, Vec<&'static str>)>,
+    ignores: Vec<(Gitignore, FxHashSet<&'static str>)>,
     pool: rayon::ThreadPool,
 }
 
@@ -150,19 +147,17 @@ fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal
     let started = SystemTime::now();
     let Place { mut paths, asked, stdin } = place;
     let root = paths.root.clone();
-    let config = config::load(&root)?;
+    let settings = Settings::load(&root, &run.settings)?;
     terminal.detail(&format!("project root: {}", paths.show_absolute(&root)));
-    match &config.file {
+    match &settings.file {
         Some(file) => terminal.detail(&format!("configuration: {}", paths.show_absolute(file))),
         None => terminal.detail("configuration: none"),
     }
-    let rules = select(run, &config)?;
-    let ignores = config
-        .per_file_ignores
-        .iter()
+    let rules = settings.rules();
+    let ignores = settings.per_file_ignores.value.iter();
+    let ignores = ignores
         .map(|(glob, names)| {
-            let names = names.iter().filter_map(|name| config::resolve(name).ok()).flatten().collect();
-            Ok((discover::matcher(&config.base, std::slice::from_ref(glob))?, names))
+            Ok((discover::matcher(&settings.base, std::slice::from_ref(glob))?, codemods(names)))
         })
         .collect::<miette::Result<_>>()?;
 
@@ -173,10 +168,8 @@ fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal
         let _progress = terminal.progress("Finding files");
         discover::discover(&Request {
             paths: &paths,
-            config: &config,
+            settings: &settings,
             asked: &asked,
-            include_tests: run.include_tests || config.include_tests,
-            include_migrations: run.include_migrations || config.include_migrations,
             changed: changed.as_ref(),
             jobs: pool.current_num_threads(),
         })?
@@ -185,7 +178,8 @@ fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal
         terminal.warn(&format!("{path}: {why}"));
     }
     let stdin = stdin.map(|bytes| standing_in(&asked, &paths, bytes)).transpose()?;
-    let environment = environment::find(&root, config.python.as_deref())?;
+    let mut options = settings.options();
+    let environment = settings.python.value;
     paths.site_packages = environment.as_ref().map(|environment| environment.site_packages.clone());
     let input = Input { discovery, stdin, environment };
     let cache = (!run.no_cache).then(|| Cached::new(&root, &input, started, is_to_write));
@@ -211,7 +205,6 @@ fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal
         None => "environment: none".to_owned(),
     });
 
-    let mut options = options(run, &config, &root);
     let looked_at: FxHashSet<&str> = input.scanned().collect();
     let is_awaited =
         |known: &&Known| looked_at.contains(known.path.as_str()) || !root.join(&known.path).exists();
@@ -316,61 +309,6 @@ fn readable(path: PathBuf) -> std::io::Result<PathBuf> {
         false => read::at_most(&path, 0).map(drop)?,
     }
     Ok(path)
-}
-
-/// The codemods to run.
-fn select(run: &RunArgs, config: &Config) -> miette::Result<Vec<&'static dyn Rule>> {
-    let resolve = |names: &[String], flag: &str| -> miette::Result<FxHashSet<&'static str>> {
-        let mut all = FxHashSet::default();
-        for name in names {
-            all.extend(
-                config::resolve(name.trim())
-                    .map_err(|(message, help)| miette!(help = help, "{flag}: {message}"))?,
-            );
-        }
-        Ok(all)
-    };
-    let selected = if run.select.is_empty() { &config.select } else { &run.select };
-    let wanted = resolve(selected, "--select")?;
-    let mut unwanted = resolve(&run.ignore, "--ignore")?;
-    // What the command line selects by name is wanted although the configuration ignores it.
-    if run.select.is_empty() {
-        unwanted.extend(resolve(&config.ignore, "ignore")?);
-    }
-    let is_on = |rule: &&dyn Rule| {
-        let name = rule.meta().name;
-        // `all` and a group stand for what is on by default.
-        let is_asked = rule.is_default() || selected.iter().any(|s| s.trim() == name);
-        is_asked && (selected.is_empty() || wanted.contains(name)) && !unwanted.contains(name)
-    };
-    Ok(ALL.iter().copied().filter(is_on).collect())
-}
-
-fn options(run: &RunArgs, config: &Config, root: &Path) -> Options {
-    let mut dirs = root::project_dirs(root);
-    if !dirs.contains(&config.base.as_path()) {
-        dirs.push(&config.base);
-    }
-    let default = Options::default();
-    let unsafe_codemods = match &config.unsafe_fixes {
-        UnsafeFixes::Of(names) => {
-            names.iter().filter_map(|name| config::resolve(name).ok()).flatten().collect()
-        }
-        UnsafeFixes::All(_) => Vec::new(),
-    };
-    Options {
-        unsafe_codemods: unsafe_codemods.into_iter().map(str::to_owned).collect(),
-        unsafe_fixes: run.unsafe_fixes || config.unsafe_fixes == UnsafeFixes::All(true),
-        line_length: config.line_length.or_else(|| target::line_length(&dirs)).unwrap_or(default.line_length),
-        batch_size: config.batch_size.unwrap_or(default.batch_size),
-        target_django: config
-            .target_django
-            .or_else(|| target::django(&dirs))
-            .unwrap_or(default.target_django),
-        assume_no_signals: config.assume_no_signals.clone(),
-        codemods: ALL.iter().map(|rule| (rule.meta().name, rule.is_default())).collect(),
-        ..default
-    }
 }
 
 /// Standard input, in the place of the file that it stands for.

@@ -310,6 +310,7 @@ fn every_flag_is_there() {
         "explain",
         "codemods",
         "models",
+        "config",
         "clean",
         "completions",
         "man",
@@ -398,6 +399,8 @@ fn every_key_and_codemod_is_told() {
     for finding in findings["findings"].as_array().unwrap() {
         assert_eq!(first_column(&page("docs/jsonl.md"), "", "key"), keys(finding));
     }
+    let config = copy.json(&["config", "--output-format", "json"]);
+    assert_eq!(first_column(&page("docs/configuration.md"), "", "key"), keys(&config));
     let diff = copy.json(&["diff", "--output-format", "json"]);
     assert_eq!(first_column(&page("docs/diff.md"), "", "key"), keys(&diff["files"][0]));
     let plan = copy.json(&["plan"]);

@@ -28,7 +28,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
     let findings = analysis.findings();
     tell(&args.run, &analysis, scanned, left_out, terminal);
     let fixes = changes.iter().map(|change| change.fixes).sum();
-    let unsafe_fixes = if args.run.unsafe_fixes { " --unsafe-fixes" } else { "" };
+    let unsafe_fixes = if args.run.settings.unsafe_fixes { " --unsafe-fixes" } else { "" };
     if fixes > 0 {
         terminal.summary(&format!(
             "{} would change {}; `ormend fix{unsafe_fixes}` applies {}.{}",
@@ -37,7 +37,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> miette::Result<Status> {
             if fixes == 1 { "it" } else { "them" },
             difference(fixes, &findings, &options),
         ));
-    } else if findings.count(Outcome::Unsafe) > 0 && !args.run.unsafe_fixes {
+    } else if findings.count(Outcome::Unsafe) > 0 && !args.run.settings.unsafe_fixes {
         terminal.summary("No safe fix changes anything; --unsafe-fixes shows the unsafe ones.");
     }
     Ok(if changes.is_empty() || args.exit_zero { Status::Clean } else { Status::Findings })

@@ -78,16 +78,22 @@ fn hazard(kind: HazardKind, metas: impl Iterator<Item = Meta>) -> String {
     text
 }
 
-fn effect(kind: HazardKind) -> &'static str {
+/// What becomes of a fix with it.
+pub fn effect(kind: HazardKind) -> &'static str {
     match kind.weight() {
         Weight::OptIn => "unsafe",
         Weight::Blocking => "withheld",
     }
 }
 
+/// What is said of it, with dots for what differs from place to place.
+pub fn message(kind: HazardKind) -> String {
+    kind.template().replace("{}", "...")
+}
+
 /// `said`, or without it the message of `kind`.
 fn said_or(said: &str, kind: HazardKind) -> String {
-    if said.is_empty() { kind.template().replace("{}", "...") } else { said.to_owned() }
+    if said.is_empty() { message(kind) } else { said.to_owned() }
 }
 
 /// A part of a README.

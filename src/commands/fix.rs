@@ -38,7 +38,7 @@ pub fn run(args: &FixArgs, terminal: &Terminal) -> miette::Result<Status> {
         ));
     } else if analysis.report.changes.is_empty()
         && findings.count(Outcome::Unsafe) > 0
-        && !args.run.unsafe_fixes
+        && !args.run.settings.unsafe_fixes
     {
         terminal.summary("Nothing was changed; --unsafe-fixes applies the unsafe fixes, too.");
     }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod clean;
 pub mod codemods;
 pub mod completions;
+pub mod config;
 pub mod diff;
 pub mod explain;
 pub mod fix;
@@ -141,6 +142,11 @@ fn difference(fixes: usize, findings: &Findings, options: &Options) -> &'static 
 
 /// `Looked at 12 files; left out 3 tests (--include-tests)`
 fn looked_at(scanned: usize, left_out: LeftOut, known: usize) -> String {
+    format!("Looked at {}.", files(scanned, left_out, known))
+}
+
+/// `12 files; left out 3 tests (--include-tests)`
+fn files(scanned: usize, left_out: LeftOut, known: usize) -> String {
     let reasons = [
         (left_out.tests, "test file", "test files", " (--include-tests)"),
         (left_out.migrations, "migration", "migrations", " (--include-migrations)"),
@@ -153,6 +159,6 @@ fn looked_at(scanned: usize, left_out: LeftOut, known: usize) -> String {
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, many, flag)| format!("{}{flag}", plural(*count, one, many)))
         .collect();
-    let looked = format!("Looked at {}", plural(scanned, "file", "files"));
-    if parts.is_empty() { format!("{looked}.") } else { format!("{looked}; left out {}.", parts.join(", ")) }
+    let looked = plural(scanned, "file", "files");
+    if parts.is_empty() { looked } else { format!("{looked}; left out {}", parts.join(", ")) }
 }

@@ -2,7 +2,7 @@
 
 use super::{apply, plan};
 use crate::Status;
-use crate::cli::{ReviewArgs, RunArgs};
+use crate::cli::{ReviewArgs, RunArgs, SettingArgs};
 use crate::escape::escape_path;
 use crate::paths::Paths;
 use crate::pipeline;
@@ -115,8 +115,8 @@ fn is_plan(path: &Path) -> bool {
 
 /// Whether a flag chooses fixes.
 fn chooses(run: &RunArgs) -> bool {
-    let RunArgs { input, select, ignore, changed, baseline, statistics, .. } = run;
-    let RunArgs { unsafe_fixes, include_tests, include_migrations, .. } = run;
+    let RunArgs { input, settings, changed, baseline, statistics, .. } = run;
+    let SettingArgs { select, ignore, unsafe_fixes, include_tests, include_migrations } = settings;
     let is_set = [*unsafe_fixes, *include_tests, *include_migrations, *statistics].contains(&true);
     is_set
         || changed.is_some()
