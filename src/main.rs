@@ -1,11 +1,11 @@
 //! The binary; see the library of the same name.
 
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-/// Facts are many small values that threads share. The system's allocator takes a tenth longer for them, musl's far more.
+/// Facts are many small values, and musl's own allocator makes the threads that need them wait for each other.
+#[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ormend::main()
