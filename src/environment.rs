@@ -2,6 +2,7 @@
 //! builds on, for the index. They are read, never executed.
 
 use crate::escape::escape_path;
+use crate::read;
 use crate::settings::{Origin, Setting};
 use crate::stat::Stat;
 use ormend_engine::python::is_framework;
@@ -9,7 +10,8 @@ use ormend_engine::rewrite::{InputFile, Role};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Bounds on what is read, so that an environment full of large packages costs a bounded time.
@@ -157,7 +159,7 @@ impl<'a> Reader<'a> {
             let module = format!("{path}{part}.py");
             self.watch(&dir);
             dir.push(part);
-            if dir.is_dir() {
+            if self.metadata(&dir).is_some_and(|metadata| metadata.is_dir()) {
                 path.push_str(part);
                 path.push('/');
                 self.read(format!("{path}__init__.py"));
@@ -168,6 +170,19 @@ impl<'a> Reader<'a> {
         }
         self.watch(&dir);
         Some(dir)
+    }
+
+    /// What the system tells of `path`, links followed. Nothing that is watched shows when the target of a link turns up, or may
+    /// be looked at again.
+    fn metadata(&mut self, path: &Path) -> Option<Metadata> {
+        let error = match fs::metadata(path) {
+            Ok(metadata) => return Some(metadata),
+            Err(error) => error,
+        };
+        if error.kind() != io::ErrorKind::NotFound || fs::symlink_metadata(path).is_ok() {
+            self.watched = None;
+        }
+        None
     }
 
     /// Note that what is read depends on `path`, before it is looked into.
@@ -190,9 +205,11 @@ impl<'a> Reader<'a> {
         for module in APP_MODULES {
             let name = format!("{app}.{module}");
             if let Some(package) = self.want(&name).filter(|package| package.starts_with(&dir)) {
-                let mut children: Vec<String> = fs::read_dir(package)
-                    .into_iter()
-                    .flatten()
+                let Ok(entries) = fs::read_dir(package) else {
+                    self.watched = None;
+                    continue;
+                };
+                let mut children: Vec<String> = entries
                     .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
                     .filter_map(|file| Some(file.strip_suffix(".py")?.to_string()))
                     .collect();
@@ -209,12 +226,18 @@ impl<'a> Reader<'a> {
             return;
         }
         let file = self.environment.site_packages.join(&path);
-        let Ok(metadata) = fs::metadata(&file) else { return };
+        let Some(metadata) = self.metadata(&file) else { return };
         self.watch(&file);
         if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
             return;
         }
-        let Ok(bytes) = fs::read(&file) else { return };
+        let Ok((bytes, stat)) = read::with_stat(&file, usize::MAX) else {
+            self.watched = None;
+            return;
+        };
+        if self.watched.as_ref().is_some_and(|watched| watched.get(&file) != stat.as_ref()) {
+            self.watched = None;
+        }
         self.bytes += bytes.len();
         self.queue.push_back(self.files.len());
         self.files.push(InputFile { path, bytes, role: Role::Environment });

@@ -31,7 +31,7 @@ pub struct Given {
     /// The engine's paths of those of packages.
     pub packages: Vec<String>,
     /// The files and directories of packages that were read, as they were before; none where that cannot be told, or something
-    /// of the project could not be read.
+    /// of the project could not be read or was exchanged meanwhile.
     pub watched: Option<Vec<(PathBuf, Stat)>>,
 }
 
@@ -60,18 +60,22 @@ impl Input {
         given
     }
 
-    /// The files of the project, by path, and whether all that were found could be read.
+    /// The files of the project, by path, and whether those that were found have been read, and nothing else.
     fn read_project(&self, paths: &Paths, terminal: &Terminal) -> (Vec<InputFile>, bool) {
         let Input { discovery, stdin, .. } = self;
         let _progress = terminal.progress(format!("Reading {} files", discovery.files.len()));
-        let read = |found: &[Found]| -> Vec<Result<InputFile, String>> {
+        let read = |found: &[Found]| -> Vec<Result<(InputFile, bool), String>> {
             let wanted = found.par_iter().filter(|file| {
                 // The file that standard input stands for need not exist.
                 file.is_read() && (stdin.is_none() || file.role != Role::Scan)
             });
             wanted
-                .map(|file| match read::at_most(&file.file, MAX_BYTES + 1) {
-                    Ok(bytes) => Ok(InputFile { path: file.path.clone(), bytes, role: file.role }),
+                .map(|file| match read::with_stat(&file.file, MAX_BYTES + 1) {
+                    Ok((bytes, stat)) => {
+                        let file_read = InputFile { path: file.path.clone(), bytes, role: file.role };
+                        // Else it is another file than the one that was found.
+                        Ok((file_read, stat == file.stat))
+                    }
                     Err(error) => {
                         Err(format!("{}: it cannot be read: {}", paths.show(&file.path), reason(&error)))
                     }
@@ -82,7 +86,10 @@ impl Input {
         let mut is_whole = true;
         for file in read(&discovery.files) {
             match file {
-                Ok(file) => files.push(file),
+                Ok((file, is_same)) => {
+                    is_whole &= is_same;
+                    files.push(file);
+                }
                 Err(warning) => {
                     is_whole = false;
                     terminal.warn(&warning);
@@ -95,7 +102,10 @@ impl Input {
         let named: Vec<Found> = discovery.maybe_templates.iter().filter(named).cloned().collect();
         for file in read(&named) {
             match file {
-                Ok(file) => files.push(file),
+                Ok((file, is_same)) => {
+                    is_whole &= is_same;
+                    files.push(file);
+                }
                 Err(_) => is_whole = false,
             }
         }

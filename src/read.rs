@@ -1,5 +1,6 @@
 //! Reading what a project holds. Only regular files are read: a pipe would be waited for, and a device may never end.
 
+use crate::stat::Stat;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,12 +13,18 @@ pub fn file(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The first `limit` bytes that `file` holds.
 pub fn at_most(file: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    Ok(with_stat(file, limit)?.0)
+}
+
+/// The same, and what the system told of the file that was read, if it tells enough.
+pub fn with_stat(file: &Path, limit: usize) -> io::Result<(Vec<u8>, Option<Stat>)> {
     let opened = open(file)?;
-    let length = length(&opened.metadata()?)?;
+    let metadata = opened.metadata()?;
+    let length = length(&metadata)?;
     // One more than there is, so that the end is found without asking for room.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(limit).min(limit).saturating_add(1));
     opened.take(limit as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok((bytes, Stat::of(&metadata)))
 }
 
 /// Open `file`, at once whatever it is: what is asked of an open file is asked without looking for its path again.

@@ -112,13 +112,11 @@ fn what_has_not_changed_is_not_parsed() {
     project.write("shop/views.py", format!("{VIEWS}\n"));
     assert_eq!(parsed(&["check"]), "1 file");
     assert_same(&project, &["diff", "--unsafe-fixes"], "one file is another");
-    // A file with the content of another one has its tree, too, be it code or a template.
+    // A file with the content of another one has its tree, too.
     project.write("shop/copy.py", VIEWS);
-    project.write("shop/templates/copy.html", VIEWS);
     assert_eq!(parsed(&["check"]), "1 file");
     assert_same(&project, &["diff", "--unsafe-fixes"], "a file twice");
     fs::remove_file(project.path().join("shop/copy.py")).unwrap();
-    fs::remove_file(project.path().join("shop/templates/copy.html")).unwrap();
     project.write("shop/views.py", VIEWS);
     assert_eq!(project.run(&["check", "--show-withheld"]).stdout, cold.stdout);
     let trees =
@@ -271,6 +269,33 @@ fn what_has_changed_is_read() {
     assert!(!is_unread(project, &["check"]) && is_unread(project, &["check"]));
     assert_eq!(project.run(&["clean"]).code, 0);
     assert!(kept(project).is_empty());
+}
+
+/// What a link leads to can turn up without a change of anything that is looked at.
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_looked_at_again() {
+    let (project, outside) = (shop_with_all(), tempfile::tempdir().unwrap());
+    let packages = project.path().join(".venv/lib/python3.11/site-packages");
+    for (name, target) in [("linked", "later"), ("single.py", "single.py")] {
+        std::os::unix::fs::symlink(outside.path().join(target), packages.join(name)).unwrap();
+    }
+    let model = "from django.db import models\n\n\nclass Base(models.Model):\n    class Meta:\n        abstract = True\n";
+    let uses = |module: &str| format!("from {module} import Base\n\n\nclass Shelf(Base):\n    pass\n");
+    for (module, target) in [("linked.models", "later/models.py"), ("single", "single.py")] {
+        project.write("shop/shelves.py", uses(module));
+        project.write(
+            "shop/more.py",
+            "from shop.shelves import Shelf\n\n\ndef f():\n    return len(Shelf.objects.all()) > 0\n",
+        );
+        settle();
+        project.run(&["check"]);
+        assert!(!is_unread(&project, &["check"]), "{module}");
+        fs::create_dir_all(outside.path().join(target).parent().unwrap()).unwrap();
+        fs::write(outside.path().join(target), model).unwrap();
+        let (cold, cached) = (project.run(&["check", "--no-cache"]), project.run(&["check"]));
+        assert_eq!((cold.code, &cold.stdout), (cached.code, &cached.stdout), "{module}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 /// So many findings are rendered before they are written.
-const BATCH: usize = 256;
+const BATCH: usize = 32;
 
 /// Write `findings`, a blank line between them, which the threads of `pool` render.
 pub fn write(

@@ -183,6 +183,8 @@ impl Parsed {
     /// `source` with the tree that [`Parsed::pack`] gave for the same text, or parsed where there is none.
     /// Also whether it was parsed.
     pub fn with_tree(source: Source, tree: Option<&[u8]>) -> (Parsed, bool) {
+        // A template is no Python, though it hold the same text.
+        let tree = tree.filter(|_| !source.is_template());
         match tree.and_then(|tree| Ast::unpack(tree, source.text().len() as u32)) {
             Some(ast) => (Parsed::of(source, ast), false),
             None => (Parsed::new(source), true),

@@ -52,3 +52,32 @@ impl ParsedFiles {
         self.files.par_iter().map(pack).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_tree_is_not_parsed() {
+        let file = |path: &str, text: &str, role| InputFile { path: path.into(), bytes: text.into(), role };
+        let code = "def f(x):\n    return '{{ x }}'\n";
+        let first = ParsedFiles::new(vec![file("a.py", code, Role::Scan)], |_| None);
+        assert_eq!(first.size(), ParsedSize { files: 1, bytes: code.len() });
+        let trees = first.pack();
+        let tree = trees[0].as_deref();
+        let again = |path: &str, text: &str, role| {
+            let files = ParsedFiles::new(vec![file(path, text, role)], |_| tree);
+            (files.size().files, files.files[0].pack().unwrap())
+        };
+        let parsed = |text: &str| {
+            let files = ParsedFiles::new(vec![file("a.py", text, Role::Index)], |_| None);
+            files.files[0].pack().unwrap()
+        };
+        assert_eq!(again("b.py", code, Role::Index), (0, parsed(code)));
+        // What does not fit is parsed.
+        assert_eq!(again("a.py", "x", Role::Scan), (1, parsed("x")));
+        // A template with the same text has no tree, neither then nor now.
+        assert_eq!(again("b.html", code, Role::Template), (0, parsed("")));
+        assert_eq!(ParsedFiles::new(vec![file("b.html", code, Role::Template)], |_| None).pack(), [None]);
+    }
+}
