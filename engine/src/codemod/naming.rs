@@ -3,7 +3,7 @@
 use super::guards;
 use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
 use crate::django::{FieldKind, Model, ModelId};
-use crate::python::emit::{ImportedName, bound_by_import, import_name};
+use crate::python::emit::{ImportedName, bound_by_import, import_name, is_keyword};
 use crate::python::{ClassId, Def, Field, Kind, Node};
 use crate::text::Site;
 use std::sync::OnceLock;
@@ -167,7 +167,13 @@ pub fn dict_name(cx: &Context<'_>, model: ModelId, key: &str) -> String {
 
 /// A name for one row of `model`, snake_case, for a variable that nothing outside of a comprehension sees.
 pub fn variable_name(cx: &Context<'_>, model: ModelId) -> String {
-    snake_case(&cx.model(model).name)
+    variable(&cx.model(model).name)
+}
+
+/// `log_entry`, and `class_` for a class `Class`.
+fn variable(class: &str) -> String {
+    let name = snake_case(class);
+    if is_keyword(&name) { format!("{name}_") } else { name }
 }
 
 /// A name for a list of keys of rows of `model` that nothing in the function or module has: `author_pks`,
@@ -232,7 +238,8 @@ fn numbered(cx: &Context<'_>, wanted: &str, taken: &[String]) -> String {
 }
 
 fn is_taken(cx: &Context<'_>, name: &str, taken: &[String]) -> bool {
-    taken.iter().any(|t| t == name)
+    is_keyword(name)
+        || taken.iter().any(|t| t == name)
         || cx.project.program().global(cx.file, name).is_some()
         || cx
             .scope()
@@ -289,5 +296,13 @@ mod tests {
         assert_eq!(list("LogEntry"), "log_entries");
         assert_eq!(list("Box"), "boxes");
         assert_eq!(list("HTTPDay"), "http_days");
+    }
+
+    #[test]
+    fn rows_are_named_after_their_model() {
+        assert_eq!(variable("LogEntry"), "log_entry");
+        assert_eq!(variable("Class"), "class_");
+        assert_eq!(variable("Import"), "import_");
+        assert_eq!(variable("Match"), "match");
     }
 }

@@ -5,6 +5,7 @@ use super::{Collects, Shape};
 use crate::codemod::Context;
 use crate::django::Model;
 use crate::infer::{QuerySet, Trait, Type};
+use crate::python::emit::is_keyword;
 use crate::python::{Def, Expr, Kind, Node, arguments, string_value};
 
 /// What `values()` is given for the dictionaries that a shape makes.
@@ -99,13 +100,11 @@ fn is_name_of(model: &Model, name: &str) -> bool {
 
 /// A name that can be written as a keyword and has no meaning of its own in lookups.
 fn is_keyword_name(name: &str) -> bool {
-    const KEYWORDS: &str = " False None True and as assert async await break class continue def del elif else except \
-        finally for from global if import in is lambda nonlocal not or pass raise return try while with yield ";
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.contains("__")
-        && !KEYWORDS.contains(&format!(" {name} "))
+        && !is_keyword(name)
 }
 
 /// The keys and columns of `{"title": book.title}` or `dict(title=book.title)`, in order.

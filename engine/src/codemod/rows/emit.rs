@@ -3,7 +3,7 @@
 
 use super::{Collects, Column, Filling, Shape};
 use crate::codemod::Context;
-use crate::python::emit::{Precedence, fresh_name, indentation, quote_of, reindent};
+use crate::python::emit::{Precedence, fresh_name, indentation, is_keyword, quote_of, reindent};
 use crate::python::{Field, Kind, Node};
 use crate::text::{Edit, Span};
 
@@ -204,16 +204,15 @@ pub fn names(cx: &Context<'_>, found: &Shape<'_>, columns: &[Column]) -> Vec<Str
     out
 }
 
-/// Keywords and builtins.
+/// Keywords, also those that are some only where they stand first, and builtins.
 fn is_reserved(name: &str) -> bool {
-    const NAMES: &str = " False None True and as assert async await break class continue def del elif else except \
-        finally for from global if import in is lambda nonlocal not or pass raise return try while with yield match \
-        case type abs all any ascii bin bool bytearray bytes callable chr classmethod compile complex copyright \
-        credits delattr dict dir divmod enumerate eval exec exit filter float format frozenset getattr globals \
-        hasattr hash help hex id input int isinstance issubclass iter len license list locals map max memoryview \
-        min next object oct open ord pow print property quit range repr reversed round set setattr slice sorted \
-        staticmethod str sum super tuple vars zip ";
-    NAMES.contains(&format!(" {name} "))
+    const NAMES: &str = " match case type abs all any ascii bin bool bytearray bytes callable chr \
+        classmethod compile complex copyright credits delattr dict dir divmod enumerate eval exec exit \
+        filter float format frozenset getattr globals hasattr hash help hex id input int isinstance \
+        issubclass iter len license list locals map max memoryview min next object oct open ord pow print \
+        property quit range repr reversed round set setattr slice sorted staticmethod str sum super tuple \
+        vars zip ";
+    is_keyword(name) || NAMES.contains(&format!(" {name} "))
 }
 
 /// A comment that the new text has no place for.

@@ -36,10 +36,52 @@ pub fn string_literal(value: &str, quote: char) -> String {
     out
 }
 
-/// A name like `wanted` that nothing in `scope` (a function or module) binds or reads: `wanted`, then
+/// Whether a name is a keyword everywhere, so that nothing can be called by it ("Keywords" in Python's lexical analysis).
+pub fn is_keyword(name: &str) -> bool {
+    matches!(
+        name,
+        "False"
+            | "None"
+            | "True"
+            | "and"
+            | "as"
+            | "assert"
+            | "async"
+            | "await"
+            | "break"
+            | "class"
+            | "continue"
+            | "def"
+            | "del"
+            | "elif"
+            | "else"
+            | "except"
+            | "finally"
+            | "for"
+            | "from"
+            | "global"
+            | "if"
+            | "import"
+            | "in"
+            | "is"
+            | "lambda"
+            | "nonlocal"
+            | "not"
+            | "or"
+            | "pass"
+            | "raise"
+            | "return"
+            | "try"
+            | "while"
+            | "with"
+            | "yield"
+    )
+}
+
+/// A name like `wanted` that nothing in `scope` (a function or module) binds or reads, and that is no keyword: `wanted`, then
 /// `wanted_2`, `wanted_3` ...
 pub fn fresh_name(scope: Node<'_>, wanted: &str) -> String {
-    let taken = |name: &str| scope.has_name(name);
+    let taken = |name: &str| is_keyword(name) || scope.has_name(name);
     let mut name = wanted.to_owned();
     let mut next = 2;
     while taken(&name) {
