@@ -54,8 +54,7 @@ impl Content {
 impl Cache {
     /// The trees that an earlier run kept; none if it kept none.
     pub fn trees(&self) -> Trees {
-        let name = hasher(Kind::Trees).map(|hash| hash.finalize());
-        let bytes = name.and_then(|name| self.read(Kind::Trees, &name));
+        let bytes = name().and_then(|name| self.read(Kind::Trees, &name));
         bytes.and_then(Trees::read).unwrap_or_default()
     }
 
@@ -66,7 +65,7 @@ impl Cache {
         if parsed <= FEW || parsed <= content.count / PART {
             return Ok(());
         }
-        let Some(name) = hasher(Kind::Trees).map(|hash| hash.finalize()) else { return Ok(()) };
+        let Some(name) = name() else { return Ok(()) };
         let trees = files.pack();
         let of_files =
             content.each.iter().zip(&trees).filter_map(|(digest, tree)| Some((digest, tree.as_ref()?)));
@@ -83,6 +82,11 @@ impl Cache {
         trees.iter().flatten().for_each(|tree| payload.extend_from_slice(tree));
         self.write(Kind::Trees, &name, &payload)
     }
+}
+
+/// There is one entry, whatever the project holds.
+fn name() -> Option<blake3::Hash> {
+    Some(hasher(Kind::Trees)?.finalize())
 }
 
 #[cfg(test)]

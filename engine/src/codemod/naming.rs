@@ -3,7 +3,7 @@
 use super::guards;
 use super::{Context, FileId, Hazard, HazardKind, ImportRequest};
 use crate::django::{FieldKind, Model, ModelId};
-use crate::python::emit::{ImportedName, bound_by_import, import_name, is_keyword};
+use crate::python::emit::{ImportedName, bound_by_import, import_name, is_keyword, numbered};
 use crate::python::{ClassId, Def, Field, Kind, Node};
 use crate::text::Site;
 use std::sync::OnceLock;
@@ -153,7 +153,7 @@ pub fn list_name(cx: &Context<'_>, model: ModelId, taken: &[String]) -> String {
     if !is_taken(cx, &plural, taken) {
         return plural;
     }
-    numbered(cx, &format!("new_{plural}"), taken)
+    numbered(&format!("new_{plural}"), |name| is_taken(cx, name, taken))
 }
 
 /// A name for a dict of rows of `model` by `key`, that nothing in the function has, nor the module: `books`, `books_by_pk`.
@@ -162,7 +162,7 @@ pub fn dict_name(cx: &Context<'_>, model: ModelId, key: &str) -> String {
     if !is_taken(cx, &plural, &[]) {
         return plural;
     }
-    numbered(cx, &format!("{plural}_by_{key}"), &[])
+    numbered(&format!("{plural}_by_{key}"), |name| is_taken(cx, name, &[]))
 }
 
 /// A name for one row of `model`, snake_case, for a variable that nothing outside of a comprehension sees.
@@ -179,7 +179,7 @@ fn variable(class: &str) -> String {
 /// A name for a list of keys of rows of `model` that nothing in the function or module has: `author_pks`,
 /// `author_pks_2`.
 pub fn key_list_name(cx: &Context<'_>, model: ModelId) -> String {
-    numbered(cx, &format!("{}_pks", snake_case(&cx.model(model).name)), &[])
+    numbered(&format!("{}_pks", snake_case(&cx.model(model).name)), |name| is_taken(cx, name, &[]))
 }
 
 /// A name for rows of `model` that are to be written, that nothing in the function or module has: `authors`,
@@ -189,7 +189,7 @@ pub fn update_list_name(cx: &Context<'_>, model: ModelId, plain: bool) -> String
     if plain && !is_taken(cx, &plural, &[]) {
         return plural;
     }
-    numbered(cx, &format!("{plural}_to_update"), &[])
+    numbered(&format!("{plural}_to_update"), |name| is_taken(cx, name, &[]))
 }
 
 /// What an auto_now column gets when a row is saved, and the import that it relies on: `timezone.now()`
@@ -225,16 +225,6 @@ pub fn imported<'a>(
             Err(Hazard::at(HazardKind::ImportShadowed, name, Site { file: cx.file, span }))
         }
     }
-}
-
-fn numbered(cx: &Context<'_>, wanted: &str, taken: &[String]) -> String {
-    let mut name = wanted.to_owned();
-    let mut next = 2;
-    while is_taken(cx, &name, taken) {
-        name = format!("{wanted}_{next}");
-        next += 1;
-    }
-    name
 }
 
 fn is_taken(cx: &Context<'_>, name: &str, taken: &[String]) -> bool {

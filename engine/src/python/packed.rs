@@ -1,6 +1,7 @@
 //! Arenas as bytes, to be kept where a file need not be parsed again: about seven bytes a node.
 //!
-//! What is unpacked satisfies every invariant of an [`Ast`], whatever the bytes are.
+//! What is unpacked has the form of an [`Ast`], whatever the bytes are: nodes stand in order, each within its parent. That they are
+//! those of a text is for whoever keeps the bytes to see to.
 
 use super::ast::{Ast, NodeData};
 use super::kind::{Field, Kind};
@@ -55,7 +56,7 @@ impl Ast {
             };
             let kind = Kind::of(*bytes.next()?)?;
             let field = *bytes.next()?;
-            let start = last + checked(take(&mut bytes)?, length)?;
+            let start = u32::checked_add(last, take(&mut bytes)?)?;
             let end = start.checked_add(take(&mut bytes)?)?;
             let subtree_end = id.checked_add(take(&mut bytes)?)?;
             if end > limit || subtree_end <= id || subtree_end > subtree_limit {
@@ -68,11 +69,6 @@ impl Ast {
         }
         bytes.next().is_none().then_some(Ast { nodes, too_deep })
     }
-}
-
-/// A number that is no larger than `limit`.
-fn checked(number: u32, limit: u32) -> Option<u32> {
-    (number <= limit).then_some(number)
 }
 
 /// Write a number, seven bits a byte, the lowest first.

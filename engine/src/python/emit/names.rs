@@ -81,10 +81,14 @@ pub fn is_keyword(name: &str) -> bool {
 /// A name like `wanted` that nothing in `scope` (a function or module) binds or reads, and that is no keyword: `wanted`, then
 /// `wanted_2`, `wanted_3` ...
 pub fn fresh_name(scope: Node<'_>, wanted: &str) -> String {
-    let taken = |name: &str| is_keyword(name) || scope.has_name(name);
+    numbered(wanted, |name| is_keyword(name) || scope.has_name(name))
+}
+
+/// The first of `wanted`, `wanted_2`, `wanted_3` ... that is not taken.
+pub fn numbered(wanted: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut name = wanted.to_owned();
     let mut next = 2;
-    while taken(&name) {
+    while is_taken(&name) {
         name = format!("{wanted}_{next}");
         next += 1;
     }

@@ -298,7 +298,7 @@ fn before(tokens: &[Token], i: usize, previous: Option<&Token>, seen_for: bool) 
         return if previous.kind == Lex::String { STRING } else { 0 };
     }
     let operand = matches!(previous.kind, Lex::Close | Lex::String)
-        || (previous.kind == Lex::Name && !is_keyword(&previous.text));
+        || (previous.kind == Lex::Name && !is_operator_word(&previous.text));
     match token.text.as_str() {
         "." if previous.kind == Lex::Close => DOT,
         "for" => COMPREHENSION,
@@ -319,7 +319,7 @@ fn before(tokens: &[Token], i: usize, previous: Option<&Token>, seen_for: bool) 
     }
 }
 
-fn is_keyword(word: &str) -> bool {
+fn is_operator_word(word: &str) -> bool {
     matches!(
         word,
         "return" | "in" | "not" | "and" | "or" | "is" | "if" | "else" | "lambda" | "yield" | "await" | "for"
@@ -501,7 +501,7 @@ impl Wrapper {
         let is_display = match open.checked_sub(1).and_then(|p| line.tokens.get(p)) {
             Some(before) => {
                 !(matches!(before.kind, Lex::Close | Lex::String)
-                    || (before.kind == Lex::Name && !is_keyword(&before.text)))
+                    || (before.kind == Lex::Name && !is_operator_word(&before.text)))
             }
             None => true,
         };
