@@ -6,6 +6,7 @@ mod fingerprint;
 mod group;
 mod parsed;
 mod scan;
+mod session;
 mod sources;
 mod supposed;
 mod suppress;
@@ -17,6 +18,7 @@ pub use aside::{is_migration, leave_out_idle};
 pub use group::group;
 pub use parsed::{ParsedFiles, ParsedSize};
 pub use scan::unreadable;
+pub use session::Session;
 pub use sources::{LazySource, Sources};
 
 use crate::codemod::{FileEdit, Finding, Rule};
