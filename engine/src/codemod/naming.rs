@@ -6,7 +6,6 @@ use crate::django::{FieldKind, Model, ModelId};
 use crate::python::emit::{ImportedName, bound_by_import, import_name, is_keyword, numbered};
 use crate::python::{ClassId, Def, Field, Kind, Node};
 use crate::text::Site;
-use std::sync::OnceLock;
 
 /// The manager through which rows of a model are written where the code names none.
 pub fn manager_name(cx: &Context<'_>, model: ModelId) -> String {
@@ -114,15 +113,12 @@ fn imports(cx: &Context<'_>, from: FileId, depth: usize, seen: &mut Vec<FileId>)
 /// The files that `from` imports when it is loaded.
 fn loaded_by(cx: &Context<'_>, from: FileId) -> Vec<FileId> {
     let program = cx.project.program();
-    let files = || vec![OnceLock::<Vec<FileId>>::new(); program.files().len()];
-    let known = cx.analyzer.once("imported files", files);
-    let find = || {
+    cx.analyzer.once_for("imported files", from, || {
         let is_import = |n: &Node<'_>| matches!(n.kind(), Kind::Import | Kind::ImportFrom);
         let is_loaded = |n: &Node<'_>| n.enclosing_scope().is_none_or(|s| s.kind() != Kind::FunctionDef);
         let statements = program.file(from).root().descendants().filter(is_import).filter(is_loaded);
         statements.flat_map(|statement| imported_files(cx, from, statement)).collect()
-    };
-    known.get(from.0 as usize).map_or_else(Vec::new, |slot| slot.get_or_init(find).clone())
+    })
 }
 
 fn imported_files(cx: &Context<'_>, from: FileId, statement: Node<'_>) -> Vec<FileId> {

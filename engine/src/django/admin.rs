@@ -76,6 +76,14 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// Whether another one is the same, but for where in `file` models are registered.
+    pub(super) fn is_like(&self, other: &Admin, file: FileId) -> bool {
+        let plain =
+            |r: &Registration| if r.file == file { Registration { node: NodeId(0), ..*r } } else { *r };
+        self.registrations.iter().map(plain).eq(other.registrations.iter().map(plain))
+            && (&self.inlines, &self.models, &self.roles) == (&other.inlines, &other.models, &other.roles)
+    }
+
     /// Every model that is registered, in order of files and positions.
     pub fn registrations(&self) -> &[Registration] {
         &self.registrations

@@ -36,7 +36,7 @@ pub(super) enum Part {
 }
 
 /// One attribute put into a class.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Patch {
     pub class: Patched,
     /// The attribute; `None` where its name is computed.

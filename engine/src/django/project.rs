@@ -9,6 +9,7 @@ use super::{
     Admin, Field, Manager, Model, ModelId, Names, Receiver, RelationKind, Settings, Signal, admin, builder,
     historical, managers, settings, signals, stubs,
 };
+use crate::python::touched::touch_file;
 use crate::python::{ClassId, Def, FunctionId, Member, NodeId, Parsed, Program};
 use crate::text::{FileId, Site, Source};
 use rayon::prelude::*;
@@ -18,17 +19,17 @@ use std::sync::OnceLock;
 /// Everything known about the project, read-only.
 #[derive(Clone, Debug, Default)]
 pub struct Project {
-    program: Program,
-    models: Vec<Model>,
-    receivers: Vec<Receiver>,
+    pub(super) program: Program,
+    pub(super) models: Vec<Model>,
+    pub(super) receivers: Vec<Receiver>,
     settings: Settings,
     templates: Templates,
     by_class: FxHashMap<ClassId, ModelId>,
     by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
-    patches: Vec<Patch>,
-    replaced: Replaced,
-    admin: Admin,
+    pub(super) patches: Vec<Patch>,
+    pub(super) replaced: Replaced,
+    pub(super) admin: Admin,
     names: Names,
     pub(super) tables: Tables,
     /// Whether each file holds tests.
@@ -38,7 +39,7 @@ pub struct Project {
     /// What [`Project::unknown_parts`] says of each model.
     unknown_parts: Vec<Vec<(String, Site)>>,
     /// The first historical model among `models`, and which of them are followed.
-    historical: Option<(usize, Vec<bool>)>,
+    pub(super) historical: Option<(usize, Vec<bool>)>,
 }
 
 impl Project {
@@ -135,6 +136,13 @@ impl Project {
             }
         });
         Project::link(files.collect(), Some(&self.templates))
+    }
+
+    /// The same project with `after` in the place of `file`.
+    pub(super) fn with_file(&self, file: FileId, after: Parsed) -> Project {
+        let files = self.program.file_ids().filter(|id| !self.is_known_file(*id));
+        let parsed = |id| if id == file { after.clone() } else { self.program.parsed(id) };
+        Project::link(files.map(parsed).collect(), Some(&self.templates))
     }
 
     /// The Python side.
@@ -271,6 +279,7 @@ impl Project {
 
     /// Every registered receiver, in order of files.
     pub fn all_receivers(&self) -> &[Receiver] {
+        self.receivers.iter().for_each(|r| touch_file(r.site.file));
         &self.receivers
     }
 
@@ -296,7 +305,8 @@ impl Project {
             sender == model || is_link || (is_delete && !this.is_proxy && this.bases.contains(&sender))
         };
         let indexes = self.by_signal.get(&signal).map_or(&[][..], Vec::as_slice);
-        indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r)).collect()
+        let heard = indexes.iter().filter_map(|i| self.receivers.get(*i)).filter(|r| hears(r));
+        heard.inspect(|r| touch_file(r.site.file)).collect()
     }
 
     /// The field behind an attribute of `model` that leads to other models: its own, or, for the accessor of a relation
@@ -382,13 +392,14 @@ impl Project {
                 && patch.name.as_deref().is_none_or(|n| n == name)
                 && self.concerns(patch, this)
         })?;
+        touch_file(patch.site.file);
         Some(patch.site)
     }
 
     /// Where code, that of tests left out, puts something else in the place of a function, a method or a property while the
     /// program runs, on the class or on a single object.
     pub fn replacement_of(&self, function: FunctionId) -> Option<Site> {
-        self.replaced.function(&self.program, function)
+        self.replaced.function(&self.program, function).inspect(|site| touch_file(site.file))
     }
 
     /// Where code, that of tests left out, puts something else in the place of a method by which a manager of `model` gives rows:
@@ -396,7 +407,8 @@ impl Project {
     pub fn replaced_manager(&self, model: ModelId) -> Option<(&'static str, Site)> {
         let info = self.model(model);
         let managers: Vec<ClassId> = info.managers.iter().filter_map(|m| m.class).collect();
-        self.replaced.of_manager(&self.program, info.class, &managers)
+        let found = self.replaced.of_manager(&self.program, info.class, &managers);
+        found.inspect(|(_, site)| touch_file(site.file))
     }
 
     /// Where code puts an attribute `name` into Django's own managers or querysets, or into `class`.
@@ -413,6 +425,7 @@ impl Project {
             };
             is_of && patch.name.as_deref().is_none_or(|n| n == name) && !self.is_test_file(patch.site.file)
         })?;
+        touch_file(patch.site.file);
         Some(patch.site)
     }
 

@@ -9,7 +9,7 @@ use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, arguments,
     parameters, string_value,
 };
-use crate::text::{FileId, Site};
+use crate::text::{FileId, Site, Span};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -27,7 +27,7 @@ enum Owner {
 }
 
 /// One replacement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Replacement {
     owner: Owner,
     /// Whether what is put there may be called.
@@ -36,7 +36,7 @@ struct Replacement {
 }
 
 /// The replacements of the program, by the name that is replaced. Names that no function has are left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Replaced {
     by_name: FxHashMap<String, Vec<Replacement>>,
 }
@@ -57,6 +57,14 @@ impl Replaced {
         for (name, replacement) in found {
             out.by_name.entry(name).or_default().push(replacement);
         }
+        out
+    }
+
+    /// The same, but for where in `file` that is.
+    pub fn without_places(&self, file: FileId) -> Replaced {
+        let mut out = self.clone();
+        let all = out.by_name.values_mut().flatten();
+        all.filter(|r| r.site.file == file).for_each(|r| r.site.span = Span::default());
         out
     }
 

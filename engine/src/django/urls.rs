@@ -1,6 +1,6 @@
 //! Which functions the URLs of the project lead to.
 
-use crate::python::{Def, Expr, FunctionId, Kind, Program, arguments};
+use crate::python::{Def, Expr, File, FunctionId, Kind, Program, arguments};
 use crate::text::FileId;
 use rustc_hash::FxHashSet;
 
@@ -13,13 +13,17 @@ const ROUTES: &[&str] = &[
     "django.conf.urls.url",
 ];
 
+/// Whether a file may have URLs.
+pub(crate) fn may_route(file: &File) -> bool {
+    file.source.text().contains("urlpatterns")
+}
+
 /// The functions that the URLs of the project lead to: `path("books/", views.books)`, also inside of decorators.
 pub(crate) fn routed(program: &Program, is_known: impl Fn(FileId) -> bool) -> FxHashSet<FunctionId> {
     let mut out = FxHashSet::default();
     for file in program.file_ids().filter(|f| !is_known(*f)) {
         let parsed = program.file(file);
-        if parsed.ast.is_empty() || parsed.ast.is_too_deep() || !parsed.source.text().contains("urlpatterns")
-        {
+        if parsed.ast.is_empty() || parsed.ast.is_too_deep() || !may_route(parsed) {
             continue;
         }
         for call in parsed.root().descendants().filter(|n| n.kind() == Kind::Call) {

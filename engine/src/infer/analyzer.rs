@@ -1,16 +1,18 @@
 //! The analysis of frames: modules, and functions, each once for each kind of arguments.
 
 use super::facts::{Event, EventData, EventKind, Facts};
-use super::found::Found;
+use super::found::{Answers, Found};
 use super::frame::Frame;
 use super::memo::{Memo, Met, Stack, Task};
 use super::summary::{Summary, abstracted, summarize};
 use super::types::{Instance, Manager, Name, QuerySet, QuerySetClass, Root, Type, ValueId};
 use crate::django::Project;
+use crate::python::touched::{self, Things, Touched};
 use crate::python::{ClassId, FunctionId, Kind, NodeId, ParameterKind, parameters};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Calls followed from one frame, those of its callees included.
@@ -24,13 +26,18 @@ const MAX_KEPT: usize = 3_000_000;
 /// The facts of frames that are kept, and what they weigh.
 #[derive(Default)]
 struct Kept {
-    facts: FxHashMap<Caller, Arc<Facts>>,
+    facts: FxHashMap<Caller, (Arc<Facts>, Touched)>,
     weight: usize,
 }
 
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
+    remembered: Remembered,
+}
+
+/// What an analyzer has found. It can be taken over to the same project after a change, see [`Analyzer::resumed`].
+pub struct Remembered {
     pub(super) memo: Memo,
     pub(super) prefetches: OnceLock<super::prefetch::Prefetches>,
     pub(super) call_sites: OnceLock<Arc<super::callsites::CallSites>>,
@@ -38,49 +45,68 @@ pub struct Analyzer<'p> {
     pub(super) owners: OnceLock<super::supposed::Owners>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
-    pub(super) requests: OnceLock<super::requests::Requests>,
+    /// Also what they were found in.
+    pub(super) requests: OnceLock<(super::requests::Requests, Touched)>,
     routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
     kept: Mutex<Kept>,
     pub(super) entries: OnceLock<super::entries::Entries>,
     /// What the callers of a function draw of the iterator that it returns.
-    pub(super) drawn: Mutex<FxHashMap<(FunctionId, usize), super::drawn::Drawn>>,
-    pub(super) attributes: Mutex<FxHashMap<(ClassId, Name), super::attributes::Assigned>>,
+    pub(super) drawn: Answers<(FunctionId, usize), super::drawn::Drawn>,
+    pub(super) attributes: Answers<(ClassId, Name), super::attributes::Assigned>,
     found: Found,
     pub(super) receivers: super::receivers::Receivers,
     pub(super) words: OnceLock<super::words::Words>,
+    /// Whether it is noted what answers are found in.
+    is_noting: bool,
+}
+
+impl Deref for Analyzer<'_> {
+    type Target = Remembered;
+
+    fn deref(&self) -> &Remembered {
+        &self.remembered
+    }
 }
 
 impl<'p> Analyzer<'p> {
     /// An analyzer of `project`.
     pub fn new(project: &'p Project) -> Analyzer<'p> {
-        Analyzer {
-            project,
-            memo: Memo::new(project.program().functions().len()),
-            prefetches: OnceLock::new(),
-            call_sites: OnceLock::new(),
-            form_users: OnceLock::new(),
-            owners: OnceLock::new(),
-            renderers: OnceLock::new(),
-            stores: OnceLock::new(),
-            requests: OnceLock::new(),
-            routed: OnceLock::new(),
-            passed: super::passed::Passed::default(),
-            kept: Mutex::default(),
-            entries: OnceLock::new(),
-            drawn: Mutex::default(),
-            attributes: Mutex::default(),
-            found: Found::default(),
-            receivers: Mutex::default(),
-            words: OnceLock::new(),
-        }
+        Analyzer { project, remembered: Remembered::new(project) }
+    }
+
+    /// An analyzer that notes what its answers are found in, so that it can be [resumed](Self::resumed) after a change.
+    pub fn noting_what_is_touched(project: &'p Project) -> Analyzer<'p> {
+        let mut analyzer = Analyzer::new(project);
+        analyzer.remembered.is_noting = true;
+        analyzer
+    }
+
+    /// An analyzer of `project` that goes on with what another one found in it before `change`.
+    pub fn resumed(project: &'p Project, remembered: Remembered) -> Analyzer<'p> {
+        Analyzer { project, remembered }
+    }
+
+    /// What was found, for [`Analyzer::resumed`].
+    pub fn into_remembered(self) -> Remembered {
+        self.remembered
+    }
+
+    /// Whether it is noted what answers are found in.
+    pub(crate) fn is_noting(&self) -> bool {
+        self.is_noting
+    }
+
+    /// What `find` gives; what its answers are found in is noted, if it is to be. To be called wherever a thread begins.
+    pub(crate) fn noting<T>(&self, find: impl FnOnce() -> T) -> T {
+        if self.is_noting { touched::noting(find) } else { find() }
     }
 
     /// The functions that the URLs of the project lead to.
     pub fn routed(&self) -> &FxHashSet<FunctionId> {
         let project = self.project;
-        self.routed
-            .get_or_init(|| crate::django::routed(project.program(), |file| project.is_known_file(file)))
+        let find = || crate::django::routed(project.program(), |file| project.is_known_file(file));
+        self.routed.get_or_init(|| touched::aside(find))
     }
 
     /// What `find` finds in the project, found once; `name` says who looks for it, and stands for one type.
@@ -140,14 +166,14 @@ impl<'p> Analyzer<'p> {
     }
 
     fn evaluated(&self, file: FileId, function: Option<FunctionId>) -> Facts {
-        let facts = match function {
+        let (facts, touched) = touched::record(|| match function {
             Some(function) => {
                 let facts = self.called_within(function, super::passed::DEPTH + 1);
                 self.expanded(facts, &mut Stack::default())
             }
             None => self.module(file),
-        };
-        self.note_receivers((file, function), &facts);
+        });
+        self.note_receivers((file, function), &facts, touched);
         facts
     }
 
@@ -171,7 +197,7 @@ impl<'p> Analyzer<'p> {
         if let Some(hit) = self.known(&key) {
             return hit;
         }
-        let mut facts = find();
+        let (mut facts, touched) = touched::record(find);
         facts.shrink();
         let facts = Arc::new(facts);
         let weight = facts.weight();
@@ -180,13 +206,16 @@ impl<'p> Analyzer<'p> {
             *kept = Kept::default();
         }
         kept.weight += weight;
-        kept.facts.insert(key, facts.clone());
+        kept.facts.insert(key, (facts.clone(), touched));
         facts
     }
 
     /// The facts of a caller that are kept.
     fn known(&self, key: &Caller) -> Option<Arc<Facts>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).facts.get(key).cloned()
+        let (facts, touched) =
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).facts.get(key).cloned()?;
+        touched::again(&touched);
+        Some(facts)
     }
 
     /// What a function writes, or may write: the events of its facts that say so. Kept for those who ask again.
@@ -424,6 +453,93 @@ impl<'p> Analyzer<'p> {
             Summary { returns: Some(returns), values: facts.values, cost, ..Summary::default() }
         });
         found.unwrap_or_default()
+    }
+}
+
+impl Remembered {
+    fn new(project: &Project) -> Remembered {
+        Remembered {
+            memo: Memo::new(project.program().functions().len()),
+            prefetches: OnceLock::new(),
+            call_sites: OnceLock::new(),
+            form_users: OnceLock::new(),
+            owners: OnceLock::new(),
+            renderers: OnceLock::new(),
+            stores: OnceLock::new(),
+            requests: OnceLock::new(),
+            routed: OnceLock::new(),
+            passed: super::passed::Passed::default(),
+            kept: Mutex::default(),
+            entries: OnceLock::new(),
+            drawn: Answers::default(),
+            attributes: Answers::default(),
+            found: Found::default(),
+            receivers: super::receivers::Receivers::default(),
+            words: OnceLock::new(),
+            is_noting: false,
+        }
+    }
+
+    /// `file` has changed, between the projects `before` and `after` which have the same classes and functions, in
+    /// `changed`: throw away what was found there. False if it is not known what was; nothing here is of use then.
+    pub(crate) fn update(
+        &mut self,
+        file: FileId,
+        changed: &Things,
+        before: &Project,
+        after: &Project,
+    ) -> bool {
+        if let Some(words) = self.words.get_mut() {
+            super::words::update(words, file, before, after);
+        }
+        if let Some(calls) = self.call_sites.get_mut() {
+            match Arc::get_mut(calls) {
+                Some(calls) => calls.update(file, before, after),
+                None => return false,
+            }
+        }
+        if let Some(stores) = self.stores.get_mut() {
+            stores.update(file, before, after);
+        }
+        self.passed.update(file, before, after);
+        if !super::prefetch::update(&mut self.prefetches, file, before, after) {
+            return false;
+        }
+        self.renderers.take();
+        let mentions = |project: &Project| crate::django::may_route(project.program().file(file));
+        let routed = if mentions(before) || mentions(after) { self.routed.take() } else { None };
+        self.forget(changed);
+        let requests = self.requests.take();
+        let analyzer = Analyzer::resumed(after, std::mem::replace(self, Remembered::new(after)));
+        let has_same_routes = routed.is_none_or(|routed| analyzer.routed() == &routed);
+        let has_same_requests = match requests {
+            Some((known, touched)) if touched.any_of(changed) => {
+                analyzer.noting(|| analyzer.has_same_requests(&known))
+            }
+            Some(requests) => analyzer.requests.set(requests).is_ok(),
+            None => true,
+        };
+        *self = analyzer.into_remembered();
+        has_same_routes && has_same_requests
+    }
+
+    /// Throw away what was found in `changed`.
+    fn forget(&mut self, changed: &Things) {
+        self.memo.forget(changed);
+        self.passed.forget(changed);
+        self.drawn.forget(changed);
+        self.attributes.forget(changed);
+        self.found.forget(changed);
+        self.receivers.forget(changed);
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        kept.facts.retain(|_, (facts, touched)| {
+            facts.found.forget(changed);
+            !touched.any_of(changed)
+        });
+        kept.weight = kept.facts.values().map(|(facts, _)| facts.weight()).sum();
+        if let Some(entries) = self.entries.take() {
+            entries.facts().for_each(|facts| facts.found.forget(changed));
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 //! generic views.
 
 use super::analyzer::Analyzer;
+use super::by_name::{ByName, replace_in};
 use super::frame::Frame;
 use super::memo::Task;
 use super::summary::Summary;
 use super::types::{Name, QuerySet, QuerySetClass, Trait, Type, ValueId};
 use crate::django::{Project, unknown_base};
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, ParameterKind, parameters};
+use crate::python::touched::aside;
+use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, ParameterKind, Program, parameters};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// Attributes that generic views assign by themselves.
 const OF_VIEWS: &[&str] =
@@ -299,10 +301,18 @@ fn narrowed(mut out: QuerySet, given: &QuerySet, made: &QuerySet) -> Option<Quer
 #[derive(Debug, Default)]
 pub(super) struct Stores {
     /// Names that some method assigns as `self.name = value`.
-    on_self: FxHashSet<String>,
+    on_self: ByName<FileId>,
     /// Every other assignment, by the attribute's name.
-    elsewhere: FxHashMap<String, Vec<(FileId, NodeId)>>,
+    elsewhere: ByName<(FileId, NodeId)>,
     /// The arguments of each `setattr()`.
+    by_name: Vec<(FileId, NodeId)>,
+}
+
+/// What one file assigns.
+#[derive(Default)]
+struct Assigning<'a> {
+    on_self: FxHashSet<&'a str>,
+    elsewhere: Vec<(&'a str, (FileId, NodeId))>,
     by_name: Vec<(FileId, NodeId)>,
 }
 
@@ -310,37 +320,59 @@ fn stores(project: &Project) -> Stores {
     let program = project.program();
     let mut out = Stores::default();
     for file in program.file_ids().filter(|f| !project.is_known_file(*f)) {
-        for node in program.file(file).root().descendants() {
-            match node.kind() {
-                Kind::Attribute if node.is_binding() => {
-                    let Expr::Attribute { attr, .. } = Expr::of(node) else { continue };
-                    if on_self(node).is_some() {
-                        out.on_self.insert(attr.to_owned());
-                    } else {
-                        out.elsewhere.entry(attr.to_owned()).or_default().push((file, node.id()));
-                    }
+        let Assigning { on_self, elsewhere, by_name } = assigning(program, file);
+        on_self.into_iter().for_each(|name| out.on_self.push(name, file));
+        elsewhere.into_iter().for_each(|(name, place)| out.elsewhere.push(name, place));
+        out.by_name.extend(by_name);
+    }
+    out
+}
+
+fn assigning(program: &Program, file: FileId) -> Assigning<'_> {
+    let mut out = Assigning::default();
+    for node in program.file(file).root().descendants() {
+        match node.kind() {
+            Kind::Attribute if node.is_binding() => {
+                let Expr::Attribute { attr, .. } = Expr::of(node) else { continue };
+                if on_self(node).is_some() {
+                    out.on_self.insert(attr);
+                } else {
+                    out.elsewhere.push((attr, (file, node.id())));
                 }
-                Kind::Call => {
-                    let Expr::Call { func, arguments } = Expr::of(node) else { continue };
-                    if func.text().ends_with("setattr") {
-                        out.by_name.push((file, arguments.id()));
-                    }
-                }
-                _ => {}
             }
+            Kind::Call => {
+                let Expr::Call { func, arguments } = Expr::of(node) else { continue };
+                if func.text().ends_with("setattr") {
+                    out.by_name.push((file, arguments.id()));
+                }
+            }
+            _ => {}
         }
     }
     out
 }
 
+impl Stores {
+    /// `file` has changed.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
+        let before = assigning(before.program(), file);
+        let after = assigning(after.program(), file);
+        let on_self = after.on_self.into_iter().map(|name| (name, file));
+        self.on_self.replace(file, before.on_self.into_iter(), on_self);
+        let elsewhere = before.elsewhere.into_iter().map(|(name, _)| name);
+        self.elsewhere.replace(file, elsewhere, after.elsewhere.into_iter());
+        replace_in(&mut self.by_name, file, after.by_name);
+    }
+}
+
 impl Analyzer<'_> {
     fn stores(&self) -> &Stores {
-        self.stores.get_or_init(|| stores(self.project))
+        self.stores.get_or_init(|| aside(|| stores(self.project)))
     }
 
     /// Where the program assigns to attributes of something else than its own `self`, by the attribute's name.
     pub(super) fn assigned_from_outside(&self) -> impl Iterator<Item = (&str, &[(FileId, NodeId)])> {
-        self.stores().elsewhere.iter().map(|(name, places)| (name.as_str(), places.as_slice()))
+        self.stores().elsewhere.iter()
     }
 
     /// Whether a `setattr()` of the program names the attribute.
@@ -363,19 +395,14 @@ impl Analyzer<'_> {
 
     /// Whether some code of the program assigns to the attribute of something else than its own `self`.
     pub fn is_assigned_from_outside(&self, name: &str) -> bool {
-        self.stores().elsewhere.contains_key(name)
+        self.stores().elsewhere.has(name)
     }
 
     /// Every value of `self.name` in the methods of `class` and of the classes above and below; nothing where somebody
     /// else may assign it, or where it is assigned in another way.
     pub(super) fn assigned(&self, class: ClassId, name: &str) -> Assigned {
-        let key = (class, Name::from(name));
-        if let Some(hit) = self.attributes.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return hit.clone();
-        }
-        let found: Assigned = self.find_assigned(class, name).map(Arc::from);
-        self.attributes.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
-        found
+        let find = || self.find_assigned(class, name).map(Arc::from);
+        self.attributes.get_or((class, Name::from(name)), find)
     }
 
     /// The expressions that the methods of `class` assign to `self.name`: all that the attribute is ever given, or none
@@ -412,7 +439,7 @@ impl Analyzer<'_> {
         if info.has_unknown_base || !info.external_bases.iter().all(is_plain) || is_of_view {
             return None;
         }
-        if !self.stores().on_self.contains(name) {
+        if !self.stores().on_self.has(name) {
             return None;
         }
         let mut classes = info.mro.clone();
@@ -457,11 +484,11 @@ impl Analyzer<'_> {
             })
             .collect();
         let stores = self.stores();
-        let by_others = stores.elsewhere.get(name).is_some_and(|places| {
-            places
-                .iter()
-                .any(|(file, node)| !ours.iter().any(|(f, class)| f == file && class.contains(*node)))
-        });
+        let by_others = stores
+            .elsewhere
+            .of(name)
+            .iter()
+            .any(|(file, node)| !ours.iter().any(|(f, class)| f == file && class.contains(*node)));
         (!by_others && !self.is_set_by_name(name)).then_some(out)
     }
 }

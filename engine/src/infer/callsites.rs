@@ -1,7 +1,9 @@
 //! Every call of the program by the name that is called, for questions about the callers of a function.
 
 use super::analyzer::Analyzer;
+use super::by_name::{ByName, Placed, replace_in};
 use crate::django::Project;
+use crate::python::touched::aside;
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, Program, arguments, string_value};
 use crate::text::FileId;
 use rayon::prelude::*;
@@ -19,10 +21,16 @@ pub struct CallSite {
     pub function: Option<FunctionId>,
 }
 
+impl Placed for CallSite {
+    fn file(&self) -> FileId {
+        self.file
+    }
+}
+
 /// The calls of the program, those in the modules that ormend brings along left out.
 #[derive(Debug, Default)]
 pub struct CallSites {
-    by_name: FxHashMap<String, Vec<CallSite>>,
+    by_name: ByName<CallSite>,
     querysets: Vec<CallSite>,
 }
 
@@ -30,7 +38,7 @@ impl CallSites {
     /// The calls of something called `name`, by file and position: `name()`, `x.name()`, and `alias()` where the file
     /// has imported or assigned `name` under that alias.
     pub fn of(&self, name: &str) -> &[CallSite] {
-        self.by_name.get(name).map_or(&[], Vec::as_slice)
+        self.by_name.of(name)
     }
 
     /// The places that ask something for its attribute `queryset`, also by name: `getattr(view, "queryset")`.
@@ -47,33 +55,37 @@ impl Analyzer<'_> {
 
     /// The classes of the program whose bodies name forms, or inlines of the admin, for the framework.
     pub fn form_users(&self) -> &[ClassId] {
-        self.form_users.get_or_init(|| {
+        let find = || {
             let program = self.project.program();
             let names = ["form_class", "form", "get_form_class", "inlines"];
             let has_one =
                 |class: &ClassId| names.iter().any(|n| program.class(*class).members.contains_key(*n));
             program.class_ids().filter(has_one).collect()
-        })
+        };
+        self.form_users.get_or_init(|| aside(find))
     }
 }
 
 fn collect(project: &Project) -> CallSites {
     let own: Vec<FileId> = project.program().file_ids().filter(|f| !project.is_known_file(*f)).collect();
     let of_files: Vec<OfFile<'_>> =
-        own.into_par_iter().map(|file| of_file(project.program(), file)).collect();
+        own.into_par_iter().map(|file| aside(|| of_file(project.program(), file))).collect();
     let mut out = CallSites::default();
     for OfFile { named, querysets } in of_files {
         out.querysets.extend(querysets);
-        for (name, site) in named {
-            match out.by_name.get_mut(name) {
-                Some(sites) => sites.push(site),
-                None => {
-                    out.by_name.insert(name.to_owned(), vec![site]);
-                }
-            }
-        }
+        named.into_iter().for_each(|(name, site)| out.by_name.push(name, site));
     }
     out
+}
+
+impl CallSites {
+    /// `file` has changed.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
+        let before = of_file(before.program(), file);
+        let after = of_file(after.program(), file);
+        self.by_name.replace(file, before.named.into_iter().map(|(name, _)| name), after.named.into_iter());
+        replace_in(&mut self.querysets, file, after.querysets);
+    }
 }
 
 /// The calls of a file, each under the names that it may stand for.

@@ -9,7 +9,6 @@ use crate::python::{
     parameters,
 };
 use crate::text::FileId;
-use std::sync::PoisonError;
 
 /// Names and calls that give the iterator on are followed so far in a function and those that it calls.
 const MAX_DEPTH: usize = 6;
@@ -189,14 +188,8 @@ impl<'a> Frame<'a, '_> {
         if budget.hops >= MAX_HOPS {
             return Drawn::Nothing;
         }
-        let remembered = || self.az.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = remembered().get(&(function, budget.hops)) {
-            return *known;
-        }
         let further = Budget { depth: 0, hops: budget.hops + 1 };
-        let drawn = self.drawn_by_calls(function, further);
-        remembered().insert((function, budget.hops), drawn);
-        drawn
+        self.az.drawn.get_or((function, budget.hops), || self.drawn_by_calls(function, further))
     }
 
     fn drawn_by_calls(&self, function: FunctionId, budget: Budget) -> Drawn {

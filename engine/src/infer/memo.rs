@@ -8,6 +8,7 @@
 use super::summary::Summary;
 use super::types::{Name, Type};
 use crate::django::ModelId;
+use crate::python::touched::{self, Things};
 use crate::python::{ClassId, FunctionId, NodeId};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
@@ -130,6 +131,14 @@ impl Memo {
         }
     }
 
+    /// Throw away what was found in `changed`.
+    pub fn forget(&self, changed: &Things) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, summary| !summary.touched.any_of(changed));
+        }
+    }
+
     /// The summary of `task`, by `run` if it is not remembered.
     pub fn evaluate(
         &self,
@@ -157,9 +166,10 @@ impl Memo {
         }
         let older = stack.order.len();
         let depth = stack.enter(unit);
-        let summary = stacker::maybe_grow(RED_ZONE, GROW_BY, || run(&task, stack));
+        let (summary, touched) =
+            touched::record(|| stacker::maybe_grow(RED_ZONE, GROW_BY, || run(&task, stack)));
         let (reach, height, cut) = stack.leave();
-        let summary = Arc::new(Summary { reach, height, ..summary });
+        let summary = Arc::new(Summary { reach, height, touched, ..summary });
         stack.reach(unit, &summary);
         if cut >= depth {
             stack.forget(older);
@@ -223,6 +233,7 @@ impl Stack {
 
     /// What is being evaluated looks into `unit`, and into all that its summary reached.
     fn reach(&mut self, unit: Unit, summary: &Summary) {
+        touched::again(&summary.touched);
         if let Some(top) = self.active.last_mut() {
             top.units.insert(unit);
             top.height = top.height.max(summary.height + 1);

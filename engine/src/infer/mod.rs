@@ -9,6 +9,7 @@ mod analyzer;
 mod attributes;
 mod below;
 mod builtins;
+mod by_name;
 mod callables;
 mod calls;
 mod callsites;
@@ -60,7 +61,7 @@ mod tests;
 mod types;
 mod words;
 
-pub use analyzer::Analyzer;
+pub use analyzer::{Analyzer, Remembered};
 pub use callsites::{CallSite, CallSites};
 pub use entries::{Entry, EntryKind, REFUSING, SingleObjects, Source, updates_one_object};
 pub use every_row::gives_every_row;

@@ -5,17 +5,21 @@
 //! order.
 
 use super::analyzer::Analyzer;
+use super::by_name::ByName;
 use super::facts::Facts;
+use super::found::Answers;
 use super::summary::abstracted;
 use super::types::{Instance, Root, Type};
-use crate::django::ModelId;
+use crate::django::{ModelId, Project};
+use crate::python::touched::{Things, aside};
 use crate::python::{
     Binding, Def, Expr, Field, FunctionId, Kind, Member, Node, NodeId, ParameterKind, arguments, parameters,
     string_value,
 };
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 /// More callers than these are not asked.
 const MAX_CALLERS: usize = 40;
@@ -56,10 +60,11 @@ type Calls = FxHashMap<NodeId, Call>;
 /// What is remembered of callers.
 #[derive(Default)]
 pub(super) struct Passed {
-    mentioned: OnceLock<FxHashSet<String>>,
+    /// The names that something but a call mentions, with the files.
+    mentioned: OnceLock<ByName<FileId>>,
     /// The names of classes with an `__init__()` of their own.
     constructors: OnceLock<FxHashSet<String>>,
-    calls: Mutex<FxHashMap<Frame, Arc<Calls>>>,
+    calls: Answers<Frame, Arc<Calls>>,
 }
 
 impl Analyzer<'_> {
@@ -134,7 +139,7 @@ impl Analyzer<'_> {
 
     /// Whether something but a call mentions a function, or a class that is made with arguments, of that name.
     pub(super) fn is_mentioned(&self, name: &str) -> bool {
-        self.passed.mentioned.get_or_init(|| self.mentioned()).contains(name)
+        self.passed.mentioned.get_or_init(|| aside(|| self.mentioned())).has(name)
     }
 
     /// Whether a class of that name is made with arguments.
@@ -144,7 +149,7 @@ impl Analyzer<'_> {
             let own = program.class_ids().filter(|c| self.constructor(*c).is_some());
             own.map(|c| program.class(c).name.clone()).collect()
         };
-        self.passed.constructors.get_or_init(find).contains(name)
+        self.passed.constructors.get_or_init(|| aside(find)).contains(name)
     }
 
     /// For each of these parameters what every caller passes; `None` where a call is not understood or there is none. An
@@ -222,20 +227,17 @@ impl Analyzer<'_> {
 
     /// The calls of one frame, in the light of `depth - 1` further callers.
     fn calls_of(&self, file: FileId, function: Option<FunctionId>, depth: usize) -> Arc<Calls> {
-        let key = (file, function, depth);
-        let lock = || self.passed.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hit) = lock().get(&key) {
-            return hit.clone();
-        }
-        let (facts, scope) = match function {
-            Some(function) => {
-                let info = self.project.program().function(function);
-                (self.called_within(function, depth), self.project.program().file(info.file).node(info.node))
-            }
-            None => (self.module(file), self.project.program().file(file).root()),
-        };
-        let calls = Arc::new(self.harvest(&facts, scope));
-        lock().entry(key).or_insert(calls).clone()
+        self.passed.calls.get_or((file, function, depth), || {
+            let program = self.project.program();
+            let (facts, scope) = match function {
+                Some(function) => {
+                    let info = program.function(function);
+                    (self.called_within(function, depth), program.file(info.file).node(info.node))
+                }
+                None => (self.module(file), program.file(file).root()),
+            };
+            Arc::new(self.harvest(&facts, scope))
+        })
     }
 
     fn harvest(&self, facts: &Facts, scope: Node<'_>) -> Calls {
@@ -269,28 +271,63 @@ impl Analyzer<'_> {
         out
     }
 
-    /// The names of functions, and of classes that are made with arguments, that something but a call mentions: an assignment, an argument, a string.
-    fn mentioned(&self) -> FxHashSet<String> {
-        let project = self.project;
-        let program = project.program();
-        let mut out = FxHashSet::default();
-        for file in program.file_ids().filter(|f| !project.is_known_file(*f) && !project.is_test_file(*f)) {
-            for node in program.file(file).root().descendants() {
-                let text = match node.kind() {
-                    Kind::Name if !is_call_or_definition(node) => node.text().to_owned(),
-                    Kind::Str if is_key_of_result(node) || is_of_relation(node) => continue,
-                    Kind::Str => match string_value(node) {
-                        Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned(),
-                        None => continue,
-                    },
-                    _ => continue,
-                };
-                if !program.functions_named(&text).is_empty() || self.is_constructed(&text) {
-                    out.insert(text);
-                }
-            }
+    fn mentioned(&self) -> ByName<FileId> {
+        let mut out = ByName::default();
+        let is_constructed = |name: &str| self.is_constructed(name);
+        for file in self.project.program().file_ids() {
+            let names = mentioned_in(self.project, &is_constructed, file);
+            names.into_iter().for_each(|name| out.push(&name, file));
         }
         out
+    }
+}
+
+/// The names of functions, and of classes that are made with arguments, that something but a call mentions in a file: an
+/// assignment, an argument, a string. What is mentioned in tests does not count.
+fn mentioned_in<'p>(
+    project: &'p Project,
+    is_constructed: &dyn Fn(&str) -> bool,
+    file: FileId,
+) -> FxHashSet<Cow<'p, str>> {
+    let program = project.program();
+    let mut out = FxHashSet::default();
+    if project.is_known_file(file) || project.is_test_file(file) {
+        return out;
+    }
+    for node in program.file(file).root().descendants() {
+        let text = match node.kind() {
+            Kind::Name if !is_call_or_definition(node) => Cow::Borrowed(node.text()),
+            Kind::Str if is_key_of_result(node) || is_of_relation(node) => continue,
+            Kind::Str => match string_value(node) {
+                Some(text) => text.rsplit(['.', ':', '/']).next().unwrap_or("").to_owned().into(),
+                None => continue,
+            },
+            _ => continue,
+        };
+        if !program.functions_named(&text).is_empty() || is_constructed(&text) {
+            out.insert(text);
+        }
+    }
+    out
+}
+
+impl Passed {
+    /// Throw away what callers pass that was found in `changed`.
+    pub(super) fn forget(&self, changed: &Things) {
+        self.calls.forget(changed);
+    }
+
+    /// `file` has changed. Which functions and classes there are has not.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
+        let (Some(mentioned), Some(constructors)) = (self.mentioned.get_mut(), self.constructors.get())
+        else {
+            self.mentioned.take();
+            return;
+        };
+        let is_constructed = |name: &str| constructors.contains(name);
+        let before = mentioned_in(before, &is_constructed, file);
+        let after = mentioned_in(after, &is_constructed, file);
+        mentioned.replace(file, before.iter().map(Cow::as_ref), after.iter().map(|name| (&**name, file)));
     }
 }
 

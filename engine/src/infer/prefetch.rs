@@ -3,9 +3,14 @@
 use super::analyzer::Analyzer;
 use super::types::Name;
 use crate::django::Project;
+use crate::python::touched::{aside, touch_file, touch_name};
 use crate::python::{Expr, Kind, Node, NodeId, arguments, string_value};
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
+
+/// What every text that prefetches has in it.
+const WORD: &str = "refetch";
 
 /// Every relation that some `prefetch_related()` or `Prefetch` of the program names.
 #[derive(Debug, Default)]
@@ -20,25 +25,52 @@ pub struct Prefetches {
 impl Prefetches {
     /// Where the relation `accessor` of some model may be prefetched.
     pub fn of(&self, accessor: &str) -> Option<Site> {
-        self.named(accessor).or(self.open)
+        let found = self.named(accessor).or(self.open);
+        found.inspect(|site| touch_file(site.file))
     }
 
     /// The places that write `_prefetched_objects_cache` by hand: the attribute, or its name as a string.
     pub fn filled(&self) -> &[(FileId, NodeId)] {
+        self.filled.iter().for_each(|(file, _)| touch_file(*file));
         &self.filled
     }
 
     /// Where the relation `accessor` of some model is prefetched by that name.
     pub fn named(&self, accessor: &str) -> Option<Site> {
-        self.names.get(accessor).copied()
+        touch_name(accessor);
+        self.names.get(accessor).copied().inspect(|site| touch_file(site.file))
+    }
+
+    /// What is asked without the name of a relation, as far as it does not stand in `file`.
+    fn open_beside(&self, file: FileId) -> (Option<FileId>, Vec<(FileId, NodeId)>) {
+        let beside = self.filled.iter().copied().filter(|(other, _)| *other != file);
+        (self.open.map(|site| site.file), beside.collect())
     }
 }
 
 impl Analyzer<'_> {
     /// What the project prefetches.
     pub fn prefetches(&self) -> &Prefetches {
-        self.prefetches.get_or_init(|| collect(self.project))
+        self.prefetches.get_or_init(|| aside(|| collect(self.project)))
     }
+}
+
+/// `file` has changed. Whether whoever asks for a name that did not change in it gets the same answer as before.
+pub(super) fn update(
+    known: &mut OnceLock<Prefetches>,
+    file: FileId,
+    before: &Project,
+    after: &Project,
+) -> bool {
+    let Some(old) = known.get() else { return true };
+    let mentions = |project: &Project| project.program().file(file).source.text().contains(WORD);
+    if !mentions(before) && !mentions(after) {
+        return true;
+    }
+    let new = collect(after);
+    let is_same = old.open_beside(file) == new.open_beside(file);
+    *known = OnceLock::from(new);
+    is_same
 }
 
 fn collect(project: &Project) -> Prefetches {
@@ -46,7 +78,7 @@ fn collect(project: &Project) -> Prefetches {
     for id in project.program().file_ids() {
         let file = project.program().file(id);
         let text = file.source.text();
-        if !text.contains("refetch") || file.ast.is_empty() || project.is_known_file(id) {
+        if !text.contains(WORD) || file.ast.is_empty() || project.is_known_file(id) {
             continue;
         }
         for node in file.root().descendants() {

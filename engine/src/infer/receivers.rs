@@ -3,12 +3,14 @@
 
 use super::analyzer::Analyzer;
 use super::facts::Facts;
+use super::found::Answers;
 use super::types::Type;
 use crate::django::Project;
+use crate::python::touched::Touched;
 use crate::python::{ClassId, Field, FunctionId, Kind, Node, NodeId};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What a method is called on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,28 +45,20 @@ impl Receiver {
 type Frame = (FileId, Option<FunctionId>);
 
 /// What is known of receivers, by the node of the receiver; for each frame that was evaluated.
-pub(super) type Receivers = Mutex<FxHashMap<Frame, Arc<FxHashMap<NodeId, Receiver>>>>;
+pub(super) type Receivers = Answers<Frame, Arc<FxHashMap<NodeId, Receiver>>>;
 
 impl Analyzer<'_> {
     /// What a method is called on in a frame: `value` of `value.method()`.
     pub fn receiver_of_call(&self, file: FileId, function: Option<FunctionId>, value: Node<'_>) -> Receiver {
-        let known = self.receivers_in(file, function).or_else(|| {
+        let known = self.receivers.get(&(file, function)).or_else(|| {
             self.caller(file, function);
-            self.receivers_in(file, function)
+            self.receivers.get(&(file, function))
         });
         known.and_then(|known| known.get(&value.peel().id()).copied()).unwrap_or(Receiver::Unknown)
     }
 
-    fn receivers_in(
-        &self,
-        file: FileId,
-        function: Option<FunctionId>,
-    ) -> Option<Arc<FxHashMap<NodeId, Receiver>>> {
-        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).get(&(file, function)).cloned()
-    }
-
     /// The facts of a frame are found: what it calls methods on is known from here on.
-    pub(super) fn note_receivers(&self, frame: Frame, facts: &Facts) {
+    pub(super) fn note_receivers(&self, frame: Frame, facts: &Facts, touched: Touched) {
         let file = self.project.program().file(frame.0);
         let is_receiver = |node: NodeId| {
             let attribute = file.node(node).with_parens().parent();
@@ -74,6 +68,6 @@ impl Analyzer<'_> {
         let known = facts.types.known().map(|(node, ty)| (node, Receiver::of(self.project, ty)));
         let known = known.filter(|(node, receiver)| *receiver != Receiver::Unknown && is_receiver(*node));
         let known = Arc::new(known.collect());
-        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).insert(frame, known);
+        self.receivers.put(frame, known, touched);
     }
 }

@@ -8,6 +8,7 @@ use super::analyzer::Analyzer;
 use super::frame::Frame;
 use super::types::{Instance, Root, Type};
 use crate::django::{ModelId, Project};
+use crate::python::touched::{self, Touched};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, arguments, string_value};
 use crate::text::FileId;
 use rustc_hash::FxHashMap;
@@ -27,17 +28,24 @@ pub(super) type Requests = FxHashMap<String, (ModelId, bool)>;
 impl Analyzer<'_> {
     /// What `request.name` is.
     pub(super) fn of_request(&self, name: &str) -> Option<Type> {
-        let known = self.requests.get_or_init(|| self.without_requests().assigned_to_requests());
+        let find = || touched::record(|| self.without_requests().assigned_to_requests());
+        let (known, _) = self.requests.get_or_init(|| touched::aside(find));
         let (model, may_be_none) = *known.get(name)?;
         let ty = Type::Instance(Instance::root(model, Root::Opaque));
         Some(if may_be_none { ty.optional() } else { ty })
+    }
+
+    /// Whether requests have what they had: `known`, before a change.
+    pub(super) fn has_same_requests(&self, known: &Requests) -> bool {
+        self.of_request("");
+        self.requests.get().is_some_and(|(requests, _)| requests == known)
     }
 
     /// An analyzer that knows nothing of requests. The calls of the program are the same for both. To collect them on all threads once
     /// more could hang: a thread that waits for its helpers takes other work, which may wait for what that thread is about.
     fn without_requests(&self) -> Analyzer<'_> {
         let plain = Analyzer::new(self.project);
-        let _ = plain.requests.set(Requests::default());
+        let _ = plain.requests.set((Requests::default(), Touched::default()));
         let _ = plain.call_sites.set(self.call_sites().clone());
         plain
     }

@@ -4,6 +4,7 @@ use super::calls::is_of_rows;
 use super::facts::{EventData, EventKind, Facts, Made, Origin, Round, Rounds, Use};
 use super::types::{Dict, Instance, Name, Path, Record, Root, Type, ValueId};
 use crate::python::NodeId;
+use crate::python::touched::Touched;
 use crate::text::Site;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -26,6 +27,8 @@ pub(super) struct Summary {
     /// What the evaluation looked into, and how many levels down.
     pub reach: super::memo::Reach,
     pub height: usize,
+    /// What it was found in.
+    pub touched: Touched,
 }
 
 pub(super) fn summarize(mut facts: Facts, cost: u32, is_generator: bool) -> Summary {

@@ -9,6 +9,7 @@ use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Name, Type};
 use crate::django::ModelId;
+use crate::python::touched;
 use crate::python::{ClassId, Expr, FunctionId, Kind, Node, parameters};
 use crate::text::Site;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -153,7 +154,7 @@ impl Analyzer<'_> {
         if asked.managers.is_empty() || asked.attributes.len() > MOST_ATTRIBUTES {
             return None;
         }
-        let owners = self.owners.get_or_init(|| owners(self));
+        let owners = self.owners.get_or_init(|| touched::aside(|| owners(self)));
         let rarest = asked.attributes.iter().filter_map(|a| owners.get(*a)).min_by_key(|o| o.len())?;
         let mut fitting: Vec<ModelId> = rarest.iter().copied().filter(|m| self.has_all(*m, asked)).collect();
         // Those below another one are of its family.

@@ -2,18 +2,21 @@
 //! files instead of over all.
 
 use super::analyzer::Analyzer;
-use crate::python::Kind;
+use super::by_name::ByName;
+use crate::django::Project;
+use crate::python::touched::aside;
+use crate::python::{File, Kind};
 use crate::text::FileId;
 use rayon::prelude::*;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 /// The files by the names in them, in order.
-pub(super) type Words = FxHashMap<Box<str>, Vec<FileId>>;
+pub(super) type Words = ByName<FileId>;
 
 impl Analyzer<'_> {
     /// The project's own files with a name `name` somewhere, be it a variable, an attribute or a keyword; in order.
     pub fn files_naming(&self, name: &str) -> &[FileId] {
-        self.words().get(name).map_or(&[], Vec::as_slice)
+        self.words().of(name)
     }
 
     /// Parallel: see [`Analyzer::prepare`].
@@ -21,23 +24,24 @@ impl Analyzer<'_> {
         self.words.get_or_init(|| {
             let program = self.project.program();
             let own: Vec<FileId> = program.file_ids().filter(|f| !self.project.is_known_file(*f)).collect();
-            let names_of = |file: FileId| {
-                let names = program.file(file).root().descendants().filter(|n| n.kind() == Kind::Name);
-                (file, names.map(|n| n.text()).collect::<FxHashSet<&str>>())
-            };
+            let names_of = |file: FileId| (file, aside(|| names_of(program.file(file))));
             let of_files: Vec<_> = own.into_par_iter().map(names_of).collect();
             let mut words = Words::default();
             for (file, names) in of_files {
-                for name in names {
-                    match words.get_mut(name) {
-                        Some(files) => files.push(file),
-                        None => {
-                            words.insert(name.into(), vec![file]);
-                        }
-                    }
-                }
+                names.into_iter().for_each(|name| words.push(name, file));
             }
             words
         })
     }
+}
+
+fn names_of(file: &File) -> FxHashSet<&str> {
+    file.root().descendants().filter(|n| n.kind() == Kind::Name).map(|n| n.text()).collect()
+}
+
+/// `file` has changed.
+pub(super) fn update(words: &mut Words, file: FileId, before: &Project, after: &Project) {
+    let before = names_of(before.program().file(file));
+    let after = names_of(after.program().file(file));
+    words.replace(file, before.into_iter(), after.into_iter().map(|name| (name, file)));
 }

@@ -1,6 +1,7 @@
 //! Python, no Django: parse, arena, views, scopes, imports, emit.
 
 mod ast;
+mod change;
 pub mod emit;
 mod imports;
 mod kind;
@@ -15,6 +16,7 @@ mod search_path;
 mod symbols;
 #[cfg(test)]
 mod tests;
+pub(crate) mod touched;
 mod view;
 
 pub use ast::{Ast, Node, NodeId};

@@ -10,6 +10,7 @@ use super::known::canonical;
 use super::link;
 use super::modules::Modules;
 use super::symbols::{self, Symbols};
+use super::touched::touch_file;
 use super::view::Expr;
 use crate::text::{FileId, Site, Source, Span};
 use rayon::prelude::*;
@@ -168,9 +169,9 @@ pub struct Function {
 /// A file that was parsed and looked through, before it is linked with others. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
     ast: Arc<Ast>,
-    symbols: Arc<Symbols>,
+    pub(super) symbols: Arc<Symbols>,
 }
 
 impl Parsed {
@@ -265,6 +266,7 @@ impl Program {
 
     /// One file.
     pub fn file(&self, id: FileId) -> &File {
+        touch_file(id);
         &self.files[id.0 as usize]
     }
 
@@ -280,12 +282,16 @@ impl Program {
 
     /// One class.
     pub fn class(&self, id: ClassId) -> &Class {
-        &self.classes[id.0 as usize]
+        let class = &self.classes[id.0 as usize];
+        touch_file(class.file);
+        class
     }
 
     /// One function.
     pub fn function(&self, id: FunctionId) -> &Function {
-        &self.functions[id.0 as usize]
+        let function = &self.functions[id.0 as usize];
+        touch_file(function.file);
+        function
     }
 
     /// Every function, by [`FunctionId`].

@@ -10,6 +10,7 @@ use super::suppress::Suppressions;
 use super::{Change, Warning, fingerprint::is_like_known, group, waiting};
 use crate::codemod::{FileEdit, Finding, Fix, HazardKind, ImportRequest, Options, Rule};
 use crate::django::Project;
+use crate::infer::Analyzer;
 use crate::python::{Node, Parsed, Program, insert_imports, loose_newline, parse, reused_quotes};
 use crate::text::{Edit, FileId, Site, Source, Span, apply};
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
@@ -61,7 +62,7 @@ pub(super) fn fixpoint(
         changed.extend(waiting.into_iter().filter(|file| scanned.contains(file)));
         changed.sort();
         changed.dedup();
-        findings = scan(&next, &changed, rules, options).findings;
+        findings = scan(&Analyzer::new(&next), &changed, rules, options).findings;
         findings.retain(|finding| !is_like_known(&next, finding, &known));
         current = Some(next);
     }

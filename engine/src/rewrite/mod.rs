@@ -23,6 +23,7 @@ pub use sources::{LazySource, Sources};
 
 use crate::codemod::{FileEdit, Finding, Rule};
 use crate::django::Project;
+use crate::infer::Analyzer;
 use crate::text::{FileId, Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -124,32 +125,45 @@ pub fn run(files: Vec<InputFile>, rules: &[&dyn Rule], options: &Options, apply:
 /// As [`run`], for files that are parsed.
 pub fn run_parsed(files: ParsedFiles, rules: &[&dyn Rule], options: &Options, apply: bool) -> Report {
     let ParsedFiles { files, roles, size: parsed } = files;
+    let project = Project::of(files);
+    Report { parsed, ..look(&Analyzer::new(&project), &roles, rules, options, apply) }
+}
+
+/// Look at the files of the analyzer's project that are to be scanned.
+fn look(
+    analyzer: &Analyzer<'_>,
+    roles: &[Role],
+    rules: &[&dyn Rule],
+    options: &Options,
+    apply: bool,
+) -> Report {
+    let project = analyzer.project();
     let mut warnings = Vec::new();
-    let roles: Vec<(FileId, Role)> = (0..).map(FileId).zip(roles).collect();
+    let roles: Vec<(FileId, Role)> = (0..).map(FileId).zip(roles.iter().copied()).collect();
     let scanned: Vec<FileId> =
         roles.iter().filter(|(_, role)| *role == Role::Scan).map(|(file, _)| *file).collect();
-    let project = Project::of(files);
     for (file, role) in roles {
         match role {
-            Role::Scan => warnings.extend(scan::problems(&project, file)),
+            Role::Scan => warnings.extend(scan::problems(project, file)),
             Role::Index | Role::Aside => warnings.extend(unreadable(&project.program().file(file).source)),
             // A template that cannot be read is not known; nothing in it would be looked at.
             Role::Environment | Role::Template => {}
         }
     }
-    let scan::Scanned { mut findings, warnings: unused } = scan::scan(&project, &scanned, rules, options);
+    let scan::Scanned { mut findings, warnings: unused } = scan::scan(analyzer, &scanned, rules, options);
     warnings.extend(unused);
-    let mut fingerprints = fingerprint::fingerprints(&project, &findings);
+    let mut fingerprints = fingerprint::fingerprints(project, &findings);
     let known = fingerprint::take_known(&mut findings, &mut fingerprints, &options.known);
     let changes = if apply {
-        apply::fixpoint(&project, &scanned, rules, options, &findings, &mut warnings)
+        apply::fixpoint(project, &scanned, rules, options, &findings, &mut warnings)
     } else {
         Vec::new()
     };
     warnings.sort_by(|a, b| (&a.path, a.line, &a.message).cmp(&(&b.path, b.line, &b.message)));
-    let imports = findings.iter().map(|finding| apply::import_edits(&project, finding)).collect();
+    let imports = findings.iter().map(|finding| apply::import_edits(project, finding)).collect();
     let source = |file: FileId| (file, Arc::clone(&project.program().file(file).source).into());
     let sources = findings.iter().flat_map(Finding::files).map(source).collect();
-    let packages = apply::own_packages(&project);
+    let packages = apply::own_packages(project);
+    let parsed = ParsedSize::default();
     Report { sources, parsed, findings, fingerprints, imports, known, changes, warnings, packages }
 }

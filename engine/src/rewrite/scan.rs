@@ -58,8 +58,13 @@ pub(super) fn problems(project: &Project, file: FileId) -> Vec<Warning> {
 }
 
 /// Run `rules` over `files`.
-pub(super) fn scan(project: &Project, files: &[FileId], rules: &[&dyn Rule], options: &Options) -> Scanned {
-    let analyzer = Analyzer::new(project);
+pub(super) fn scan(
+    analyzer: &Analyzer<'_>,
+    files: &[FileId],
+    rules: &[&dyn Rule],
+    options: &Options,
+) -> Scanned {
+    let project = analyzer.project();
     if !files.is_empty() && !rules.is_empty() {
         analyzer.prepare();
     }
@@ -70,7 +75,7 @@ pub(super) fn scan(project: &Project, files: &[FileId], rules: &[&dyn Rule], opt
         .into_iter()
         .par_bridge()
         .map(|file| {
-            let (findings, warnings) = scan_file(&analyzer, file, rules, options);
+            let (findings, warnings) = analyzer.noting(|| scan_file(analyzer, file, rules, options));
             (file, findings, warnings)
         })
         .collect();

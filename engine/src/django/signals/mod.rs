@@ -27,7 +27,7 @@ pub enum Signal {
 }
 
 /// One registration: a receiver function, or a package that hooks the model (auditlog, simple history ...).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receiver {
     /// The signal.
     pub signal: Signal,

@@ -52,25 +52,31 @@ struct Changes {
 pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let program = analyzer.project.program();
     for class in program.class_ids() {
-        let info = program.class(class);
-        if analyzer.project.is_known_file(info.file) {
-            continue;
-        }
-        let is_form = FORMS.iter().any(|f| program.inherits(class, f));
-        if is_form || FILTER_SETS.iter().any(|f| program.inherits(class, f)) {
-            for name in &info.order {
-                if let Some(Member::Value(value)) = info.members.get(name) {
-                    out.extend(field(analyzer, class, name, (info.file, *value)));
-                }
-            }
-        }
-        if program.inherits(class, "django.forms.ModelForm") {
-            of_model(analyzer, class, out);
-        }
-        if ADMINS.iter().any(|f| program.inherits(class, f)) {
-            of_admin(analyzer, class, out);
+        if !analyzer.project.is_known_file(program.class(class).file) {
+            out.extend(analyzer.entries_of("choices", class, || choices(analyzer, class)));
         }
     }
+}
+
+fn choices(analyzer: &Analyzer<'_>, class: ClassId) -> Vec<Entry> {
+    let program = analyzer.project.program();
+    let info = program.class(class);
+    let mut out = Vec::new();
+    let is_form = FORMS.iter().any(|f| program.inherits(class, f));
+    if is_form || FILTER_SETS.iter().any(|f| program.inherits(class, f)) {
+        for name in &info.order {
+            if let Some(Member::Value(value)) = info.members.get(name) {
+                out.extend(field(analyzer, class, name, (info.file, *value)));
+            }
+        }
+    }
+    if program.inherits(class, "django.forms.ModelForm") {
+        of_model(analyzer, class, &mut out);
+    }
+    if ADMINS.iter().any(|f| program.inherits(class, f)) {
+        of_admin(analyzer, class, &mut out);
+    }
+    out
 }
 
 /// Fields that a form has for keys of its model, where its code says which rows they offer.

@@ -14,6 +14,7 @@ use crate::infer::frame::Frame;
 use crate::infer::rendering::Names;
 use crate::infer::summary::rows_of;
 use crate::infer::types::{Instance, QuerySet, Root, Rows, Type, ValueId};
+use crate::python::touched::{self, Touched};
 use crate::python::{ClassId, FunctionId, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rayon::prelude::*;
@@ -27,26 +28,28 @@ pub(super) struct Built {
     pub listed: Option<Arc<QuerySet>>,
 }
 
-/// The entries of the templates that functions render, function by function.
-pub(super) fn rendered(analyzer: &Analyzer<'_>) -> Vec<Entry> {
+/// The entries of the templates that functions render, function by function, with what they were found in.
+pub(super) fn rendered(analyzer: &Analyzer<'_>) -> Vec<(Vec<Entry>, Touched)> {
     let mut seen = FxHashSet::default();
     let own = |frame: &(FileId, Option<FunctionId>)| !analyzer.project.is_known_file(frame.0);
     let frames: Vec<(FileId, Option<FunctionId>)> =
         analyzer.rendering().into_iter().filter(own).filter(|frame| seen.insert(*frame)).collect();
-    let of_frame = |(file, function): (FileId, Option<FunctionId>)| {
-        let mut out = Vec::new();
-        shown(analyzer, &analyzer.caller(file, function), None, &mut out);
-        out
+    let of_frame = |frame: (FileId, Option<FunctionId>)| {
+        let find = || {
+            let mut out = Vec::new();
+            shown(analyzer, &analyzer.caller(frame.0, frame.1), None, &mut out);
+            out
+        };
+        analyzer.noting(|| touched::record(|| analyzer.entries_of("rendered", frame, find)))
     };
-    frames.into_par_iter().map(of_frame).collect::<Vec<_>>().into_iter().flatten().collect()
+    frames.into_par_iter().map(of_frame).collect()
 }
 
 /// The entries of templates, after those that are `rendered`.
-pub(super) fn collect(analyzer: &Analyzer<'_>, rendered: Vec<Entry>, out: &mut Vec<Entry>) {
-    for entry in rendered {
-        if !out.iter().any(|other| entry.is_same_in_template(other)) {
-            out.push(entry);
-        }
+pub(super) fn collect(analyzer: &Analyzer<'_>, rendered: Vec<(Vec<Entry>, Touched)>, out: &mut Vec<Entry>) {
+    for (entries, touched) in rendered {
+        touched::again(&touched);
+        entries.into_iter().for_each(|entry| entry.put_into(out));
     }
     let mut tags: Vec<&Custom> = analyzer.project.templates().libraries().all().collect();
     tags.sort_by_key(|tag| tag.site);
@@ -78,14 +81,18 @@ pub(super) fn shown(
                 if comes_from(facts, *value, rows, 0) && project.template_in(e.site.file).is_some())
         });
         let Some(at) = at.map(|e| e.site) else { continue };
-        let entry = Entry::of_template(class, at, (source, rows), facts.clone());
-        if !out.iter().any(|other| entry.is_same_in_template(other)) {
-            out.push(entry);
-        }
+        Entry::of_template(class, at, (source, rows), facts.clone()).put_into(out);
     }
 }
 
 impl Entry {
+    /// Add it to others. One of a template is left out where they have one of the same rows.
+    pub(super) fn put_into(self, out: &mut Vec<Entry>) {
+        if self.kind != EntryKind::Template || !out.iter().any(|other| self.is_same_in_template(other)) {
+            out.push(self);
+        }
+    }
+
     /// Whether another one is of the same rows of the same template.
     fn is_same_in_template(&self, other: &Entry) -> bool {
         (other.at, other.source, other.kind) == (self.at, self.source, EntryKind::Template)

@@ -30,7 +30,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         let handler = *handler;
         let named = names_rows(analyzer, class, owner);
         if owner != class && !named.is_empty() {
-            out.extend(handled(analyzer, class, handler, named));
+            out.extend(analyzer.entries_of("handler", class, || handled(analyzer, class, handler, named)));
         }
     }
 }

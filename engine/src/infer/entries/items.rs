@@ -70,7 +70,8 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             && !overrides_quietly(program, class, "__call__")
             && !analyzer.project.is_known_file(info.file);
         if is_followed {
-            out.extend(items(analyzer, class, kind));
+            let find = || items(analyzer, class, kind).into_iter().collect();
+            out.extend(analyzer.entries_of("items", class, find));
         }
     }
     for site in analyzer.call_sites().of("GenericSitemap") {

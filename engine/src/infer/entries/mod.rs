@@ -27,9 +27,11 @@ use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Name, Type, ValueId};
 use crate::django::unknown_base;
+use crate::python::touched::{self, Touched};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// Where the queryset of an entry is built.
@@ -73,7 +75,7 @@ pub enum EntryKind {
 }
 
 /// A framework's use of the rows of one queryset.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// What shows them.
     pub kind: EntryKind,
@@ -95,7 +97,7 @@ pub struct Entry {
 }
 
 /// Other uses of an entry's queryset: one object of it, rows for another action.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SingleObjects {
     /// The name of the class that has such an action.
     pub site: Site,
@@ -137,6 +139,11 @@ impl Entry {
         Entry { kind, class, at, source, rows, facts, single_objects: None, unknown_base: None }
     }
 
+    /// What is read for other uses of the queryset.
+    fn answers(&self) -> &[Entry] {
+        self.single_objects.as_ref().map_or(&[], |other| &other.answers)
+    }
+
     /// What shows the rows, for messages.
     pub fn name(&self, program: &Program) -> String {
         match self.class {
@@ -165,6 +172,15 @@ pub(super) struct Entries {
     all: Vec<Entry>,
     by_file: FxHashMap<FileId, Vec<usize>>,
     named: FxHashSet<(FileId, NodeId)>,
+    touched: Touched,
+}
+
+impl Entries {
+    /// The facts of every entry.
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Arc<Facts>> {
+        let answers = |entry| Entry::answers(entry).iter();
+        self.all.iter().flat_map(move |entry| std::iter::once(entry).chain(answers(entry))).map(|e| &e.facts)
+    }
 }
 
 impl Analyzer<'_> {
@@ -186,35 +202,53 @@ impl Analyzer<'_> {
     }
 
     fn all_entries(&self) -> &Entries {
-        self.entries.get_or_init(|| {
-            let (mut out, given) = rayon::join(
-                || {
-                    let mut out = Vec::new();
-                    rest::collect(self, &mut out);
-                    admin::collect(self, &mut out);
-                    views::collect(self, &mut out);
-                    handlers::collect(self, &mut out);
-                    choices::collect(self, &mut out);
-                    items::collect(self, &mut out);
-                    out
-                },
-                || given::rendered(self),
-            );
-            given::collect(self, given, &mut out);
-            let mut entries = Entries { all: out, ..Entries::default() };
-            for (i, entry) in entries.all.iter().enumerate() {
-                let file = match entry.source {
-                    Source::Function(function) => self.project.program().function(function).file,
-                    Source::Expression(file, _) => file,
-                    Source::Model(file, node) | Source::Above(file, node) => {
-                        entries.named.insert((file, node));
-                        file
-                    }
-                };
-                entries.by_file.entry(file).or_default().push(i);
-            }
-            entries
-        })
+        let entries = self.entries.get_or_init(|| {
+            let collect = || self.noting(|| touched::record(|| self.collect_entries()));
+            let (entries, touched) = touched::aside(collect);
+            Entries { touched, ..entries }
+        });
+        touched::again(&entries.touched);
+        entries
+    }
+
+    fn collect_entries(&self) -> Entries {
+        let of_classes = || {
+            let mut out = Vec::new();
+            rest::collect(self, &mut out);
+            admin::collect(self, &mut out);
+            views::collect(self, &mut out);
+            handlers::collect(self, &mut out);
+            choices::collect(self, &mut out);
+            items::collect(self, &mut out);
+            out
+        };
+        let of_classes = || self.noting(|| touched::record(of_classes));
+        let ((mut out, touched), given) = rayon::join(of_classes, || given::rendered(self));
+        touched::again(&touched);
+        given::collect(self, given, &mut out);
+        let mut entries = Entries { all: out, ..Entries::default() };
+        for (i, entry) in entries.all.iter().enumerate() {
+            let file = match entry.source {
+                Source::Function(function) => self.project.program().function(function).file,
+                Source::Expression(file, _) => file,
+                Source::Model(file, node) | Source::Above(file, node) => {
+                    entries.named.insert((file, node));
+                    file
+                }
+            };
+            entries.by_file.entry(file).or_default().push(i);
+        }
+        entries
+    }
+
+    /// The entries that `find` finds for `key`; `name` says what finds them. They are found once in a program that changes.
+    fn entries_of<K: Eq + Hash + Send + 'static>(
+        &self,
+        name: &'static str,
+        key: K,
+        find: impl FnOnce() -> Vec<Entry>,
+    ) -> Vec<Entry> {
+        if self.is_noting() { self.once_for(name, key, find) } else { find() }
     }
 
     /// Work out what takes all of the project, on all threads. Not to be asked for inside of a parallel loop that asks for

@@ -53,14 +53,22 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         if analyzer.project.is_known_file(info.file) || !info.external_bases.iter().any(|b| is_view(b)) {
             continue;
         }
-        let found = analyzer.on_behalf(class, |frame, node| view(frame, class, node));
-        let Some((shown, facts)) = found else { continue };
-        let facts = Arc::new(facts);
-        for Shown { kind, source, rows } in shown {
-            out.push(Entry::of_class(analyzer, kind, class, (source, rows), facts.clone()));
+        for entry in analyzer.entries_of("view", class, || entries(analyzer, class)) {
+            entry.put_into(out);
         }
-        given::shown(analyzer, &facts, Some(class), out);
     }
+}
+
+fn entries(analyzer: &Analyzer<'_>, class: ClassId) -> Vec<Entry> {
+    let mut out = Vec::new();
+    let found = analyzer.on_behalf(class, |frame, node| view(frame, class, node));
+    let Some((shown, facts)) = found else { return out };
+    let facts = Arc::new(facts);
+    for Shown { kind, source, rows } in shown {
+        out.push(Entry::of_class(analyzer, kind, class, (source, rows), facts.clone()));
+    }
+    given::shown(analyzer, &facts, Some(class), &mut out);
+    out
 }
 
 fn is_view(base: &str) -> bool {

@@ -8,6 +8,7 @@ use crate::infer::analyzer::Analyzer;
 use crate::infer::calls::Arg;
 use crate::infer::frame::Frame;
 use crate::infer::types::{Name, Type};
+use crate::python::touched::aside;
 use crate::python::{
     ClassId, Def, Expr, Field, FunctionId, Kind, Node, NodeId, Parameter, ParameterKind, arguments,
     parameters, string_value,
@@ -34,7 +35,7 @@ impl Analyzer<'_> {
 
     /// The functions that render one template.
     fn renderers(&self) -> &Renderers {
-        self.renderers.get_or_init(|| {
+        let find = || {
             let program = self.project.program();
             let mut out: FxHashMap<FunctionId, Vec<(NodeId, NodeId)>> = FxHashMap::default();
             for site in RENDERING.iter().flat_map(|name| self.call_sites().of(name)) {
@@ -56,7 +57,8 @@ impl Analyzer<'_> {
             out.into_iter()
                 .filter_map(|(f, calls)| Some((f, *calls.first().filter(|_| calls.len() == 1)?)))
                 .collect()
-        })
+        };
+        self.renderers.get_or_init(|| aside(find))
     }
 }
 

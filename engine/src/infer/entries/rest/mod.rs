@@ -86,7 +86,8 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let project = analyzer.project();
     for class in project.program().class_ids() {
         if has_base(project, class, LISTING) && !project.is_known_file(project.program().class(class).file) {
-            out.extend(entry(analyzer, class));
+            let find = || entry(analyzer, class).into_iter().collect();
+            out.extend(analyzer.entries_of("viewset", class, find));
         }
     }
 }

@@ -1,0 +1,110 @@
+//! Places by a name: what questions about a name go over instead of over the whole program.
+
+use crate::python::NodeId;
+use crate::python::touched::touch_name;
+use crate::text::FileId;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Something that stands in a file.
+pub(super) trait Placed {
+    /// The file.
+    fn file(&self) -> FileId;
+}
+
+impl Placed for FileId {
+    fn file(&self) -> FileId {
+        *self
+    }
+}
+
+impl Placed for (FileId, NodeId) {
+    fn file(&self) -> FileId {
+        self.0
+    }
+}
+
+/// Places by name; those of one name in order of files.
+#[derive(Debug)]
+pub(super) struct ByName<T>(FxHashMap<Box<str>, Vec<T>>);
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        ByName(FxHashMap::default())
+    }
+}
+
+impl<T: Placed> ByName<T> {
+    /// The places of `name`.
+    pub fn of(&self, name: &str) -> &[T] {
+        touch_name(name);
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `name` has a place.
+    pub fn has(&self, name: &str) -> bool {
+        !self.of(name).is_empty()
+    }
+
+    /// Every name with its places.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[T])> {
+        self.0.iter().map(|(name, places)| (&**name, places.as_slice()))
+    }
+
+    /// Add a place, which comes after all others of the name.
+    pub fn push(&mut self, name: &str, place: T) {
+        match self.0.get_mut(name) {
+            Some(places) => places.push(place),
+            None => {
+                self.0.insert(name.into(), vec![place]);
+            }
+        }
+    }
+
+    /// Put what `file` has `after` a change in the place of what it had under the names of `before`.
+    pub fn replace<'n>(
+        &mut self,
+        file: FileId,
+        before: impl Iterator<Item = &'n str>,
+        after: impl Iterator<Item = (&'n str, T)>,
+    ) {
+        let mut lists: FxHashMap<&str, Vec<T>> = FxHashMap::default();
+        for (name, place) in after {
+            lists.entry(name).or_default().push(place);
+        }
+        for name in before.collect::<FxHashSet<_>>() {
+            lists.entry(name).or_default();
+        }
+        for (name, list) in lists {
+            let places = self.0.entry(name.into()).or_default();
+            replace_in(places, file, list);
+            if places.is_empty() {
+                self.0.remove(name);
+            }
+        }
+    }
+}
+
+/// Put `after` in the place of what `file` has in a list that is in order of files.
+pub(super) fn replace_in<T: Placed>(list: &mut Vec<T>, file: FileId, after: Vec<T>) {
+    let begin = list.partition_point(|place| place.file() < file);
+    let end = list.partition_point(|place| place.file() <= file);
+    list.splice(begin..end, after);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_in_its_place() {
+        let mut places = ByName::default();
+        for (name, file, node) in [("a", 0, 1), ("a", 1, 2), ("a", 1, 3), ("a", 2, 4), ("b", 1, 5)] {
+            places.push(name, (FileId(file), NodeId(node)));
+        }
+        let at = |node| (FileId(1), NodeId(node));
+        places.replace(FileId(1), ["a", "a", "b"].into_iter(), [("c", at(7)), ("a", at(8))].into_iter());
+        let nodes = |name| places.of(name).iter().map(|place| place.1.0).collect::<Vec<_>>();
+        assert_eq!((nodes("a"), nodes("b"), nodes("c")), (vec![1, 8, 4], vec![], vec![7]));
+        assert_eq!(places.iter().count(), 2);
+    }
+}
