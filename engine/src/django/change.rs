@@ -3,19 +3,18 @@
 use super::patches::Patch;
 use super::{Project, Receiver};
 use crate::python::Parsed;
-use crate::python::touched::Things;
 use crate::text::{FileId, Site, Span};
 
 impl Project {
-    /// This project with `after` in the place of `file`, and what that changes. Nothing where it changes more than bodies of
-    /// functions, and what those say of themselves only.
-    pub(crate) fn changed(&self, file: FileId, after: Parsed) -> Option<(Project, Things)> {
-        let changed = self.program().change(file, &after)?;
-        if self.settings().files.contains(&file) || self.is_known_file(file) {
+    /// This project with `after` in the place of `file`. Nothing where that changes more than bodies of functions, and what is
+    /// found by looking at them.
+    pub(crate) fn changed(&self, file: FileId, after: Parsed) -> Option<Project> {
+        let is_read = self.settings().files.contains(&file) || self.is_known_file(file);
+        if is_read || !self.program().differs_in_bodies(file, &after) {
             return None;
         }
         let project = self.with_file(file, after);
-        project.is_like(self, file).then_some((project, changed))
+        project.is_like(self, file).then_some(project)
     }
 
     /// Whether both say the same of models, signals, the admin and what is put in the place of other things, places in

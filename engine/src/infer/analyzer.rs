@@ -33,7 +33,7 @@ struct Kept {
 /// Analyses the functions of a project on demand.
 pub struct Analyzer<'p> {
     pub(super) project: &'p Project,
-    remembered: Remembered,
+    pub(super) remembered: Remembered,
 }
 
 /// What an analyzer has found. It can be taken over to the same project after a change, see [`Analyzer::resumed`].
@@ -45,8 +45,7 @@ pub struct Remembered {
     pub(super) owners: OnceLock<super::supposed::Owners>,
     pub(super) renderers: OnceLock<super::rendering::Renderers>,
     pub(super) stores: OnceLock<super::attributes::Stores>,
-    /// Also what they were found in.
-    pub(super) requests: OnceLock<(super::requests::Requests, Touched)>,
+    pub(super) requests: super::requests::Requests,
     routed: OnceLock<FxHashSet<FunctionId>>,
     pub(super) passed: super::passed::Passed,
     kept: Mutex<Kept>,
@@ -466,7 +465,7 @@ impl Remembered {
             owners: OnceLock::new(),
             renderers: OnceLock::new(),
             stores: OnceLock::new(),
-            requests: OnceLock::new(),
+            requests: super::requests::Requests::default(),
             routed: OnceLock::new(),
             passed: super::passed::Passed::default(),
             kept: Mutex::default(),
@@ -480,47 +479,38 @@ impl Remembered {
         }
     }
 
-    /// `file` has changed, between the projects `before` and `after` which have the same classes and functions, in
-    /// `changed`: throw away what was found there. False if it is not known what was; nothing here is of use then.
-    pub(crate) fn update(
-        &mut self,
-        file: FileId,
-        changed: &Things,
-        before: &Project,
-        after: &Project,
-    ) -> bool {
+    /// `file` has changed, between the projects `before` and `after` which have the same classes and functions: throw away
+    /// what was found in it, or asked for by names that have another answer now. False if it is not known what that is;
+    /// nothing here is of use then.
+    pub(crate) fn update(&mut self, file: FileId, before: &Project, after: &Project) -> bool {
+        let mut changed = Things::default();
+        changed.add_file(file);
         if let Some(words) = self.words.get_mut() {
-            super::words::update(words, file, before, after);
+            super::words::update(words, file, before, after, &mut changed);
         }
         if let Some(calls) = self.call_sites.get_mut() {
             match Arc::get_mut(calls) {
-                Some(calls) => calls.update(file, before, after),
+                Some(calls) => calls.update(file, before, after, &mut changed),
                 None => return false,
             }
         }
         if let Some(stores) = self.stores.get_mut() {
-            stores.update(file, before, after);
+            stores.update(file, before, after, &mut changed);
         }
-        self.passed.update(file, before, after);
-        if !super::prefetch::update(&mut self.prefetches, file, before, after) {
+        self.passed.update(file, before, after, &mut changed);
+        if !super::prefetch::update(&mut self.prefetches, file, (before, after), &mut changed) {
             return false;
         }
         self.renderers.take();
+        self.forget(&changed);
         let mentions = |project: &Project| crate::django::may_route(project.program().file(file));
         let routed = if mentions(before) || mentions(after) { self.routed.take() } else { None };
-        self.forget(changed);
-        let requests = self.requests.take();
-        let analyzer = Analyzer::resumed(after, std::mem::replace(self, Remembered::new(after)));
-        let has_same_routes = routed.is_none_or(|routed| analyzer.routed() == &routed);
-        let has_same_requests = match requests {
-            Some((known, touched)) if touched.any_of(changed) => {
-                analyzer.noting(|| analyzer.has_same_requests(&known))
-            }
-            Some(requests) => analyzer.requests.set(requests).is_ok(),
-            None => true,
-        };
-        *self = analyzer.into_remembered();
-        has_same_routes && has_same_requests
+        routed.is_none_or(|routed| {
+            let analyzer = Analyzer::resumed(after, std::mem::replace(self, Remembered::new(after)));
+            let is_same = analyzer.routed() == &routed;
+            *self = analyzer.into_remembered();
+            is_same
+        })
     }
 
     /// Throw away what was found in `changed`.
@@ -531,6 +521,7 @@ impl Remembered {
         self.attributes.forget(changed);
         self.found.forget(changed);
         self.receivers.forget(changed);
+        self.requests.forget(changed);
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         kept.facts.retain(|_, (facts, touched)| {
             facts.found.forget(changed);

@@ -8,10 +8,10 @@ use super::memo::Task;
 use super::summary::Summary;
 use super::types::{Name, QuerySet, QuerySetClass, Trait, Type, ValueId};
 use crate::django::{Project, unknown_base};
-use crate::python::touched::aside;
+use crate::python::touched::{Things, aside, touch_name};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, ParameterKind, Program, parameters};
 use crate::text::FileId;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// Attributes that generic views assign by themselves.
@@ -308,6 +308,9 @@ pub(super) struct Stores {
     by_name: Vec<(FileId, NodeId)>,
 }
 
+/// The name under which it is asked for every `setattr()`.
+const SETATTR: &str = "setattr()";
+
 /// What one file assigns.
 #[derive(Default)]
 struct Assigning<'a> {
@@ -353,15 +356,20 @@ fn assigning(program: &Program, file: FileId) -> Assigning<'_> {
 }
 
 impl Stores {
-    /// `file` has changed.
-    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
-        let before = assigning(before.program(), file);
-        let after = assigning(after.program(), file);
-        let on_self = after.on_self.into_iter().map(|name| (name, file));
-        self.on_self.replace(file, before.on_self.into_iter(), on_self);
-        let elsewhere = before.elsewhere.into_iter().map(|(name, _)| name);
-        self.elsewhere.replace(file, elsewhere, after.elsewhere.into_iter());
-        replace_in(&mut self.by_name, file, after.by_name);
+    /// `file` has changed: also what is asked for by which name.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project, changed: &mut Things) {
+        let text = |project: &Project, places: &[(FileId, NodeId)]| {
+            let file = project.program().file(file);
+            places.iter().map(|(_, list)| file.node(*list).text().to_owned()).collect::<Vec<_>>()
+        };
+        let (old, new) = (assigning(before.program(), file), assigning(after.program(), file));
+        if text(before, &old.by_name) != text(after, &new.by_name) {
+            changed.add_name(SETATTR);
+        }
+        let with_file = |names: FxHashSet<_>| names.into_iter().map(|name| (name, file)).collect();
+        self.on_self.replace(file, with_file(old.on_self), with_file(new.on_self), changed);
+        self.elsewhere.replace(file, old.elsewhere, new.elsewhere, changed);
+        replace_in(&mut self.by_name, file, new.by_name);
     }
 }
 
@@ -375,18 +383,29 @@ impl Analyzer<'_> {
         self.stores().elsewhere.iter()
     }
 
+    /// Where the program assigns to the attribute of something else than its own `self`.
+    pub(super) fn places_assigning(&self, name: &str) -> &[(FileId, NodeId)] {
+        self.stores().elsewhere.of(name)
+    }
+
     /// Whether a `setattr()` of the program names the attribute.
     pub fn is_set_by_name(&self, name: &str) -> bool {
         let program = self.project.program();
         let names =
             |(file, arguments): &(FileId, NodeId)| program.file(*file).node(*arguments).text().contains(name);
-        self.stores().by_name.iter().any(names)
+        self.set_by_name().iter().any(names)
+    }
+
+    /// The arguments of every `setattr()`.
+    fn set_by_name(&self) -> &[(FileId, NodeId)] {
+        touch_name(SETATTR);
+        &self.stores().by_name
     }
 
     /// Whether a `setattr()` of the program names the attribute for a request.
     pub(super) fn is_set_on_request(&self, name: &str) -> bool {
         let program = self.project.program();
-        self.stores().by_name.iter().any(|(file, list)| {
+        self.set_by_name().iter().any(|(file, list)| {
             let list = crate::python::arguments(program.file(*file).node(*list));
             list.first().is_some_and(|object| object.value.text().ends_with("request"))
                 && list.iter().skip(1).any(|argument| argument.value.text().contains(name))

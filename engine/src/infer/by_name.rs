@@ -1,14 +1,19 @@
 //! Places by a name: what questions about a name go over instead of over the whole program.
 
 use crate::python::NodeId;
-use crate::python::touched::touch_name;
+use crate::python::touched::{Things, touch_name};
 use crate::text::FileId;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// Something that stands in a file.
 pub(super) trait Placed {
     /// The file.
     fn file(&self) -> FileId;
+
+    /// Whether somebody who does not look into the file can tell it from another place there.
+    fn is_like(&self, other: &Self) -> bool {
+        self.file() == other.file()
+    }
 }
 
 impl Placed for FileId {
@@ -60,23 +65,28 @@ impl<T: Placed> ByName<T> {
         }
     }
 
-    /// Put what `file` has `after` a change in the place of what it had under the names of `before`.
-    pub fn replace<'n>(
+    /// Put what `file` has `after` a change in the place of what it had `before`. Names that have other places now are
+    /// `changed`; whoever looked into the file is told of that anyway.
+    pub fn replace(
         &mut self,
         file: FileId,
-        before: impl Iterator<Item = &'n str>,
-        after: impl Iterator<Item = (&'n str, T)>,
+        before: Vec<(&str, T)>,
+        after: Vec<(&str, T)>,
+        changed: &mut Things,
     ) {
-        let mut lists: FxHashMap<&str, Vec<T>> = FxHashMap::default();
+        let mut lists: FxHashMap<&str, (Vec<T>, Vec<T>)> = FxHashMap::default();
+        for (name, place) in before {
+            lists.entry(name).or_default().0.push(place);
+        }
         for (name, place) in after {
-            lists.entry(name).or_default().push(place);
+            lists.entry(name).or_default().1.push(place);
         }
-        for name in before.collect::<FxHashSet<_>>() {
-            lists.entry(name).or_default();
-        }
-        for (name, list) in lists {
+        for (name, (before, after)) in lists {
+            if before.len() != after.len() || !before.iter().zip(&after).all(|(a, b)| a.is_like(b)) {
+                changed.add_name(name);
+            }
             let places = self.0.entry(name.into()).or_default();
-            replace_in(places, file, list);
+            replace_in(places, file, after);
             if places.is_empty() {
                 self.0.remove(name);
             }
@@ -94,17 +104,32 @@ pub(super) fn replace_in<T: Placed>(list: &mut Vec<T>, file: FileId, after: Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::python::touched;
 
     #[test]
     fn a_file_is_replaced_in_its_place() {
         let mut places = ByName::default();
-        for (name, file, node) in [("a", 0, 1), ("a", 1, 2), ("a", 1, 3), ("a", 2, 4), ("b", 1, 5)] {
+        for (name, file, node) in
+            [("a", 0, 1), ("a", 1, 2), ("a", 1, 3), ("a", 2, 4), ("b", 1, 5), ("d", 1, 6)]
+        {
             places.push(name, (FileId(file), NodeId(node)));
         }
         let at = |node| (FileId(1), NodeId(node));
-        places.replace(FileId(1), ["a", "a", "b"].into_iter(), [("c", at(7)), ("a", at(8))].into_iter());
+        let mut changed = Things::default();
+        let before = vec![("a", at(2)), ("a", at(3)), ("b", at(5)), ("d", at(6))];
+        let after = vec![("c", at(7)), ("a", at(8)), ("d", at(9))];
+        places.replace(FileId(1), before, after, &mut changed);
         let nodes = |name| places.of(name).iter().map(|place| place.1.0).collect::<Vec<_>>();
-        assert_eq!((nodes("a"), nodes("b"), nodes("c")), (vec![1, 8, 4], vec![], vec![7]));
-        assert_eq!(places.iter().count(), 2);
+        assert_eq!(
+            (nodes("a"), nodes("b"), nodes("c"), nodes("d")),
+            (vec![1, 8, 4], vec![], vec![7], vec![9])
+        );
+        assert_eq!(places.iter().count(), 3);
+        let is_changed = |name| {
+            let ((), touched) = touched::noting(|| touched::record(|| drop(places.has(name))));
+            touched.any_of(&changed)
+        };
+        assert!(is_changed("a") && is_changed("b") && is_changed("c"));
+        assert!(!is_changed("d") && !is_changed("e"));
     }
 }

@@ -3,7 +3,7 @@
 use super::analyzer::Analyzer;
 use super::by_name::{ByName, Placed, replace_in};
 use crate::django::Project;
-use crate::python::touched::aside;
+use crate::python::touched::{Things, aside, touch_name};
 use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, NodeId, Program, arguments, string_value};
 use crate::text::FileId;
 use rayon::prelude::*;
@@ -25,7 +25,14 @@ impl Placed for CallSite {
     fn file(&self) -> FileId {
         self.file
     }
+
+    fn is_like(&self, other: &CallSite) -> bool {
+        (self.file, self.function) == (other.file, other.function)
+    }
 }
+
+/// The name under which it is asked for what asks for `queryset`.
+const QUERYSET: &str = ".queryset";
 
 /// The calls of the program, those in the modules that ormend brings along left out.
 #[derive(Debug, Default)]
@@ -43,6 +50,7 @@ impl CallSites {
 
     /// The places that ask something for its attribute `queryset`, also by name: `getattr(view, "queryset")`.
     pub fn querysets(&self) -> &[CallSite] {
+        touch_name(QUERYSET);
         &self.querysets
     }
 }
@@ -79,11 +87,14 @@ fn collect(project: &Project) -> CallSites {
 }
 
 impl CallSites {
-    /// `file` has changed.
-    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
-        let before = of_file(before.program(), file);
-        let after = of_file(after.program(), file);
-        self.by_name.replace(file, before.named.into_iter().map(|(name, _)| name), after.named.into_iter());
+    /// `file` has changed: also which calls it has, and had.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project, changed: &mut Things) {
+        let (before, after) = (of_file(before.program(), file), of_file(after.program(), file));
+        let functions = |sites: &[CallSite]| sites.iter().map(|site| site.function).collect::<Vec<_>>();
+        if functions(&before.querysets) != functions(&after.querysets) {
+            changed.add_name(QUERYSET);
+        }
+        self.by_name.replace(file, before.named, after.named, changed);
         replace_in(&mut self.querysets, file, after.querysets);
     }
 }

@@ -317,8 +317,8 @@ impl Passed {
         self.calls.forget(changed);
     }
 
-    /// `file` has changed. Which functions and classes there are has not.
-    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project) {
+    /// `file` has changed: also what it mentions, and did. Which functions and classes there are has not.
+    pub(super) fn update(&mut self, file: FileId, before: &Project, after: &Project, changed: &mut Things) {
         let (Some(mentioned), Some(constructors)) = (self.mentioned.get_mut(), self.constructors.get())
         else {
             self.mentioned.take();
@@ -327,7 +327,9 @@ impl Passed {
         let is_constructed = |name: &str| constructors.contains(name);
         let before = mentioned_in(before, &is_constructed, file);
         let after = mentioned_in(after, &is_constructed, file);
-        mentioned.replace(file, before.iter().map(Cow::as_ref), after.iter().map(|name| (&**name, file)));
+        let before: Vec<_> = before.iter().map(|name| (&**name, file)).collect();
+        let after: Vec<_> = after.iter().map(|name| (&**name, file)).collect();
+        mentioned.replace(file, before, after, changed);
     }
 }
 

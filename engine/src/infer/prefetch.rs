@@ -3,7 +3,7 @@
 use super::analyzer::Analyzer;
 use super::types::Name;
 use crate::django::Project;
-use crate::python::touched::{aside, touch_file, touch_name};
+use crate::python::touched::{Things, aside, touch_file, touch_name};
 use crate::python::{Expr, Kind, Node, NodeId, arguments, string_value};
 use crate::text::{FileId, Site};
 use rustc_hash::FxHashMap;
@@ -55,12 +55,13 @@ impl Analyzer<'_> {
     }
 }
 
-/// `file` has changed. Whether whoever asks for a name that did not change in it gets the same answer as before.
+/// `file` has changed: also which relations are prefetched now, or were. False if other ones may be, whose names are not
+/// known.
 pub(super) fn update(
     known: &mut OnceLock<Prefetches>,
     file: FileId,
-    before: &Project,
-    after: &Project,
+    (before, after): (&Project, &Project),
+    changed: &mut Things,
 ) -> bool {
     let Some(old) = known.get() else { return true };
     let mentions = |project: &Project| project.program().file(file).source.text().contains(WORD);
@@ -68,6 +69,12 @@ pub(super) fn update(
         return true;
     }
     let new = collect(after);
+    for name in old.names.keys().chain(new.names.keys()) {
+        let place = |prefetches: &Prefetches| prefetches.names.get(name).map(|site| site.file);
+        if place(old) != place(&new) {
+            changed.add_name(name);
+        }
+    }
     let is_same = old.open_beside(file) == new.open_beside(file);
     *known = OnceLock::from(new);
     is_same

@@ -5,13 +5,14 @@
 //! so that the answer depends on no order.
 
 use super::analyzer::Analyzer;
+use super::found::Answers;
 use super::frame::Frame;
 use super::types::{Instance, Root, Type};
 use crate::django::{ModelId, Project};
-use crate::python::touched::{self, Touched};
+use crate::python::touched::{self, Things};
 use crate::python::{ClassId, Expr, Field, Kind, Member, Node, NodeId, arguments, string_value};
 use crate::text::FileId;
-use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
 
 /// What a request is, of Django's or REST framework's.
 pub(super) const REQUEST: &str = "django.http.HttpRequest";
@@ -22,53 +23,67 @@ pub(super) const CONTEXT: &str = "rest_framework.serializers.context";
 /// Places that assign one attribute and are asked.
 const MAX_PLACES: usize = 12;
 
-/// The instances that attributes of requests are, and whether they may be None.
-pub(super) type Requests = FxHashMap<String, (ModelId, bool)>;
+/// What an attribute of requests is: an instance of the model, and whether it may be None.
+type Known = Option<(ModelId, bool)>;
+
+/// What is known of requests, by attribute.
+#[derive(Default)]
+pub(super) struct Requests {
+    /// Every attribute was asked for once.
+    are_known: OnceLock<()>,
+    answers: Answers<Box<str>, Known>,
+    /// Nothing is known, nor asked for.
+    are_left_out: bool,
+}
+
+impl Requests {
+    /// Throw away what was found in `changed`.
+    pub fn forget(&self, changed: &Things) {
+        self.answers.forget(changed);
+    }
+}
 
 impl Analyzer<'_> {
     /// What `request.name` is.
     pub(super) fn of_request(&self, name: &str) -> Option<Type> {
-        let find = || touched::record(|| self.without_requests().assigned_to_requests());
-        let (known, _) = self.requests.get_or_init(|| touched::aside(find));
-        let (model, may_be_none) = *known.get(name)?;
+        if self.requests.are_left_out {
+            return None;
+        }
+        self.requests.are_known.get_or_init(|| touched::aside(|| self.find_requests()));
+        let find = || self.without_requests().assigned_to_requests(name);
+        let (model, may_be_none) = self.requests.answers.get_or(name.into(), find)?;
         let ty = Type::Instance(Instance::root(model, Root::Opaque));
         Some(if may_be_none { ty.optional() } else { ty })
     }
 
-    /// Whether requests have what they had: `known`, before a change.
-    pub(super) fn has_same_requests(&self, known: &Requests) -> bool {
-        self.of_request("");
-        self.requests.get().is_some_and(|(requests, _)| requests == known)
+    /// One analyzer is asked for all attributes, for they have much in common.
+    fn find_requests(&self) {
+        let plain = self.without_requests();
+        for (name, _) in plain.assigned_from_outside() {
+            let (found, touched) = touched::record(|| plain.assigned_to_requests(name));
+            self.requests.answers.put(name.into(), found, touched);
+        }
     }
 
     /// An analyzer that knows nothing of requests. The calls of the program are the same for both. To collect them on all threads once
     /// more could hang: a thread that waits for its helpers takes other work, which may wait for what that thread is about.
     fn without_requests(&self) -> Analyzer<'_> {
-        let plain = Analyzer::new(self.project);
-        let _ = plain.requests.set((Requests::default(), Touched::default()));
+        let mut plain = Analyzer::new(self.project);
+        plain.remembered.requests.are_left_out = true;
         let _ = plain.call_sites.set(self.call_sites().clone());
         plain
     }
 
-    fn assigned_to_requests(&self) -> Requests {
+    fn assigned_to_requests(&self, name: &str) -> Known {
         let program = self.project.program();
-        let mut out = Requests::default();
-        for (name, places) in self.assigned_from_outside() {
-            let of_requests: Vec<(FileId, NodeId)> = places
-                .iter()
-                .copied()
-                .filter(|(file, node)| {
-                    !self.project.is_test_file(*file) && is_of_request(program.file(*file).node(*node))
-                })
-                .collect();
-            if of_requests.is_empty() || of_requests.len() > MAX_PLACES || self.is_set_on_request(name) {
-                continue;
-            }
-            if let Some(known) = self.one_model(&of_requests) {
-                out.insert(name.to_owned(), known);
-            }
+        let is_of_request = |(file, node): &(FileId, NodeId)| {
+            !self.project.is_test_file(*file) && is_of_request(program.file(*file).node(*node))
+        };
+        let places: Vec<_> = self.places_assigning(name).iter().copied().filter(is_of_request).collect();
+        if places.is_empty() || places.len() > MAX_PLACES || self.is_set_on_request(name) {
+            return None;
         }
-        out
+        self.one_model(&places)
     }
 
     /// The model whose instances all of these places assign.

@@ -4,7 +4,7 @@
 use super::analyzer::Analyzer;
 use super::by_name::ByName;
 use crate::django::Project;
-use crate::python::touched::aside;
+use crate::python::touched::{Things, aside};
 use crate::python::{File, Kind};
 use crate::text::FileId;
 use rayon::prelude::*;
@@ -39,9 +39,15 @@ fn names_of(file: &File) -> FxHashSet<&str> {
     file.root().descendants().filter(|n| n.kind() == Kind::Name).map(|n| n.text()).collect()
 }
 
-/// `file` has changed.
-pub(super) fn update(words: &mut Words, file: FileId, before: &Project, after: &Project) {
-    let before = names_of(before.program().file(file));
-    let after = names_of(after.program().file(file));
-    words.replace(file, before.into_iter(), after.into_iter().map(|name| (name, file)));
+/// `file` has changed: also which names it has, and had.
+pub(super) fn update(
+    words: &mut Words,
+    file: FileId,
+    before: &Project,
+    after: &Project,
+    changed: &mut Things,
+) {
+    let before = names_of(before.program().file(file)).into_iter().map(|name| (name, file));
+    let after = names_of(after.program().file(file)).into_iter().map(|name| (name, file));
+    words.replace(file, before.collect(), after.collect(), changed);
 }

@@ -1,42 +1,22 @@
-//! What an edit changes, where it only changes the bodies of functions: everything that other files know of this one stays
-//! as it is.
+//! Whether an edit changes only what a file does, not what other files know of it.
 
-use super::ast::{Ast, Node};
-use super::kind::{Field, Kind};
+use super::ast::Node;
+use super::kind::Field;
 use super::program::{Parsed, Program};
 use super::symbols::{RawFunction, Symbols};
-use super::touched::Things;
 use crate::text::FileId;
-use rustc_hash::FxHashMap;
-
-/// Words that ask by parts of names, or for anything: who asks so is not known by names.
-const OPEN: &[&str] = &["setattr", "_prefetched_objects_cache"];
 
 impl Program {
-    /// The file, and the names in the statements, that differ between this program and `after`, which is going to be the
-    /// file. Nothing where more differs than bodies of functions.
-    pub(crate) fn change(&self, file: FileId, after: &Parsed) -> Option<Things> {
+    /// Whether nothing but bodies of functions differs between `file` and `after`, which is going to be the file: it has the
+    /// same classes and functions then, and they are of the same kinds.
+    pub(crate) fn differs_in_bodies(&self, file: FileId, after: &Parsed) -> bool {
         let before = self.parsed(file);
-        let (old, new) = (Version::of(&before)?, Version::of(after)?);
-        if before.source.path() != after.source.path() || old.outside() != new.outside() {
-            return None;
-        }
-        let mut changed = Things::default();
-        changed.add_file(file);
-        for ((old_function, old_body), (new_function, new_body)) in old.bodies().zip(new.bodies()) {
-            if old_function.is_generator != new_function.is_generator {
-                return None;
-            }
-            if old_body.text() != new_body.text() {
-                for text in differing(old_body, new_body) {
-                    if OPEN.iter().any(|word| text.contains(word)) {
-                        return None;
-                    }
-                    words(text).for_each(|word| changed.add_name(word));
-                }
-            }
-        }
-        (old.symbols.rebound == new.symbols.rebound).then_some(changed)
+        let (Some(old), Some(new)) = (Version::of(&before), Version::of(after)) else { return false };
+        let is_like = |(old, new): (&RawFunction, &RawFunction)| old.is_generator == new.is_generator;
+        before.source.path() == after.source.path()
+            && old.outside() == new.outside()
+            && old.symbols.rebound == new.symbols.rebound
+            && old.symbols.functions.iter().zip(&new.symbols.functions).all(is_like)
     }
 }
 
@@ -48,27 +28,20 @@ struct Version<'a> {
 
 impl<'a> Version<'a> {
     fn of(parsed: &'a Parsed) -> Option<Version<'a>> {
-        let ast: &Ast = parsed.ast();
-        let source = parsed.source();
+        let (ast, source) = (parsed.ast(), parsed.source());
         if ast.is_empty() || ast.is_too_deep() || source.is_template() || source.problem().is_some() {
             return None;
         }
         Some(Version { root: ast.root(source.text()), symbols: &parsed.symbols })
     }
 
-    /// Every function that others know, with its body.
-    fn bodies(&self) -> impl Iterator<Item = (&'a RawFunction, Node<'a>)> {
-        let root = self.root;
-        let functions = self.symbols.functions.iter();
-        functions.filter_map(move |function| Some((function, root.at(function.node).child(Field::Body)?)))
-    }
-
-    /// What stands around the bodies, without the space at their ends.
+    /// What stands around the bodies of the functions that others know, without the space at their ends.
     fn outside(&self) -> Vec<&'a str> {
         let text = self.root.file_text();
         let mut out = Vec::new();
         let mut at = 0;
-        for (_, body) in self.bodies() {
+        for function in &self.symbols.functions {
+            let Some(body) = self.root.at(function.node).child(Field::Body) else { continue };
             let span = body.span();
             out.push(text.get(at..span.start as usize).unwrap_or_default().trim());
             at = span.end as usize;
@@ -78,56 +51,30 @@ impl<'a> Version<'a> {
     }
 }
 
-/// The statements, and headers of compound ones, that only one of two bodies has. What did not parse is compared as a whole.
-fn differing<'a>(before: Node<'a>, after: Node<'a>) -> Vec<&'a str> {
-    if before.has_error() || after.has_error() {
-        return vec![before.text(), after.text()];
-    }
-    let mut count: FxHashMap<&str, i32> = FxHashMap::default();
-    for (body, step) in [(before, 1), (after, -1)] {
-        for node in body.descendants() {
-            let has_block = node.child_of_kind(Kind::Block).is_some();
-            if has_block || node.parent().is_some_and(|parent| parent.kind() == Kind::Block) {
-                let span = node.header();
-                let text = node.file_text().get(span.start as usize..span.end as usize);
-                *count.entry(text.unwrap_or_default()).or_default() += step;
-            }
-        }
-    }
-    count.into_iter().filter(|(_, count)| *count != 0).map(|(text, _)| text).collect()
-}
-
-/// The names in a text, and those that lookups join by `__`.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-    words.flat_map(|word| std::iter::once(word).chain(word.split("__").filter(move |part| *part != word)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::touched;
     use crate::text::Source;
-
-    fn change(before: &str, after: &str) -> Option<Things> {
-        let source = |text: &str| Source::new("shop/views.py", text.as_bytes().to_vec());
-        Program::build(vec![source(before)]).change(FileId(0), &Parsed::new(source(after)))
-    }
-
-    fn names(change: &Things, name: &str) -> bool {
-        let ((), touched) = touched::noting(|| touched::record(|| touched::touch_name(name)));
-        touched.any_of(change)
-    }
 
     const VIEW: &str = "import a\n\n\ndef one(x):\n    y = first(x)\n    return y\n\n\nclass A:\n    def two(self):\n        return second()\n";
 
+    fn differs_in_bodies(from: &str, to: &str) -> bool {
+        let source = |text: &str| Source::new("shop/views.py", text.as_bytes().to_vec());
+        let program = Program::build(vec![source(VIEW)]);
+        program.differs_in_bodies(FileId(0), &Parsed::new(source(&VIEW.replace(from, to))))
+    }
+
     #[test]
-    fn names_in_statements_that_differ_are_changed() {
-        let changed = change(VIEW, &VIEW.replace("first(x)", "third(x, 'book__author')")).unwrap();
-        for name in ["y", "x", "first", "third", "book__author", "book", "author"] {
-            assert!(names(&changed, name), "{name}");
+    fn an_edit_inside_of_functions_is_one_of_bodies() {
+        for (from, to) in [
+            ("first(x)", "third(x, 'book')"),
+            ("    return y", "    z = y\n    return z"),
+            ("return second()", "return second("),
+            ("    y = first(x)\n", "    # Nothing.\n    y = first(x)\n"),
+            ("return second()\n", "return second()\n\n\n"),
+        ] {
+            assert!(differs_in_bodies(from, to), "{to}");
         }
-        assert!(!names(&changed, "second") && !names(&changed, "one"));
     }
 
     #[test]
@@ -139,25 +86,9 @@ mod tests {
             ("        return second()", "        yield second()"),
             ("    y = first", "    global y\n    y = first"),
             ("\n\nclass A", "\n\nX = 1\n\n\nclass A"),
-            ("    return y\n", "    setattr(y, 'name', 1)\n"),
             ("def one", "@cached\ndef one"),
         ] {
-            assert!(change(VIEW, &VIEW.replace(from, to)).is_none(), "{to}");
+            assert!(!differs_in_bodies(from, to), "{to}");
         }
-    }
-
-    #[test]
-    fn a_header_is_compared_without_its_block() {
-        let loop_of = |over: &str, does: &str| format!("def f():\n    for x in {over}:\n        {does}\n");
-        let changed = change(&loop_of("rows", "first(x)"), &loop_of("rows", "second(x)")).unwrap();
-        assert!(names(&changed, "second") && !names(&changed, "rows"));
-        let changed = change(&loop_of("rows", "first(x)"), &loop_of("others", "first(x)")).unwrap();
-        assert!(names(&changed, "others") && names(&changed, "rows") && !names(&changed, "first"));
-    }
-
-    #[test]
-    fn what_does_not_parse_is_changed_as_a_whole() {
-        let changed = change(VIEW, &VIEW.replace("y = first(x)", "y = = first(x)")).unwrap();
-        assert!(names(&changed, "return") && names(&changed, "first") && !names(&changed, "second"));
     }
 }

@@ -108,8 +108,8 @@ impl Session {
         let (mut project, mut remembered) = known;
         for index in &self.replaced {
             let (file, after) = (FileId(*index as u32), self.files.files.get(*index)?.clone());
-            let (changed, things) = project.changed(file, after)?;
-            if !remembered.update(file, &things, &project, &changed) {
+            let changed = project.changed(file, after)?;
+            if !remembered.update(file, &project, &changed) {
                 return None;
             }
             project = changed;
