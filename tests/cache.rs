@@ -587,22 +587,6 @@ fn git_does_not_see_it_and_fix_takes_what_diff_found() {
     assert!(is_hit(&project, &["fix"]));
 }
 
-/// The same numbers on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end.max(1) as u64) as usize
-    }
-
-    fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
-
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// Change one thing; what that was.

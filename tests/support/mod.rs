@@ -61,6 +61,24 @@ pub fn write(folder: &Path, path: &str, bytes: &[u8]) {
     fs::write(&target, bytes).unwrap();
 }
 
+/// The same numbers on every run.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end.max(1) as u64) as usize
+    }
+
+    /// One of `all`.
+    pub fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
+
 /// Panic with all of `failures`, if there are any.
 pub fn report(what: &str, failures: &[String]) {
     assert!(failures.is_empty(), "{}: {} failures\n\n{}\n", what, failures.len(), failures.join("\n\n"));

@@ -24,12 +24,18 @@ impl Project {
             |site: Site| if site.file == file { Site { span: Span::default(), ..site } } else { site };
         let receiver = |r: &Receiver| Receiver { site: place(r.site), ..r.clone() };
         let patch = |p: &Patch| Patch { site: place(p.site), ..p.clone() };
-        is_like(&self.receivers, &other.receivers, receiver)
+        // Which known modules are brought along depends on what the project holds.
+        self.paths().eq(other.paths())
+            && is_like(&self.receivers, &other.receivers, receiver)
             && is_like(&self.patches, &other.patches, patch)
             && self.replaced.without_places(file) == other.replaced.without_places(file)
             && self.admin.is_like(&other.admin, file)
             && self.has_same_models(other)
             && self.field_droppers() == other.field_droppers()
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.program().files().iter().map(|file| file.source.path())
     }
 
     /// Whether there are the same models, in name and number: what they have stands in their bodies.
