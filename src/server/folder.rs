@@ -59,8 +59,6 @@ pub enum What {
 
 /// A folder, which ends when this is dropped.
 pub struct Folder {
-    /// Absolute and free of links.
-    pub path: PathBuf,
     tasks: Sender<Task>,
     /// How many tasks were sent that make what is known another.
     sent: Arc<AtomicU64>,
@@ -68,11 +66,12 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// That of `path`, absolute and free of links.
     pub fn start(path: PathBuf, client: Client, pool: Arc<rayon::ThreadPool>, terminal: Terminal) -> Folder {
         let (tasks, received) = mpsc::channel();
         let (sent, has_ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let worker = Worker {
-            path: path.clone(),
+            path,
             client,
             pool,
             terminal,
@@ -89,7 +88,7 @@ impl Folder {
             looked: None,
         };
         thread::spawn(move || worker.run());
-        Folder { path, tasks, sent, has_ended }
+        Folder { tasks, sent, has_ended }
     }
 
     pub fn tell(&self, task: Task) {
@@ -153,9 +152,6 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => self.look_around(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-        }
-        for document in self.open.values() {
-            publish(&self.client, document, None, Vec::new());
         }
     }
 
