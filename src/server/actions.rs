@@ -79,11 +79,13 @@ pub fn find(
         let title = "Fix everything that is safe in this file (ormend)".to_owned();
         actions.extend(fix_all(asked, workspace, title, fix_all_kind(), None)?);
     }
+    let mut all: Vec<CodeActionOrCommand> =
+        actions.into_iter().map(CodeActionOrCommand::CodeAction).collect();
     if is_wanted(&CodeActionKind::EMPTY) {
         let named: BTreeSet<&str> = here.iter().map(|(finding, _)| finding.codemod).collect();
-        actions.extend(named.into_iter().map(explain));
+        all.extend(named.into_iter().map(explain));
     }
-    Ok(actions.into_iter().map(CodeActionOrCommand::CodeAction).collect())
+    Ok(all)
 }
 
 /// `action` with the edit that it waits for.
@@ -197,17 +199,12 @@ fn suppress(
 }
 
 /// What `ormend explain` says of a codemod.
-fn explain(codemod: &str) -> CodeAction {
-    let title = format!("Explain `{codemod}`");
-    CodeAction {
-        command: Some(Command {
-            title: title.clone(),
-            command: EXPLAIN.to_owned(),
-            arguments: Some(vec![codemod.into()]),
-        }),
-        title,
-        ..CodeAction::default()
-    }
+fn explain(codemod: &str) -> CodeActionOrCommand {
+    CodeActionOrCommand::Command(Command {
+        title: format!("Explain `{codemod}`"),
+        command: EXPLAIN.to_owned(),
+        arguments: Some(vec![codemod.into()]),
+    })
 }
 
 #[cfg(test)]
