@@ -70,11 +70,7 @@ impl Ignores {
     }
 
     /// Those of the files that the engine calls `looked_at`, as [`Options::skip`] takes them.
-    pub fn skip<'a>(
-        &self,
-        looked_at: impl Iterator<Item = &'a str>,
-        paths: &Paths,
-    ) -> Vec<(String, String)> {
+    pub fn skip<'a>(&self, looked_at: impl Iterator<Item = &'a str>, paths: &Paths) -> Vec<(String, String)> {
         if self.0.is_empty() {
             return Vec::new();
         }

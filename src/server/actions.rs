@@ -15,9 +15,9 @@ use crate::report::Findings;
 use lsp_types::{
     CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, Command, Diagnostic, WorkspaceEdit,
 };
-use ormend_engine::codemod::{Finding, Outcome, Rule};
+use ormend_engine::codemod::{FileEdit, Finding, Outcome};
 use ormend_engine::rewrite::suppression;
-use ormend_engine::text::Span;
+use ormend_engine::text::Edit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -71,11 +71,11 @@ pub fn find(
             let title = format!("Fix all `{codemod}` in this file");
             actions.extend(fix_all(asked, workspace, title, CodeActionKind::QUICKFIX, Some(codemod))?);
         }
-        for (finding, fingerprint) in &here {
-            actions.extend(suppress(asked, workspace, finding, fingerprint));
-        }
+        actions.extend(suppress(asked, workspace, &here));
     }
-    if is_wanted(&fix_all_kind()) && in_file(report, path).any(|(finding, _)| workspace.options.wants(finding)) {
+    if is_wanted(&fix_all_kind())
+        && in_file(report, path).any(|(finding, _)| workspace.options.wants(finding))
+    {
         let title = "Fix everything that is safe in this file (ormend)".to_owned();
         actions.extend(fix_all(asked, workspace, title, fix_all_kind(), None)?);
     }
@@ -101,7 +101,8 @@ pub fn resolve(asked: &Asked, workspace: &mut Workspace, action: CodeAction) -> 
 
 /// Whether an action of the kind `kind` is one of the kind `wanted`.
 fn is_below(kind: &str, wanted: &str) -> bool {
-    wanted.is_empty() || kind.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    wanted.is_empty()
+        || kind.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The diagnostic of a finding, which the action is for.
@@ -167,9 +168,7 @@ fn all_edits(
     workspace: &mut Workspace,
     codemod: Option<&str>,
 ) -> Result<Option<WorkspaceEdit>, Refusal> {
-    let is_wanted = |rule: &&dyn Rule| codemod.is_none_or(|name| rule.meta().name == name);
-    let rules: Vec<&dyn Rule> = workspace.rules.iter().copied().filter(is_wanted).collect();
-    let report = workspace.look(&[&asked.looked.path], &rules, true, asked.is_stale);
+    let report = workspace.look(&[&asked.looked.path], codemod, true, asked.is_stale);
     let report = report.ok_or_else(Refusal::outdated)?;
     if report.changes.is_empty() {
         return Ok(None);
@@ -177,25 +176,29 @@ fn all_edits(
     Ok(places(asked, workspace).of_changes(&report.changes))
 }
 
-/// A comment that suppresses the finding.
-fn suppress(
-    asked: &Asked,
-    workspace: &mut Workspace,
-    finding: &Finding,
-    fingerprint: &str,
-) -> Option<CodeAction> {
-    let source = asked.looked.report.sources.get(&finding.site.file)?;
-    let (path, span): (&str, Span) = (source.path(), finding.site.span);
-    let edit = workspace.ask(|analyzer| suppression(analyzer.project(), path, span, finding.codemod))?;
-    let edit = ormend_engine::codemod::FileEdit { file: finding.site.file, edit };
-    Some(CodeAction {
-        title: format!("Suppress `{}` here", finding.codemod),
-        kind: Some(CodeActionKind::QUICKFIX),
-        diagnostics: diagnostic(asked, workspace, finding, fingerprint),
-        edit: places(asked, workspace).of_fix(&[edit], &asked.looked.report.sources),
-        is_preferred: Some(false),
-        ..CodeAction::default()
-    })
+/// For each of the findings a comment that suppresses it, where one can stand.
+fn suppress(asked: &Asked, workspace: &mut Workspace, here: &[(&Finding, &str)]) -> Vec<CodeAction> {
+    let path = asked.looked.path.as_str();
+    let edits: Vec<Option<Edit>> = match here {
+        [] => Vec::new(),
+        here => workspace.ask(|analyzer| {
+            let comment =
+                |finding: &Finding| suppression(analyzer.project(), path, finding.site.span, finding.codemod);
+            here.iter().map(|(finding, _)| comment(finding)).collect()
+        }),
+    };
+    let action = |((finding, fingerprint), edit): (&(&Finding, &str), Option<Edit>)| {
+        let edit = FileEdit { file: finding.site.file, edit: edit? };
+        Some(CodeAction {
+            title: format!("Suppress `{}` here", finding.codemod),
+            kind: Some(CodeActionKind::QUICKFIX),
+            diagnostics: diagnostic(asked, workspace, finding, fingerprint),
+            edit: places(asked, workspace).of_fix(&[edit], &asked.looked.report.sources),
+            is_preferred: Some(false),
+            ..CodeAction::default()
+        })
+    };
+    here.iter().zip(edits).filter_map(action).collect()
 }
 
 /// What `ormend explain` says of a codemod.

@@ -55,7 +55,9 @@ impl Abilities {
                 .is_some_and(|formats| formats.first() == Some(&MarkupKind::Markdown)),
             progress: is_set(capabilities.window.as_ref().and_then(|window| window.work_done_progress)),
             watches: is_set(
-                workspace.and_then(|w| w.did_change_watched_files).and_then(|watch| watch.dynamic_registration),
+                workspace
+                    .and_then(|w| w.did_change_watched_files)
+                    .and_then(|watch| watch.dynamic_registration),
             ),
         }
     }
@@ -150,7 +152,8 @@ impl Client {
     pub fn answer(&self, id: RequestId, answer: Result<impl Serialize, Refusal>) {
         self.waiting().remove(&id);
         let answer = answer.and_then(|value| {
-            serde_json::to_value(value).map_err(|error| Refusal::new(ErrorCode::InternalError, error.to_string()))
+            serde_json::to_value(value)
+                .map_err(|error| Refusal::new(ErrorCode::InternalError, error.to_string()))
         });
         self.send(match answer {
             Ok(value) => Response::new_ok::<Value>(id, value),

@@ -3,9 +3,7 @@
 use super::edits::Places;
 use crate::escape::{escape_line, escape_text};
 use crate::report::Findings;
-use lsp_types::{
-    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString,
-};
+use lsp_types::{Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString};
 use ormend_engine::codemod::{Finding, Outcome};
 use ormend_engine::rewrite::Report;
 use ormend_engine::text::Site;
@@ -26,7 +24,8 @@ pub fn in_file<'a>(report: &'a Report, path: &str) -> impl Iterator<Item = (&'a 
 pub fn of(report: &Report, path: &str, places: &Places) -> Vec<Diagnostic> {
     let findings = Findings::new(&report.findings, &report.fingerprints, &report.sources, places.paths);
     let all = in_file(report, path);
-    all.filter_map(|(finding, fingerprint)| diagnostic(report, &findings, finding, fingerprint, places)).collect()
+    all.filter_map(|(finding, fingerprint)| diagnostic(report, &findings, finding, fingerprint, places))
+        .collect()
 }
 
 /// That of one finding.
@@ -62,9 +61,10 @@ pub fn diagnostic(
 /// The other places of a finding: what it speaks of, and what stands against its fix.
 fn related(report: &Report, finding: &Finding, places: &Places) -> Vec<DiagnosticRelatedInformation> {
     let related = finding.related.iter().map(|related| (related.site, related.message.clone()));
-    let hazards = finding.hazards.iter().filter_map(|hazard| {
-        Some((hazard.site?, format!("{}: {}", hazard.kind.name(), hazard.message())))
-    });
+    let hazards = finding
+        .hazards
+        .iter()
+        .filter_map(|hazard| Some((hazard.site?, format!("{}: {}", hazard.kind.name(), hazard.message()))));
     let place = |(site, message): (Site, String)| {
         let source = report.sources.get(&site.file)?;
         let (uri, _) = places.document(source.path())?;

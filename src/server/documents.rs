@@ -110,12 +110,16 @@ mod tests {
     #[test]
     fn changes_are_made_one_after_the_other() {
         let first = document("x = '\u{1f600}'\r\ny\n");
-        let changes =
-            vec![change(Some((0, 7, 0, 7)), "!"), change(Some((0, 0, 0, 1)), "long\n"), change(Some((9, 9, 9, 9)), "z")];
+        let changes = vec![
+            change(Some((0, 7, 0, 7)), "!"),
+            change(Some((0, 0, 0, 1)), "long\n"),
+            change(Some((9, 9, 9, 9)), "z"),
+        ];
         let second = first.changed(2, changes, Encoding::Utf16);
         assert_eq!(second.text(), "long\n = '\u{1f600}!'\r\ny\nz");
         assert!(first.is_outdated() && !second.is_outdated());
-        let whole = second.changed(3, vec![change(None, "a"), change(Some((0, 1, 0, 0)), "b")], Encoding::Utf8);
+        let whole =
+            second.changed(3, vec![change(None, "a"), change(Some((0, 1, 0, 0)), "b")], Encoding::Utf8);
         assert_eq!(whole.text(), "b");
     }
 

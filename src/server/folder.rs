@@ -6,25 +6,20 @@
 use super::client::{Client, Refusal};
 use super::documents::Document;
 use super::edits::{Open, Places};
+use super::progress::Reported;
 use super::workspace::Workspace;
 use super::{actions, diagnostics, hover};
 use crate::terminal::Terminal;
 use lsp_server::{ErrorCode, RequestId};
-use lsp_types::notification::{Progress, PublishDiagnostics};
-use lsp_types::request::WorkDoneProgressCreate;
-use lsp_types::{
-    CodeAction, CodeActionParams, Diagnostic, MessageType, NumberOrString, Position, ProgressParams,
-    ProgressParamsValue, PublishDiagnosticsParams, WorkDoneProgress, WorkDoneProgressBegin,
-    WorkDoneProgressCreateParams, WorkDoneProgressEnd,
-};
-use ormend_engine::codemod::Rule;
+use lsp_types::notification::PublishDiagnostics;
+use lsp_types::{CodeAction, CodeActionParams, Diagnostic, MessageType, Position, PublishDiagnosticsParams};
 use ormend_engine::rewrite::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,7 +32,10 @@ pub enum Task {
     Open(PathBuf, Arc<Document>),
     Close(PathBuf),
     /// These files may have changed on disk, and everything that says how to look at them.
-    Changed { files: Vec<PathBuf>, is_everything: bool },
+    Changed {
+        files: Vec<PathBuf>,
+        is_everything: bool,
+    },
     Ask(Query),
 }
 
@@ -82,6 +80,7 @@ impl Folder {
             workspace: None,
             is_refused: false,
             open: Open::new(),
+            news: News { is_everything: true, ..News::default() },
             due: None,
             unseen: BTreeSet::new(),
             published: BTreeMap::new(),
@@ -107,12 +106,22 @@ impl Drop for Folder {
 }
 
 /// The last look at a file.
+#[derive(Clone)]
 pub struct Looked {
     /// What was known then.
     taken: u64,
     /// The engine's path of the file.
     pub path: String,
-    pub report: Report,
+    pub report: Arc<Report>,
+}
+
+/// What is not taken in yet.
+#[derive(Default)]
+struct News {
+    is_everything: bool,
+    is_disk: bool,
+    /// Buffers that were opened, changed or closed.
+    buffers: BTreeSet<PathBuf>,
 }
 
 struct Worker {
@@ -130,6 +139,8 @@ struct Worker {
     /// Whether that is for its configuration, which does not become right by itself.
     is_refused: bool,
     open: Open,
+    /// What has been told and is not taken in yet: what comes in a row is taken in at once.
+    news: News,
     /// When to look.
     due: Option<Instant>,
     /// The files to look at first.
@@ -141,7 +152,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        self.load();
+        self.take_in();
         loop {
             let task = match self.due {
                 None => self.tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -179,7 +190,6 @@ impl Worker {
             }
             None => {}
         }
-        self.look_soon();
     }
 
     /// Run what is not to end the thread if it fails.
@@ -200,19 +210,13 @@ impl Worker {
         }
         match task {
             Task::Open(file, document) => {
-                let is_new = self.open.insert(file.clone(), Arc::clone(&document)).is_none();
-                if self.workspace.is_none() && !self.is_refused {
-                    self.load();
-                } else if is_new && self.workspace.as_ref().is_some_and(|workspace| workspace.is_new(&file)) {
-                    self.refresh();
-                }
-                self.guarded(|worker| {
-                    if let Some(workspace) = &mut worker.workspace {
-                        workspace.open(&file, &document);
-                    }
-                });
-                self.unseen.insert(file);
-                self.look_soon();
+                let is_opened = self.open.insert(file.clone(), document).is_none();
+                // A client that has just made a file need not have told of it.
+                self.news.is_disk |=
+                    is_opened && self.workspace.as_ref().is_some_and(|workspace| workspace.is_new(&file));
+                self.unseen.insert(file.clone());
+                self.news.buffers.insert(file);
+                self.news.is_everything |= self.workspace.is_none() && !self.is_refused;
             }
             Task::Close(file) => {
                 self.unseen.remove(&file);
@@ -220,35 +224,47 @@ impl Worker {
                 if let Some(document) = self.open.remove(&file) {
                     publish(&self.client, &document, None, Vec::new());
                 }
-                self.guarded(|worker| {
-                    if let Some(workspace) = &mut worker.workspace {
-                        workspace.close(&file);
-                    }
-                });
-                self.look_soon();
+                self.news.buffers.insert(file);
             }
-            Task::Changed { is_everything: true, .. } => self.load(),
-            Task::Changed { files, .. } => {
-                let is_of_here = |file: &PathBuf| {
-                    self.workspace.as_ref().is_some_and(|workspace| file.starts_with(&workspace.paths.root))
+            Task::Changed { files, is_everything } => {
+                let root = self.workspace.as_ref().map(|workspace| workspace.paths.root.as_path());
+                // What is said above a project holds in it, too.
+                let is_above =
+                    |file: &PathBuf, root: &Path| file.parent().is_some_and(|dir| root.starts_with(dir));
+                let is_of_here = |file: &PathBuf| match root {
+                    Some(root) => file.starts_with(root) || is_everything && is_above(file, root),
+                    None => true,
                 };
                 if files.iter().any(is_of_here) {
-                    self.refresh();
+                    self.news.is_disk = true;
+                    self.news.is_everything |= is_everything;
                 }
             }
-            Task::Ask(query) => self.answer(query),
+            Task::Ask(query) => return self.answer(query),
         }
+        self.look_soon();
     }
 
-    fn refresh(&mut self) {
+    /// Take in what has been told.
+    fn take_in(&mut self) {
+        let News { is_everything, is_disk, buffers } = std::mem::take(&mut self.news);
+        if is_everything {
+            return self.load();
+        }
         let refreshed = self.guarded(|worker| {
-            worker.workspace.as_mut().map(|workspace| workspace.refresh(&worker.open))
+            let workspace = worker.workspace.as_mut()?;
+            for file in &buffers {
+                match worker.open.get(file) {
+                    Some(document) => workspace.open(file, document),
+                    None => workspace.close(file),
+                }
+            }
+            is_disk.then(|| workspace.refresh(&worker.open))
         });
         match refreshed.flatten() {
-            Some(Ok(false)) => self.look_soon(),
             Some(Ok(true)) => self.load(),
             Some(Err(error)) => self.client.show(MessageType::ERROR, format!("ormend: {error}")),
-            None => {}
+            Some(Ok(false)) | None => {}
         }
     }
 
@@ -259,6 +275,7 @@ impl Worker {
     /// Look at the open files, first at those that the client has changed, until something else is wanted.
     fn look_around(&mut self) {
         self.due = None;
+        self.take_in();
         let changed = std::mem::take(&mut self.unseen);
         let others: BTreeSet<PathBuf> =
             self.open.keys().filter(|file| !changed.contains(*file)).cloned().collect();
@@ -290,13 +307,15 @@ impl Worker {
         let names: Vec<(PathBuf, Option<String>)> =
             files.iter().map(|file| (file.clone(), workspace.looked_at(file))).collect();
         let asked: Vec<&str> = names.iter().filter_map(|(_, path)| path.as_deref()).collect();
-        let rules = workspace.rules.clone();
         let (sent, taken, has_ended) = (&self.sent, self.taken, &self.has_ended);
         let is_stale = || sent.load(Ordering::SeqCst) != taken || has_ended.load(Ordering::SeqCst);
-        let report = match asked.is_empty() {
-            true => None,
-            false => match workspace.look(&asked, &rules, false, &is_stale) {
-                Some(report) => Some(report),
+        let known =
+            self.looked.as_ref().filter(|looked| looked.taken == taken && asked == [looked.path.as_str()]);
+        let report = match (asked.is_empty(), known) {
+            (true, _) => None,
+            (false, Some(looked)) => Some(Arc::clone(&looked.report)),
+            (false, None) => match workspace.look(&asked, None, false, &is_stale) {
+                Some(report) => Some(Arc::new(report)),
                 None => return false,
             },
         };
@@ -305,14 +324,20 @@ impl Worker {
             .iter()
             .map(|(file, path)| {
                 let of = report.as_ref().zip(path.as_deref());
-                (file.clone(), of.map(|(report, path)| diagnostics::of(report, path, &places)).unwrap_or_default())
+                (
+                    file.clone(),
+                    of.map(|(report, path)| diagnostics::of(report, path, &places)).unwrap_or_default(),
+                )
             })
             .collect();
         if self.is_stale() {
             return false;
         }
-        if let (Some(report), [path]) = (report, asked.as_slice()) {
-            self.looked = Some(Looked { taken: self.taken, path: (*path).to_owned(), report });
+        // Of several the one that was changed is the one that is asked about.
+        if let (Some(report), [path]) = (report, asked.as_slice())
+            && self.looked.as_ref().is_none_or(|looked| looked.taken != taken)
+        {
+            self.looked = Some(Looked { taken, path: (*path).to_owned(), report });
         }
         for (file, diagnostics) in found {
             self.tell(&file, diagnostics);
@@ -358,6 +383,7 @@ impl Worker {
         is_stale: &(dyn Fn() -> bool + Sync),
     ) -> Result<serde_json::Value, Refusal> {
         let nothing = || Ok(serde_json::Value::Null);
+        self.take_in();
         let Some(path) = self.workspace.as_ref().and_then(|workspace| workspace.looked_at(file)) else {
             return match what {
                 What::Resolve(action) => value(action),
@@ -366,13 +392,7 @@ impl Worker {
         };
         self.look_at_one(&path, is_stale)?;
         let (Some(workspace), Some(looked)) = (&mut self.workspace, &self.looked) else { return nothing() };
-        let asked = actions::Asked {
-            client: &self.client,
-            open: &self.open,
-            document,
-            looked,
-            is_stale,
-        };
+        let asked = actions::Asked { client: &self.client, open: &self.open, document, looked, is_stale };
         match what {
             What::Actions(params) => value(actions::find(&asked, workspace, &params)?),
             What::Resolve(action) => value(actions::resolve(&asked, workspace, *action)?),
@@ -386,9 +406,8 @@ impl Worker {
             return Ok(());
         }
         let Some(workspace) = &mut self.workspace else { return Ok(()) };
-        let rules: Vec<&'static dyn Rule> = workspace.rules.clone();
-        let report = workspace.look(&[path], &rules, false, is_stale).ok_or_else(Refusal::outdated)?;
-        self.looked = Some(Looked { taken: self.taken, path: path.to_owned(), report });
+        let report = workspace.look(&[path], None, false, is_stale).ok_or_else(Refusal::outdated)?;
+        self.looked = Some(Looked { taken: self.taken, path: path.to_owned(), report: Arc::new(report) });
         Ok(())
     }
 }
@@ -400,38 +419,4 @@ fn value(answer: impl serde::Serialize) -> Result<serde_json::Value, Refusal> {
 fn publish(client: &Client, document: &Document, version: Option<i32>, diagnostics: Vec<Diagnostic>) {
     let uri = document.uri.clone();
     client.notify::<PublishDiagnostics>(PublishDiagnosticsParams { uri, diagnostics, version });
-}
-
-/// Something long, which the client shows until this is dropped.
-struct Reported {
-    client: Client,
-    token: Option<NumberOrString>,
-}
-
-impl Reported {
-    fn begin(client: &Client, title: String) -> Reported {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let reported = |token| Reported { client: client.clone(), token };
-        if !client.abilities.progress {
-            return reported(None);
-        }
-        let token = NumberOrString::String(format!("ormend/{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        client.request::<WorkDoneProgressCreate>(WorkDoneProgressCreateParams { token: token.clone() });
-        let reported = reported(Some(token));
-        reported.send(WorkDoneProgress::Begin(WorkDoneProgressBegin { title, ..Default::default() }));
-        reported
-    }
-
-    fn send(&self, progress: WorkDoneProgress) {
-        if let Some(token) = self.token.clone() {
-            let value = ProgressParamsValue::WorkDone(progress);
-            self.client.notify::<Progress>(ProgressParams { token, value });
-        }
-    }
-}
-
-impl Drop for Reported {
-    fn drop(&mut self) {
-        self.send(WorkDoneProgress::End(WorkDoneProgressEnd::default()));
-    }
 }

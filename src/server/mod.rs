@@ -12,6 +12,7 @@ mod edits;
 mod folder;
 mod hover;
 mod position;
+mod progress;
 mod session;
 mod watch;
 mod workspace;
@@ -139,7 +140,9 @@ fn capabilities(abilities: &Abilities) -> ServerCapabilities {
             save: Some(TextDocumentSyncSaveOptions::SaveOptions(SaveOptions { include_text: Some(false) })),
             ..TextDocumentSyncOptions::default()
         })),
-        code_action_provider: abilities.action_literals.then_some(CodeActionProviderCapability::Options(actions)),
+        code_action_provider: abilities
+            .action_literals
+            .then_some(CodeActionProviderCapability::Options(actions)),
         hover_provider: Some(HoverProviderCapability::Simple(true)),
         execute_command_provider: Some(ExecuteCommandOptions {
             commands: vec![EXPLAIN.to_owned()],

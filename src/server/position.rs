@@ -126,8 +126,7 @@ mod tests {
     fn what_is_outside_is_taken_for_the_nearest_place() {
         let text = "a\u{1f600}b\r\nc\n";
         let lines = Lines::of(text);
-        let offset =
-            |line, character| lines.offset(text, Position::new(line, character), Encoding::Utf16);
+        let offset = |line, character| lines.offset(text, Position::new(line, character), Encoding::Utf16);
         // Between the halves of a pair, behind the line's end, on a line that is not there.
         assert_eq!(offset(0, 2), 1);
         assert_eq!(offset(0, 99), 6);

@@ -17,7 +17,8 @@ use lsp_types::notification::{
     DidOpenTextDocument, DidSaveTextDocument, Notification as _,
 };
 use lsp_types::request::{
-    CodeActionRequest, CodeActionResolveRequest, ExecuteCommand, HoverRequest, RegisterCapability, Request as _,
+    CodeActionRequest, CodeActionResolveRequest, ExecuteCommand, HoverRequest, RegisterCapability,
+    Request as _,
 };
 use lsp_types::{
     CancelParams, CodeAction, CodeActionParams, DidChangeTextDocumentParams, DidChangeWatchedFilesParams,
@@ -83,9 +84,7 @@ impl Session {
     fn start(&mut self, path: PathBuf) {
         let (client, pool) = (self.client.clone(), Arc::clone(&self.pool));
         let terminal = self.terminal;
-        self.folders
-            .entry(path.clone())
-            .or_insert_with(|| Folder::start(path, client, pool, terminal));
+        self.folders.entry(path.clone()).or_insert_with(|| Folder::start(path, client, pool, terminal));
     }
 
     pub fn request(&mut self, request: Request) {
@@ -101,7 +100,8 @@ impl Session {
             CodeActionResolveRequest::METHOD => read::<CodeAction>(params).and_then(|action| {
                 let later = action.data.clone().ok_or("the action has no data".to_owned());
                 let later = later.and_then(read::<Later>)?;
-                let uri: Uri = later.uri.parse().map_err(|_| "the data of the action has no URI".to_owned())?;
+                let uri: Uri =
+                    later.uri.parse().map_err(|_| "the data of the action has no URI".to_owned())?;
                 Ok((uri, What::Resolve(Box::new(action))))
             }),
             ExecuteCommand::METHOD => {
@@ -145,7 +145,8 @@ impl Session {
         }
         let name = params.arguments.first().and_then(|argument| argument.as_str());
         let name = name.ok_or_else(|| refuse("the name of a codemod or hazard is wanted".to_owned()))?;
-        let text = guide::of(name).ok_or_else(|| refuse(format!("there is no codemod or hazard `{name}`")))?;
+        let text =
+            guide::of(name).ok_or_else(|| refuse(format!("there is no codemod or hazard `{name}`")))?;
         self.client.show(MessageType::INFO, text.trim_end());
         Ok(text)
     }
@@ -262,9 +263,9 @@ impl Session {
         // Buffers belong where they would if they were opened now.
         let uris: Vec<String> = self.opened.keys().cloned().collect();
         for uri in uris {
-            let Some((file, before)) = self.opened.get(&uri).and_then(|opened| {
-                Some((opened.file.clone()?, opened.folder.clone()?))
-            }) else {
+            let Some((file, before)) =
+                self.opened.get(&uri).and_then(|opened| Some((opened.file.clone()?, opened.folder.clone()?)))
+            else {
                 continue;
             };
             let now = self.folder_of(&file);

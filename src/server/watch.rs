@@ -2,7 +2,8 @@
 
 use lsp_types::notification::{DidChangeWatchedFiles, Notification as _};
 use lsp_types::{
-    DidChangeWatchedFilesRegistrationOptions, FileSystemWatcher, GlobPattern, Registration, RegistrationParams,
+    DidChangeWatchedFilesRegistrationOptions, FileSystemWatcher, GlobPattern, Registration,
+    RegistrationParams,
 };
 use std::path::Path;
 
@@ -35,15 +36,15 @@ const SAYING: [&str; 12] = [
 /// Whether a change of `file` makes everything another.
 pub fn is_configuration(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    SAYING.contains(&name) || name.starts_with("requirements")
+    let is_below_requirements = file.parent().is_some_and(|dir| dir.ends_with("requirements"));
+    SAYING.contains(&name) || name.starts_with("requirements") || is_below_requirements
 }
 
 /// What asks the client to watch.
 pub fn registration() -> RegistrationParams {
-    let watchers = GLOBS.iter().map(|glob| FileSystemWatcher {
-        glob_pattern: GlobPattern::String((*glob).to_owned()),
-        kind: None,
-    });
+    let watchers = GLOBS
+        .iter()
+        .map(|glob| FileSystemWatcher { glob_pattern: GlobPattern::String((*glob).to_owned()), kind: None });
     let options = DidChangeWatchedFilesRegistrationOptions { watchers: watchers.collect() };
     RegistrationParams {
         registrations: vec![Registration {

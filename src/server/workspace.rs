@@ -28,7 +28,7 @@ const MANY: usize = 200;
 pub struct Workspace {
     pub paths: Paths,
     pub options: Options,
-    pub rules: Vec<&'static dyn Rule>,
+    rules: Vec<&'static dyn Rule>,
     /// The directory of which findings are wanted.
     folder: PathBuf,
     settings: Settings,
@@ -44,7 +44,11 @@ pub struct Workspace {
 
 impl Workspace {
     /// The project that `folder`, absolute and free of links, lies in.
-    pub fn load(folder: &Path, pool: &Arc<rayon::ThreadPool>, terminal: &Terminal) -> miette::Result<Workspace> {
+    pub fn load(
+        folder: &Path,
+        pool: &Arc<rayon::ThreadPool>,
+        terminal: &Terminal,
+    ) -> miette::Result<Workspace> {
         let asked = folder.to_path_buf();
         let root = root::find(std::slice::from_ref(&asked));
         let mut paths = Paths::new(root.clone(), root.clone());
@@ -178,17 +182,20 @@ impl Workspace {
         Ok(false)
     }
 
-    /// What the command says of the files that the engine calls `files`, of which findings are wanted.
+    /// What the command says of the files that the engine calls `files`, of which findings are wanted, with one codemod or with all
+    /// that are on.
     pub fn look(
         &mut self,
         files: &[&str],
-        rules: &[&dyn Rule],
+        codemod: Option<&str>,
         apply: bool,
         is_stale: &(dyn Fn() -> bool + Sync),
     ) -> Option<Report> {
         self.options.skip = self.ignores.skip(files.iter().copied(), &self.paths);
+        let is_wanted = |rule: &&dyn Rule| codemod.is_none_or(|name| rule.meta().name == name);
+        let rules: Vec<&dyn Rule> = self.rules.iter().copied().filter(is_wanted).collect();
         let (session, options) = (&mut self.session, &self.options);
-        let mut report = self.pool.install(|| session.look(files, rules, options, apply, is_stale))?;
+        let mut report = self.pool.install(|| session.look(files, &rules, options, apply, is_stale))?;
         join_imports(&mut report);
         Some(report)
     }

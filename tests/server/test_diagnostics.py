@@ -1,6 +1,7 @@
 """What is said of open buffers."""
 
 import asyncio
+import random
 
 from conftest import FIXED, MODELS, SHOP, VIEWS, capabilities, run
 from lsprotocol import types
@@ -74,6 +75,27 @@ async def test_rapid_edits_end_with_the_last_version(start):
     versions = [version for version, _ in editor.said[views.uri]]
     # Never back, and not each of them.
     assert versions == sorted(versions) and versions[-1] == views.version and len(versions) < 40, versions
+
+
+async def test_random_edits_keep_in_step(start):
+    """Comments of all kinds of characters are edited at random; the loop below them is where it was put by all of that."""
+    for encoding in (UTF16, UTF8):
+        chance = random.Random(7)
+        editor = await start(able=capabilities([encoding]))
+        head = "".join(f"# \U0001f600{n}\u00e9 line\n" for n in range(30))
+        views = editor.open("shop/views.py", head + VIEWS)
+        for _ in range(300):
+            end = views.text.index("from shop.models")
+            # Behind the mark of a comment, so that comments stay comments.
+            starts = [0, *(i + 1 for i, c in enumerate(views.text[: end - 1]) if c == "\n")]
+            places = [place for start in starts for place in range(start + 2, views.text.index("\n", start) + 1)]
+            first, last = sorted(chance.choices(places, k=2))
+            last = min(last, first + chance.randrange(30))
+            last = max(place for place in places if place <= last)
+            new = chance.choice(["", "x", "\U0001f600", "\u00e9\u20ac", "\n# ", "\n# \U0001f600\n# a"])
+            views.change([(types.Range(views.position(first), views.position(last)), new)])
+        [diagnostic] = await views.diagnostics()
+        assert diagnostic.range == views.range("for book in Book.objects.all()")
 
 
 async def test_broken_syntax_leaves_the_rest(start):

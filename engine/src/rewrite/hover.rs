@@ -85,11 +85,7 @@ fn known(project: &Project, facts: &Facts, node: Node<'_>) -> Option<(String, Ve
     if let Type::Manager(manager) = ty.without_none()
         && let Some(related) = &manager.related
     {
-        said.push(format!(
-            "`{}` of `{}`",
-            related.accessor,
-            project.model(related.owner.model).label()
-        ));
+        said.push(format!("`{}` of `{}`", related.accessor, project.model(related.owner.model).label()));
     }
     Some((title, said))
 }
@@ -98,7 +94,9 @@ fn known(project: &Project, facts: &Facts, node: Node<'_>) -> Option<(String, Ve
 fn bound(facts: &Facts, node: Node<'_>) -> Option<Type> {
     let parent = node.parent()?;
     match parent.kind() {
-        Kind::Assign if node.field() == Field::Left => Some(facts.type_of(parent.child(Field::Right)?).clone()),
+        Kind::Assign if node.field() == Field::Left => {
+            Some(facts.type_of(parent.child(Field::Right)?).clone())
+        }
         Kind::For | Kind::CompFor if node.field() == Field::Left => {
             element(facts.type_of(parent.child(Field::Right)?))
         }
@@ -200,7 +198,9 @@ fn queries(project: &Project, facts: &Facts, node: Node<'_>) -> Vec<String> {
             }
             EventKind::ReadRelation { root, path, .. } => match is_fetched(facts, *root, path) {
                 true => format!("no query: `{}` is fetched with its row", path.join("__")),
-                false => format!("a query{}, unless it is loaded already", times(project, facts, event.rounds)),
+                false => {
+                    format!("a query{}, unless it is loaded already", times(project, facts, event.rounds))
+                }
             },
             EventKind::Query { model: Some(model) } => {
                 let label = project.model(*model).label();

@@ -54,7 +54,8 @@ fn beside(file: &File, span: Span, codemod: &str) -> Option<Edit> {
     let text = source.line_text(line);
     let end = source.line_start(line) + u32::try_from(text.len()).ok()?;
     // What is no end of a line of code: in a string, before a continuation.
-    let is_text = |node: Node<'_>| node.kind() == Kind::Str && node.span().start < end && end < node.span().end;
+    let is_text =
+        |node: Node<'_>| node.kind() == Kind::Str && node.span().start < end && end < node.span().end;
     if text.ends_with('\\') || file.root().descendants().any(is_text) {
         return None;
     }
@@ -111,7 +112,10 @@ mod tests {
     #[test]
     fn where_nothing_can_stand_above_it_stands_beside() {
         for (before, after) in [
-            ("if a:\n    pass\nelif |b:\n    pass\n", "if a:\n    pass\nelif b:  # ormend: ignore[exists]\n    pass\n"),
+            (
+                "if a:\n    pass\nelif |b:\n    pass\n",
+                "if a:\n    pass\nelif b:  # ormend: ignore[exists]\n    pass\n",
+            ),
             ("if a: x = |b  # c\n", "if a: x = b  # c  # ormend: ignore[exists]\n"),
             ("x; |b\n", "x; b  # ormend: ignore[exists]\n"),
         ] {
