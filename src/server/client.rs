@@ -5,7 +5,7 @@ use crossbeam_channel::Sender;
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::notification::{LogMessage, Notification as _, ShowMessage};
 use lsp_types::{
-    ClientCapabilities, CodeActionKind, LogMessageParams, MarkupKind, MessageType, ShowMessageParams,
+    CodeActionKind, InitializeParams, LogMessageParams, MarkupKind, MessageType, ShowMessageParams,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -28,10 +28,13 @@ pub struct Abilities {
     pub progress: bool,
     /// Whether it tells of changed files when asked to.
     pub watches: bool,
+    /// Whether it wants findings that have no fix.
+    pub shows_withheld: bool,
 }
 
 impl Abilities {
-    pub fn of(capabilities: &ClientCapabilities) -> Abilities {
+    pub fn of(params: &InitializeParams) -> Abilities {
+        let capabilities = &params.capabilities;
         let workspace = capabilities.workspace.as_ref();
         let document = capabilities.text_document.as_ref();
         let actions = document.and_then(|document| document.code_action.as_ref());
@@ -53,6 +56,11 @@ impl Abilities {
             markdown: hover
                 .and_then(|hover| hover.content_format.as_ref())
                 .is_some_and(|formats| formats.first() == Some(&MarkupKind::Markdown)),
+            shows_withheld: params
+                .initialization_options
+                .as_ref()
+                .and_then(|options| options.get("showWithheld")?.as_bool())
+                .unwrap_or(true),
             progress: is_set(capabilities.window.as_ref().and_then(|window| window.work_done_progress)),
             watches: is_set(
                 workspace

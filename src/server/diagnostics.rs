@@ -24,7 +24,11 @@ pub fn in_file<'a>(report: &'a Report, path: &str) -> impl Iterator<Item = (&'a 
 pub fn of(report: &Report, path: &str, places: &Places) -> Vec<Diagnostic> {
     let findings = Findings::new(&report.findings, &report.fingerprints, &report.sources, places.paths);
     let all = in_file(report, path);
-    all.filter_map(|(finding, fingerprint)| diagnostic(report, &findings, finding, fingerprint, places))
+    let is_shown = |(finding, _): &(&Finding, &str)| {
+        places.client.abilities.shows_withheld || finding.outcome() != Outcome::Withheld
+    };
+    all.filter(is_shown)
+        .filter_map(|(finding, fingerprint)| diagnostic(report, &findings, finding, fingerprint, places))
         .collect()
 }
 

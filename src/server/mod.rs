@@ -75,7 +75,7 @@ fn step(
         (Stage::New, Message::Request(request)) if request.method == Initialize::METHOD => {
             match serde_json::from_value::<InitializeParams>(request.params) {
                 Ok(params) => {
-                    let abilities = Abilities::of(&params.capabilities);
+                    let abilities = Abilities::of(&params);
                     let result = InitializeResult {
                         capabilities: capabilities(&abilities),
                         server_info: Some(ServerInfo {

@@ -276,7 +276,7 @@ async def start(tmp_path):
     """Start a server over a project; at the end it is shut down, and must say that this went well."""
     started = []
 
-    async def start(files=SHOP, able=None, folders=(".",), root=None):
+    async def start(files=SHOP, able=None, folders=(".",), root=None, options=None):
         root = root or tmp_path / "project"
         write(root, files)
         (root / ".git").mkdir(exist_ok=True)
@@ -287,7 +287,7 @@ async def start(tmp_path):
         editors.append(editor)
         able = able or capabilities()
         folders = [types.WorkspaceFolder(uri=(root / name).as_uri(), name=name) for name in folders]
-        params = types.InitializeParams(capabilities=able, workspace_folders=folders)
+        params = types.InitializeParams(capabilities=able, workspace_folders=folders, initialization_options=options)
         editor.result = await client.initialize_session(params)
         editor.encoding = editor.result.capabilities.position_encoding
         started.append(client)

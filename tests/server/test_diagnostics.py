@@ -56,9 +56,18 @@ async def test_a_reason_is_told_with_its_place(start):
     [diagnostic] = await views.diagnostics()
     assert diagnostic.code == "bulk-create"
     assert "CustomSave: " in diagnostic.message and "shop/models.py:13" in diagnostic.message
+    assert diagnostic.severity == types.DiagnosticSeverity.Warning
     [place] = [info for info in diagnostic.related_information if info.message.startswith("CustomSave")]
     assert place.location.uri == (editor.root / "shop/models.py").as_uri()
     assert place.location.range.start == types.Position(12, 4)
+
+
+async def test_what_is_withheld_is_information_or_nothing(start):
+    withheld = VIEWS.replace("objects.all()", "objects.raw('SELECT * FROM shop_book')")
+    for options, severities in ((None, [types.DiagnosticSeverity.Information]), ({"showWithheld": False}, [])):
+        editor = await start({**SHOP, "shop/views.py": withheld}, options=options)
+        views = editor.open("shop/views.py")
+        assert [diagnostic.severity for diagnostic in await views.diagnostics()] == severities
 
 
 async def test_rapid_edits_end_with_the_last_version(start):

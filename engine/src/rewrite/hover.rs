@@ -2,7 +2,8 @@
 
 use crate::django::{ModelId, Project};
 use crate::infer::{
-    Analyzer, Event, EventKind, Facts, Instance, QuerySet, Root, Rounds, Rows, Trait, Type, Use, ValueId,
+    Analyzer, Event, EventKind, Facts, Instance, Name, Origin, QuerySet, Root, Rounds, Rows, Trait, Type,
+    Use, ValueId,
 };
 use crate::python::{Field, Kind, Node};
 use crate::text::{FileId, Span};
@@ -157,7 +158,7 @@ fn models(ty: &Type) -> BTreeSet<ModelId> {
 
 /// What the rows of a queryset come with.
 fn of_queryset(queryset: &QuerySet) -> Vec<String> {
-    let names = |names: &BTreeSet<crate::infer::Name>, start: &str| {
+    let names = |names: &BTreeSet<Name>, start: &str| {
         let names = names.iter().filter_map(|name| name.strip_prefix(start));
         names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
@@ -196,6 +197,8 @@ fn queries(project: &Project, facts: &Facts, node: Node<'_>) -> Vec<String> {
             EventKind::Use { value, how } if how.evaluates() && runs_query(facts, *value, &event) => {
                 format!("runs its query here{}", times(project, facts, event.rounds))
             }
+            // What a call reads inside of it is no matter of its value.
+            EventKind::ReadRelation { path, .. } if !is_read_of(node, path) => continue,
             EventKind::ReadRelation { root, path, .. } => match is_fetched(facts, *root, path) {
                 true => format!("no query: `{}` is fetched with its row", path.join("__")),
                 false => {
@@ -215,24 +218,29 @@ fn queries(project: &Project, facts: &Facts, node: Node<'_>) -> Vec<String> {
     said
 }
 
+/// Whether `node` is the attribute that the last step of `path` names.
+fn is_read_of(node: Node<'_>, path: &[Name]) -> bool {
+    let name = node.child(Field::Attribute).filter(|_| node.kind() == Kind::Attribute);
+    name.is_some_and(|name| path.last().is_some_and(|last| **last == *name.text()))
+}
+
 /// Whether the queryset `value` is made in the frame, and nothing has loaded its rows before `event`.
 fn runs_query(facts: &Facts, value: ValueId, event: &Event<'_>) -> bool {
     let is_made_here = facts
         .value(value)
-        .is_some_and(|value| matches!(value.origin, crate::infer::Origin::Expr(_)) && value.kept.is_none());
+        .is_some_and(|value| matches!(value.origin, Origin::Expr(_)) && value.kept.is_none());
     let first = facts.uses(value).find(|(_, how)| how.may_load() || matches!(how, Use::Index));
     is_made_here && first.is_some_and(|(first, _)| first.at == event.at)
 }
 
 /// Whether the rows of `root` come with what `path` leads to.
-fn is_fetched(facts: &Facts, root: Root, path: &[crate::infer::Name]) -> bool {
+fn is_fetched(facts: &Facts, root: Root, path: &[Name]) -> bool {
     let Root::Row(value) = root else { return false };
     let Some(queryset) = facts.value(value).and_then(|value| value.queryset.as_ref()) else { return false };
     let name = path.join("__");
     let below = format!("{name}__");
-    let has = |names: &BTreeSet<crate::infer::Name>| {
-        names.iter().any(|known| **known == *name || known.starts_with(&below))
-    };
+    let has =
+        |names: &BTreeSet<Name>| names.iter().any(|known| **known == *name || known.starts_with(&below));
     has(&queryset.selected) || has(&queryset.prefetched) || has(&queryset.known)
 }
 
