@@ -100,7 +100,18 @@ impl Places<'_> {
 
 /// The URI of `file`, which is absolute.
 pub fn uri(file: &Path) -> Option<Uri> {
-    Url::from_file_path(file).ok()?.as_str().parse().ok()
+    let url = Url::from_file_path(file).ok()?;
+    // What browsers leave in a path and the protocol's RFC 3986 does not.
+    let text = url.as_str().chars().fold(String::new(), |mut text, c| {
+        match c {
+            '[' | ']' | '|' | '^' | '\\' | '"' | '<' | '>' | '`' | '{' | '}' => {
+                text.push_str(&format!("%{:02X}", u32::from(c)));
+            }
+            _ => text.push(c),
+        }
+        text
+    });
+    text.parse().ok()
 }
 
 /// The file that `uri` names, if it names one.
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn names_of_files_are_found_again() {
-        for name in ["/a b/\u{e9}\u{1f600}.py", "/a%20b.py", "/a?#.py"] {
+        for name in ["/a b/\u{e9}\u{1f600}.py", "/a%20b.py", "/a?#.py", "/[a]|^\"<{`}>.py"] {
             let uri = uri(Path::new(name)).unwrap();
             assert_eq!(file(&uri).as_deref(), Some(Path::new(name)), "{}", uri.as_str());
         }

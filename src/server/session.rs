@@ -133,6 +133,10 @@ impl Session {
                 let is_cancelled = self.client.expect_answer(&id);
                 folder.tell(Task::Ask(Query { id, file, document, what, is_cancelled }));
             }
+            // An action of a document that is closed.
+            None if matches!(what, What::Resolve(_)) => {
+                self.client.answer(id, Err::<(), _>(Refusal::outdated()))
+            }
             None => self.client.answer(id, Ok(())),
         }
     }

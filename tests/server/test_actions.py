@@ -64,6 +64,17 @@ async def test_this_fix(start, client):
     assert views.file.read_text() == VIEWS
 
 
+async def test_this_fix_without_versions(start):
+    able = capabilities()
+    able.workspace.workspace_edit.document_changes = False
+    editor = await start(able=able)
+    views = editor.open("shop/views.py")
+    action = (await views.actions("for book"))[FIX]
+    assert action.edit.document_changes is None and list(action.edit.changes) == [views.uri]
+    await editor.take(action)
+    assert views.text == FIXED
+
+
 async def test_the_actions_of_a_place(start):
     editor = await start({**SHOP, "shop/views.py": MANY})
     views = editor.open("shop/views.py")
@@ -176,5 +187,9 @@ async def test_an_edit_for_an_older_version_is_refused(start):
     action = (await views.actions("import Book"))[ALL]
     assert action.edit is None
     views.replace("def names", "def new")
+    with pytest.raises(Exception, match="the document has changed"):
+        await editor.client.code_action_resolve_async(action)
+    action = (await views.actions("import Book"))[ALL]
+    views.close()
     with pytest.raises(Exception, match="the document has changed"):
         await editor.client.code_action_resolve_async(action)

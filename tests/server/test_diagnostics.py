@@ -86,6 +86,24 @@ async def test_rapid_edits_end_with_the_last_version(start):
     assert versions == sorted(versions) and versions[-1] == views.version and len(versions) < 40, versions
 
 
+async def test_requests_between_edits_are_all_answered(start):
+    editor = await start()
+    views = editor.open("shop/views.py")
+    asked = []
+    for n in range(40):
+        views.change([(types.Range(views.position(0), views.position(0)), f"# {n}\n")])
+        asked += [views.hover("objects"), views.actions("for book")]
+        asked = [asyncio.ensure_future(one) for one in asked]
+        if n % 10 == 9:
+            await asyncio.sleep(0.2)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    failures = {str(answer) for answer in answers if isinstance(answer, Exception)}
+    assert all("the document has changed" in failure for failure in failures), failures
+    # The last of them are for the text as it is.
+    assert "Manager[shop.Book]" in answers[-2].contents.value and len(answers[-1]) == 5
+    assert await views.codes() == ["select-related"]
+
+
 async def test_random_edits_keep_in_step(start):
     """Comments of all kinds of characters are edited at random; the loop below them is where it was put by all of that."""
     for encoding in (UTF16, UTF8):
