@@ -8,7 +8,7 @@ use super::client::{Client, Refusal, fix_all_kind};
 use super::diagnostics::{self, in_file};
 use super::documents::Document;
 use super::edits::{Open, Places};
-use super::folder::Looked;
+use super::worker::Looked;
 use super::workspace::Workspace;
 use crate::escape::escape_line;
 use crate::report::Findings;

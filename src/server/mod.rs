@@ -15,6 +15,7 @@ mod position;
 mod progress;
 mod session;
 mod watch;
+mod worker;
 mod workspace;
 
 use crate::Status;
