@@ -65,6 +65,8 @@ pub struct Worker {
     due: Option<Instant>,
     /// The files to look at first.
     unseen: BTreeSet<PathBuf>,
+    /// Those that were looked at since something came.
+    seen: BTreeSet<PathBuf>,
     /// What the client was told last of each open file, and of which version.
     published: BTreeMap<PathBuf, (i32, Vec<Diagnostic>)>,
     looked: Option<Looked>,
@@ -94,6 +96,7 @@ impl Worker {
             news: News { is_everything: true, ..News::default() },
             due: None,
             unseen: BTreeSet::new(),
+            seen: BTreeSet::new(),
             published: BTreeMap::new(),
             looked: None,
         }
@@ -189,6 +192,7 @@ impl Worker {
             }
             Task::Ask(query) => return self.answer(query),
         }
+        self.seen.clear();
         self.look_soon();
     }
 
@@ -219,22 +223,27 @@ impl Worker {
         self.due = (!self.open.is_empty()).then(|| Instant::now() + DEBOUNCE);
     }
 
-    /// Look at the open files, first at those that the client has changed, until something else is wanted.
+    /// Look at the files that the client has changed or, if that is done, at the other ones that are open; what is asked meanwhile
+    /// is answered between the two.
     fn look_around(&mut self) {
         self.due = None;
         self.take_in();
         let changed = std::mem::take(&mut self.unseen);
-        let others: BTreeSet<PathBuf> =
-            self.open.keys().filter(|file| !changed.contains(*file)).cloned().collect();
-        for files in [changed, others] {
-            if files.is_empty() {
-                continue;
-            }
-            if self.is_stale() || self.guarded(|worker| worker.look_at(&files)) == Some(false) {
-                // What has come makes it due again.
+        let is_changed = !changed.is_empty();
+        let files = match is_changed {
+            true => changed,
+            false => self.open.keys().filter(|file| !self.seen.contains(*file)).cloned().collect(),
+        };
+        if self.is_stale() || self.guarded(|worker| worker.look_at(&files)) == Some(false) {
+            // What has come makes it due again.
+            if is_changed {
                 self.unseen.extend(files);
-                return;
             }
+            return;
+        }
+        self.seen.extend(files);
+        if self.open.keys().any(|file| !self.seen.contains(file)) {
+            self.due = Some(Instant::now());
         }
     }
 

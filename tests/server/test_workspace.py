@@ -33,6 +33,25 @@ async def test_a_model_that_changes_on_disk(start):
     assert await said_next(editor, views, 3) == ["select-related"]
 
 
+async def test_a_template_that_changes_on_disk(start):
+    template = "{% for book in books %}{{ book.author.name }}{% endfor %}\n"
+    view = """\
+from django.shortcuts import render
+
+from shop.models import Book
+
+
+def index(request):
+    return render(request, "shop/index.html", {"books": Book.objects.all()})
+"""
+    editor = await start({**SHOP, "shop/views.py": view, "shop/templates/shop/index.html": template})
+    views = editor.open("shop/views.py")
+    assert await views.codes() == ["select-related"]
+    write(editor.root, {"shop/templates/shop/index.html": template.replace("author.name", "title")})
+    editor.tell(("shop/templates/shop/index.html", CHANGED))
+    assert "select-related" not in await said_next(editor, views, 1)
+
+
 async def test_the_buffer_counts_and_not_the_file(start):
     editor = await start()
     views, models = editor.open("shop/views.py"), editor.open("shop/models.py")
