@@ -31,6 +31,7 @@ use lsp_types::{
     TextDocumentSyncSaveOptions, WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
 };
 use session::Session;
+use std::io::IsTerminal;
 
 /// The command that shows what `ormend explain` says of a codemod.
 const EXPLAIN: &str = "ormend.explain";
@@ -46,6 +47,9 @@ enum Stage {
 
 /// Serve until the client says that it is over, or is gone.
 pub fn run(terminal: &Terminal) -> miette::Result<Status> {
+    if std::io::stdin().is_terminal() {
+        terminal.summary("An editor is to start this: it is waited for on standard input. Ctrl-C ends it.");
+    }
     let (connection, _threads) = Connection::stdio();
     let mut stage = Stage::New;
     for message in &connection.receiver {
