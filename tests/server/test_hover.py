@@ -76,3 +76,21 @@ async def test_plain_text_for_who_wants_it(start):
     hover = await editor.open("shop/views.py").hover("objects")
     assert hover.contents.kind == types.MarkupKind.PlainText
     assert text_of(hover).splitlines()[0] == "Manager[shop.Book]"
+
+
+async def test_what_a_call_reads_inside_is_not_said_of_its_value(start):
+    text = """\
+from shop.models import Author, Book
+
+
+def owner(book: Book) -> Author:
+    return book.author
+
+
+def show():
+    print(owner(Book.objects.get(pk=1)))
+"""
+    editor = await start({**SHOP, "shop/views.py": text})
+    views = editor.open("shop/views.py")
+    assert text_of(await views.hover("owner", 1)).splitlines()[1:] == ["shop.Author", "```", "- `shop.models.Author`"]
+    assert "- a query, unless it is loaded already" in text_of(await views.hover("author")).splitlines()
