@@ -100,6 +100,12 @@ Examples:
 
 zsh looks into ~/.zfunc where ~/.zshrc has `fpath+=~/.zfunc` before `compinit`. New shells complete.";
 
+const SERVER_HELP: &str = "\
+An editor starts it and speaks the Language Server Protocol with it on standard input and output. It reads the project as \
+`ormend check` does, with the open buffers in the place of their files, and writes nothing.
+
+Exit status: 0 after the client has said that it is over; 1 the client is gone; 2 the run itself failed.";
+
 const MAN_HELP: &str = "\
 Examples:
   ormend man | man -l -
@@ -138,6 +144,9 @@ pub enum Command {
     Config(ConfigArgs),
     /// Remove the results of earlier runs that are kept to make the next one fast
     Clean(CleanArgs),
+    /// Serve an editor: findings while one types, fixes, what is known of an expression
+    #[command(after_help = SERVER_HELP)]
+    Server(ServerArgs),
     /// Print what makes a shell complete commands, flags and their values
     #[command(after_help = COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
@@ -460,6 +469,13 @@ pub struct CleanArgs {
     /// The project, or anything in it
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    // What some clients add to every command.
+    #[arg(long, hide = true)]
+    stdio: bool,
 }
 
 #[derive(Debug, Args)]

@@ -75,9 +75,7 @@ pub struct Discovery {
 
 /// Find the Python files and the templates of the project.
 pub fn discover(request: &Request) -> miette::Result<Discovery> {
-    let exclude = matcher(&request.settings.base, &request.settings.exclude.value)?;
-    let (tests, migrations) =
-        (request.settings.include_tests.value, request.settings.include_migrations.value);
+    let choice = Choice::new(request.settings)?;
     let mut discovery = Discovery::default();
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     // The asked directories are walked too, for they may be ignored or hidden.
@@ -102,22 +100,15 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
         if matches!(file.role, Role::Scan | Role::Template) {
             continue;
         }
-        if !tests && is_test(&file.path) || !migrations && is_migration(&file.path) {
-            file.role = Role::Aside;
-        }
-        let Some(asked) = request.asked.iter().filter(|asked| file.file.starts_with(asked)).max() else {
-            continue;
-        };
-        // A reason that holds for the asked directory itself is no reason: its files were asked for.
-        let asked = request.paths.engine_path(asked).unwrap_or_default();
-        if !tests && is_test(&file.path) && !is_test(&format!("{asked}/x.py")) {
-            discovery.left_out.tests += 1;
-        } else if !migrations && is_migration(&file.path) && !is_migration(&format!("{asked}/x.py")) {
-            discovery.left_out.migrations += 1;
-        } else if exclude.matched_path_or_any_parents(&file.file, false).is_ignore() {
-            discovery.left_out.excluded += 1;
-        } else {
-            file.role = Role::Scan;
+        let asked = request.asked.iter().filter(|asked| file.file.starts_with(asked)).max();
+        let asked = asked.map(|asked| request.paths.engine_path(asked).unwrap_or_default());
+        let (role, reason) = choice.role(&file.path, &file.file, asked.as_deref());
+        file.role = role;
+        match reason {
+            Some(Reason::Test) => discovery.left_out.tests += 1,
+            Some(Reason::Migration) => discovery.left_out.migrations += 1,
+            Some(Reason::Excluded) => discovery.left_out.excluded += 1,
+            None => {}
         }
     }
     if let Some(changed) = request.changed {
@@ -130,6 +121,58 @@ pub fn discover(request: &Request) -> miette::Result<Discovery> {
     discovery.warnings.sort();
     discovery.warnings.dedup();
     Ok(discovery)
+}
+
+/// Which modules are looked at, by their paths.
+pub struct Choice {
+    exclude: Gitignore,
+    tests: bool,
+    migrations: bool,
+}
+
+/// Why a module below what was asked for is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Test,
+    Migration,
+    Excluded,
+}
+
+impl Choice {
+    /// That of `settings`.
+    pub fn new(settings: &Settings) -> miette::Result<Choice> {
+        let exclude = matcher(&settings.base, &settings.exclude.value)?;
+        Ok(Choice {
+            exclude,
+            tests: settings.include_tests.value,
+            migrations: settings.include_migrations.value,
+        })
+    }
+
+    /// What is wanted of `file`, which the engine calls `path`, if a directory above it was asked for that the engine calls
+    /// `asked`.
+    pub fn role_of(&self, path: &str, file: &Path, asked: Option<&str>) -> Role {
+        self.role(path, file, asked).0
+    }
+
+    /// The same, and why it is not looked at although it was asked for.
+    fn role(&self, path: &str, file: &Path, asked: Option<&str>) -> (Role, Option<Reason>) {
+        let is_test = |path: &str| !self.tests && is_test(path);
+        let is_migration = |path: &str| !self.migrations && is_migration(path);
+        let aside = if is_test(path) || is_migration(path) { Role::Aside } else { Role::Index };
+        let Some(asked) = asked else { return (aside, None) };
+        // A reason that holds for the asked directory itself is no reason: its files were asked for.
+        let inside = format!("{asked}/x.py");
+        if is_test(path) && !is_test(&inside) {
+            (aside, Some(Reason::Test))
+        } else if is_migration(path) && !is_migration(&inside) {
+            (aside, Some(Reason::Migration))
+        } else if self.exclude.matched_path_or_any_parents(file, false).is_ignore() {
+            (aside, Some(Reason::Excluded))
+        } else {
+            (Role::Scan, None)
+        }
+    }
 }
 
 /// Matches paths below `base` by globs as in .gitignore.

@@ -35,6 +35,26 @@ pub struct Given {
     pub watched: Option<Vec<(PathBuf, Stat)>>,
 }
 
+/// `file` without what is not of interest; nothing of a template that is none.
+pub fn trimmed(mut file: InputFile) -> Option<InputFile> {
+    if file.role == Role::Template {
+        if file.bytes.len() > MAX_TEMPLATE {
+            return None;
+        }
+        // What only is text reads nothing, but its name counts.
+        if !templates::has_tags(&file.bytes) {
+            file.bytes = Vec::new();
+        }
+    }
+    Some(file)
+}
+
+/// The directories of templates that the modules among `files` name.
+pub fn template_dirs(files: &[InputFile]) -> Vec<String> {
+    let modules = files.par_iter().filter(|file| file.role != Role::Template);
+    modules.flat_map_iter(|file| templates::named_dirs(&file.bytes)).collect()
+}
+
 impl Input {
     /// The files that findings are wanted of, by the engine's paths.
     pub fn scanned(&self) -> impl Iterator<Item = &str> {
@@ -96,8 +116,7 @@ impl Input {
                 }
             }
         }
-        let modules = files.par_iter().filter(|file| file.role != Role::Template);
-        let dirs: Vec<String> = modules.flat_map_iter(|file| templates::named_dirs(&file.bytes)).collect();
+        let dirs = template_dirs(&files);
         let named = |file: &&Found| templates::is_template_path(&file.path, &dirs);
         let named: Vec<Found> = discovery.maybe_templates.iter().filter(named).cloned().collect();
         for file in read(&named) {
@@ -109,13 +128,7 @@ impl Input {
                 Err(_) => is_whole = false,
             }
         }
-        files.retain(|file| file.role != Role::Template || file.bytes.len() <= MAX_TEMPLATE);
-        for file in files.iter_mut().filter(|file| file.role == Role::Template) {
-            // What only is text reads nothing, but its name counts.
-            if !templates::has_tags(&file.bytes) {
-                file.bytes = Vec::new();
-            }
-        }
+        files = files.into_iter().filter_map(trimmed).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         rewrite::leave_out_idle(&mut files);
         if let Some(stdin) = stdin {

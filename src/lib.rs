@@ -1,5 +1,5 @@
-//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over review,
-//! over report, over the rest; all of them over the codemods and the engine.
+//! The command, as a library so that fuzzing reaches what reads a stranger's data. Floors: commands, over review and
+//! the server, over report, over the rest; all of them over the codemods and the engine.
 
 mod apply;
 mod baseline;
@@ -11,6 +11,7 @@ mod discover;
 mod environment;
 mod escape;
 mod git;
+mod guide;
 mod input;
 mod owners;
 mod page;
@@ -22,6 +23,7 @@ mod read;
 mod report;
 mod review;
 mod root;
+mod server;
 mod settings;
 mod stat;
 mod target;
@@ -91,6 +93,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> miette::Result<Status> {
         Command::Clean(args) => commands::clean::run(args, terminal),
         Command::Completions(args) => commands::completions::run(args, terminal),
         Command::Man(args) => commands::man::run(args, terminal),
+        Command::Server(_) => commands::server::run(terminal),
     }
 }
 

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::fs;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -52,8 +53,37 @@ pub struct Loaded {
     cache: Option<Cached>,
     /// Whether the changes are going to be written, after which no run looks at the same files.
     is_to_write: bool,
-    ignores: Vec<(Gitignore, FxHashSet<&'static str>)>,
+    ignores: Ignores,
     pool: rayon::ThreadPool,
+}
+
+/// The codemods that `per-file-ignores` turns off, each set with the files.
+pub struct Ignores(Vec<(Gitignore, FxHashSet<&'static str>)>);
+
+impl Ignores {
+    /// Those of `settings`.
+    pub fn new(settings: &Settings) -> miette::Result<Ignores> {
+        let each = settings.per_file_ignores.value.iter().map(|(glob, names)| {
+            Ok((discover::matcher(&settings.base, std::slice::from_ref(glob))?, codemods(names)))
+        });
+        Ok(Ignores(each.collect::<miette::Result<_>>()?))
+    }
+
+    /// Those of the files that the engine calls `looked_at`, as [`Options::skip`] takes them.
+    pub fn skip<'a>(&self, looked_at: impl Iterator<Item = &'a str>, paths: &Paths) -> Vec<(String, String)> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let of_file = |path: &'a str| {
+            let file = paths.absolute(path);
+            let matching = self.0.iter();
+            let matching =
+                matching.filter(move |(glob, _)| glob.matched_path_or_any_parents(&file, false).is_ignore());
+            let names: FxHashSet<&str> = matching.flat_map(|(_, names)| names.iter().copied()).collect();
+            names.into_iter().map(move |name| (path.to_owned(), name.to_owned()))
+        };
+        looked_at.flat_map(of_file).collect()
+    }
 }
 
 /// Where results are kept, and what is known of this run's files without reading them.
@@ -154,16 +184,11 @@ fn load_from(place: Place, run: &RunArgs, is_to_write: bool, terminal: &Terminal
         None => terminal.detail("configuration: none"),
     }
     let rules = settings.rules();
-    let ignores = settings.per_file_ignores.value.iter();
-    let ignores = ignores
-        .map(|(glob, names)| {
-            Ok((discover::matcher(&settings.base, std::slice::from_ref(glob))?, codemods(names)))
-        })
-        .collect::<miette::Result<_>>()?;
+    let ignores = Ignores::new(&settings)?;
 
     let known = run.baseline.as_deref().map(baseline::read).transpose()?.unwrap_or_default();
     let changed = run.changed.as_ref().map(|since| changed(&root, since.as_deref())).transpose()?;
-    let pool = pool(&run.input)?;
+    let pool = pool(run.input.jobs)?;
     let discovery = {
         let _progress = terminal.progress("Finding files");
         discover::discover(&Request {
@@ -244,10 +269,10 @@ fn changed(root: &Path, since: Option<&str>) -> miette::Result<FxHashSet<PathBuf
     repository.changed(since)
 }
 
-/// As many threads as `input` asks for, with room for what is deeply nested.
-pub fn pool(input: &InputArgs) -> miette::Result<rayon::ThreadPool> {
+/// As many threads as are asked for, or one a core, with room for what is deeply nested.
+pub fn pool(jobs: Option<NonZeroUsize>) -> miette::Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(input.jobs.map_or(0, usize::from))
+        .num_threads(jobs.map_or(0, usize::from))
         .stack_size(STACK)
         .build()
         .map_err(|error| miette!("cannot start threads: {error}"))
@@ -275,23 +300,26 @@ fn asked(input: &InputArgs, cwd: &Path) -> miette::Result<(Vec<PathBuf>, Option<
         .read_to_end(&mut bytes)
         .map_err(|error| miette!("cannot read standard input: {}", reason(&error)))?;
     let name = cwd.join(input.stdin_filename.as_deref().unwrap_or(Path::new("stdin.py")));
-    // The file need not exist, but where it does its own name counts, as for every other file.
-    let file = fs::canonicalize(&name)
-        .or_else(|_| {
-            let parent = fs::canonicalize(name.parent().unwrap_or(cwd))?;
-            Ok::<_, std::io::Error>(parent.join(name.file_name().unwrap_or_default()))
-        })
-        .map_err(|error| {
-            miette!(
-                help = "give the path of a file in a directory that exists",
-                "--stdin-filename cannot be used: {}",
-                reason(&error)
-            )
-        })?;
+    let file = free_of_links(&name).map_err(|error| {
+        miette!(
+            help = "give the path of a file in a directory that exists",
+            "--stdin-filename cannot be used: {}",
+            reason(&error)
+        )
+    })?;
     if file.is_dir() {
         return Err(miette!(help = "give the path of a file", "--stdin-filename names a directory"));
     }
     Ok((vec![file], Some(bytes)))
+}
+
+/// The absolute path `file` free of links. The file need not exist, but where it does its own name counts, as for every other
+/// file.
+pub fn free_of_links(file: &Path) -> std::io::Result<PathBuf> {
+    fs::canonicalize(file).or_else(|error| match (file.parent(), file.file_name()) {
+        (Some(parent), Some(name)) => Ok(fs::canonicalize(parent)?.join(name)),
+        _ => Err(error),
+    })
 }
 
 /// A path that is asked for, absolute and free of links.
@@ -322,24 +350,14 @@ impl Loaded {
     /// Run the engine; with `apply` its fixes too. The edits of a finding's fix are the whole of it, imports included.
     pub fn analyse(self, apply: bool, terminal: &Terminal) -> Analysis {
         let mut analysis = self.analyse_apart(apply, terminal);
-        let report = &mut analysis.report;
-        for (finding, imports) in report.findings.iter_mut().zip(&mut report.imports) {
-            let Some(fix) = &mut finding.fix else { continue };
-            fix.edits.append(imports);
-            fix.imports.clear();
-        }
+        join_imports(&mut analysis.report);
         analysis
     }
 
     /// The same with the imports of a fix apart from its edits.
     pub fn analyse_apart(mut self, apply: bool, terminal: &Terminal) -> Analysis {
         let _progress = terminal.progress(format!("Looking at {} files", self.scanned));
-        if !self.ignores.is_empty() {
-            let skip = self.input.scanned().flat_map(|path| {
-                self.ignored(path).into_iter().map(|name| (path.to_owned(), name.to_owned()))
-            });
-            self.options.skip = skip.collect();
-        }
+        self.options.skip = self.ignores.skip(self.input.scanned(), &self.paths);
         let report = self.report(apply, terminal);
         drop(_progress);
         for warning in &report.warnings {
@@ -440,15 +458,14 @@ impl Loaded {
         }
         project
     }
+}
 
-    /// The codemods that `per-file-ignores` turns off for the file that the engine calls `path`.
-    fn ignored(&self, path: &str) -> FxHashSet<&'static str> {
-        let file = self.paths.absolute(path);
-        self.ignores
-            .iter()
-            .filter(|(glob, _)| glob.matched_path_or_any_parents(&file, false).is_ignore())
-            .flat_map(|(_, names)| names.iter().copied())
-            .collect()
+/// Make the edits of each finding's fix the whole of it, imports included.
+pub fn join_imports(report: &mut Report) {
+    for (finding, imports) in report.findings.iter_mut().zip(&mut report.imports) {
+        let Some(fix) = &mut finding.fix else { continue };
+        fix.edits.append(imports);
+        fix.imports.clear();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Status;
 use crate::cli::{CodemodsArgs, ListFormat};
-use crate::commands::explain::{effect, message};
+use crate::guide::{effect, message};
 use crate::terminal::Terminal;
 use ormend_codemods::ALL;
 use ormend_engine::codemod::Meta;

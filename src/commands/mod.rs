@@ -14,6 +14,7 @@ pub mod models;
 pub mod plan;
 pub mod report;
 pub mod review;
+pub mod server;
 
 use crate::Status;
 use crate::cli::{RunArgs, WriteArgs};

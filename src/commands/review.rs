@@ -44,7 +44,7 @@ fn write_page(
 ) -> miette::Result<Status> {
     let Rendered { page, inapplicable } = {
         let _progress = terminal.progress(format!("Looking at {} fixes", plan.fixes.len()));
-        html::render(plan, paths, &pipeline::pool(&args.run.input)?)?
+        html::render(plan, paths, &pipeline::pool(args.run.input.jobs)?)?
     };
     write::output(file, page.as_bytes(), "the page")?;
     terminal.summary(&format!(

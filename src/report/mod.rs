@@ -90,7 +90,7 @@ impl<'a> Findings<'a> {
     }
 
     /// What a finding says, what it costs, and, a line each, its obstacles.
-    fn account(&self, finding: &Finding) -> String {
+    pub fn account(&self, finding: &Finding) -> String {
         let queries = &finding.queries;
         let mut text = format!("{} ({} -> {})", finding.message, queries.before, queries.after);
         for hazard in &finding.hazards {
@@ -101,7 +101,7 @@ impl<'a> Findings<'a> {
     }
 
     /// ``CustomSave: `Book` overrides save() ... (shop/models.py:41)``
-    fn hazard_text(&self, hazard: &Hazard) -> String {
+    pub fn hazard_text(&self, hazard: &Hazard) -> String {
         let message = hazard.message();
         let text = format!("{}: {}", hazard.kind.name(), crate::escape::escape_line(&message));
         match hazard.site {

@@ -4,22 +4,26 @@ mod apply;
 mod aside;
 mod fingerprint;
 mod group;
+mod hover;
 mod parsed;
 mod scan;
 mod session;
 mod sources;
 mod supposed;
 mod suppress;
+mod suppression;
 mod waiting;
 
 pub use crate::codemod::Options;
 pub use apply::{apply_planned, together, touches};
 pub use aside::{is_migration, leave_out_idle};
 pub use group::group;
+pub use hover::{Hover, hover};
 pub use parsed::{ParsedFiles, ParsedSize};
 pub use scan::unreadable;
 pub use session::Session;
 pub use sources::{LazySource, Sources};
+pub use suppression::suppression;
 
 use crate::codemod::{FileEdit, Finding, Rule};
 use crate::django::Project;
