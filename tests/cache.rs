@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
-use support::{files_below, python, relative, scratch};
+use support::{Random, files_below, python, relative, scratch};
 
 const HIT: &str = "cache: the result of an earlier run";
 #[cfg(unix)]

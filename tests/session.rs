@@ -39,7 +39,7 @@ fn inputs(files: &Files, is_scanned: bool) -> Vec<InputFile> {
 
 /// All that is said. The order of files, by which sources are told apart, is another one where files were added.
 fn said(report: &Report) -> Vec<String> {
-    let path = |file| report.sources.get(file).map_or("", |source| source.path()).to_owned();
+    let path = |file| report.sources.get(&file).map_or("", |source| source.path()).to_owned();
     let findings = report.findings.iter().zip(&report.fingerprints).map(|(finding, fingerprint)| {
         let site = finding.site;
         let edits = finding.fix.iter().flat_map(|fix| &fix.edits).map(|e| (path(e.file), &e.edit));
