@@ -26,8 +26,16 @@ const MAX_KEPT: usize = 3_000_000;
 /// The facts of frames that are kept, and what they weigh.
 #[derive(Default)]
 struct Kept {
-    facts: FxHashMap<Caller, (Arc<Facts>, Touched)>,
+    facts: FxHashMap<Caller, KeptFacts>,
     weight: usize,
+}
+
+#[derive(Clone)]
+struct KeptFacts {
+    facts: Arc<Facts>,
+    touched: Touched,
+    /// What calls on unknown objects do is to be found again.
+    are_guesses_outdated: bool,
 }
 
 /// Analyses the functions of a project on demand.
@@ -50,6 +58,7 @@ pub struct Remembered {
     pub(super) passed: super::passed::Passed,
     kept: Mutex<Kept>,
     pub(super) entries: OnceLock<super::entries::Entries>,
+    pub(super) entry_answers: Answers<super::entries::EntryKey, Vec<super::entries::Entry>>,
     /// What the callers of a function draw of the iterator that it returns.
     pub(super) drawn: Answers<(FunctionId, usize), super::drawn::Drawn>,
     pub(super) attributes: Answers<(ClassId, Name), super::attributes::Assigned>,
@@ -205,14 +214,23 @@ impl<'p> Analyzer<'p> {
             *kept = Kept::default();
         }
         kept.weight += weight;
-        kept.facts.insert(key, (facts.clone(), touched));
+        kept.facts.insert(key, KeptFacts { facts: facts.clone(), touched, are_guesses_outdated: false });
         facts
     }
 
     /// The facts of a caller that are kept.
     fn known(&self, key: &Caller) -> Option<Arc<Facts>> {
-        let (facts, touched) =
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).facts.get(key).cloned()?;
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = kept().facts.get(key).cloned()?;
+        if known.are_guesses_outdated {
+            known = KeptFacts {
+                facts: Arc::new(self.expanded((*known.facts).clone(), &mut Stack::default())),
+                are_guesses_outdated: false,
+                ..known
+            };
+            kept().facts.insert(*key, known.clone());
+        }
+        let KeptFacts { facts, touched, .. } = known;
         touched::again(&touched);
         Some(facts)
     }
@@ -470,6 +488,7 @@ impl Remembered {
             passed: super::passed::Passed::default(),
             kept: Mutex::default(),
             entries: OnceLock::new(),
+            entry_answers: Answers::default(),
             drawn: Answers::default(),
             attributes: Answers::default(),
             found: Found::default(),
@@ -523,14 +542,15 @@ impl Remembered {
         self.receivers.forget(changed);
         self.requests.forget(changed);
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        kept.facts.retain(|_, (facts, touched)| {
-            facts.found.forget(changed);
-            !touched.any_of(changed)
+        kept.facts.retain(|_, known| {
+            known.facts.found.forget(changed);
+            known.are_guesses_outdated |= known.facts.guesses.are_outdated(changed);
+            !known.touched.any_of(changed)
         });
-        kept.weight = kept.facts.values().map(|(facts, _)| facts.weight()).sum();
-        if let Some(entries) = self.entries.take() {
-            entries.facts().for_each(|facts| facts.found.forget(changed));
-        }
+        kept.weight = kept.facts.values().map(|known| known.facts.weight()).sum();
+        self.entries.take();
+        self.entry_answers.forget(changed);
+        self.entry_answers.update(|entries| entries.iter_mut().for_each(|entry| entry.forget(changed)));
     }
 }
 

@@ -405,7 +405,7 @@ impl Facts {
 
     /// About how many words it takes: what is kept of frames is bounded by that.
     pub(super) fn weight(&self) -> usize {
-        64 + self.types.weight() + 8 * self.own.len() + 4 * self.guesses.0.len() + 24 * self.values.len()
+        64 + self.types.weight() + 8 * self.own.len() + 4 * self.guesses.len() + 24 * self.values.len()
     }
 
     /// What `find` finds in this frame, found once; `name` says who looks for it, and stands for one type.
@@ -436,6 +436,11 @@ impl Facts {
     /// Everything that happens, in order of evaluation.
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> + Clone {
         self.guesses.put_into(&self.own, |_| true)
+    }
+
+    /// The events of the frame itself, what calls on unknown objects do left out.
+    pub(super) fn own_events(&self) -> impl Iterator<Item = Event<'_>> {
+        self.own.iter().map(EventData::event)
     }
 
     /// The `index`-th of [`events`](Self::events).

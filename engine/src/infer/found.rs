@@ -44,6 +44,18 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
         self.lock().retain(|_, (_, touched)| !touched.any_of(changed));
     }
 
+    /// Change answers, which depend on the same as before.
+    pub fn update(&self, change: impl Fn(&mut V)) {
+        self.lock().values_mut().for_each(|(known, _)| change(known));
+    }
+
+    /// Put an answer in the place of one that depends on the same.
+    pub fn set(&self, key: &K, answer: V) {
+        if let Some((known, _)) = self.lock().get_mut(key) {
+            *known = answer;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, FxHashMap<K, (V, Touched)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

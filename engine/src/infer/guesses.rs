@@ -7,6 +7,7 @@ use super::memo::Stack;
 use super::summary::{abstracted, opaque};
 use super::types::{Name, Type};
 use crate::django::Project;
+use crate::python::touched::{self, Things, Touched};
 use crate::python::{FunctionId, ParameterKind, parameters};
 use crate::text::Site;
 use rustc_hash::FxHashSet;
@@ -34,7 +35,11 @@ pub(super) type Effects = Arc<[(Site, Arc<EventKind>)]>;
 
 /// The calls of a frame on objects of unknown type.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Guesses(pub Vec<Guess>);
+pub(super) struct Guesses {
+    list: Vec<Guess>,
+    /// What the effects were found in, which the facts of the frame do not depend on otherwise.
+    touched: Touched,
+}
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -61,7 +66,23 @@ impl Guesses {
                 }
             }
         }
-        Guesses(out)
+        Guesses { list: out, touched: Touched::default() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether the effects were found in what is `changed`.
+    pub fn are_outdated(&self, changed: &Things) -> bool {
+        !self.list.is_empty() && self.touched.any_of(changed)
+    }
+
+    fn touch(&self) {
+        if !self.list.is_empty() {
+            touched::again(&self.touched);
+        }
     }
 
     /// The `own` events that are `wanted`, with the effects of calls in the place of the calls.
@@ -70,9 +91,10 @@ impl Guesses {
         own: &'a [EventData],
         wanted: impl Fn(&EventData) -> bool + Clone,
     ) -> impl Iterator<Item = Event<'a>> + Clone {
+        self.touch();
         let mut next = 0;
         let of_event = move |(index, event): (usize, &'a EventData)| {
-            let guess = self.0.get(next).filter(|guess| guess.own == index);
+            let guess = self.list.get(next).filter(|guess| guess.own == index);
             next += usize::from(guess.is_some());
             let is_wanted = wanted(event);
             let effects = guess.filter(|_| is_wanted).map_or(&[][..], |guess| &*guess.effects);
@@ -84,8 +106,9 @@ impl Guesses {
 
     /// The event at `index` of all.
     pub fn nth<'a>(&'a self, own: &'a [EventData], index: usize) -> Option<Event<'a>> {
-        let before = self.0.partition_point(|guess| guess.begin <= index);
-        let Some(guess) = before.checked_sub(1).and_then(|last| self.0.get(last)) else {
+        self.touch();
+        let before = self.list.partition_point(|guess| guess.begin <= index);
+        let Some(guess) = before.checked_sub(1).and_then(|last| self.list.get(last)) else {
             return own.get(index).map(EventData::event);
         };
         match guess.effects.get(index - guess.begin) {
@@ -137,12 +160,14 @@ impl<'p> Analyzer<'p> {
 
     /// Put what methods of a name may do in the place of the calls on unknown objects.
     pub(super) fn expanded(&self, mut facts: Facts, stack: &mut Stack) -> Facts {
-        facts.guesses = Guesses::of(&facts.own, |kind| match kind {
+        let effects = |kind: &EventKind| match kind {
             EventKind::CallNamed { name, positional } => {
                 Some(self.effects_of_name((name.clone(), *positional), stack))
             }
             _ => None,
-        });
+        };
+        let (guesses, touched) = touched::aside(|| touched::record(|| Guesses::of(&facts.own, effects)));
+        facts.guesses = Guesses { touched, ..guesses };
         facts
     }
 

@@ -10,6 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// The bit of what may have touched anything.
+const ANYTHING: u32 = 0;
 /// Names share bits: what asked for a name is thrown away with what asked for another one of the same bit.
 const NAMES: u32 = 4096;
 
@@ -45,7 +47,9 @@ impl Things {
 impl Touched {
     /// Whether any of `things` was touched, or may have been.
     pub fn any_of(&self, things: &Things) -> bool {
-        self.0.as_ref().is_none_or(|bits| bits.iter().zip(&things.0).any(|(a, b)| a & b != 0))
+        let Some(bits) = &self.0 else { return true };
+        bits.first().is_some_and(|word| word & (1 << ANYTHING) != 0)
+            || bits.iter().zip(&things.0).any(|(a, b)| a & b != 0)
     }
 }
 
@@ -56,7 +60,7 @@ fn of_file(file: FileId) -> u32 {
 fn of_name(name: &str) -> u32 {
     let mut hasher = FxHasher::default();
     name.hash(&mut hasher);
-    (hasher.finish() >> 32) as u32 % NAMES
+    1 + (hasher.finish() >> 32) as u32 % (NAMES - 1)
 }
 
 fn set(bits: &mut Bits, bit: u32) {
@@ -140,12 +144,15 @@ pub(crate) fn record<T>(find: impl FnOnce() -> T) -> (T, Touched) {
 
 /// An answer is used again: what is being found has touched what that has.
 pub(crate) fn again(touched: &Touched) {
-    let Some(bits) = touched.0.as_ref().filter(|_| IS_OPEN.get()) else { return };
-    OPEN.with_borrow_mut(|open| {
-        if let Some(top) = open.last_mut() {
-            unite(top, bits);
-        }
-    });
+    match &touched.0 {
+        _ if !IS_OPEN.get() => {}
+        Some(bits) => OPEN.with_borrow_mut(|open| {
+            if let Some(top) = open.last_mut() {
+                unite(top, bits);
+            }
+        }),
+        None => touch(|| ANYTHING),
+    }
 }
 
 /// What `find` gives, for which what is being found does not count as touched.
@@ -195,6 +202,8 @@ mod tests {
     fn what_was_not_noted_may_have_touched_anything() {
         let ((), touched) = record(|| touch_file(FileId(1)));
         assert!(touched.any_of(&things(&[2], &[])));
+        let ((), user) = noted(|| again(&touched));
+        assert!(user.any_of(&things(&[2], &[])));
     }
 
     #[test]

@@ -34,17 +34,17 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             && is_shown(analyzer, class)
             && seen.insert((class.0, registration.model.0))
         {
-            let key = (class, registration.model);
+            let key = ("changelist", class.0, registration.model.0);
             let find = || changelist(analyzer, class, registration).into_iter().collect();
-            out.extend(analyzer.entries_of("changelist", key, find));
+            out.extend(analyzer.entries_of(key, find));
         }
     }
     let mut seen = BTreeSet::new();
     for inline in admin.inlines() {
         if is_shown(analyzer, inline.class) && seen.insert((inline.class.0, inline.parent.0)) {
-            let key = (inline.class, inline.parent);
+            let key = ("inline", inline.class.0, inline.parent.0);
             let find = || rows_of_inline(analyzer, inline).into_iter().collect();
-            out.extend(analyzer.entries_of("inline", key, find));
+            out.extend(analyzer.entries_of(key, find));
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     let program = analyzer.project.program();
     for class in program.class_ids() {
         if !analyzer.project.is_known_file(program.class(class).file) {
-            out.extend(analyzer.entries_of("choices", class, || choices(analyzer, class)));
+            out.extend(analyzer.entries_of(("choices", class.0, 0), || choices(analyzer, class)));
         }
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn rendered(analyzer: &Analyzer<'_>) -> Vec<(Vec<Entry>, Touched)> {
             shown(analyzer, &analyzer.caller(frame.0, frame.1), None, &mut out);
             out
         };
-        analyzer.noting(|| touched::record(|| analyzer.entries_of("rendered", frame, find)))
+        let key = ("rendered", frame.0.0, frame.1.map_or(0, |function| function.0 + 1));
+        analyzer.noting(|| touched::record(|| analyzer.entries_of(key, find)))
     };
     frames.into_par_iter().map(of_frame).collect()
 }
@@ -76,7 +77,7 @@ pub(super) fn shown(
     for (index, value) in facts.values.iter().enumerate() {
         let Some(source) = source(project.program(), value) else { continue };
         let rows = ValueId(index as u32);
-        let at = facts.events().find(|e| {
+        let at = facts.own_events().find(|e| {
             matches!(&e.kind, EventKind::Use { value, how: Use::Iterate }
                 if comes_from(facts, *value, rows, 0) && project.template_in(e.site.file).is_some())
         });

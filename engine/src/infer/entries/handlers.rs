@@ -30,7 +30,9 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         let handler = *handler;
         let named = names_rows(analyzer, class, owner);
         if owner != class && !named.is_empty() {
-            out.extend(analyzer.entries_of("handler", class, || handled(analyzer, class, handler, named)));
+            out.extend(
+                analyzer.entries_of(("handler", class.0, 0), || handled(analyzer, class, handler, named)),
+            );
         }
     }
 }
@@ -73,7 +75,7 @@ fn handled(analyzer: &Analyzer<'_>, class: ClassId, handler: FunctionId, named: 
     }
     let facts = Arc::new(facts);
     let mut rows: Vec<(ValueId, Source)> = Vec::new();
-    for event in facts.events() {
+    for event in facts.own_events() {
         let (EventKind::ReadRelation { root, .. } | EventKind::ReadMany { root, .. }) = &event.kind else {
             continue;
         };

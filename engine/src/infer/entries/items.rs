@@ -71,7 +71,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
             && !analyzer.project.is_known_file(info.file);
         if is_followed {
             let find = || items(analyzer, class, kind).into_iter().collect();
-            out.extend(analyzer.entries_of("items", class, find));
+            out.extend(analyzer.entries_of(("items", class.0, 0), find));
         }
     }
     for site in analyzer.call_sites().of("GenericSitemap") {
@@ -124,6 +124,7 @@ fn generic(analyzer: &Analyzer<'_>, site: CallSite) -> Option<Entry> {
         facts,
         single_objects: None,
         unknown_base: None,
+        are_guesses_outdated: false,
     })
 }
 

@@ -27,11 +27,10 @@ use super::frame::Frame;
 use super::memo::Stack;
 use super::types::{Name, Type, ValueId};
 use crate::django::unknown_base;
-use crate::python::touched::{self, Touched};
+use crate::python::touched::{self, Things, Touched};
 use crate::python::{ClassId, Field, FunctionId, Kind, Member, Node, NodeId, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::hash::Hash;
 use std::sync::Arc;
 
 /// Where the queryset of an entry is built.
@@ -94,7 +93,12 @@ pub struct Entry {
     pub single_objects: Option<SingleObjects>,
     /// A base of the class that is not known, and may show other rows or in another way: where it comes from.
     pub unknown_base: Option<String>,
+    /// What calls on unknown objects do is to be found again.
+    are_guesses_outdated: bool,
 }
+
+/// What finds entries, and for which ids.
+pub(super) type EntryKey = (&'static str, u32, u32);
 
 /// Other uses of an entry's queryset: one object of it, rows for another action.
 #[derive(Clone, Debug)]
@@ -125,7 +129,17 @@ impl Entry {
         let info = program.class(class);
         let at = program.name_site(info.file, info.node);
         let unknown_base = unknown_base(program, class);
-        Entry { kind, class: Some(class), at, source, rows, facts, single_objects: None, unknown_base }
+        Entry {
+            kind,
+            class: Some(class),
+            at,
+            source,
+            rows,
+            facts,
+            single_objects: None,
+            unknown_base,
+            are_guesses_outdated: false,
+        }
     }
 
     /// What a template shows of the rows of a queryset that it asks for at `at`, in a view of `class` if that is known.
@@ -136,12 +150,25 @@ impl Entry {
         facts: Arc<Facts>,
     ) -> Entry {
         let kind = EntryKind::Template;
-        Entry { kind, class, at, source, rows, facts, single_objects: None, unknown_base: None }
+        Entry {
+            kind,
+            class,
+            at,
+            source,
+            rows,
+            facts,
+            single_objects: None,
+            unknown_base: None,
+            are_guesses_outdated: false,
+        }
     }
 
-    /// What is read for other uses of the queryset.
-    fn answers(&self) -> &[Entry] {
-        self.single_objects.as_ref().map_or(&[], |other| &other.answers)
+    /// Throw away what was found in `changed`, by which the entry is not another one.
+    pub(super) fn forget(&mut self, changed: &Things) {
+        self.facts.found.forget(changed);
+        self.are_guesses_outdated |= self.facts.guesses.are_outdated(changed);
+        let answers = self.single_objects.iter_mut().flat_map(|other| &mut other.answers);
+        answers.for_each(|answer| answer.forget(changed));
     }
 
     /// What shows the rows, for messages.
@@ -173,14 +200,6 @@ pub(super) struct Entries {
     by_file: FxHashMap<FileId, Vec<usize>>,
     named: FxHashSet<(FileId, NodeId)>,
     touched: Touched,
-}
-
-impl Entries {
-    /// The facts of every entry.
-    pub(super) fn facts(&self) -> impl Iterator<Item = &Arc<Facts>> {
-        let answers = |entry| Entry::answers(entry).iter();
-        self.all.iter().flat_map(move |entry| std::iter::once(entry).chain(answers(entry))).map(|e| &e.facts)
-    }
 }
 
 impl Analyzer<'_> {
@@ -241,14 +260,34 @@ impl Analyzer<'_> {
         entries
     }
 
-    /// The entries that `find` finds for `key`; `name` says what finds them. They are found once in a program that changes.
-    fn entries_of<K: Eq + Hash + Send + 'static>(
-        &self,
-        name: &'static str,
-        key: K,
-        find: impl FnOnce() -> Vec<Entry>,
-    ) -> Vec<Entry> {
-        if self.is_noting() { self.once_for(name, key, find) } else { find() }
+    /// The entries that `find` finds for `key`. They are found once in a program that changes.
+    fn entries_of(&self, key: EntryKey, find: impl FnOnce() -> Vec<Entry>) -> Vec<Entry> {
+        if !self.is_noting() {
+            return find();
+        }
+        let mut entries = self.entry_answers.get_or(key, find);
+        let mut fresh = Vec::new();
+        entries.iter_mut().for_each(|entry| self.refresh(entry, &mut fresh));
+        if !fresh.is_empty() {
+            self.entry_answers.set(&key, entries.clone());
+        }
+        entries
+    }
+
+    /// Find again what calls on unknown objects do. Entries with the same facts have the same ones afterwards: those before
+    /// are in `fresh`, with those after.
+    fn refresh(&self, entry: &mut Entry, fresh: &mut Vec<(Arc<Facts>, Arc<Facts>)>) {
+        if std::mem::take(&mut entry.are_guesses_outdated) {
+            let known = fresh.iter().find(|(before, _)| Arc::ptr_eq(before, &entry.facts));
+            let after = known.map(|(_, after)| after.clone()).unwrap_or_else(|| {
+                let after = Arc::new(self.expanded((*entry.facts).clone(), &mut Stack::default()));
+                fresh.push((entry.facts.clone(), after.clone()));
+                after
+            });
+            entry.facts = after;
+        }
+        let answers = entry.single_objects.iter_mut().flat_map(|other| &mut other.answers);
+        answers.for_each(|answer| self.refresh(answer, fresh));
     }
 
     /// Work out what takes all of the project, on all threads. Not to be asked for inside of a parallel loop that asks for

@@ -53,7 +53,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
         if analyzer.project.is_known_file(info.file) || !info.external_bases.iter().any(|b| is_view(b)) {
             continue;
         }
-        for entry in analyzer.entries_of("view", class, || entries(analyzer, class)) {
+        for entry in analyzer.entries_of(("view", class.0, 0), || entries(analyzer, class)) {
             entry.put_into(out);
         }
     }

@@ -87,7 +87,7 @@ pub(super) fn collect(analyzer: &Analyzer<'_>, out: &mut Vec<Entry>) {
     for class in project.program().class_ids() {
         if has_base(project, class, LISTING) && !project.is_known_file(project.program().class(class).file) {
             let find = || entry(analyzer, class).into_iter().collect();
-            out.extend(analyzer.entries_of("viewset", class, find));
+            out.extend(analyzer.entries_of(("viewset", class.0, 0), find));
         }
     }
 }
