@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How long after the last change a document is looked at.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
+/// The same for a change that other files have to be looked through for: often a statement that is not whole yet.
+const PATIENCE: Duration = Duration::from_millis(400);
+
 /// The last look at a file.
 #[derive(Clone)]
 pub struct Looked {
@@ -61,6 +64,8 @@ pub struct Worker {
     open: Open,
     /// What has been told and is not taken in yet: what comes in a row is taken in at once.
     news: News,
+    /// When something came last.
+    changed: Instant,
     /// When to look.
     due: Option<Instant>,
     /// The files to look at first.
@@ -94,6 +99,7 @@ impl Worker {
             is_refused: false,
             open: Open::new(),
             news: News { is_everything: true, ..News::default() },
+            changed: Instant::now(),
             due: None,
             unseen: BTreeSet::new(),
             seen: BTreeSet::new(),
@@ -220,6 +226,7 @@ impl Worker {
     }
 
     fn look_soon(&mut self) {
+        self.changed = Instant::now();
         self.due = (!self.open.is_empty()).then(|| Instant::now() + DEBOUNCE);
     }
 
@@ -228,6 +235,11 @@ impl Worker {
     fn look_around(&mut self) {
         self.due = None;
         self.take_in();
+        let is_costly = self.workspace.as_ref().is_some_and(Workspace::is_costly);
+        if is_costly && self.changed.elapsed() < PATIENCE {
+            self.due = Some(self.changed + PATIENCE);
+            return;
+        }
         let changed = std::mem::take(&mut self.unseen);
         let is_changed = !changed.is_empty();
         let files = match is_changed {

@@ -183,6 +183,11 @@ impl Workspace {
     }
 
     /// What the command says of the files that the engine calls `files`, of which findings are wanted, with one codemod or with all
+    /// Whether the next look takes long.
+    pub fn is_costly(&self) -> bool {
+        self.session.is_costly()
+    }
+
     /// that are on.
     pub fn look(
         &mut self,

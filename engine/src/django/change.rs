@@ -13,7 +13,7 @@ impl Project {
         if is_read || !self.program().differs_in_bodies(file, &after) {
             return None;
         }
-        let project = self.with_file(file, after);
+        let project = self.with_edits(std::iter::once((file, &after)));
         project.is_like(self, file).then_some(project)
     }
 

@@ -138,10 +138,11 @@ impl Project {
         Project::link(files.collect(), Some(&self.templates))
     }
 
-    /// The same project with `after` in the place of `file`.
-    pub(super) fn with_file(&self, file: FileId, after: Parsed) -> Project {
+    /// The same project with others in the place of some files.
+    pub(crate) fn with_edits<'f>(&self, edits: impl Iterator<Item = (FileId, &'f Parsed)>) -> Project {
+        let edits: FxHashMap<FileId, &Parsed> = edits.collect();
         let files = self.program.file_ids().filter(|id| !self.is_known_file(*id));
-        let parsed = |id| if id == file { after.clone() } else { self.program.parsed(id) };
+        let parsed = |id| edits.get(&id).map_or_else(|| self.program.parsed(id), |after| (*after).clone());
         Project::link(files.map(parsed).collect(), Some(&self.templates))
     }
 

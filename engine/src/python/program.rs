@@ -211,6 +211,11 @@ impl Parsed {
         &self.source
     }
 
+    /// Whether some of it did not parse.
+    pub(crate) fn has_error(&self) -> bool {
+        !self.ast.is_empty() && self.ast.root(self.source.text()).has_error()
+    }
+
     /// Its tree.
     pub(super) fn ast(&self) -> &Ast {
         &self.ast

@@ -81,12 +81,33 @@ impl Session {
                 *role = Role::Scan;
             }
         }
-        let report = self.ask(|analyzer| look(analyzer, &roles, rules, options, apply));
-        (!is_stale()).then_some(report)
+        self.ask(|analyzer| {
+            if is_stale() {
+                return None;
+            }
+            analyzer.prepare();
+            let report = (!is_stale()).then(|| look(analyzer, &roles, rules, options, apply))?;
+            (!is_stale()).then_some(report)
+        })
+    }
+
+    /// Whether the next look takes long: an edit since the last one changes more than bodies of functions, which is what other
+    /// files know, or the file has become one that does not parse.
+    pub fn is_costly(&self) -> bool {
+        let known = self.known.as_ref().map(|(project, _)| project.program());
+        known
+            .is_some_and(|program| self.edited().any(|(file, after)| !program.differs_in_bodies(file, after)))
     }
 
     /// Ask the analysis of the project something.
     pub fn ask<T>(&mut self, question: impl FnOnce(&Analyzer<'_>) -> T) -> T {
+        if let Some((project, _)) = &self.known
+            && self.is_broken(project)
+        {
+            // What is known is of use again when the statement is whole.
+            let broken = project.with_edits(self.edited());
+            return question(&Analyzer::new(&broken));
+        }
         let known = self.known.take().and_then(|known| self.brought_up_to_date(known));
         self.replaced.clear();
         let (project, remembered) = match known {
@@ -103,12 +124,24 @@ impl Session {
         answer
     }
 
+    /// The files that were replaced since the last look.
+    fn edited(&self) -> impl Iterator<Item = (FileId, &Parsed)> {
+        self.replaced.iter().filter_map(|i| Some((FileId(*i as u32), self.files.files.get(*i)?)))
+    }
+
+    /// Whether an edit has made a file one that does not parse, in a way that others cannot be told.
+    fn is_broken(&self, project: &Project) -> bool {
+        let program = project.program();
+        // What is known of templates outlasts no change of one.
+        !self.edited().any(|(_, after)| after.source().is_template())
+            && self.edited().any(|(file, after)| after.has_error() && !program.differs_in_bodies(file, after))
+    }
+
     /// What is known, after the edits since; nothing where they change more than can be followed.
     fn brought_up_to_date(&self, known: (Project, Remembered)) -> Option<(Project, Remembered)> {
         let (mut project, mut remembered) = known;
-        for index in &self.replaced {
-            let (file, after) = (FileId(*index as u32), self.files.files.get(*index)?.clone());
-            let changed = project.changed(file, after)?;
+        for (file, after) in self.edited() {
+            let changed = project.changed(file, after.clone())?;
             if !remembered.update(file, &project, &changed) {
                 return None;
             }
@@ -121,4 +154,62 @@ impl Session {
 /// A file's path, and whether it is one of the environment's, which are relative to another directory.
 fn key(path: &str, role: Role) -> (String, bool) {
     (path.to_owned(), role == Role::Environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEWS: &str = "from .models import Book\n\n\ndef one(request):\n    return Book.objects.all()\n";
+
+    fn file(text: &str) -> InputFile {
+        InputFile { path: "shop/views.py".into(), bytes: text.into(), role: Role::Index }
+    }
+
+    /// A session that has looked, and what an edit of it changes.
+    fn edited(after: &str) -> Session {
+        let models = "from django.db import models\n\n\nclass Book(models.Model):\n    pass\n";
+        let models = InputFile { path: "shop/models.py".into(), bytes: models.into(), role: Role::Index };
+        let mut session = Session::new(ParsedFiles::new(vec![models, file(VIEWS)], |_| None));
+        assert!(!session.is_costly());
+        session.ask(Analyzer::prepare);
+        session.set(file(after));
+        session
+    }
+
+    fn is_brought_up_to_date(mut session: Session) -> bool {
+        let known = session.known.take().unwrap();
+        session.brought_up_to_date(known).is_some()
+    }
+
+    #[test]
+    fn an_edit_inside_of_a_function_is_followed() {
+        let session = edited(&VIEWS.replace("all()", "filter(pk=1)"));
+        assert!(!session.is_costly());
+        assert!(is_brought_up_to_date(session));
+    }
+
+    #[test]
+    fn an_edit_of_what_others_know_is_not() {
+        let session = edited(&VIEWS.replace("def one", "def two"));
+        assert!(session.is_costly());
+        assert!(!is_brought_up_to_date(session));
+    }
+
+    #[test]
+    fn what_is_known_outlasts_a_statement_that_does_not_parse() {
+        let mut session = edited(&format!("{VIEWS}\n\nclass A(\n"));
+        assert!(session.is_costly());
+        session.ask(|analyzer| assert_eq!(analyzer.project().program().classes_in(FileId(1)).count(), 0));
+        session.set(file(&VIEWS.replace("all()", "none()")));
+        assert!(!session.is_costly());
+        assert!(is_brought_up_to_date(session));
+    }
+
+    #[test]
+    fn another_file_is_not_followed() {
+        let mut session = edited(VIEWS);
+        session.remove("shop/models.py", Role::Index);
+        assert!(session.known.is_none());
+    }
 }
