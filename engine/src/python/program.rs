@@ -270,6 +270,7 @@ impl Program {
     }
 
     /// One file.
+    #[inline]
     pub fn file(&self, id: FileId) -> &File {
         touch_file(id);
         &self.files[id.0 as usize]
@@ -286,6 +287,7 @@ impl Program {
     }
 
     /// One class.
+    #[inline]
     pub fn class(&self, id: ClassId) -> &Class {
         let class = &self.classes[id.0 as usize];
         touch_file(class.file);
@@ -293,6 +295,7 @@ impl Program {
     }
 
     /// One function.
+    #[inline]
     pub fn function(&self, id: FunctionId) -> &Function {
         let function = &self.functions[id.0 as usize];
         touch_file(function.file);

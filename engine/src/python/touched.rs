@@ -82,17 +82,24 @@ fn unite(bits: &mut Bits, more: &Bits) {
     }
 }
 
+#[inline]
 fn touch(bit: impl FnOnce() -> u32) {
     if IS_OPEN.get() {
-        OPEN.with_borrow_mut(|open| {
-            if let Some(top) = open.last_mut() {
-                set(top, bit());
-            }
-        });
+        note(bit());
     }
 }
 
+#[cold]
+fn note(bit: u32) {
+    OPEN.with_borrow_mut(|open| {
+        if let Some(top) = open.last_mut() {
+            set(top, bit);
+        }
+    });
+}
+
 /// A file is looked into.
+#[inline]
 pub(crate) fn touch_file(file: FileId) {
     touch(|| of_file(file));
 }
