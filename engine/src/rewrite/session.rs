@@ -172,7 +172,7 @@ mod tests {
         let models = InputFile { path: "shop/models.py".into(), bytes: models.into(), role: Role::Index };
         let mut session = Session::new(ParsedFiles::new(vec![models, file(VIEWS)], |_| None));
         assert!(!session.is_costly());
-        session.ask(Analyzer::prepare);
+        session.ask(|analyzer| analyzer.prepare());
         session.set(file(after));
         session
     }
