@@ -69,7 +69,7 @@ mod tests {
         for (from, to) in [
             ("first(x)", "third(x, 'book')"),
             ("    return y", "    z = y\n    return z"),
-            ("    y = first(x)\n", "    # Nothing.\n    y = first(x)\n"),
+            ("    return y", "    # All.\n    return y"),
             ("return second()\n", "return second()\n\n\n"),
         ] {
             assert!(differs_in_bodies(from, to), "{to}");
