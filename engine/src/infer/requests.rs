@@ -50,7 +50,7 @@ impl Analyzer<'_> {
             return None;
         }
         self.requests.are_known.get_or_init(|| touched::aside(|| self.find_requests()));
-        let find = || self.without_requests().assigned_to_requests(name);
+        let find = || self.assigned_to_requests(name, |places| self.without_requests().one_model(places));
         let (model, may_be_none) = self.requests.answers.get_or(name.into(), find)?;
         let ty = Type::Instance(Instance::root(model, Root::Opaque));
         Some(if may_be_none { ty.optional() } else { ty })
@@ -59,8 +59,9 @@ impl Analyzer<'_> {
     /// One analyzer is asked for all attributes, for they have much in common.
     fn find_requests(&self) {
         let plain = self.without_requests();
-        for (name, _) in plain.assigned_from_outside() {
-            let (found, touched) = touched::record(|| plain.assigned_to_requests(name));
+        for (name, _) in self.assigned_from_outside() {
+            let find = || self.assigned_to_requests(name, |places| plain.one_model(places));
+            let (found, touched) = touched::record(find);
             self.requests.answers.put(name.into(), found, touched);
         }
     }
@@ -74,7 +75,9 @@ impl Analyzer<'_> {
         plain
     }
 
-    fn assigned_to_requests(&self, name: &str) -> Known {
+    /// What `ask` says of the places that assign the attribute to a request; it is not asked where there is none, or where they
+    /// do not tell.
+    fn assigned_to_requests(&self, name: &str, ask: impl FnOnce(&[(FileId, NodeId)]) -> Known) -> Known {
         let program = self.project.program();
         let is_of_request = |(file, node): &(FileId, NodeId)| {
             !self.project.is_test_file(*file) && is_of_request(program.file(*file).node(*node))
@@ -83,7 +86,7 @@ impl Analyzer<'_> {
         if places.is_empty() || places.len() > MAX_PLACES || self.is_set_on_request(name) {
             return None;
         }
-        self.one_model(&places)
+        ask(&places)
     }
 
     /// The model whose instances all of these places assign.
