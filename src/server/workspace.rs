@@ -182,12 +182,12 @@ impl Workspace {
         Ok(false)
     }
 
-    /// What the command says of the files that the engine calls `files`, of which findings are wanted, with one codemod or with all
     /// Whether the next look takes long.
     pub fn is_costly(&self) -> bool {
         self.session.is_costly()
     }
 
+    /// What the command says of the files that the engine calls `files`, of which findings are wanted, with one codemod or with all
     /// that are on.
     pub fn look(
         &mut self,

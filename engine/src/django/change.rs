@@ -31,7 +31,7 @@ impl Project {
             && self.replaced.without_places(file) == other.replaced.without_places(file)
             && self.admin.is_like(&other.admin, file)
             && self.has_same_models(other)
-            && self.field_droppers() == other.field_droppers()
+            && self.field_droppers_in(file) == other.field_droppers_in(file)
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {

@@ -123,19 +123,31 @@ impl Project {
 
     /// The functions that may take something out of the `fields` of an object: of a serializer or form.
     pub fn field_droppers(&self) -> &[FunctionId] {
-        self.field_droppers.get_or_init(|| field_droppers(self))
+        self.field_droppers.get_or_init(|| {
+            let files = self.program.file_ids().filter(|file| !self.is_known_file(*file));
+            files.flat_map(|file| self.field_droppers_in(file)).collect()
+        })
+    }
+
+    /// Those of one file.
+    pub(super) fn field_droppers_in(&self, file: FileId) -> Vec<FunctionId> {
+        let (program, source) = (&self.program, self.program.file(file));
+        if !drops_fields(source.source.text()) {
+            return Vec::new();
+        }
+        let drops =
+            |function: &FunctionId| drops_fields(source.node(program.function(*function).node).text());
+        program.functions_in(file).filter(drops).collect()
     }
 
     /// The same project with other texts for some files; the others are not parsed again.
     pub fn with_texts(&self, texts: FxHashMap<FileId, String>) -> Project {
-        let files = self.program.file_ids().filter(|file| !self.is_known_file(*file)).map(|file| {
+        let parsed = |(file, text): (FileId, String)| {
             let source = &self.program.file(file).source;
-            match texts.get(&file).and_then(|text| source.encode(text)) {
-                Some(bytes) => Parsed::new(Source::new(source.path(), bytes)),
-                None => self.program.parsed(file),
-            }
-        });
-        Project::link(files.collect(), Some(&self.templates))
+            Some((file, Parsed::new(Source::new(source.path(), source.encode(&text)?))))
+        };
+        let edits: Vec<(FileId, Parsed)> = texts.into_iter().filter_map(parsed).collect();
+        self.with_edits(edits.iter().map(|(file, after)| (*file, after)))
     }
 
     /// The same project with others in the place of some files.
@@ -529,19 +541,8 @@ fn is_test_path(program: &Program, file: FileId) -> bool {
         || parts.any(|dir| matches!(dir, "tests" | "test" | "testing"))
 }
 
-/// The functions of the program that may take something out of the `fields` of an object, by their text.
-fn field_droppers(project: &Project) -> Vec<FunctionId> {
-    let program = project.program();
-    let drops = |text: &str| {
-        let takes = [".pop", ".clear(", "del ", ".fields = "].iter().any(|word| text.contains(word));
-        takes && text.contains(".fields")
-    };
-    let files = program.file_ids().filter(|file| !project.is_known_file(*file));
-    let files = files.filter(|file| drops(program.file(*file).source.text()));
-    let functions = files.flat_map(|file| program.functions_in(file));
-    let in_text = |f: &FunctionId| {
-        let info = program.function(*f);
-        drops(program.file(info.file).node(info.node).text())
-    };
-    functions.filter(in_text).collect()
+/// Whether code with this text may take something out of the `fields` of an object.
+fn drops_fields(text: &str) -> bool {
+    let takes = [".pop", ".clear(", "del ", ".fields = "].iter().any(|word| text.contains(word));
+    takes && text.contains(".fields")
 }

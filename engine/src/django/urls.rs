@@ -1,7 +1,7 @@
 //! Which functions the URLs of the project lead to.
 
-use crate::python::{Def, Expr, File, FunctionId, Kind, Program, arguments};
-use crate::text::FileId;
+use super::Project;
+use crate::python::{Def, Expr, File, FunctionId, Kind, arguments};
 use rustc_hash::FxHashSet;
 
 /// What puts a view behind a pattern.
@@ -19,9 +19,10 @@ pub(crate) fn may_route(file: &File) -> bool {
 }
 
 /// The functions that the URLs of the project lead to: `path("books/", views.books)`, also inside of decorators.
-pub(crate) fn routed(program: &Program, is_known: impl Fn(FileId) -> bool) -> FxHashSet<FunctionId> {
+pub(crate) fn routed(project: &Project) -> FxHashSet<FunctionId> {
+    let program = project.program();
     let mut out = FxHashSet::default();
-    for file in program.file_ids().filter(|f| !is_known(*f)) {
+    for file in program.file_ids().filter(|f| !project.is_known_file(*f)) {
         let parsed = program.file(file);
         if parsed.ast.is_empty() || parsed.ast.is_too_deep() || !may_route(parsed) {
             continue;

@@ -90,7 +90,7 @@ impl<'p> Analyzer<'p> {
         analyzer
     }
 
-    /// An analyzer of `project` that goes on with what another one found in it before `change`.
+    /// An analyzer of `project` that goes on with what another one found in it before a change.
     pub fn resumed(project: &'p Project, remembered: Remembered) -> Analyzer<'p> {
         Analyzer { project, remembered }
     }
@@ -112,9 +112,7 @@ impl<'p> Analyzer<'p> {
 
     /// The functions that the URLs of the project lead to.
     pub fn routed(&self) -> &FxHashSet<FunctionId> {
-        let project = self.project;
-        let find = || crate::django::routed(project.program(), |file| project.is_known_file(file));
-        self.routed.get_or_init(|| touched::aside(find))
+        self.routed.get_or_init(|| touched::aside(|| crate::django::routed(self.project)))
     }
 
     /// What `find` finds in the project, found once; `name` says who looks for it, and stands for one type.
@@ -223,11 +221,8 @@ impl<'p> Analyzer<'p> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = kept().facts.get(key).cloned()?;
         if known.are_guesses_outdated {
-            known = KeptFacts {
-                facts: Arc::new(self.expanded((*known.facts).clone(), &mut Stack::default())),
-                are_guesses_outdated: false,
-                ..known
-            };
+            known.facts = self.expanded_again(&known.facts);
+            known.are_guesses_outdated = false;
             kept().facts.insert(*key, known.clone());
         }
         let KeptFacts { facts, touched, .. } = known;
@@ -522,14 +517,9 @@ impl Remembered {
         }
         self.renderers.take();
         self.forget(&changed);
-        let mentions = |project: &Project| crate::django::may_route(project.program().file(file));
-        let routed = if mentions(before) || mentions(after) { self.routed.take() } else { None };
-        routed.is_none_or(|routed| {
-            let analyzer = Analyzer::resumed(after, std::mem::replace(self, Remembered::new(after)));
-            let is_same = analyzer.routed() == &routed;
-            *self = analyzer.into_remembered();
-            is_same
-        })
+        let may_route = |project: &Project| crate::django::may_route(project.program().file(file));
+        let has_routes = may_route(before) || may_route(after);
+        self.routed.get().is_none_or(|routed| !has_routes || *routed == crate::django::routed(after))
     }
 
     /// Throw away what was found in `changed`.

@@ -171,6 +171,11 @@ impl<'p> Analyzer<'p> {
         facts
     }
 
+    /// The same facts, with what methods of a name may do by now.
+    pub(super) fn expanded_again(&self, facts: &Facts) -> Arc<Facts> {
+        Arc::new(self.expanded(facts.clone(), &mut Stack::default()))
+    }
+
     /// What a call of `.name()` on an unknown object may do to anything but its own objects, calls of further names
     /// included: one event a kind, with the first place that does it.
     fn effects_of_name(&self, called: Called, stack: &mut Stack) -> Effects {

@@ -25,8 +25,7 @@ pub struct Prefetches {
 impl Prefetches {
     /// Where the relation `accessor` of some model may be prefetched.
     pub fn of(&self, accessor: &str) -> Option<Site> {
-        let found = self.named(accessor).or(self.open);
-        found.inspect(|site| touch_file(site.file))
+        self.named(accessor).or_else(|| self.open.inspect(|site| touch_file(site.file)))
     }
 
     /// The places that write `_prefetched_objects_cache` by hand: the attribute, or its name as a string.

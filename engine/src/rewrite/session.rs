@@ -94,9 +94,7 @@ impl Session {
     /// Whether the next look takes long: an edit since the last one changes more than bodies of functions, which is what other
     /// files know, or the file has become one that does not parse.
     pub fn is_costly(&self) -> bool {
-        let known = self.known.as_ref().map(|(project, _)| project.program());
-        known
-            .is_some_and(|program| self.edited().any(|(file, after)| !program.differs_in_bodies(file, after)))
+        self.known.as_ref().is_some_and(|(project, _)| self.edited_beyond_bodies(project).next().is_some())
     }
 
     /// Ask the analysis of the project something.
@@ -110,10 +108,8 @@ impl Session {
         }
         let known = self.known.take().and_then(|known| self.brought_up_to_date(known));
         self.replaced.clear();
-        let (project, remembered) = match known {
-            Some((project, remembered)) => (project, Some(remembered)),
-            None => (Project::of(self.files.files.clone()), None),
-        };
+        let (project, remembered) = known.unzip();
+        let project = project.unwrap_or_else(|| Project::of(self.files.files.clone()));
         let analyzer = match remembered {
             Some(remembered) => Analyzer::resumed(&project, remembered),
             None => Analyzer::noting_what_is_touched(&project),
@@ -129,12 +125,18 @@ impl Session {
         self.replaced.iter().filter_map(|i| Some((FileId(*i as u32), self.files.files.get(*i)?)))
     }
 
+    /// Those of them that differ from `project` in more than bodies of functions.
+    fn edited_beyond_bodies<'s>(&'s self, project: &'s Project) -> impl Iterator<Item = &'s Parsed> {
+        let is_beyond =
+            |(file, after): &(FileId, &Parsed)| !project.program().differs_in_bodies(*file, after);
+        self.edited().filter(is_beyond).map(|(_, after)| after)
+    }
+
     /// Whether an edit has made a file one that does not parse, in a way that others cannot be told.
     fn is_broken(&self, project: &Project) -> bool {
-        let program = project.program();
         // What is known of templates outlasts no change of one.
         !self.edited().any(|(_, after)| after.source().is_template())
-            && self.edited().any(|(file, after)| after.has_error() && !program.differs_in_bodies(file, after))
+            && self.edited_beyond_bodies(project).any(Parsed::has_error)
     }
 
     /// What is known, after the edits since; nothing where they change more than can be followed.

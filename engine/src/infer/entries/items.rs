@@ -115,17 +115,7 @@ fn generic(analyzer: &Analyzer<'_>, site: CallSite) -> Option<Entry> {
     let facts = Arc::new(analyzer.expanded(frame.finish().0, &mut Stack::default()));
     let (kind, at) = (EntryKind::Sitemap, Site { file: site.file, span: func.span() });
     let source = Source::Expression(file, rows);
-    Some(Entry {
-        kind,
-        class: None,
-        at,
-        source,
-        rows: *value,
-        facts,
-        single_objects: None,
-        unknown_base: None,
-        are_guesses_outdated: false,
-    })
+    Some(Entry::new(kind, at, (source, *value), facts))
 }
 
 fn items(analyzer: &Analyzer<'_>, class: ClassId, kind: EntryKind) -> Option<Entry> {

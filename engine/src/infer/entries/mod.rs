@@ -117,6 +117,21 @@ impl SingleObjects {
 }
 
 impl Entry {
+    /// What is shown of the rows of a queryset, by no class.
+    fn new(kind: EntryKind, at: Site, (source, rows): (Source, ValueId), facts: Arc<Facts>) -> Entry {
+        Entry {
+            kind,
+            class: None,
+            at,
+            source,
+            rows,
+            facts,
+            single_objects: None,
+            unknown_base: None,
+            are_guesses_outdated: false,
+        }
+    }
+
     /// What a class shows of the rows of a queryset.
     fn of_class(
         analyzer: &Analyzer<'_>,
@@ -129,17 +144,7 @@ impl Entry {
         let info = program.class(class);
         let at = program.name_site(info.file, info.node);
         let unknown_base = unknown_base(program, class);
-        Entry {
-            kind,
-            class: Some(class),
-            at,
-            source,
-            rows,
-            facts,
-            single_objects: None,
-            unknown_base,
-            are_guesses_outdated: false,
-        }
+        Entry { class: Some(class), unknown_base, ..Entry::new(kind, at, (source, rows), facts) }
     }
 
     /// What a template shows of the rows of a queryset that it asks for at `at`, in a view of `class` if that is known.
@@ -149,18 +154,7 @@ impl Entry {
         (source, rows): (Source, ValueId),
         facts: Arc<Facts>,
     ) -> Entry {
-        let kind = EntryKind::Template;
-        Entry {
-            kind,
-            class,
-            at,
-            source,
-            rows,
-            facts,
-            single_objects: None,
-            unknown_base: None,
-            are_guesses_outdated: false,
-        }
+        Entry { class, ..Entry::new(EntryKind::Template, at, (source, rows), facts) }
     }
 
     /// Throw away what was found in `changed`, by which the entry is not another one.
@@ -280,7 +274,7 @@ impl Analyzer<'_> {
         if std::mem::take(&mut entry.are_guesses_outdated) {
             let known = fresh.iter().find(|(before, _)| Arc::ptr_eq(before, &entry.facts));
             let after = known.map(|(_, after)| after.clone()).unwrap_or_else(|| {
-                let after = Arc::new(self.expanded((*entry.facts).clone(), &mut Stack::default()));
+                let after = self.expanded_again(&entry.facts);
                 fresh.push((entry.facts.clone(), after.clone()));
                 after
             });
