@@ -19,6 +19,8 @@ pub struct Session {
     known: Option<(Project, Remembered)>,
     /// The files that were replaced since.
     replaced: Vec<usize>,
+    /// The last question was about files that did not parse, and nothing of the answer was kept.
+    was_broken: bool,
 }
 
 impl Session {
@@ -29,7 +31,7 @@ impl Session {
         }
         let keys = files.files.iter().zip(&files.roles);
         let index = keys.enumerate().map(|(i, (file, role))| (key(file.source().path(), *role), i)).collect();
-        Session { files, index, known: None, replaced: Vec::new() }
+        Session { files, index, known: None, replaced: Vec::new(), was_broken: false }
     }
 
     /// Put `file` in the place of the one of its path, or beside the others where there is none.
@@ -100,12 +102,15 @@ impl Session {
     /// Ask the analysis of the project something.
     pub fn ask<T>(&mut self, question: impl FnOnce(&Analyzer<'_>) -> T) -> T {
         if let Some((project, _)) = &self.known
+            && !self.was_broken
             && self.is_broken(project)
         {
-            // What is known is of use again when the statement is whole.
+            // What is known is of use again when the statement is whole, unless it stays as it is.
             let broken = project.with_edits(self.edited());
+            self.was_broken = true;
             return question(&Analyzer::new(&broken));
         }
+        self.was_broken = false;
         let known = self.known.take().and_then(|known| self.brought_up_to_date(known));
         self.replaced.clear();
         let (project, remembered) = known.unzip();
@@ -204,6 +209,17 @@ mod tests {
         assert!(session.is_costly());
         session.ask(|analyzer| assert_eq!(analyzer.project().program().classes_in(FileId(1)).count(), 0));
         session.set(file(&VIEWS.replace("all()", "none()")));
+        assert!(!session.is_costly());
+        assert!(is_brought_up_to_date(session));
+    }
+
+    #[test]
+    fn what_stays_broken_is_what_is_known() {
+        let broken = format!("{VIEWS}\n\nclass A(\n");
+        let mut session = edited(&broken);
+        session.ask(|analyzer| analyzer.prepare());
+        session.ask(|analyzer| analyzer.prepare());
+        session.set(file(&broken.replace("all()", "none()")));
         assert!(!session.is_costly());
         assert!(is_brought_up_to_date(session));
     }
