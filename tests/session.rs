@@ -59,14 +59,18 @@ fn said(report: &Report) -> Vec<String> {
     findings.chain(warnings).collect()
 }
 
-/// Change a line inside of a function, mostly; what that was.
+/// Change a line: inside of a function, in a class or at the top of a file; what that was.
 fn edit(files: &mut Files, session: &mut Session, words: &[String], random: &mut Random) -> String {
     let own: Vec<&String> = files.keys().filter(|path| is_looked_at(path)).collect();
     let path = (*random.one(&own)).clone();
     let mut lines: Vec<String> = String::from_utf8_lossy(&files[&path]).lines().map(str::to_owned).collect();
-    let indent = if random.below(8) == 0 { "" } else { "        " };
+    let indent = ["", "    ", "        ", "        ", "        "][random.below(5)];
+    let is_there = |line: &str| {
+        let inner = line.get(indent.len()..).filter(|_| line.starts_with(indent));
+        inner.is_some_and(|inner| !inner.trim().is_empty() && (indent.len() > 4 || !inner.starts_with(' ')))
+    };
     let inside: Vec<usize> = (0..lines.len())
-        .filter(|at| lines[*at].starts_with(indent) && !lines[*at].trim().is_empty())
+        .filter(|at| is_there(&lines[*at]))
         .filter(|at| indent.is_empty() || !lines[*at].trim_start().starts_with(['@', '"', ')', ']', '}']))
         .collect();
     if inside.is_empty() {
@@ -75,7 +79,8 @@ fn edit(files: &mut Files, session: &mut Session, words: &[String], random: &mut
     let at = *random.one(&inside);
     let spaces: String = lines[at].chars().take_while(|c| *c == ' ').collect();
     let word = random.one(words).clone();
-    match random.below(9) {
+    match random.below(10) {
+        9 => lines.insert(0, format!("from .models import {word}")),
         0 => drop(lines.remove(at)),
         1 => lines.insert(at, lines[at].clone()),
         2 => lines.insert(at, format!("{spaces}{word} = {word}.objects.filter(pk=1)")),

@@ -154,11 +154,10 @@ impl<'a> Names<'a> {
         self.get(id).map(Model::label)
     }
 
-    fn class(&self, id: ClassId) -> Option<String> {
+    fn class(&self, id: ClassId) -> String {
         let program = self.project.program();
-        let class = program.classes().get(id.0 as usize)?;
-        let module = program.files().get(class.file.0 as usize).map_or("", |file| file.module.as_str());
-        Some(format!("{module}.{}", class.name))
+        let class = program.class(id);
+        format!("{}.{}", program.file(class.file).module, class.name)
     }
 
     fn model(&self, model: &Model) -> ModelEntry {
@@ -238,8 +237,8 @@ impl<'a> Names<'a> {
     fn manager(&self, manager: &Manager) -> ManagerEntry {
         ManagerEntry {
             name: manager.name.clone(),
-            class: manager.class.and_then(|id| self.class(id)),
-            queryset: manager.queryset.and_then(|id| self.class(id)),
+            class: manager.class.map(|id| self.class(id)),
+            queryset: manager.queryset.map(|id| self.class(id)),
             is_unknown: manager.is_unknown,
         }
     }

@@ -6,12 +6,12 @@
 use super::bases::unknown_base;
 use super::lists::{class_around, elements, listed, named};
 use super::values::{Call, resolve_here};
-use super::{Model, ModelId, Settings};
+use super::{ModelId, Project};
+use crate::python::per_file::PerFile;
 use crate::python::{
     ClassId, Def, Expr, FunctionId, Kind, Member, Node, NodeId, Program, Stmt, canonical, string_value,
 };
 use crate::text::FileId;
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 const MODEL_ADMIN: &str = "django.contrib.admin.ModelAdmin";
@@ -137,25 +137,21 @@ pub fn is_followed(program: &Program, class: ClassId) -> bool {
     unknown_base(program, class).is_none()
 }
 
-/// Reads the registrations of a project.
+/// Reads the registrations of a project, of which models and settings are known.
 pub(super) struct Index<'a> {
+    pub project: &'a Project,
     pub program: &'a Program,
-    pub settings: &'a Settings,
-    pub by_class: &'a FxHashMap<ClassId, ModelId>,
-    pub models: &'a [Model],
-    pub by_label: &'a (dyn Fn(&str) -> Option<ModelId> + Sync),
-    pub is_test: &'a (dyn Fn(FileId) -> bool + Sync),
 }
 
 impl<'a> Index<'a> {
-    /// The admin that these files make up.
-    pub fn admin(&self, files: &[FileId]) -> Admin {
+    /// The admin that these files make up, in which `found` is registered.
+    pub fn admin(&self, files: &[FileId], found: &PerFile<Vec<Registration>>) -> Admin {
         let program = self.program;
-        let mut registrations: Vec<Registration> =
-            files.par_iter().flat_map_iter(|file| self.in_file(*file)).collect();
+        let mut registrations: Vec<Registration> = found.iter().flatten().copied().collect();
         // What tests register of the program's own classes is there for the tests.
         registrations.retain(|r| {
-            !(self.is_test)(r.file) || r.class.is_some_and(|class| (self.is_test)(program.class(class).file))
+            !self.project.is_test_file(r.file)
+                || r.class.is_some_and(|class| self.project.is_test_file(program.class(class).file))
         });
         let mut out = Admin { registrations, ..Admin::default() };
         for registration in out.registrations.clone() {
@@ -249,10 +245,11 @@ impl<'a> Index<'a> {
         self.model(file, self.program.file(file).node(*value), 0)
     }
 
-    fn in_file(&self, id: FileId) -> Vec<Registration> {
+    /// What a file registers.
+    pub fn in_file(&self, id: FileId) -> Vec<Registration> {
         let file = self.program.file(id);
         let mut out = Vec::new();
-        if !file.source.text().contains("register") {
+        if self.program.is_known_file(id) {
             return out;
         }
         for node in file.root().descendants() {
@@ -401,25 +398,26 @@ impl<'a> Index<'a> {
         let found = match Expr::of(node) {
             Expr::Call { .. } => {
                 let call = Call::of(node)?;
-                let user = &self.settings.auth_user_model;
+                let user = &self.project.settings().auth_user_model;
+                let by_label = |label: &str| self.project.model_by_label(label);
                 match call.func.text().rsplit('.').next().unwrap_or("") {
-                    "get_user_model" => (self.by_label)(if user.is_empty() { "auth.User" } else { user }),
+                    "get_user_model" => by_label(if user.is_empty() { "auth.User" } else { user }),
                     "get_model" => {
                         let parts: Option<Vec<_>> =
                             call.positional.iter().map(|p| string_value(*p)).collect();
-                        (self.by_label)(&parts?.join("."))
+                        by_label(&parts?.join("."))
                     }
                     _ => None,
                 }
             }
             _ => match resolve_here(self.program, file, node)? {
-                Def::Class(class) => self.by_class.get(&class).copied(),
+                Def::Class(class) => self.project.model_of_class(class),
                 Def::Variable { file, value: Some(value) } => {
                     self.model(file, self.program.file(file).node(value), depth + 1)
                 }
                 _ => None,
             },
         };
-        found.filter(|id| self.models.get(id.0 as usize).is_some_and(|m| !m.is_abstract))
+        found.filter(|id| !self.project.model(*id).is_abstract)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::values::Values;
+use crate::python::touched::aside;
 use crate::python::{ClassId, Def, Expr, KNOWN_ROOT, Member, Program};
 use crate::text::FileId;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -23,7 +24,7 @@ impl Apps {
         let mut apps = Apps::default();
         let values = Values { program, settings };
         for id in program.file_ids() {
-            let path = program.file(id).source.path();
+            let path = aside(|| program.file(id)).source.path();
             let dir = directory(path);
             match path.rsplit('/').next() {
                 Some("models.py" | "apps.py") => {
@@ -54,7 +55,7 @@ impl Apps {
         }
         let mut configs: Vec<(u8, ClassId)> = program
             .class_ids()
-            .filter(|c| program.class(*c).external_bases.iter().any(|b| is_app_config(b)))
+            .filter(|c| aside(|| program.class(*c)).external_bases.iter().any(|b| is_app_config(b)))
             .map(|c| {
                 let class = program.class(c);
                 let is_default = class.members.get("default").is_some_and(|m| match m {

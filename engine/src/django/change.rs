@@ -1,20 +1,52 @@
 //! A project after an edit of one file.
 
 use super::patches::Patch;
-use super::{Project, Receiver};
+use super::project::Basis;
+use super::signs::Signs;
+use super::{Project, Receiver, settings};
 use crate::python::Parsed;
+use crate::python::touched::{self, Things};
 use crate::text::{FileId, Site, Span};
 
 impl Project {
-    /// This project with `after` in the place of `file`. Nothing where that changes more than bodies of functions, and what is
-    /// found by looking at them.
-    pub(crate) fn changed(&self, file: FileId, after: Parsed) -> Option<Project> {
-        let is_read = self.settings().files.contains(&file) || self.is_known_file(file);
-        if is_read || !self.program().differs_in_bodies(file, &after) {
+    /// Whether an edit is likely to be one that [`Project::changed`] can follow.
+    pub(crate) fn may_follow(&self, file: FileId, after: &Parsed) -> bool {
+        let says_nothing =
+            || !self.settings().files.contains(&file) && !self.models().iter().any(|m| m.site.file == file);
+        self.program().keeps_numbers(file, after)
+            && (says_nothing() || self.program().differs_in_bodies(file, after))
+    }
+
+    /// This project with `after` in the place of `file`, and the files that have changed by that. Nothing where it is not known
+    /// what else has: other classes and functions, models, or what is found by looking at all files.
+    pub(crate) fn changed(&self, file: FileId, after: &Parsed) -> Option<(Project, Things)> {
+        if self.settings().files.contains(&file) || self.is_known_file(file) {
             return None;
         }
-        let project = self.with_edits(std::iter::once((file, &after)));
-        project.is_like(self, file).then_some(project)
+        self.program().keeps_numbers(file, after).then_some(())?;
+        let (mut project, changed) = match self.edited(file, after) {
+            Some(edited) => edited,
+            None => {
+                let (project, changed) = self.linked_with(std::iter::once((file, after)));
+                (project, changed?)
+            }
+        };
+        project.is_like(self, file).then_some(())?;
+        // The functions are the same.
+        project.field_droppers = self.field_droppers.clone();
+        Some((project, changed))
+    }
+
+    /// As [`Project::linked_with`], of one file; nothing where that changes more than bodies of functions.
+    fn edited(&self, file: FileId, after: &Parsed) -> Option<(Project, Things)> {
+        let program = self.program().edited(file, after)?;
+        let signs = Signs::read(&program, Some(&self.signs));
+        let settings = settings::settings(&program, &signs);
+        let changed = program.changed_since(self.program()).filter(|_| settings == *self.settings())?;
+        let models = touched::noting(|| self.models.after(&program, &settings, &changed))?;
+        let basis = Basis { program, settings, signs, models, is_noting: self.is_noting };
+        let changed = basis.models.is_like(&self.models, &changed).then_some(changed)?;
+        Some((basis.project(Some(self), Some(&changed)), changed))
     }
 
     /// Whether both say the same of models, signals, the admin and what is put in the place of other things, places in
@@ -30,21 +62,24 @@ impl Project {
             && is_like(&self.patches, &other.patches, patch)
             && self.replaced.without_places(file) == other.replaced.without_places(file)
             && self.admin.is_like(&other.admin, file)
-            && self.has_same_models(other)
+            && self.models.is_like(&other.models, &only(file))
+            && self.settings() == other.settings()
+            && self.templates().is_like(other.templates(), file)
+            && is_like(&self.unknown_parts, &other.unknown_parts, |parts| {
+                parts.iter().map(|(name, site)| (name.clone(), place(*site))).collect()
+            })
             && self.field_droppers_in(file) == other.field_droppers_in(file)
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {
         self.program().files().iter().map(|file| file.source.path())
     }
+}
 
-    /// Whether there are the same models, in name and number: what they have stands in their bodies.
-    fn has_same_models(&self, other: &Project) -> bool {
-        let names = |project: &Project| {
-            project.models.iter().map(|model| (model.class, model.name.clone())).collect::<Vec<_>>()
-        };
-        self.historical == other.historical && names(self) == names(other)
-    }
+fn only(file: FileId) -> Things {
+    let mut things = Things::default();
+    things.add_file(file);
+    things
 }
 
 fn is_like<T: PartialEq>(these: &[T], those: &[T], without_place: impl Fn(&T) -> T) -> bool {

@@ -6,6 +6,7 @@
 //! the index does not know stays unknown.
 
 use super::{Manager, Model, ModelId};
+use crate::python::touched::aside;
 use crate::python::{ClassId, Def, Expr, File, FunctionId, Kind, Program, arguments};
 use rustc_hash::FxHashMap;
 
@@ -21,9 +22,10 @@ pub(super) fn models(
     models: &[Model],
     by_class: &FxHashMap<ClassId, ModelId>,
 ) -> Option<(Vec<Model>, Vec<bool>)> {
-    program.files().iter().find(|file| runs_python(file))?;
+    let mut migrations = program.file_ids().filter(|file| aside(|| is_migration(program.file(*file))));
+    migrations.find(|file| runs_python(program.file(*file)))?;
     let file = program.file_at(FILE)?;
-    let class = program.class_ids().find(|c| program.class(*c).file == file)?;
+    let class = program.classes_in(file).next()?;
     let offset = models.len() as u32;
     let moved = |id: ModelId| ModelId(id.0 + offset);
     let is_followed = models.iter().map(|model| is_followed(program, model, by_class)).collect();
@@ -66,8 +68,12 @@ fn is_followed(program: &Program, model: &Model, by_class: &FxHashMap<ClassId, M
         && program.class(model.class).mro.iter().all(|class| by_class.contains_key(class))
 }
 
+fn is_migration(file: &File) -> bool {
+    file.module.contains("migrations")
+}
+
 fn runs_python(file: &File) -> bool {
-    file.module.contains("migrations") && file.source.text().contains("RunPython")
+    is_migration(file) && file.source.mentions("RunPython")
 }
 
 /// Whether `function` is the code of a `RunPython` operation of its module: it gets the historical apps.

@@ -10,7 +10,7 @@ pub struct ModelId(pub u32);
 
 /// A model class, abstract and proxy models included. A model is its module path and class name, never its
 /// bare name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// This model.
     pub id: ModelId,
@@ -61,7 +61,7 @@ pub struct Model {
 }
 
 /// A concrete or virtual field.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Field {
     /// The attribute name.
     pub name: String,
@@ -165,7 +165,7 @@ pub enum RelationKind {
 }
 
 /// The forward end of a relation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Relation {
     /// Which kind.
     pub kind: RelationKind,
@@ -190,7 +190,7 @@ pub struct Relation {
 }
 
 /// The reverse end of a relation, as an attribute of the target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReverseRelation {
     /// The attribute: `book_set`, `books`, or the one-to-one's name.
     pub accessor: String,
@@ -212,7 +212,7 @@ impl ReverseRelation {
 }
 
 /// A manager on a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manager {
     /// The attribute: `objects`.
     pub name: String,

@@ -9,7 +9,6 @@ use crate::python::{
     ClassId, Def, Expr, Field, Kind, Node, ParameterKind, Program, Stmt, arguments, parameters, string_value,
 };
 use crate::text::{FileId, Site};
-use rayon::prelude::*;
 
 /// The class that is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +66,9 @@ impl Patch {
     }
 }
 
-/// Every patch in the program, in order of files.
-pub(super) fn patches(values: Values<'_>) -> Vec<Patch> {
-    let files: Vec<FileId> = values.program.file_ids().collect();
-    files.par_iter().flat_map_iter(|file| Scan { values, id: *file }.file()).collect()
+/// Every patch in a file.
+pub(super) fn patches(values: Values<'_>, file: FileId) -> Vec<Patch> {
+    Scan { values, id: file }.file()
 }
 
 /// What a call or an assignment puts into a class.
@@ -247,43 +245,37 @@ impl<'a> Scan<'a> {
         }
         let own = def.child(Field::Name)?.text();
         let mut out = Vec::new();
-        for file in program.file_ids() {
-            let parsed = program.file(file);
-            if program.is_known_file(file) || !parsed.source.text().contains(own) {
-                continue;
-            }
-            for name in parsed.root().mentions(own) {
-                let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
-                let called = outer.unwrap_or(name);
-                let Some(parent) = called.with_parens().parent() else { continue };
-                let is_it = || values::resolve_here(program, file, called) == Some(Def::Function(function));
-                if parent.kind() == Kind::Decorator && is_it() {
-                    let node = parent.parent().and_then(|p| p.child_of_kind(Kind::ClassDef));
-                    let decorated = node.and_then(|n| program.class_at(file, n.id()));
-                    if let Some(decorated) = decorated {
-                        out.push((Patched::Class(decorated), put.name.as_ref().ok().cloned()));
-                    }
-                } else if parent.kind() == Kind::Call && called.field() == Field::Function && is_it() {
-                    let Expr::Call { arguments: given, .. } = Expr::of(parent) else { continue };
-                    let given = arguments(given);
-                    let argument = |index: Option<usize>| {
-                        let parameter = list.get(index?)?;
-                        given
-                            .iter()
-                            .find(|a| a.name == Some(parameter.name))
-                            .or_else(|| given.get(index?).filter(|a| a.name.is_none() && a.stars == 0))
-                            .map(|a| a.value)
-                    };
-                    let class = match class {
-                        Some(_) => argument(class).and_then(|node| self.class(file, node, 0)),
-                        None => self.class(self.id, put.class, 0),
-                    };
-                    let name = match &put.name {
-                        Ok(name) => Some(name.clone()),
-                        Err(_) => argument(named).and_then(string_value),
-                    };
-                    out.push((class.unwrap_or(Patched::Unknown), name));
+        for (file, name) in values::mentions(program, own) {
+            let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
+            let called = outer.unwrap_or(name);
+            let Some(parent) = called.with_parens().parent() else { continue };
+            let is_it = || values::resolve_here(program, file, called) == Some(Def::Function(function));
+            if parent.kind() == Kind::Decorator && is_it() {
+                let node = parent.parent().and_then(|p| p.child_of_kind(Kind::ClassDef));
+                let decorated = node.and_then(|n| program.class_at(file, n.id()));
+                if let Some(decorated) = decorated {
+                    out.push((Patched::Class(decorated), put.name.as_ref().ok().cloned()));
                 }
+            } else if parent.kind() == Kind::Call && called.field() == Field::Function && is_it() {
+                let Expr::Call { arguments: given, .. } = Expr::of(parent) else { continue };
+                let given = arguments(given);
+                let argument = |index: Option<usize>| {
+                    let parameter = list.get(index?)?;
+                    given
+                        .iter()
+                        .find(|a| a.name == Some(parameter.name))
+                        .or_else(|| given.get(index?).filter(|a| a.name.is_none() && a.stars == 0))
+                        .map(|a| a.value)
+                };
+                let class = match class {
+                    Some(_) => argument(class).and_then(|node| self.class(file, node, 0)),
+                    None => self.class(self.id, put.class, 0),
+                };
+                let name = match &put.name {
+                    Ok(name) => Some(name.clone()),
+                    Err(_) => argument(named).and_then(string_value),
+                };
+                out.push((class.unwrap_or(Patched::Unknown), name));
             }
         }
         (!out.is_empty()).then_some(out)

@@ -1,31 +1,32 @@
 //! The index of a whole project.
 
+use super::models::Models;
 use super::patches::{self, Part, Patch, Patched};
-use super::replaced::Replaced;
+use super::replaced::{self, Replaced, Replacement};
+use super::signs::{Sign, Signs};
 use super::tables::Tables;
 use super::templates::{Found, Template, Templates};
 use super::values::Values;
 use super::{
-    Admin, Field, Manager, Model, ModelId, Names, Receiver, RelationKind, Settings, Signal, admin, builder,
-    historical, managers, settings, signals, stubs,
+    Admin, Field, Manager, Model, ModelId, Names, Receiver, Registration, RelationKind, Settings, Signal,
+    admin, historical, managers, settings, signals, stubs,
 };
-use crate::python::touched::touch_file;
+use crate::python::per_file::PerFile;
+use crate::python::touched::{self, Things, Touched, touch_file};
 use crate::python::{ClassId, Def, FunctionId, Member, NodeId, Parsed, Program};
 use crate::text::{FileId, Site, Source};
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
-use std::sync::OnceLock;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::{Arc, OnceLock};
 
 /// Everything known about the project, read-only.
 #[derive(Clone, Debug, Default)]
 pub struct Project {
     pub(super) program: Program,
-    pub(super) models: Vec<Model>,
+    pub(super) models: Arc<Models>,
     pub(super) receivers: Vec<Receiver>,
     settings: Settings,
     templates: Templates,
-    by_class: FxHashMap<ClassId, ModelId>,
-    by_label: FxHashMap<String, Vec<ModelId>>,
     by_signal: FxHashMap<Signal, Vec<usize>>,
     pub(super) patches: Vec<Patch>,
     pub(super) replaced: Replaced,
@@ -34,12 +35,94 @@ pub struct Project {
     pub(super) tables: Tables,
     /// Whether each file holds tests.
     is_test: Vec<bool>,
+    in_files: InFiles,
+    pub(super) signs: Signs,
+    /// Whether it is noted what things are found in, see [`Project::noting_what_is_touched`].
+    pub(super) is_noting: bool,
     /// See [`Project::field_droppers`].
-    field_droppers: OnceLock<Vec<FunctionId>>,
+    pub(super) field_droppers: OnceLock<Vec<FunctionId>>,
     /// What [`Project::unknown_parts`] says of each model.
-    unknown_parts: Vec<Vec<(String, Site)>>,
-    /// The first historical model among `models`, and which of them are followed.
-    pub(super) historical: Option<(usize, Vec<bool>)>,
+    pub(super) unknown_parts: UnknownParts,
+    /// What they were found in.
+    parts_touched: Touched,
+}
+
+/// By model.
+type UnknownParts = Arc<Vec<Vec<(String, Site)>>>;
+
+/// What files say one by one.
+#[derive(Clone, Debug, Default)]
+struct InFiles {
+    patches: PerFile<Vec<Patch>>,
+    receivers: PerFile<signals::InFile>,
+    replaced: PerFile<Vec<(String, Replacement)>>,
+    registered: PerFile<Vec<Registration>>,
+}
+
+/// What all else of a project is found by.
+pub(super) struct Basis {
+    pub program: Program,
+    pub settings: Settings,
+    pub signs: Signs,
+    pub models: Arc<Models>,
+    pub is_noting: bool,
+}
+
+impl Basis {
+    /// The files that have changed since `before`. Nothing where what was found there in files by themselves is of no use here.
+    fn changed_since(&self, before: &Project) -> Option<Things> {
+        let changed = self.program.changed_since(&before.program)?;
+        let is_same = self.settings == before.settings && self.models.is_like(&before.models, &changed);
+        is_same.then_some(changed)
+    }
+
+    /// The project; with what `before` has found, where it is known what has changed since also file by file.
+    pub fn project(self, before: Option<&Project>, changed: Option<&Things>) -> Project {
+        let Basis { program, settings, signs, models, is_noting } = self;
+        let templates =
+            Templates::new(&program, &settings, &signs, before.map(|b| (&b.program, &b.templates)));
+        let is_test = program.file_ids().map(|file| is_test_path(&program, file)).collect();
+        let mut project = Project {
+            program,
+            templates,
+            models,
+            receivers: Vec::new(),
+            settings,
+            by_signal: FxHashMap::default(),
+            patches: Vec::new(),
+            replaced: Replaced::default(),
+            field_droppers: OnceLock::new(),
+            admin: Admin::default(),
+            names: Names::default(),
+            tables: Tables::default(),
+            is_test,
+            unknown_parts: UnknownParts::default(),
+            parts_touched: Touched::default(),
+            in_files: InFiles::default(),
+            signs,
+            is_noting,
+        };
+        project.in_files = project.look_into_files(before.zip(changed));
+        project.patches = project.in_files.patches.iter().flatten().cloned().collect();
+        project.receivers = signals::receivers(
+            &project.program,
+            &project.settings,
+            &project.in_files.receivers,
+            project.models(),
+            &project.models.by_class,
+            |label| project.model_by_label(label),
+        );
+        for (index, receiver) in project.receivers.iter().enumerate() {
+            project.by_signal.entry(receiver.signal).or_default().push(index);
+        }
+        let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
+        project.replaced = Replaced::new(&project.in_files.replaced);
+        project.admin = project.admin_index().admin(&files, &project.in_files.registered);
+        project.names = Names::new(project.models());
+        project.tables = Tables::new(project.models.all.len());
+        (project.unknown_parts, project.parts_touched) = project.find_unknown_parts(before.zip(changed));
+        project
+    }
 }
 
 impl Project {
@@ -51,74 +134,84 @@ impl Project {
 
     /// Index files that are parsed; see [`Project::build`].
     pub fn of(files: Vec<Parsed>) -> Project {
-        Project::link(files, None)
+        Project::link(files, None, false).0
     }
 
-    fn link(mut files: Vec<Parsed>, before: Option<&Templates>) -> Project {
+    /// As [`Project::of`], for files that are going to be edited: see [`Project::changed`].
+    pub(crate) fn noting_what_is_touched(files: Vec<Parsed>) -> Project {
+        Project::link(files, None, true).0
+    }
+
+    /// Link `files`; with what `before` has found in those that are the same there. Also which files have changed since then,
+    /// see [`Program::changed_since`].
+    fn link(mut files: Vec<Parsed>, before: Option<&Project>, is_noting: bool) -> (Project, Option<Things>) {
         let known = stubs::files(&files);
         files.extend(known);
         let mut program = Program::link(files);
-        let settings = settings::settings(&program);
-        let mut built = builder::build(&program, &settings);
-        let looked_up = builder::looked_up_bases(&program, &settings, &built);
-        if !looked_up.is_empty() {
-            program.rebase(&looked_up);
-            built = builder::build(&program, &settings);
+        let signs = Signs::read(&program, before.map(|before| &before.signs));
+        let settings = settings::settings(&program, &signs);
+        let mut build = || Arc::new(Models::build(&mut program, &settings));
+        let models = if is_noting { touched::noting(build) } else { build() };
+        let basis = Basis { program, settings, signs, models, is_noting };
+        let changed = before.filter(|_| is_noting).and_then(|before| basis.changed_since(before));
+        (basis.project(before, changed.as_ref()), changed)
+    }
+    /// What [`Project::unknown_parts`] says of each model, and what that was found in.
+    fn find_unknown_parts(&self, before: Option<(&Project, &Things)>) -> (UnknownParts, Touched) {
+        let all = &self.models.all;
+        if !self.is_noting {
+            let parts = all.par_iter().map(|model| self.parts_of(model)).collect();
+            return (Arc::new(parts), Touched::default());
         }
-        let templates = Templates::new(&program, &settings, before);
-        let is_test = program.file_ids().map(|file| is_test_path(&program, file)).collect();
-        let mut project = Project {
-            program,
-            templates,
-            models: built.models,
-            receivers: Vec::new(),
-            settings,
-            by_class: built.by_class,
-            by_label: built.by_label,
-            by_signal: FxHashMap::default(),
-            patches: Vec::new(),
-            replaced: Replaced::default(),
-            field_droppers: OnceLock::new(),
-            admin: Admin::default(),
-            names: Names::default(),
-            tables: Tables::default(),
-            is_test,
-            unknown_parts: Vec::new(),
-            historical: None,
+        let is_known = |(before, changed): &(&Project, &Things)| {
+            Arc::ptr_eq(&self.models, &before.models)
+                && self.patches == before.patches
+                && !before.parts_touched.any_of(changed)
         };
-        project.patches = patches::patches(Values { program: &project.program, settings: &project.settings });
-        project.receivers = signals::receivers(
-            &project.program,
-            &project.settings,
-            &project.models,
-            &project.by_class,
-            |label| project.model_by_label(label),
-        );
-        for (index, receiver) in project.receivers.iter().enumerate() {
-            project.by_signal.entry(receiver.signal).or_default().push(index);
+        if let Some((before, _)) = before.filter(is_known) {
+            return (before.unknown_parts.clone(), before.parts_touched.clone());
         }
-        let files: Vec<FileId> = project.program.file_ids().filter(|f| !project.is_known_file(*f)).collect();
-        let own: Vec<FileId> = files.iter().copied().filter(|f| !project.is_test_file(*f)).collect();
-        project.replaced = Replaced::new(&project.program, &own);
-        project.admin = admin::Index {
-            program: &project.program,
-            settings: &project.settings,
-            by_class: &project.by_class,
-            models: &project.models,
-            by_label: &|label| project.model_by_label(label),
-            is_test: &|file| project.is_test_file(file),
+        let find = || all.iter().map(|model| self.parts_of(model)).collect();
+        let (parts, touched) = touched::noting(|| touched::record(find));
+        (Arc::new(parts), touched)
+    }
+
+    /// Look at each file for what it says by itself; what `before` found in what is the same is taken from there.
+    fn look_into_files(&self, before: Option<(&Project, &Things)>) -> InFiles {
+        let named = before.map(|(before, changed)| self.program.with_names(&before.program, changed));
+        let changed = before.zip(named.as_ref()).map(|((before, _), named)| (&before.in_files, named));
+        let (count, is_noting, program) = (self.program.files().len(), self.is_noting, &self.program);
+        let is_own = |file: &FileId| !self.is_known_file(*file) && !self.is_test_file(*file);
+        let values = Values { program, settings: &self.settings };
+        let names: FxHashSet<&str> = program
+            .file_ids()
+            .filter(is_own)
+            .flat_map(|file| replaced::function_names(program, file))
+            .collect();
+        let admin = self.admin_index();
+        InFiles {
+            patches: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.patches, c)), |file| {
+                patches::patches(values, file)
+            }),
+            receivers: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.receivers, c)), |file| {
+                if self.signs.has(file, Sign::Signal) {
+                    signals::registered(values, file)
+                } else {
+                    Default::default()
+                }
+            }),
+            replaced: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.replaced, c)), |file| {
+                if is_own(&file) { replaced::replacements(program, &names, file) } else { Vec::new() }
+            }),
+            registered: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.registered, c)), |file| {
+                if self.signs.has(file, Sign::Register) { admin.in_file(file) } else { Vec::new() }
+            }),
         }
-        .admin(&files);
-        project.names = Names::new(&project.models);
-        if let Some((models, followed)) =
-            historical::models(&project.program, &project.models, &project.by_class)
-        {
-            project.historical = Some((project.models.len(), followed));
-            project.models.extend(models);
-        }
-        project.tables = Tables::new(project.models.len());
-        project.unknown_parts = project.models.par_iter().map(|model| project.parts_of(model)).collect();
-        project
+    }
+
+    /// What registrations in the admin are read with.
+    fn admin_index(&self) -> admin::Index<'_> {
+        admin::Index { project: self, program: &self.program }
     }
 
     /// The functions that may take something out of the `fields` of an object: of a serializer or form.
@@ -132,7 +225,7 @@ impl Project {
     /// Those of one file.
     pub(super) fn field_droppers_in(&self, file: FileId) -> Vec<FunctionId> {
         let (program, source) = (&self.program, self.program.file(file));
-        if !drops_fields(source.source.text()) {
+        if !self.signs.has(file, Sign::Fields) || !drops_fields(source.source.text()) {
             return Vec::new();
         }
         let drops =
@@ -152,10 +245,18 @@ impl Project {
 
     /// The same project with others in the place of some files.
     pub(crate) fn with_edits<'f>(&self, edits: impl Iterator<Item = (FileId, &'f Parsed)>) -> Project {
+        self.linked_with(edits).0
+    }
+
+    /// As [`Project::with_edits`]; also which files have changed, see [`Program::changed_since`].
+    pub(super) fn linked_with<'f>(
+        &self,
+        edits: impl Iterator<Item = (FileId, &'f Parsed)>,
+    ) -> (Project, Option<Things>) {
         let edits: FxHashMap<FileId, &Parsed> = edits.collect();
         let files = self.program.file_ids().filter(|id| !self.is_known_file(*id));
         let parsed = |id| edits.get(&id).map_or_else(|| self.program.parsed(id), |after| (*after).clone());
-        Project::link(files.map(parsed).collect(), Some(&self.templates))
+        Project::link(files.map(parsed).collect(), Some(self), self.is_noting)
     }
 
     /// The Python side.
@@ -170,26 +271,25 @@ impl Project {
 
     /// Every model, abstract ones included and historical ones left out, by [`ModelId`].
     pub fn models(&self) -> &[Model] {
-        let end = self.historical.as_ref().map_or(self.models.len(), |(from, _)| *from);
-        self.models.get(..end).unwrap_or_default()
+        self.models.present()
     }
 
     /// The models among which `model` lives: those of the project, or the historical ones.
     pub fn contemporaries(&self, model: ModelId) -> &[Model] {
-        let end = self.historical.as_ref().map_or(self.models.len(), |(from, _)| *from);
-        let (present, historical) = self.models.split_at(end.min(self.models.len()));
+        let end = self.models().len();
+        let (present, historical) = self.models.all.split_at(end.min(self.models.all.len()));
         if (model.0 as usize) < end { present } else { historical }
     }
 
     /// Whether `model` is one that `apps.get_model()` gives in a migration: nothing can import it.
     pub fn is_historical(&self, model: ModelId) -> bool {
-        self.historical.as_ref().is_some_and(|(from, _)| model.0 as usize >= *from)
+        self.models.historical.as_ref().is_some_and(|(from, _)| model.0 as usize >= *from)
     }
 
     /// The historical model of `model`, which `apps.get_model()` gives in a migration. Unknown where its real bases
     /// or managers come with it.
     pub fn historical(&self, model: ModelId) -> Option<ModelId> {
-        let (from, followed) = self.historical.as_ref()?;
+        let (from, followed) = self.models.historical.as_ref()?;
         let is_followed = followed.get(model.0 as usize).copied().unwrap_or(false);
         is_followed.then_some(ModelId(*from as u32 + model.0))
     }
@@ -201,7 +301,7 @@ impl Project {
 
     /// One model.
     pub fn model(&self, id: ModelId) -> &Model {
-        &self.models[id.0 as usize]
+        &self.models.all[id.0 as usize]
     }
 
     /// Whether a lookup path from `model` goes over a relation that leads to several rows.
@@ -243,13 +343,13 @@ impl Project {
 
     /// The model that `class` is, if it is one.
     pub fn model_of_class(&self, class: ClassId) -> Option<ModelId> {
-        self.by_class.get(&class).copied()
+        self.models.by_class.get(&class).copied()
     }
 
     /// The model called `app.Model` (case-insensitive model name), as strings and settings name it.
     pub fn model_by_label(&self, label: &str) -> Option<ModelId> {
         let (app, name) = label.split_once('.')?;
-        let found = self.by_label.get(&format!("{app}.{}", name.to_lowercase()))?;
+        let found = self.models.by_label.get(&format!("{app}.{}", name.to_lowercase()))?;
         found.iter().copied().min_by_key(|id| (self.is_known_file(self.model(*id).site.file), id.0))
     }
 
@@ -344,7 +444,8 @@ impl Project {
     /// Whether `through` is the declared link of a many-to-many from or to `model`.
     fn has_link(&self, model: &Model, through: ModelId) -> bool {
         let names = |name: &str| {
-            signals::through(&self.models, model.id, name).is_some_and(|(_, _, link)| link == Some(through))
+            signals::through(&self.models.all, model.id, name)
+                .is_some_and(|(_, _, link)| link == Some(through))
         };
         model.fields.iter().any(|f| names(&f.name)) || model.reverse.iter().any(|r| names(&r.accessor))
     }
@@ -353,7 +454,7 @@ impl Project {
     /// `model`, from either side: by the link's model, declared or not, by no sender, or by one that could not be
     /// resolved.
     pub fn link_receivers(&self, model: ModelId, accessor: &str) -> Vec<&Receiver> {
-        let Some((source, field, through)) = signals::through(&self.models, model, accessor) else {
+        let Some((source, field, through)) = signals::through(&self.models.all, model, accessor) else {
             return self.receivers(model, Signal::M2mChanged);
         };
         let mut all = self.receivers(model, Signal::M2mChanged);
@@ -469,7 +570,7 @@ impl Project {
     /// Every model that is `model` or inherits from it (proxies and multi-table children included).
     pub fn family(&self, model: ModelId) -> Vec<ModelId> {
         let class = self.model(model).class;
-        if self.by_class.get(&class) != Some(&model) {
+        if self.models.by_class.get(&class) != Some(&model) {
             return vec![model];
         }
         self.program.descendants(class).into_iter().filter_map(|c| self.model_of_class(c)).collect()

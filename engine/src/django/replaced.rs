@@ -5,17 +5,17 @@
 mod managers;
 
 use super::values;
+use crate::python::per_file::PerFile;
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, arguments,
     parameters, string_value,
 };
 use crate::text::{FileId, Site, Span};
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What an attribute is assigned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
+pub(super) enum Owner {
     /// A class, or an object of it or of a class below.
     Class(ClassId),
     /// A module of the program.
@@ -28,7 +28,7 @@ enum Owner {
 
 /// One replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Replacement {
+pub(super) struct Replacement {
     owner: Owner,
     /// Whether what is put there may be called.
     may_be_called: bool,
@@ -42,20 +42,11 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
-    /// Every replacement in the files, in their order.
-    pub fn new(program: &Program, files: &[FileId]) -> Replaced {
-        let names: FxHashSet<&str> = files
-            .iter()
-            .flat_map(|file| functions(program, *file))
-            .map(|f| &*program.function(f).name)
-            .collect();
-        let found: Vec<(String, Replacement)> = files
-            .par_iter()
-            .flat_map_iter(|file| Scan { program, names: &names, file: *file }.found())
-            .collect();
+    /// The replacements that were found in files, in their order.
+    pub fn new(found: &PerFile<Vec<(String, Replacement)>>) -> Replaced {
         let mut out = Replaced::default();
-        for (name, replacement) in found {
-            out.by_name.entry(name).or_default().push(replacement);
+        for (name, replacement) in found.iter().flatten() {
+            out.by_name.entry(name.clone()).or_default().push(*replacement);
         }
         out
     }
@@ -95,11 +86,18 @@ impl Replaced {
     }
 }
 
-/// The functions that a file defines.
-fn functions(program: &Program, file: FileId) -> Vec<FunctionId> {
-    let parsed = program.file(file);
-    let defs = parsed.root().descendants().filter(|n| n.kind() == Kind::FunctionDef);
-    defs.filter_map(|def| program.function_at(file, def.id())).collect()
+/// The names of the functions that a file defines.
+pub(super) fn function_names(program: &Program, file: FileId) -> impl Iterator<Item = &str> {
+    program.functions_in(file).map(|function| &*program.function(function).name)
+}
+
+/// Every replacement of a function of one of these `names` in a file.
+pub(super) fn replacements(
+    program: &Program,
+    names: &FxHashSet<&str>,
+    file: FileId,
+) -> Vec<(String, Replacement)> {
+    Scan { program, names, file }.found()
 }
 
 /// Whether an object may be of both classes.
@@ -362,27 +360,15 @@ impl<'a> Scan<'a> {
             own => own,
         };
         if let Some(own) = own.filter(|_| is_parameter || from_keywords) {
-            for file in self.program.file_ids() {
-                let parsed = self.program.file(file);
-                if self.program.is_known_file(file) || !parsed.source.text().contains(own) {
-                    continue;
-                }
-                for call in parsed.root().descendants().filter(|n| n.kind() == Kind::Call) {
-                    let Expr::Call { func, arguments: list } = Expr::of(call) else { continue };
-                    let is_it = match Expr::of(func) {
-                        Expr::Name(called) => called == own,
-                        Expr::Attribute { attr, .. } => attr == own,
-                        _ => false,
+            let named = values::mentions(self.program, own);
+            for call in named.into_iter().filter_map(|(_, name)| values::call_of(name)) {
+                let Expr::Call { arguments: list, .. } = Expr::of(call) else { continue };
+                for argument in arguments(list) {
+                    let name = match from_keywords {
+                        true => argument.name.map(str::to_owned),
+                        false => string_value(argument.value),
                     };
-                    if is_it {
-                        for argument in arguments(list) {
-                            let name = match from_keywords {
-                                true => argument.name.map(str::to_owned),
-                                false => string_value(argument.value),
-                            };
-                            out.extend(name.filter(|name| self.is_known(name.as_str())));
-                        }
-                    }
+                    out.extend(name.filter(|name| self.is_known(name.as_str())));
                 }
             }
         }

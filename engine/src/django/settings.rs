@@ -1,13 +1,14 @@
 //! What the settings modules say.
 
 use super::certain::{Constant, certain};
+use super::signs::{Sign, Signs};
 use super::values::{Call, Values};
 use crate::python::{Expr, Kind, Node, Program, Stmt, string_value};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What the settings modules say. Where several disagree, the more cautious reading.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// INSTALLED_APPS, all settings modules together.
     pub installed_apps: Vec<String>,
@@ -42,14 +43,11 @@ pub struct Settings {
 }
 
 /// Read every settings module.
-pub(super) fn settings(program: &Program) -> Settings {
+pub(super) fn settings(program: &Program, signs: &Signs) -> Settings {
     let mut out = Settings::default();
     let mut named: FxHashSet<FileId> = FxHashSet::default();
-    for id in program.file_ids() {
+    for id in program.file_ids().filter(|id| signs.has(*id, Sign::SettingsModule)) {
         let file = program.file(id);
-        if !file.source.text().contains("DJANGO_SETTINGS_MODULE") {
-            continue;
-        }
         for node in file.root().descendants().filter(|n| n.kind() == Kind::Call) {
             if let Some(call) = Call::of(node)
                 && call
@@ -69,7 +67,7 @@ pub(super) fn settings(program: &Program) -> Settings {
         let is_settings = stem.starts_with("settings") && stem.ends_with(".py")
             || in_package
             || stem.ends_with("_settings.py")
-            || sets_databases(program.file(id).source.text())
+            || signs.has(id, Sign::Databases) && sets_databases(program.file(id).source.text())
             || named.contains(&id);
         if is_settings && !program.file(id).ast.is_too_deep() {
             out.files.push(id);

@@ -15,7 +15,7 @@ const ROUTES: &[&str] = &[
 
 /// Whether a file may have URLs.
 pub(crate) fn may_route(file: &File) -> bool {
-    file.source.text().contains("urlpatterns")
+    file.source.mentions("urlpatterns")
 }
 
 /// The functions that the URLs of the project lead to: `path("books/", views.books)`, also inside of decorators.

@@ -1,7 +1,8 @@
 //! Strings, lists and flags read off expressions, names and settings followed.
 
 use super::Settings;
-use crate::python::{Def, Expr, Kind, Node, NodeId, Program, Stmt, arguments, string_value};
+use crate::python::touched::{aside, touch_file, touch_name};
+use crate::python::{Def, Expr, Field, Kind, Node, NodeId, Program, Stmt, arguments, string_value};
 use crate::text::FileId;
 
 /// Names are followed this far.
@@ -187,6 +188,35 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Every place in the project's own files that names `name`. Who asks has not looked into files without one.
+pub(super) fn mentions<'a>(program: &'a Program, name: &str) -> Vec<(FileId, Node<'a>)> {
+    touch_name(name);
+    let mut out = Vec::new();
+    for file in program.file_ids() {
+        let found = aside(|| match program.is_known_file(file) {
+            true => Vec::new(),
+            false => program.file(file).root().mentions(name).map(|node| (file, node)).collect(),
+        });
+        if !found.is_empty() {
+            touch_file(file);
+            out.extend(found);
+        }
+    }
+    out
+}
+
+/// The call of what `name` names: `name()`, `x.name()`.
+pub(super) fn call_of(name: Node<'_>) -> Option<Node<'_>> {
+    let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
+    let called = match outer {
+        Some(outer) if name.field() == Field::Attribute => outer,
+        Some(_) => return None,
+        None => name,
+    };
+    let called = called.with_parens();
+    called.parent().filter(|p| p.kind() == Kind::Call && called.field() == Field::Function)
+}
+
 /// What a dotted name means at `node`: imported in a function around it, or global.
 pub(super) fn resolve_here(program: &Program, file: FileId, node: Node<'_>) -> Option<Def> {
     let mut attributes = Vec::new();
@@ -196,19 +226,7 @@ pub(super) fn resolve_here(program: &Program, file: FileId, node: Node<'_>) -> O
         base = value.peel();
     }
     let Expr::Name(name) = Expr::of(base) else { return None };
-    let mut local = None;
-    for function in base.ancestors().filter(|a| a.kind() == Kind::FunctionDef) {
-        for import in function.descendants().filter(|n| matches!(n.kind(), Kind::Import | Kind::ImportFrom)) {
-            let names = program.local_imports(file, import.id());
-            if let Some((_, def)) = names.into_iter().find(|(n, _)| n == name) {
-                local = Some(def);
-            }
-        }
-        if local.is_some() {
-            break;
-        }
-    }
-    let mut def = match local {
+    let mut def = match program.local_import(file, base, name) {
         Some(def) => def,
         None => program.global(file, name)?,
     };

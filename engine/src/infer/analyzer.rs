@@ -471,7 +471,7 @@ impl<'p> Analyzer<'p> {
 impl Remembered {
     fn new(project: &Project) -> Remembered {
         Remembered {
-            memo: Memo::new(project.program().functions().len()),
+            memo: Memo::new(project.program().function_count()),
             prefetches: OnceLock::new(),
             call_sites: OnceLock::new(),
             form_users: OnceLock::new(),
@@ -493,12 +493,20 @@ impl Remembered {
         }
     }
 
-    /// `file` has changed, between the projects `before` and `after` which have the same classes and functions: throw away
-    /// what was found in it, or asked for by names that have another answer now. False if it is not known what that is;
-    /// nothing here is of use then.
-    pub(crate) fn update(&mut self, file: FileId, before: &Project, after: &Project) -> bool {
-        let mut changed = Things::default();
-        changed.add_file(file);
+    /// `file` has changed, between the projects `before` and `after` which have the same classes and functions, and so have
+    /// those that are `changed`: throw away what was found in them, or asked for by names that have another answer now. False if
+    /// it is not known what that is; nothing here is of use then.
+    pub(crate) fn update(
+        &mut self,
+        file: FileId,
+        before: &Project,
+        after: &Project,
+        mut changed: Things,
+    ) -> bool {
+        let parsed = after.program().parsed(file);
+        if !before.program().differs_in_bodies(file, &parsed) && !self.knows_the_same_of_classes(after) {
+            return false;
+        }
         if let Some(words) = self.words.get_mut() {
             super::words::update(words, file, before, after, &mut changed);
         }
@@ -520,6 +528,13 @@ impl Remembered {
         let may_route = |project: &Project| crate::django::may_route(project.program().file(file));
         let has_routes = may_route(before) || may_route(after);
         self.routed.get().is_none_or(|routed| !has_routes || *routed == crate::django::routed(after))
+    }
+
+    /// Whether what was found by looking at all classes and modules is the same in the project `after` an edit.
+    fn knows_the_same_of_classes(&self, after: &Project) -> bool {
+        self.form_users.get().is_none_or(|known| *known == super::callsites::form_users(after))
+            && self.passed.constructors().is_none_or(|known| *known == super::passed::constructors(after))
+            && self.routed.get().is_none_or(|routed| *routed == crate::django::routed(after))
     }
 
     /// Throw away what was found in `changed`.

@@ -63,15 +63,15 @@ impl Analyzer<'_> {
 
     /// The classes of the program whose bodies name forms, or inlines of the admin, for the framework.
     pub fn form_users(&self) -> &[ClassId] {
-        let find = || {
-            let program = self.project.program();
-            let names = ["form_class", "form", "get_form_class", "inlines"];
-            let has_one =
-                |class: &ClassId| names.iter().any(|n| program.class(*class).members.contains_key(*n));
-            program.class_ids().filter(has_one).collect()
-        };
-        self.form_users.get_or_init(|| aside(find))
+        self.form_users.get_or_init(|| aside(|| form_users(self.project)))
     }
+}
+
+pub(super) fn form_users(project: &Project) -> Vec<ClassId> {
+    let program = project.program();
+    let names = ["form_class", "form", "get_form_class", "inlines"];
+    let has_one = |class: &ClassId| names.iter().any(|n| program.class(*class).members.contains_key(*n));
+    program.class_ids().filter(has_one).collect()
 }
 
 fn collect(project: &Project) -> CallSites {

@@ -5,9 +5,7 @@ use super::attributes::is_bound_again;
 use super::passed::Given;
 use super::types::Name;
 use crate::django::ModelId;
-use crate::python::{
-    Binding, ClassId, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, parameters,
-};
+use crate::python::{ClassId, Expr, Field, FunctionId, Kind, Node, ParameterKind, parameters};
 use rustc_hash::FxHashMap;
 
 impl Analyzer<'_> {
@@ -64,10 +62,7 @@ impl Analyzer<'_> {
 
     /// The class's own `__init__()`.
     pub(super) fn constructor(&self, class: ClassId) -> Option<FunctionId> {
-        match self.project.program().class(class).members.get("__init__") {
-            Some(Member::Function(init, Binding::Method)) => Some(*init),
-            _ => None,
-        }
+        self.project.program().constructor(class)
     }
 
     /// Whether nothing but the calls of a class that can be seen makes objects of it.

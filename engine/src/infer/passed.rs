@@ -144,12 +144,7 @@ impl Analyzer<'_> {
 
     /// Whether a class of that name is made with arguments.
     fn is_constructed(&self, name: &str) -> bool {
-        let find = || {
-            let program = self.project.program();
-            let own = program.class_ids().filter(|c| self.constructor(*c).is_some());
-            own.map(|c| program.class(c).name.clone()).collect()
-        };
-        self.passed.constructors.get_or_init(|| aside(find)).contains(name)
+        self.passed.constructors.get_or_init(|| aside(|| constructors(self.project))).contains(name)
     }
 
     /// For each of these parameters what every caller passes; `None` where a call is not understood or there is none. An
@@ -311,7 +306,19 @@ fn mentioned_in<'p>(
     out
 }
 
+/// The names of classes that are made with arguments.
+pub(super) fn constructors(project: &Project) -> FxHashSet<String> {
+    let program = project.program();
+    let own = program.class_ids().filter(|class| program.constructor(*class).is_some());
+    own.map(|class| program.class(class).name.clone()).collect()
+}
+
 impl Passed {
+    /// The names of classes that are made with arguments, where they are known.
+    pub(super) fn constructors(&self) -> Option<&FxHashSet<String>> {
+        self.constructors.get()
+    }
+
     /// Throw away what callers pass that was found in `changed`.
     pub(super) fn forget(&self, changed: &Things) {
         self.calls.forget(changed);

@@ -50,12 +50,11 @@ fn with_f<T>(code: &str, check: impl FnOnce(&Project, &Facts) -> T) -> T {
     let file = FileId(2);
     let function = project
         .program()
-        .functions()
-        .iter()
-        .position(|f| f.file == file && f.name == "f")
+        .functions_in(file)
+        .find(|f| project.program().function(*f).name == "f")
         .expect("a function f");
     let analyzer = Analyzer::new(&project);
-    let facts = analyzer.function(crate::python::FunctionId(function as u32));
+    let facts = analyzer.function(function);
     check(&project, &facts)
 }
 

@@ -5,6 +5,7 @@ use super::known::{canonical, is_models_export};
 use super::modules::{Modules, Relative};
 use super::program::{Class, ClassId, Def, File, FunctionId, Member};
 use super::symbols::{Bind, Import, Symbols, What};
+use super::touched::touch_outline;
 use super::view::Expr;
 use crate::text::FileId;
 use rayon::prelude::*;
@@ -15,14 +16,14 @@ use std::sync::Arc;
 const MAX_HOPS: usize = 200;
 
 #[derive(Clone, Debug)]
-enum Target {
+pub(super) enum Target {
     Def(Def),
     Import(Import),
 }
 
 #[derive(Clone, Debug, Default)]
-struct Scope {
-    names: FxHashMap<String, Target>,
+pub(super) struct Scope {
+    pub names: FxHashMap<String, Target>,
     stars: Vec<Import>,
     all: Option<FxHashSet<String>>,
 }
@@ -30,8 +31,8 @@ struct Scope {
 /// The global scopes of every file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Linker {
-    pub modules: Modules,
-    scopes: Vec<Scope>,
+    pub modules: Arc<Modules>,
+    pub scopes: Vec<Arc<Scope>>,
 }
 
 /// A linker with what it needs to look inside values and classes.
@@ -39,7 +40,7 @@ pub(super) struct Linker {
 pub(super) struct View<'a> {
     linker: &'a Linker,
     files: &'a [File],
-    classes: &'a [Class],
+    classes: &'a [Arc<Class>],
 }
 
 /// Of several bindings of one name the one that counts: the last that is not an alternative, else the first.
@@ -88,10 +89,10 @@ impl Linker {
                     names.insert(name.to_owned(), target);
                 }
                 let all = symbols.all.as_ref().map(|all| all.iter().cloned().collect());
-                Scope { names, stars: symbols.stars.clone(), all }
+                Arc::new(Scope { names, stars: symbols.stars.clone(), all })
             })
             .collect();
-        Linker { modules, scopes }
+        Linker { modules: Arc::new(modules), scopes }
     }
 
     /// Follow every import once, so that later look-ups are direct.
@@ -119,13 +120,14 @@ impl Linker {
                 .collect()
         };
         for (scope, found) in self.scopes.iter_mut().zip(settled) {
+            let scope = Arc::make_mut(scope);
             for (name, def) in found {
                 scope.names.insert(name, Target::Def(def));
             }
         }
     }
 
-    pub fn view<'a>(&'a self, files: &'a [File], classes: &'a [Class]) -> View<'a> {
+    pub fn view<'a>(&'a self, files: &'a [File], classes: &'a [Arc<Class>]) -> View<'a> {
         View { linker: self, files, classes }
     }
 }
@@ -146,6 +148,7 @@ impl<'a> View<'a> {
             return None;
         }
         seen.push((file, name));
+        touch_outline(file);
         let scope = self.linker.scopes.get(file.0 as usize)?;
         match scope.names.get(name) {
             Some(Target::Def(def)) => {

@@ -11,6 +11,7 @@ mod link;
 mod modules;
 mod packed;
 mod parse;
+pub(crate) mod per_file;
 mod program;
 mod search_path;
 mod symbols;

@@ -5,12 +5,12 @@
 
 use super::ast::{Ast, Node, NodeId};
 use super::imports::Linker;
-use super::kind::Field;
+use super::kind::{Field, Kind};
 use super::known::canonical;
 use super::link;
 use super::modules::Modules;
 use super::symbols::{self, Symbols};
-use super::touched::touch_file;
+use super::touched::{touch_file, touch_outline};
 use super::view::Expr;
 use crate::text::{FileId, Site, Source, Span};
 use rayon::prelude::*;
@@ -170,7 +170,7 @@ pub struct Function {
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub(super) source: Arc<Source>,
-    ast: Arc<Ast>,
+    pub(super) ast: Arc<Ast>,
     pub(super) symbols: Arc<Symbols>,
 }
 
@@ -198,10 +198,10 @@ impl Parsed {
     }
 
     fn of(source: Source, ast: Ast) -> Parsed {
-        let symbols = if ast.is_too_deep() || ast.is_empty() {
-            Symbols::default()
-        } else {
-            symbols::symbols(ast.root(source.text()))
+        let symbols = match ast.is_empty() {
+            true => Symbols::default(),
+            false if ast.is_too_deep() => symbols::imports_only(ast.root(source.text())),
+            false => symbols::symbols(ast.root(source.text())),
         };
         Parsed { source: Arc::new(source), ast: Arc::new(ast), symbols: Arc::new(symbols) }
     }
@@ -222,18 +222,18 @@ impl Parsed {
     }
 }
 
-/// Every file with its names resolved.
+/// Every file with its names resolved. What versions of a program have in common is shared between them.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     pub(super) files: Vec<File>,
     pub(super) symbols: Vec<Arc<Symbols>>,
-    pub(super) classes: Vec<Class>,
-    pub(super) functions: Vec<Function>,
+    pub(super) classes: Vec<Arc<Class>>,
+    pub(super) functions: Vec<Arc<Function>>,
     pub(super) linker: Linker,
     /// For each file, the first class and function that it defines; one more entry closes the last.
-    pub(super) starts: Vec<(u32, u32)>,
-    pub(super) children: Vec<Vec<ClassId>>,
-    pub(super) by_name: FxHashMap<String, Vec<FunctionId>>,
+    pub(super) starts: Arc<Vec<(u32, u32)>>,
+    pub(super) children: Arc<Vec<Vec<ClassId>>>,
+    pub(super) by_name: Arc<FxHashMap<String, Vec<FunctionId>>>,
 }
 
 impl Program {
@@ -281,16 +281,11 @@ impl Program {
         self.file(id).source.path().starts_with(super::modules::KNOWN_ROOT)
     }
 
-    /// Every class, by [`ClassId`].
-    pub fn classes(&self) -> &[Class] {
-        &self.classes
-    }
-
     /// One class.
     #[inline]
     pub fn class(&self, id: ClassId) -> &Class {
         let class = &self.classes[id.0 as usize];
-        touch_file(class.file);
+        touch_outline(class.file);
         class
     }
 
@@ -298,13 +293,13 @@ impl Program {
     #[inline]
     pub fn function(&self, id: FunctionId) -> &Function {
         let function = &self.functions[id.0 as usize];
-        touch_file(function.file);
+        touch_outline(function.file);
         function
     }
 
-    /// Every function, by [`FunctionId`].
-    pub fn functions(&self) -> &[Function] {
-        &self.functions
+    /// How many functions there are.
+    pub fn function_count(&self) -> usize {
+        self.functions.len()
     }
 
     /// The ids of every class, in order of files and source.
@@ -390,6 +385,23 @@ impl Program {
             .collect()
     }
 
+    /// What `name` means at `node` in `file` by an import inside of a function around it: the innermost that has one, and there
+    /// the last.
+    pub fn local_import(&self, file: FileId, node: Node<'_>, name: &str) -> Option<Def> {
+        let imports = &self.symbols.get(file.0 as usize)?.imports;
+        let functions = node.ancestors().filter(|a| a.kind() == Kind::FunctionDef);
+        functions.into_iter().find_map(|function| {
+            let first = imports.partition_point(|import| *import < function.id());
+            let end = imports.partition_point(|import| *import < function.subtree_end());
+            let mut within = imports.get(first..end).unwrap_or_default().iter().rev();
+            within.find_map(|import| {
+                // Most imports are of something else, which the text tells sooner.
+                node.at(*import).text().contains(name).then_some(())?;
+                self.local_imports(file, *import).into_iter().find(|(own, _)| own == name).map(|(_, def)| def)
+            })
+        })
+    }
+
     /// What a dotted expression (`models.Model`, `a.b.C`, a name) at the top of `file` means.
     pub fn resolve_expr(&self, file: FileId, expr: NodeId) -> Option<Def> {
         self.resolve_node(file, self.file(file).node(expr), 0)
@@ -452,7 +464,16 @@ impl Program {
 
     /// Every class that has `class` among its ancestors, itself included.
     pub fn descendants(&self, class: ClassId) -> Vec<ClassId> {
+        touch_outline(self.class(class).file);
         self.children.get(class.0 as usize).cloned().unwrap_or_default()
+    }
+
+    /// The `__init__()` in the body of a class.
+    pub fn constructor(&self, class: ClassId) -> Option<FunctionId> {
+        match self.class(class).members.get("__init__") {
+            Some(Member::Function(init, Binding::Method)) => Some(*init),
+            _ => None,
+        }
     }
 
     /// Every function and method called `name` in the program: what a call of `.name()` on an unknown object

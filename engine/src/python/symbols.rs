@@ -73,6 +73,8 @@ pub(super) struct Symbols {
     pub functions: Vec<RawFunction>,
     /// Names that some function declares `global`.
     pub rebound: FxHashSet<String>,
+    /// Every import statement, those inside functions as well, in source order.
+    pub imports: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,11 +109,19 @@ pub(super) fn symbols(root: Node<'_>) -> Symbols {
     }
     block(root, top, &mut out);
     for node in root.descendants() {
-        if node.kind() == Kind::Global {
-            out.rebound.extend(node.children().map(|n| n.text().to_owned()));
+        match node.kind() {
+            Kind::Global => out.rebound.extend(node.children().map(|n| n.text().to_owned())),
+            Kind::Import | Kind::ImportFrom => out.imports.push(node.id()),
+            _ => {}
         }
     }
     out
+}
+
+/// The symbols of a file that is too deep to be looked through: none but its imports.
+pub(super) fn imports_only(root: Node<'_>) -> Symbols {
+    let is_import = |n: &Node<'_>| matches!(n.kind(), Kind::Import | Kind::ImportFrom);
+    Symbols { imports: root.descendants().filter(is_import).map(Node::id).collect(), ..Symbols::default() }
 }
 
 fn read_all(statement: Node<'_>, all: &mut Option<Vec<String>>, dynamic: &mut bool) {

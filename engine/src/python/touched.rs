@@ -30,17 +30,49 @@ thread_local! {
 
 /// Files and names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Things(Bits);
+pub(crate) struct Things {
+    bits: Bits,
+    /// Which words of them are not empty: few, where few things are.
+    words: Vec<usize>,
+}
 
 impl Things {
-    /// Add a file.
+    /// Add a file, without its outline.
     pub fn add_file(&mut self, file: FileId) {
-        set(&mut self.0, of_file(file));
+        self.add(of_file(file));
+    }
+
+    /// Add the outline of a file: what its names mean, and what its classes and functions are but for their bodies.
+    pub fn add_outline(&mut self, file: FileId) {
+        self.add(of_outline(file));
+    }
+
+    /// Whether a file is among them.
+    pub fn has_file(&self, file: FileId) -> bool {
+        self.has(of_file(file))
+    }
+
+    /// Whether the outline of a file is among them.
+    #[cfg(test)]
+    pub fn has_outline(&self, file: FileId) -> bool {
+        self.has(of_outline(file))
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.bits.get((bit / 64) as usize).is_some_and(|word| word & (1 << (bit % 64)) != 0)
     }
 
     /// Add a name.
     pub fn add_name(&mut self, name: &str) {
-        set(&mut self.0, of_name(name));
+        self.add(of_name(name));
+    }
+
+    fn add(&mut self, bit: u32) {
+        let word = (bit / 64) as usize;
+        if self.bits.get(word).is_none_or(|bits| *bits == 0) {
+            self.words.push(word);
+        }
+        set(&mut self.bits, bit);
     }
 }
 
@@ -49,12 +81,19 @@ impl Touched {
     pub fn any_of(&self, things: &Things) -> bool {
         let Some(bits) = &self.0 else { return true };
         bits.first().is_some_and(|word| word & (1 << ANYTHING) != 0)
-            || bits.iter().zip(&things.0).any(|(a, b)| a & b != 0)
+            || things
+                .words
+                .iter()
+                .any(|word| bits.get(*word).zip(things.bits.get(*word)).is_some_and(|(a, b)| a & b != 0))
     }
 }
 
 fn of_file(file: FileId) -> u32 {
-    NAMES.saturating_add(file.0)
+    NAMES.saturating_add(file.0.saturating_mul(2))
+}
+
+fn of_outline(file: FileId) -> u32 {
+    of_file(file).saturating_add(1)
 }
 
 fn of_name(name: &str) -> u32 {
@@ -102,6 +141,13 @@ fn note(bit: u32) {
 #[inline]
 pub(crate) fn touch_file(file: FileId) {
     touch(|| of_file(file));
+}
+
+/// It is asked what a name of a file means, or what a class or function of it is. Who looks at the nodes of those looks into the
+/// file.
+#[inline]
+pub(crate) fn touch_outline(file: FileId) {
+    touch(|| of_outline(file));
 }
 
 /// A name is asked for.
@@ -203,6 +249,15 @@ mod tests {
         let ((), touched) = noted(|| touch_name("book"));
         assert!(touched.any_of(&things(&[], &["book"])));
         assert!(!touched.any_of(&things(&[0, 1, 2], &["author"])));
+    }
+
+    #[test]
+    fn an_outline_is_no_file() {
+        let ((), touched) = noted(|| touch_outline(FileId(1)));
+        let mut outline = Things::default();
+        outline.add_outline(FileId(1));
+        assert!(touched.any_of(&outline));
+        assert!(!touched.any_of(&things(&[0, 1, 2], &[])));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use rustc_hash::FxHashMap;
 
 /// A project in memory. What it says of a file is what [`run`](super::run) says of the same files.
 ///
-/// After an edit inside of functions, it finds again only what was found in what the edit changed.
+/// After an edit that leaves a file its classes and functions, and the project its models, it finds again only what was found in
+/// what the edit changed.
 pub struct Session {
     files: ParsedFiles,
     /// The index of each file, by its path and whether it is one of the environment's.
@@ -93,28 +94,30 @@ impl Session {
         })
     }
 
-    /// Whether the next look takes long: an edit since the last one changes more than bodies of functions, which is what other
-    /// files know, or the file has become one that does not parse.
+    /// Whether the next look takes long: an edit since the last one changes what has to be found by looking at all files.
     pub fn is_costly(&self) -> bool {
-        self.known.as_ref().is_some_and(|(project, _)| self.edited_beyond_bodies(project).next().is_some())
+        self.known
+            .as_ref()
+            .is_some_and(|(project, _)| self.edited().any(|(file, after)| !project.may_follow(file, after)))
     }
 
     /// Ask the analysis of the project something.
     pub fn ask<T>(&mut self, question: impl FnOnce(&Analyzer<'_>) -> T) -> T {
-        if let Some((project, _)) = &self.known
-            && !self.was_broken
-            && self.is_broken(project)
-        {
+        let known = match self.known.take().map(|known| self.followed(known)) {
+            Some(Followed::To(known)) => Some(known),
             // What is known is of use again when the statement is whole, unless it stays as it is.
-            let broken = project.with_edits(self.edited());
-            self.was_broken = true;
-            return question(&Analyzer::new(&broken));
-        }
+            Some(Followed::Not(known)) if self.is_broken() && !self.was_broken => {
+                let broken = known.0.with_edits(self.edited());
+                self.known = Some(known);
+                self.was_broken = true;
+                return question(&Analyzer::new(&broken));
+            }
+            Some(Followed::Not(_) | Followed::Lost) | None => None,
+        };
         self.was_broken = false;
-        let known = self.known.take().and_then(|known| self.brought_up_to_date(known));
         self.replaced.clear();
         let (project, remembered) = known.unzip();
-        let project = project.unwrap_or_else(|| Project::of(self.files.files.clone()));
+        let project = project.unwrap_or_else(|| Project::noting_what_is_touched(self.files.files.clone()));
         let analyzer = match remembered {
             Some(remembered) => Analyzer::resumed(&project, remembered),
             None => Analyzer::noting_what_is_touched(&project),
@@ -130,32 +133,35 @@ impl Session {
         self.replaced.iter().filter_map(|i| Some((FileId(*i as u32), self.files.files.get(*i)?)))
     }
 
-    /// Those of them that differ from `project` in more than bodies of functions.
-    fn edited_beyond_bodies<'s>(&'s self, project: &'s Project) -> impl Iterator<Item = &'s Parsed> {
-        let is_beyond =
-            |(file, after): &(FileId, &Parsed)| !project.program().differs_in_bodies(*file, after);
-        self.edited().filter(is_beyond).map(|(_, after)| after)
+    /// Whether an edit has made a file one that does not parse.
+    fn is_broken(&self) -> bool {
+        self.edited().any(|(_, after)| after.has_error())
     }
 
-    /// Whether an edit has made a file one that does not parse, in a way that others cannot be told.
-    fn is_broken(&self, project: &Project) -> bool {
-        // What is known of templates outlasts no change of one.
-        !self.edited().any(|(_, after)| after.source().is_template())
-            && self.edited_beyond_bodies(project).any(Parsed::has_error)
-    }
-
-    /// What is known, after the edits since; nothing where they change more than can be followed.
-    fn brought_up_to_date(&self, known: (Project, Remembered)) -> Option<(Project, Remembered)> {
+    /// What is known, after the edits since.
+    fn followed(&self, known: (Project, Remembered)) -> Followed {
         let (mut project, mut remembered) = known;
-        for (file, after) in self.edited() {
-            let changed = project.changed(file, after.clone())?;
-            if !remembered.update(file, &project, &changed) {
-                return None;
+        for (index, (file, after)) in self.edited().enumerate() {
+            let Some((changed, files)) = project.changed(file, after) else {
+                return if index == 0 { Followed::Not((project, remembered)) } else { Followed::Lost };
+            };
+            if !remembered.update(file, &project, &changed, files) {
+                return Followed::Lost;
             }
             project = changed;
         }
-        Some((project, remembered))
+        Followed::To((project, remembered))
     }
+}
+
+/// What has become of what is known after edits.
+enum Followed {
+    /// What it is now.
+    To((Project, Remembered)),
+    /// As it was: they change more than can be followed.
+    Not((Project, Remembered)),
+    /// Nothing.
+    Lost,
 }
 
 /// A file's path, and whether it is one of the environment's, which are relative to another directory.
@@ -167,7 +173,7 @@ fn key(path: &str, role: Role) -> (String, bool) {
 mod tests {
     use super::*;
 
-    const VIEWS: &str = "from .models import Book\n\n\ndef one(request):\n    return Book.objects.all()\n";
+    const VIEWS: &str = "from .models import Book\n\n\ndef one(request):\n    return Book.objects.all()\n\n\nclass A:\n    def two(self):\n        return second()\n";
 
     fn file(text: &str) -> InputFile {
         InputFile { path: "shop/views.py".into(), bytes: text.into(), role: Role::Index }
@@ -184,44 +190,95 @@ mod tests {
         session
     }
 
-    fn is_brought_up_to_date(mut session: Session) -> bool {
+    fn is_followed(mut session: Session) -> bool {
         let known = session.known.take().unwrap();
-        session.brought_up_to_date(known).is_some()
+        matches!(session.followed(known), Followed::To(_))
     }
 
     #[test]
     fn an_edit_inside_of_a_function_is_followed() {
         let session = edited(&VIEWS.replace("all()", "filter(pk=1)"));
         assert!(!session.is_costly());
-        assert!(is_brought_up_to_date(session));
+        assert!(is_followed(session));
     }
 
     #[test]
-    fn an_edit_of_what_others_know_is_not() {
+    fn an_edit_of_what_others_know_is_followed() {
+        let session = edited(&format!("from django.shortcuts import render\n{VIEWS}\n\nAGE = 3\n"));
+        assert!(!session.is_costly());
+        assert!(is_followed(session));
+    }
+
+    #[test]
+    fn another_function_is_not() {
         let session = edited(&VIEWS.replace("def one", "def two"));
         assert!(session.is_costly());
-        assert!(!is_brought_up_to_date(session));
+        assert!(!is_followed(session));
+    }
+
+    /// A bracket without its end, which takes the class with it.
+    fn broken() -> String {
+        VIEWS.replace("class A:", "class A(")
     }
 
     #[test]
     fn what_is_known_outlasts_a_statement_that_does_not_parse() {
-        let mut session = edited(&format!("{VIEWS}\n\nclass A(\n"));
+        let mut session = edited(&broken());
         assert!(session.is_costly());
         session.ask(|analyzer| assert_eq!(analyzer.project().program().classes_in(FileId(1)).count(), 0));
         session.set(file(&VIEWS.replace("all()", "none()")));
         assert!(!session.is_costly());
-        assert!(is_brought_up_to_date(session));
+        assert!(is_followed(session));
     }
 
     #[test]
     fn what_stays_broken_is_what_is_known() {
-        let broken = format!("{VIEWS}\n\nclass A(\n");
-        let mut session = edited(&broken);
+        let mut session = edited(&broken());
         session.ask(|analyzer| analyzer.prepare());
         session.ask(|analyzer| analyzer.prepare());
-        session.set(file(&broken.replace("all()", "none()")));
+        session.set(file(&broken().replace("all()", "none()")));
         assert!(!session.is_costly());
-        assert!(is_brought_up_to_date(session));
+        assert!(is_followed(session));
+    }
+
+    #[test]
+    fn a_statement_that_does_not_parse_is_followed_where_it_leaves_the_functions_alone() {
+        let session = edited(&VIEWS.replace("Book.objects.all()", "Book.objects."));
+        assert!(!session.is_costly());
+        assert!(is_followed(session));
+    }
+
+    #[test]
+    fn other_models_are_not_followed() {
+        let models = "from django.db import models\nfrom .fields import owner\n\n\nclass Book(models.Model):\n    owner = owner()\n";
+        let fields = "from django.db import models\n\n\ndef owner():\n    return models.ForeignKey('auth.User', models.CASCADE)\n";
+        let input =
+            |path: &str, text: &str| InputFile { path: path.into(), bytes: text.into(), role: Role::Index };
+        let files = vec![input("shop/fields.py", fields), input("shop/models.py", models)];
+        let session = || {
+            let mut session = Session::new(ParsedFiles::new(files.clone(), |_| None));
+            session.ask(|analyzer| {
+                let book = analyzer.project().models().iter().find(|model| model.name == "Book").unwrap();
+                assert!(book.field("owner").unwrap().relation.is_some());
+                analyzer.prepare();
+            });
+            session
+        };
+        // In the body of a function that makes a field.
+        let mut other_field = session();
+        other_field.set(input(
+            "shop/fields.py",
+            &fields.replace("ForeignKey('auth.User', models.CASCADE)", "IntegerField()"),
+        ));
+        assert!(!is_followed(other_field));
+        let mut same_field = session();
+        same_field.set(input("shop/fields.py", &fields.replace("    return", "    # The user.\n    return")));
+        assert!(is_followed(same_field));
+        // In the class.
+        let mut more = session();
+        more.set(input("shop/models.py", &format!("{models}    pages = models.IntegerField()\n")));
+        assert!(more.is_costly());
+        assert!(!is_followed(more));
     }
 
     #[test]

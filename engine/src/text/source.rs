@@ -103,6 +103,11 @@ impl Source {
         &self.text
     }
 
+    /// Whether `needle` stands anywhere in the text: what files are sorted by before anything in them is looked at.
+    pub fn mentions(&self, needle: &str) -> bool {
+        memchr::memmem::find(self.text().as_bytes(), needle.as_bytes()).is_some()
+    }
+
     /// Why the file could not be read as Python text, in one sentence. The text is then empty.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()

@@ -2,6 +2,7 @@
 
 use super::{Builder, Model, ModelId};
 use crate::django::fields::field_call;
+use crate::python::touched::aside;
 use crate::python::{ClassId, Member, is_models_export};
 use crate::text::Site;
 
@@ -11,7 +12,8 @@ impl<'a> Builder<'a> {
     /// Find the model classes, and what their `Meta` says.
     pub(super) fn collect(&mut self) {
         for id in self.program.class_ids() {
-            if !self.is_model(id) {
+            // A class is a model, or is not, whatever functions do.
+            if !aside(|| self.is_model(id)) {
                 continue;
             }
             let class = self.program.class(id);

@@ -1,9 +1,11 @@
 //! Bases that are no plain name of a class: looked up in the app registry, or chosen when the module is loaded.
 
-use super::{Built, Settings, Values};
+use super::{Models, Settings, Values};
 use crate::django::values::Call;
+use crate::python::touched::{aside, touch_file};
 use crate::python::{ClassId, Def, Expr, Kind, Node, Program, Rebase, Stmt};
 use crate::text::FileId;
+use std::cell::RefCell;
 
 /// Statements nested deeper than this are not looked into.
 const MAX_NESTING: usize = 10;
@@ -13,27 +15,40 @@ const MAX_NESTING: usize = 10;
 pub(in crate::django) fn looked_up_bases(
     program: &Program,
     settings: &Settings,
-    built: &Built,
+    built: &Models,
 ) -> Vec<Rebase> {
-    let look = Look { values: Values { program, settings }, program, built };
-    let mut out = Vec::new();
-    for id in program.class_ids() {
-        let class = program.class(id);
+    let look = Look { values: Values { program, settings }, program, built, followed: RefCell::default() };
+    let found = aside(|| look.found());
+    // Bodies of functions tell nothing else of bases.
+    look.followed.take().into_iter().for_each(touch_file);
+    found
+}
+
+impl Look<'_> {
+    fn found(&self) -> Vec<Rebase> {
+        let mut out = Vec::new();
+        for id in self.program.class_ids() {
+            self.found_of(id, &mut out);
+        }
+        out
+    }
+
+    fn found_of(&self, id: ClassId, out: &mut Vec<Rebase>) {
+        let class = self.program.class(id);
         for (position, base) in class.bases.iter().enumerate() {
             if base.is_some() {
                 continue;
             }
-            let Some(node) = class.base_nodes.get(position).map(|n| look.values.node(class.file, *n)) else {
+            let Some(node) = class.base_nodes.get(position).map(|n| self.values.node(class.file, *n)) else {
                 continue;
             };
-            if let Some((base, is_certain)) = look.base(class.file, node)
+            if let Some((base, is_certain)) = self.base(class.file, node)
                 && base != id
             {
                 out.push(Rebase { class: id, position, base, is_certain });
             }
         }
     }
-    out
 }
 
 /// The label of the model that a call looks up.
@@ -78,7 +93,9 @@ fn part_of_label<'a>(values: Values<'a>, file: FileId, node: Node<'a>) -> Option
 struct Look<'a> {
     values: Values<'a>,
     program: &'a Program,
-    built: &'a Built,
+    built: &'a Models,
+    /// The files of functions whose bodies were looked into.
+    followed: RefCell<Vec<FileId>>,
 }
 
 impl<'a> Look<'a> {
@@ -107,7 +124,7 @@ impl<'a> Look<'a> {
         if let Some(label) = looked_up(self.values, file, node) {
             let (app, name) = label.split_once('.')?;
             let found = self.built.by_label.get(&format!("{app}.{}", name.to_lowercase()))?;
-            let model = self.built.models.get(found.first()?.0 as usize)?;
+            let model = self.built.all.get(found.first()?.0 as usize)?;
             return Some((model.class, true));
         }
         match Expr::of(node) {
@@ -134,6 +151,7 @@ impl<'a> Look<'a> {
     /// The model that a function returns, the last `return` being the usual one.
     fn returned(&self, function: crate::python::FunctionId) -> Option<(ClassId, bool)> {
         let function = self.program.function(function);
+        self.followed.borrow_mut().push(function.file);
         let def = self.values.node(function.file, function.node);
         let returns: Vec<Node<'a>> = def
             .descendants()

@@ -12,6 +12,7 @@ mod meta;
 mod relate;
 
 use super::apps::Apps;
+use super::models::Models;
 use super::values::Values;
 use super::{Field, Manager, Model, ModelId, Relation, RelationKind, Settings};
 use crate::python::{Class, ClassId, Member, Program};
@@ -47,13 +48,6 @@ enum Target {
     Unknown(String),
 }
 
-/// What the builder hands over.
-pub(super) struct Built {
-    pub models: Vec<Model>,
-    pub by_class: FxHashMap<ClassId, ModelId>,
-    pub by_label: FxHashMap<String, Vec<ModelId>>,
-}
-
 struct Builder<'a> {
     values: Values<'a>,
     program: &'a Program,
@@ -69,8 +63,8 @@ struct Builder<'a> {
     explicit_default: Vec<Option<String>>,
 }
 
-/// Build every model of the program.
-pub(super) fn build(program: &Program, settings: &Settings) -> Built {
+/// Build every model of the program, but for historical ones.
+pub(super) fn build(program: &Program, settings: &Settings) -> Models {
     let mut builder = Builder {
         values: Values { program, settings },
         program,
@@ -97,7 +91,8 @@ pub(super) fn build(program: &Program, settings: &Settings) -> Built {
     }
     builder.reverse();
     builder.reverse_of_abstract();
-    Built { models: builder.models, by_class: builder.by_class, by_label: builder.by_label }
+    let Builder { models: all, by_class, by_label, .. } = builder;
+    Models::of(all, by_class, by_label)
 }
 
 impl Builder<'_> {

@@ -5,9 +5,9 @@ mod scan;
 
 use super::values::Values;
 use super::{Model, ModelId, RelationKind, Settings};
+use crate::python::per_file::PerFile;
 use crate::python::{ClassId, FunctionId, Program};
 use crate::text::{FileId, Site};
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use scan::Scan;
 
@@ -61,7 +61,7 @@ impl Signal {
 }
 
 /// Who a registration listens to, before labels are resolved.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Sender {
     Any,
     Class(ClassId),
@@ -70,6 +70,7 @@ enum Sender {
     Through(ClassId, String),
 }
 
+#[derive(Debug)]
 struct Found {
     signal: Signal,
     sender: Sender,
@@ -82,28 +83,31 @@ struct Found {
 }
 
 /// What one file registers.
-#[derive(Default)]
-struct InFile {
+#[derive(Debug, Default)]
+pub(super) struct InFile {
     found: Vec<Found>,
     /// Something is connected to an object that may be any signal.
     connects_unknown: bool,
 }
 
-/// Every registration in the program.
+/// What a file registers.
+pub(super) fn registered(values: Values<'_>, file: FileId) -> InFile {
+    Scan { program: values.program, values }.file(file)
+}
+
+/// Every registration in the program, of those in its files.
 pub(super) fn receivers(
     program: &Program,
     settings: &Settings,
+    found: &PerFile<InFile>,
     models: &[Model],
     by_class: &FxHashMap<ClassId, ModelId>,
     by_label: impl Fn(&str) -> Option<ModelId>,
 ) -> Vec<Receiver> {
-    let scan = Scan { program, values: Values { program, settings } };
-    let files: Vec<FileId> = program.file_ids().collect();
-    let found: Vec<InFile> = files.par_iter().map(|file| scan.file(*file)).collect();
     let connects_unknown = found.iter().any(|f| f.connects_unknown);
     let mut out = Vec::new();
-    for (file, found) in files.iter().zip(found) {
-        for found in found.found.into_iter().filter(|f| !f.escapes || connects_unknown) {
+    for (file, found) in program.file_ids().zip(found.iter()) {
+        for found in found.found.iter().filter(|f| !f.escapes || connects_unknown) {
             let mut link = None;
             let sender = match &found.sender {
                 Sender::Any => None,
@@ -126,21 +130,21 @@ pub(super) fn receivers(
                 },
                 Sender::Label(label) if label.contains('.') => by_label(label),
                 Sender::Label(name) => {
-                    models.iter().find(|m| m.site.file == *file && m.name == *name).map(|m| m.id)
+                    models.iter().find(|m| m.site.file == file && m.name == *name).map(|m| m.id)
                 }
             };
             out.push(Receiver {
                 signal: found.signal,
                 sender,
                 link,
-                name: found.name,
+                name: found.name.clone(),
                 site: found.site,
                 function: found.function,
                 is_opaque: found.is_opaque,
             });
         }
     }
-    packages::watching(scan.values, models, &mut out);
+    packages::watching(Values { program, settings }, models, &mut out);
     out
 }
 

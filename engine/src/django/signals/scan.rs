@@ -17,13 +17,7 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub fn file(&self, id: FileId) -> InFile {
         let file = self.program.file(id);
-        let text = file.source.text();
         let mut out = InFile::default();
-        let needles =
-            ["receiver", "connect", "register", "pre_save", "post_save", "pre_delete", "post_delete"];
-        if !needles.iter().any(|needle| text.contains(needle)) {
-            return out;
-        }
         for node in file.root().descendants() {
             match node.kind() {
                 Kind::Name => self.escaping(id, node, &mut out.found),

@@ -9,6 +9,7 @@ use super::language;
 use super::libraries::{self, Libraries};
 use super::parse::parse;
 use crate::django::Settings;
+use crate::django::signs::Signs;
 use crate::python::{Def, Program};
 use crate::text::{FileId, Site};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -67,53 +68,120 @@ struct Candidate {
 /// The templates of the project by name.
 #[derive(Clone, Debug, Default)]
 pub struct Templates {
+    /// Shared, as what is parsed, by all versions of a project in which nothing changed that it hangs on.
+    index: Arc<Index>,
+    parsed: Arc<FxHashMap<FileId, OnceLock<Template>>>,
+    libraries: Libraries,
+}
+
+#[derive(Debug, Default)]
+struct Index {
     by_name: FxHashMap<String, Vec<Candidate>>,
     languages: FxHashMap<FileId, Language>,
-    /// Shared by all versions of a project in which only Python changed.
-    parsed: Arc<FxHashMap<FileId, OnceLock<Template>>>,
+    told: Told,
+}
+
+/// What the index hangs on, besides the templates.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    backends: Vec<Backend>,
+    /// The directories of installed apps of the project, and where each is named.
+    own: FxHashMap<String, Site>,
     /// Apps of installed packages: the first part of their templates' names, and where they are installed.
     foreign: Vec<(String, Site)>,
     /// A loader may find anything anywhere.
     has_unknown_loader: bool,
     /// Settings let templates beside each other be of either language.
     may_be_mixed: bool,
-    backends: Vec<Backend>,
-    libraries: Libraries,
 }
 
 impl Templates {
-    /// Index the templates among the files of `program`; what `before` has parsed is kept.
+    /// Index the templates among the files of `program`; what was known `before` of the same ones is kept.
     pub(in crate::django) fn new(
         program: &Program,
         settings: &Settings,
-        before: Option<&Templates>,
+        signs: &Signs,
+        before: Option<(&Program, &Templates)>,
     ) -> Templates {
         let files: Vec<FileId> =
             program.file_ids().filter(|&id| program.file(id).source.is_template()).collect();
-        let backends = backends::backends(program, settings);
-        let libraries = libraries::libraries(program, settings, &backends);
-        let parsed = match before {
-            Some(before) => before.parsed.clone(),
-            None => Arc::new(files.iter().map(|&file| (file, OnceLock::new())).collect()),
+        let source = |program: &Program, file: FileId| {
+            program.files().get(file.0 as usize).map(|file| file.source.clone())
         };
+        let before = before.filter(|(other, templates)| {
+            let is_same = |file: &FileId| {
+                let same = source(program, *file).zip(source(other, *file));
+                same.is_some_and(|(new, old)| Arc::ptr_eq(&new, &old))
+            };
+            files.len() == templates.parsed.len() && files.iter().all(is_same)
+        });
+        let backends = backends::backends(program, settings);
+        let libraries = libraries::libraries(program, settings, signs, &backends);
         let has_unknown_loader = backends
             .iter()
             .flat_map(|backend| &backend.loaders)
             .any(|loader| loader.contains('.') && !LOADERS.iter().any(|known| loader.starts_with(known)));
         let may_be_mixed = language::may_be_mixed(program, settings);
-        let mut out = Templates {
-            parsed,
-            has_unknown_loader,
-            may_be_mixed,
-            backends,
-            libraries,
-            ..Templates::default()
-        };
-        let (apps, foreign) = apps(program, settings);
-        out.foreign = foreign;
-        let dirs = dirs(program, &out.backends);
+        let (own, foreign) = apps(program, settings);
+        let told = Told { backends, own, foreign, has_unknown_loader, may_be_mixed };
+        match before {
+            Some((_, before)) if before.index.told == told => Templates { libraries, ..before.clone() },
+            _ => Templates {
+                index: Arc::new(Index::new(program, &files, told)),
+                parsed: Arc::new(files.iter().map(|&file| (file, OnceLock::new())).collect()),
+                libraries,
+            },
+        }
+    }
+    /// The template that `name` stands for.
+    pub(in crate::django) fn find(
+        &self,
+        program: &Program,
+        name: &str,
+        passed: &[FileId],
+        from: Option<FileId>,
+    ) -> Option<Found<'_>> {
+        let file = self.index.resolve(program, name, passed, from)?;
+        let (name, _) = self.index.by_name.get_key_value(name)?;
+        Some(Found { file, name, template: self.of(program, file)? })
+    }
+
+    /// The template in `file`.
+    pub(in crate::django) fn of(&self, program: &Program, file: FileId) -> Option<&Template> {
+        let language = *self.index.languages.get(&file)?;
+        let source = &program.file(file).source;
+        source.problem().is_none().then_some(())?;
+        Some(self.parsed.get(&file)?.get_or_init(|| parse(source.text(), language)))
+    }
+
+    /// Whether others are the same, but for where in `file` tags and filters are registered.
+    pub(in crate::django) fn is_like(&self, other: &Templates, file: FileId) -> bool {
+        let is_same_index = Arc::ptr_eq(&self.index, &other.index) || self.index.told == other.index.told;
+        is_same_index && self.libraries.is_like(&other.libraries, file)
+    }
+
+    /// The entries of TEMPLATES.
+    pub fn backends(&self) -> &[Backend] {
+        &self.index.told.backends
+    }
+
+    /// The tags and filters of the project.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// Every name that some file of the project has.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.index.by_name.keys().map(String::as_str)
+    }
+}
+
+impl Index {
+    fn new(program: &Program, files: &[FileId], told: Told) -> Index {
+        let dirs = dirs(program, &told.backends);
+        let mut out = Index { told, ..Index::default() };
         for file in files {
-            out.add(program, file, &apps, &dirs);
+            out.add(program, *file, &dirs);
         }
         for candidates in out.by_name.values_mut() {
             candidates.sort_by_key(|c| (c.rank.is_none(), c.rank, c.file));
@@ -123,7 +191,7 @@ impl Templates {
         out
     }
 
-    fn add(&mut self, program: &Program, file: FileId, apps: &FxHashMap<String, Site>, dirs: &[Dir]) {
+    fn add(&mut self, program: &Program, file: FileId, dirs: &[Dir]) {
         let path = program.file(file).source.path();
         let ending = path.rsplit('.').next().unwrap_or("");
         let mut is_jinja = matches!(ending, "jinja" | "jinja2" | "j2");
@@ -142,15 +210,16 @@ impl Templates {
             {
                 is_jinja |= part == "jinja2";
                 let app = path.get(..start.saturating_sub(1)).unwrap_or("");
-                self.push(name, file, apps.get(app).map(|site| (1, site.file, site.span.start)));
+                let rank = self.told.own.get(app).map(|site| (1, site.file, site.span.start));
+                self.push(name, file, rank);
             }
             start = end + 1;
         }
         if languages.is_empty() {
-            languages.extend(self.backends.iter().map(Backend::language));
+            languages.extend(self.told.backends.iter().map(Backend::language));
         }
         let is_all_jinja = !languages.is_empty() && languages.iter().all(|l| *l == Language::Jinja);
-        let by_text = || match self.may_be_mixed {
+        let by_text = || match self.told.may_be_mixed {
             true => language::written_in(program.file(file).source.text()),
             false => None,
         };
@@ -174,11 +243,11 @@ impl Templates {
         passed: &[FileId],
         from: Option<FileId>,
     ) -> Option<FileId> {
-        if self.has_unknown_loader {
+        if self.told.has_unknown_loader {
             return None;
         }
         let is_test = |file: FileId| is_test_path(program.file(file).source.path());
-        let language = from.filter(|_| self.may_be_mixed).and_then(|from| self.languages.get(&from));
+        let language = from.filter(|_| self.told.may_be_mixed).and_then(|from| self.languages.get(&from));
         let is_of_engine = |file| language.is_none() || self.languages.get(&file) == language;
         let is_open = |c: &&Candidate| !passed.contains(&c.file) && is_of_engine(c.file);
         let all: Vec<&Candidate> = self.by_name.get(name)?.iter().filter(is_open).collect();
@@ -199,7 +268,7 @@ impl Templates {
             is_before || readable(other) == Some(text)
         });
         let label = name.split('/').next().unwrap_or("");
-        let is_hidden = self.foreign.iter().any(|(app, site)| {
+        let is_hidden = self.told.foreign.iter().any(|(app, site)| {
             app == label
                 && match first.rank {
                     Some((0, ..)) => false,
@@ -208,42 +277,6 @@ impl Templates {
                 }
         });
         (is_clear && !is_hidden).then_some(first.file)
-    }
-
-    /// The template that `name` stands for.
-    pub(in crate::django) fn find(
-        &self,
-        program: &Program,
-        name: &str,
-        passed: &[FileId],
-        from: Option<FileId>,
-    ) -> Option<Found<'_>> {
-        let file = self.resolve(program, name, passed, from)?;
-        let (name, _) = self.by_name.get_key_value(name)?;
-        Some(Found { file, name, template: self.of(program, file)? })
-    }
-
-    /// The template in `file`.
-    pub(in crate::django) fn of(&self, program: &Program, file: FileId) -> Option<&Template> {
-        let language = *self.languages.get(&file)?;
-        let source = &program.file(file).source;
-        source.problem().is_none().then_some(())?;
-        Some(self.parsed.get(&file)?.get_or_init(|| parse(source.text(), language)))
-    }
-
-    /// The entries of TEMPLATES.
-    pub fn backends(&self) -> &[Backend] {
-        &self.backends
-    }
-
-    /// The tags and filters of the project.
-    pub fn libraries(&self) -> &Libraries {
-        &self.libraries
-    }
-
-    /// Every name that some file of the project has.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
     }
 }
 

@@ -3,9 +3,10 @@
 use super::ast::{NodeKind, Template};
 use super::backends::{Backend, text_argument};
 use crate::django::Settings;
+use crate::django::signs::{Sign, Signs};
 use crate::django::values::{Call, Values, resolve_here};
 use crate::python::{Def, Expr, Field, FunctionId, Kind, Node, Program, Stmt, string_value};
-use crate::text::{FileId, Site};
+use crate::text::{FileId, Site, Span};
 use rustc_hash::FxHashMap;
 
 /// What a registration makes of a function.
@@ -53,6 +54,25 @@ pub struct Libraries {
 }
 
 impl Libraries {
+    /// Whether others are the same, but for where in `file` things are registered.
+    pub(super) fn is_like(&self, other: &Libraries, file: FileId) -> bool {
+        let without_place = |custom: &Custom| {
+            let is_here = custom.site.file == file;
+            let span = if is_here { Span::default() } else { custom.site.span };
+            Custom { site: Site { span, ..custom.site }, ..custom.clone() }
+        };
+        let are_like = |these: &[Custom], those: &[Custom]| {
+            these.iter().map(without_place).eq(those.iter().map(without_place))
+        };
+        (&self.modules, &self.builtins) == (&other.modules, &other.builtins)
+            && are_like(&self.environment, &other.environment)
+            && self.entries.len() == other.entries.len()
+            && self
+                .entries
+                .iter()
+                .all(|(file, these)| other.entries.get(file).is_some_and(|those| are_like(these, those)))
+    }
+
     /// The tag that `name` is in `template`, if it is one of the project's: the last that is loaded wins.
     pub fn tag(&self, template: &Template, name: &str) -> Option<&Custom> {
         self.named(template, name, |custom| !matches!(custom.kind, CustomKind::Filter | CustomKind::Global))
@@ -101,7 +121,12 @@ impl Libraries {
 }
 
 /// Find the libraries of the project.
-pub(super) fn libraries(program: &Program, settings: &Settings, backends: &[Backend]) -> Libraries {
+pub(super) fn libraries(
+    program: &Program,
+    settings: &Settings,
+    signs: &Signs,
+    backends: &[Backend],
+) -> Libraries {
     let mut out = Libraries::default();
     for id in program.file_ids() {
         let path = program.file(id).source.path();
@@ -123,7 +148,7 @@ pub(super) fn libraries(program: &Program, settings: &Settings, backends: &[Back
     }
     let mut files: Vec<FileId> = out.modules.values().flatten().chain(&out.builtins).copied().collect();
     // Registrations for Jinja by `django_jinja` may stand in any module.
-    files.extend(program.file_ids().filter(|&id| program.file(id).source.text().contains("django_jinja")));
+    files.extend(program.file_ids().filter(|&id| signs.has(id, Sign::Jinja)));
     files.sort_unstable();
     files.dedup();
     let values = Values { program, settings };

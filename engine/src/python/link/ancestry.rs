@@ -2,6 +2,7 @@
 
 use crate::python::program::{Class, ClassId, Def, Member};
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// Class hierarchies deeper than this are cut, with an unknown base.
 const MAX_ANCESTRY: usize = 100;
@@ -10,7 +11,7 @@ const MAX_ANCESTRY: usize = 100;
 pub(super) const NESTED: &str = "<nested>";
 
 /// Fill in `mro`, `external_bases` and `has_unknown_base`.
-pub(super) fn linearise(classes: &mut [Class]) {
+pub(super) fn linearise(classes: &mut [Arc<Class>]) {
     link_nested(classes);
     let mut done: Vec<Option<Vec<ClassId>>> = vec![None; classes.len()];
     // Classes with a base whose ancestry goes in a circle or too far.
@@ -45,7 +46,7 @@ pub(super) fn linearise(classes: &mut [Class]) {
                 external.extend(paths.iter().filter(|p| seen.insert(p)).cloned());
             }
         }
-        if let Some(class) = classes.get_mut(index) {
+        if let Some(class) = classes.get_mut(index).map(Arc::make_mut) {
             class.external_bases = external;
             class.has_unknown_base = unknown;
             class.mro = if mro.is_empty() { vec![ClassId(index as u32)] } else { mro };
@@ -54,7 +55,7 @@ pub(super) fn linearise(classes: &mut [Class]) {
 }
 
 /// Replace the paths of nested bases by the classes, which may themselves be inherited by the outer class.
-fn link_nested(classes: &mut [Class]) {
+fn link_nested(classes: &mut [Arc<Class>]) {
     let mut found = Vec::new();
     for (index, class) in classes.iter().enumerate() {
         for (position, base) in class.bases.iter().enumerate() {
@@ -75,13 +76,13 @@ fn link_nested(classes: &mut [Class]) {
         }
     }
     for (index, position, def) in found {
-        if let Some(slot) = classes.get_mut(index).and_then(|c| c.bases.get_mut(position)) {
+        if let Some(slot) = classes.get_mut(index).and_then(|c| Arc::make_mut(c).bases.get_mut(position)) {
             *slot = def;
         }
     }
 }
 
-fn nested_member(class: ClassId, name: &str, classes: &[Class], depth: usize) -> Option<Def> {
+fn nested_member(class: ClassId, name: &str, classes: &[Arc<Class>], depth: usize) -> Option<Def> {
     if depth > 30 {
         return None;
     }
@@ -101,7 +102,7 @@ fn nested_member(class: ClassId, name: &str, classes: &[Class], depth: usize) ->
 
 fn mro_of(
     id: ClassId,
-    classes: &[Class],
+    classes: &[Arc<Class>],
     done: &mut Vec<Option<Vec<ClassId>>>,
     open: &mut Vec<ClassId>,
     cut: &mut FxHashSet<ClassId>,

@@ -26,18 +26,21 @@ pub(super) fn link(files: Vec<File>, symbols: Vec<Arc<Symbols>>, modules: Module
     let mut linker = Linker::new(modules, &symbols, &starts);
     linker.settle(&files);
 
-    let (mut classes, functions) = definitions(&files, &symbols, &starts, &linker);
+    let (classes, functions) = definitions(&files, &symbols, &starts, &linker);
+    let mut classes: Vec<Arc<Class>> = classes.into_iter().map(Arc::new).collect();
     linearise(&mut classes);
     let children = descendants(&classes);
     let mut by_name: FxHashMap<String, Vec<FunctionId>> = FxHashMap::default();
     for (index, function) in functions.iter().enumerate() {
         by_name.entry(function.name.clone()).or_default().push(FunctionId(index as u32));
     }
+    let functions = functions.into_iter().map(Arc::new).collect();
+    let (starts, children, by_name) = (Arc::new(starts), Arc::new(children), Arc::new(by_name));
     Program { files, symbols, classes, functions, linker, starts, children, by_name }
 }
 
 /// Every class's descendants, itself first.
-fn descendants(classes: &[Class]) -> Vec<Vec<ClassId>> {
+fn descendants(classes: &[Arc<Class>]) -> Vec<Vec<ClassId>> {
     let mut children: Vec<Vec<ClassId>> = vec![Vec::new(); classes.len()];
     for (index, class) in classes.iter().enumerate() {
         for ancestor in &class.mro {
@@ -67,6 +70,7 @@ impl Program {
     pub fn rebase(&mut self, found: &[Rebase]) {
         for rebase in found {
             let Some(class) = self.classes.get_mut(rebase.class.0 as usize) else { continue };
+            let class = Arc::make_mut(class);
             let Some(slot) = class.bases.get_mut(rebase.position) else { continue };
             *slot = Some(Def::Class(rebase.base));
             if !rebase.is_certain
@@ -78,7 +82,7 @@ impl Program {
         }
         if !found.is_empty() {
             linearise(&mut self.classes);
-            self.children = descendants(&self.classes);
+            self.children = Arc::new(descendants(&self.classes));
         }
     }
 }
