@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How long after the last change a document is looked at.
-const DEBOUNCE: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(20);
 
 /// The same for a change that other files have to be looked through for: often a statement that is not whole yet.
 const PATIENCE: Duration = Duration::from_millis(400);
