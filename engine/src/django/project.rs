@@ -156,6 +156,7 @@ impl Project {
         let changed = before.filter(|_| is_noting).and_then(|before| basis.changed_since(before));
         (basis.project(before, changed.as_ref()), changed)
     }
+
     /// What [`Project::unknown_parts`] says of each model, and what that was found in.
     fn find_unknown_parts(&self, before: Option<(&Project, &Things)>) -> (UnknownParts, Touched) {
         let all = &self.models.all;

@@ -1,9 +1,10 @@
-//! Whether an edit changes only what a file does, not what other files know of it.
+//! What an edit changes: only what a file does, or also what other files know of it.
 
 use super::ast::{Node, NodeId};
 use super::imports::Target;
 use super::kind::{Field, Kind};
 use super::program::{Def, Member, Parsed, Program};
+use super::search_path;
 use super::symbols::{RawFunction, Symbols};
 use super::touched::Things;
 use crate::text::FileId;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 impl Program {
     /// This program with `after` in the place of `file`. Nothing where that changes more than bodies of functions.
     pub(crate) fn edited(&self, file: FileId, after: &Parsed) -> Option<Program> {
-        let moved = self.moved(file, after)?;
+        let moved = self.moved(file, after).filter(|_| self.keeps_numbers(file, after))?;
         let index = file.0 as usize;
         let mut out = self.clone();
         *out.symbols.get_mut(index)? = after.symbols.clone();
@@ -158,11 +159,14 @@ impl Program {
         }
     }
 
-    /// Whether `after`, which is going to be the file, has the same classes and functions as `file`, by their names.
+    /// Whether `after`, which is going to be the file, has the same classes and functions as `file`, by their names, and puts the
+    /// same directories on the path of modules.
     pub(crate) fn keeps_numbers(&self, file: FileId, after: &Parsed) -> bool {
         let before = self.parsed(file);
         let (Some(old), Some(new)) = (Version::of(&before), Version::of(after)) else { return false };
-        before.source.path() == after.source.path() && old.defined().eq(new.defined())
+        before.source.path() == after.source.path()
+            && old.defined().eq(new.defined())
+            && search_path::added(&before) == search_path::added(after)
     }
 
     /// Whether nothing but bodies of functions differs between `file` and `after`, which is going to be the file: it has the
@@ -326,6 +330,18 @@ mod tests {
         }
         let (before, _, parsed) = versions("LIMIT = 3", "LIMIT = 4");
         assert!(before.edited(FileId(1), &parsed).is_none());
+    }
+
+    #[test]
+    fn another_path_of_modules_is_not_followed() {
+        let manage = |text: &str| {
+            let text = format!("import sys\n\n\ndef main():\n    sys.path.append({text})\n");
+            Parsed::new(Source::new("manage.py", text.into_bytes()))
+        };
+        let program = Program::link(vec![manage("'apps'")]);
+        assert!(program.edited(FileId(0), &manage("str('apps')")).is_some());
+        assert!(program.edited(FileId(0), &manage("'more'")).is_none());
+        assert!(!program.keeps_numbers(FileId(0), &manage("'more'")));
     }
 
     #[test]
