@@ -129,7 +129,7 @@ fn storing(cx: &Context<'_>, row: &Row<'_>, tables: &[ModelId], out: &mut Vec<Ha
     for id in &program.class(class).mro {
         let info = program.class(*id);
         let file = program.file(info.file);
-        if cx.project.is_known_file(info.file) || !file.source.text().contains(".setter") {
+        if cx.project.is_known_file(info.file) || !file.source.mentions(".setter") {
             continue;
         }
         let methods = file.node(info.node).descendants().filter(|n| n.kind() == Kind::FunctionDef);

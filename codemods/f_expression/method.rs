@@ -71,7 +71,7 @@ fn is_named_otherwise(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
     program.file_ids().filter(|file| !cx.project.is_known_file(*file)).any(|id| {
         let file = program.file(id);
-        if !file.source.text().contains(name) {
+        if !file.source.mentions(name) {
             return false;
         }
         file.root().descendants().any(|node| match node.kind() {

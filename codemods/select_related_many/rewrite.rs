@@ -102,7 +102,7 @@ fn uses<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> Vec<(FileI
     let mut out = Vec::new();
     for file in program.file_ids().filter(|file| !cx.project.is_known_file(*file)) {
         let source = program.file(file);
-        if !source.source.text().contains(name) {
+        if !source.source.mentions(name) {
             continue;
         }
         let is_own = |n: &Node<'_>| {

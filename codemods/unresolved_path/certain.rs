@@ -194,7 +194,7 @@ fn is_named_elsewhere(cx: &Context<'_>, part: &str, how: How) -> bool {
     }
     program.file_ids().filter(|f| !program.is_known_file(*f)).any(|file| {
         let parsed = program.file(file);
-        parsed.source.text().contains(part)
+        parsed.source.mentions(part)
             && parsed.root().descendants().any(|n| makes_name(cx, file, n, part, how))
     })
 }

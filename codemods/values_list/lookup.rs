@@ -96,10 +96,7 @@ fn outer<'a>(cx: &Context<'a>, found: &Match<'a>) -> Option<()> {
 fn has_databases(cx: &Context<'_>) -> bool {
     let settings = cx.project.settings();
     settings.database_engines.len() > 1
-        || settings
-            .files
-            .iter()
-            .any(|f| cx.project.program().file(*f).source.text().contains("DATABASE_ROUTERS"))
+        || settings.files.iter().any(|f| cx.project.program().file(*f).source.mentions("DATABASE_ROUTERS"))
 }
 
 /// A key against its own model's key, both ways round.

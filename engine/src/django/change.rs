@@ -4,17 +4,21 @@ use super::patches::Patch;
 use super::project::Basis;
 use super::signs::Signs;
 use super::{Project, Receiver, settings};
-use crate::python::Parsed;
 use crate::python::touched::{self, Things};
+use crate::python::{Extent, Parsed};
 use crate::text::{FileId, Site, Span};
 
 impl Project {
     /// Whether an edit is likely to be one that [`Project::changed`] can follow.
     pub(crate) fn may_follow(&self, file: FileId, after: &Parsed) -> bool {
-        let says_nothing =
-            || !self.settings().files.contains(&file) && !self.models().iter().any(|m| m.site.file == file);
-        self.program().keeps_numbers(file, after)
-            && (says_nothing() || self.program().differs_in_bodies(file, after))
+        match self.program().extent(file, after) {
+            Extent::Bodies => true,
+            Extent::Outline => {
+                let has_models = self.models().iter().any(|model| model.site.file == file);
+                !has_models && !self.settings().files.contains(&file)
+            }
+            Extent::Everything => false,
+        }
     }
 
     /// This project with `after` in the place of `file`, and the files that have changed by that. Nothing where it is not known
@@ -23,7 +27,7 @@ impl Project {
         if self.settings().files.contains(&file) || self.is_known_file(file) {
             return None;
         }
-        self.program().keeps_numbers(file, after).then_some(())?;
+        (self.program().extent(file, after) != Extent::Everything).then_some(())?;
         let (mut project, changed) = match self.edited(file, after) {
             Some(edited) => edited,
             None => {
@@ -42,44 +46,30 @@ impl Project {
         let program = self.program().edited(file, after)?;
         let signs = Signs::read(&program, Some(&self.signs));
         let settings = settings::settings(&program, &signs);
-        let changed = program.changed_since(self.program()).filter(|_| settings == *self.settings())?;
+        let changed = program.changed_since(self.program())?;
         let models = touched::noting(|| self.models.after(&program, &settings, &changed))?;
         let basis = Basis { program, settings, signs, models, is_noting: self.is_noting };
-        let changed = basis.models.is_like(&self.models, &changed).then_some(changed)?;
+        basis.is_like(self, &changed).then_some(())?;
         Some((basis.project(Some(self), Some(&changed)), changed))
     }
 
-    /// Whether both say the same of models, signals, the admin and what is put in the place of other things, places in
-    /// `file` aside.
+    /// Whether both, which have the same files, settings and models, say the same of signals, the admin, templates and what is put
+    /// in the place of other things, places in `file` aside.
     fn is_like(&self, other: &Project, file: FileId) -> bool {
         let place =
             |site: Site| if site.file == file { Site { span: Span::default(), ..site } } else { site };
         let receiver = |r: &Receiver| Receiver { site: place(r.site), ..r.clone() };
         let patch = |p: &Patch| Patch { site: place(p.site), ..p.clone() };
-        // Which known modules are brought along depends on what the project holds.
-        self.paths().eq(other.paths())
-            && is_like(&self.receivers, &other.receivers, receiver)
+        is_like(&self.receivers, &other.receivers, receiver)
             && is_like(&self.patches, &other.patches, patch)
             && self.replaced.without_places(file) == other.replaced.without_places(file)
             && self.admin.is_like(&other.admin, file)
-            && self.models.is_like(&other.models, &only(file))
-            && self.settings() == other.settings()
             && self.templates().is_like(other.templates(), file)
             && is_like(&self.unknown_parts, &other.unknown_parts, |parts| {
                 parts.iter().map(|(name, site)| (name.clone(), place(*site))).collect()
             })
             && self.field_droppers_in(file) == other.field_droppers_in(file)
     }
-
-    fn paths(&self) -> impl Iterator<Item = &str> {
-        self.program().files().iter().map(|file| file.source.path())
-    }
-}
-
-fn only(file: FileId) -> Things {
-    let mut things = Things::default();
-    things.add_file(file);
-    things
 }
 
 fn is_like<T: PartialEq>(these: &[T], those: &[T], without_place: impl Fn(&T) -> T) -> bool {

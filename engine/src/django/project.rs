@@ -72,8 +72,12 @@ impl Basis {
     /// The files that have changed since `before`. Nothing where what was found there in files by themselves is of no use here.
     fn changed_since(&self, before: &Project) -> Option<Things> {
         let changed = self.program.changed_since(&before.program)?;
-        let is_same = self.settings == before.settings && self.models.is_like(&before.models, &changed);
-        is_same.then_some(changed)
+        self.is_like(before, &changed).then_some(changed)
+    }
+
+    /// Whether settings and models are those of `before`, places in files that have `changed` aside.
+    pub fn is_like(&self, before: &Project, changed: &Things) -> bool {
+        self.settings == before.settings && self.models.is_like(&before.models, changed)
     }
 
     /// The project; with what `before` has found, where it is known what has changed since also file by file.

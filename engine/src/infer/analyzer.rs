@@ -503,8 +503,8 @@ impl Remembered {
         after: &Project,
         mut changed: Things,
     ) -> bool {
-        let parsed = after.program().parsed(file);
-        if !before.program().differs_in_bodies(file, &parsed) && !self.knows_the_same_of_classes(after) {
+        let is_outline = changed.has_outline(file);
+        if is_outline && !self.knows_the_same_of_classes(after) {
             return false;
         }
         if let Some(words) = self.words.get_mut() {
@@ -526,15 +526,14 @@ impl Remembered {
         self.renderers.take();
         self.forget(&changed);
         let may_route = |project: &Project| crate::django::may_route(project.program().file(file));
-        let has_routes = may_route(before) || may_route(after);
+        let has_routes = is_outline || may_route(before) || may_route(after);
         self.routed.get().is_none_or(|routed| !has_routes || *routed == crate::django::routed(after))
     }
 
-    /// Whether what was found by looking at all classes and modules is the same in the project `after` an edit.
+    /// Whether what was found by looking at all classes is the same in the project `after` an edit.
     fn knows_the_same_of_classes(&self, after: &Project) -> bool {
         self.form_users.get().is_none_or(|known| *known == super::callsites::form_users(after))
             && self.passed.constructors().is_none_or(|known| *known == super::passed::constructors(after))
-            && self.routed.get().is_none_or(|routed| *routed == crate::django::routed(after))
     }
 
     /// Throw away what was found in `changed`.

@@ -63,7 +63,7 @@ pub(super) fn update(
     changed: &mut Things,
 ) -> bool {
     let Some(old) = known.get() else { return true };
-    let mentions = |project: &Project| project.program().file(file).source.text().contains(WORD);
+    let mentions = |project: &Project| project.program().file(file).source.mentions(WORD);
     if !mentions(before) && !mentions(after) {
         return true;
     }

@@ -10,10 +10,23 @@ use super::touched::Things;
 use crate::text::FileId;
 use std::sync::Arc;
 
+/// How far an edit of a file reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Bodies of functions: what other files know of it stays as it is.
+    Bodies,
+    /// What other files know of it, too, which has the same classes and functions.
+    Outline,
+    /// Other classes or functions, or other directories on the path of modules: numbers stand for other things then.
+    Everything,
+}
+
 impl Program {
     /// This program with `after` in the place of `file`. Nothing where that changes more than bodies of functions.
     pub(crate) fn edited(&self, file: FileId, after: &Parsed) -> Option<Program> {
-        let moved = self.moved(file, after).filter(|_| self.keeps_numbers(file, after))?;
+        (self.extent(file, after) == Extent::Bodies).then_some(())?;
+        let before = self.parsed(file);
+        let moved = Moved::between(&Version::of(&before)?, &Version::of(after)?)?;
         let index = file.0 as usize;
         let mut out = self.clone();
         *out.symbols.get_mut(index)? = after.symbols.clone();
@@ -64,15 +77,8 @@ impl Program {
         Some(out)
     }
 
-    /// Where the nodes of `file` outside of bodies stand in `after`. Nothing where that changes more than bodies.
-    fn moved(&self, file: FileId, after: &Parsed) -> Option<Moved> {
-        self.differs_in_bodies(file, after).then_some(())?;
-        let before = self.parsed(file);
-        Moved::between(&Version::of(&before)?, &Version::of(after)?)
-    }
-
     /// The files that have changed since `before`, and those that know something else by that. Nothing where a file is another
-    /// one, or has other classes and functions: numbers stand for other things then.
+    /// one, or has changed in [everything](Extent::Everything).
     pub(crate) fn changed_since(&self, before: &Program) -> Option<Things> {
         if self.files.len() != before.files.len() || self.starts != before.starts {
             return None;
@@ -83,12 +89,14 @@ impl Program {
             if Arc::ptr_eq(&new.ast, &old.ast) && Arc::ptr_eq(&new.source, &old.source) {
                 continue;
             }
-            let after = self.parsed(file);
-            before.keeps_numbers(file, &after).then_some(())?;
             changed.add_file(file);
-            if !before.differs_in_bodies(file, &after) {
-                changed.add_outline(file);
-                are_bodies = false;
+            match before.extent(file, &self.parsed(file)) {
+                Extent::Bodies => {}
+                Extent::Outline => {
+                    changed.add_outline(file);
+                    are_bodies = false;
+                }
+                Extent::Everything => return None,
             }
         }
         if !are_bodies {
@@ -159,26 +167,23 @@ impl Program {
         }
     }
 
-    /// Whether `after`, which is going to be the file, has the same classes and functions as `file`, by their names, and puts the
-    /// same directories on the path of modules.
-    pub(crate) fn keeps_numbers(&self, file: FileId, after: &Parsed) -> bool {
+    /// How far it reaches that `after` is going to be the file.
+    pub(crate) fn extent(&self, file: FileId, after: &Parsed) -> Extent {
         let before = self.parsed(file);
-        let (Some(old), Some(new)) = (Version::of(&before), Version::of(after)) else { return false };
-        before.source.path() == after.source.path()
+        let (Some(old), Some(new)) = (Version::of(&before), Version::of(after)) else {
+            return Extent::Everything;
+        };
+        let is_numbered_alike = before.source.path() == after.source.path()
             && old.defined().eq(new.defined())
-            && search_path::added(&before) == search_path::added(after)
-    }
-
-    /// Whether nothing but bodies of functions differs between `file` and `after`, which is going to be the file: it has the
-    /// same classes and functions then, and they are of the same kinds.
-    pub(crate) fn differs_in_bodies(&self, file: FileId, after: &Parsed) -> bool {
-        let before = self.parsed(file);
-        let (Some(old), Some(new)) = (Version::of(&before), Version::of(after)) else { return false };
+            && search_path::added(&before) == search_path::added(after);
+        if !is_numbered_alike {
+            return Extent::Everything;
+        }
         let is_like = |(old, new): (&RawFunction, &RawFunction)| old.is_generator == new.is_generator;
-        before.source.path() == after.source.path()
-            && old.outside() == new.outside()
+        let are_bodies = old.outside() == new.outside()
             && old.symbols.rebound == new.symbols.rebound
-            && old.symbols.functions.iter().zip(&new.symbols.functions).all(is_like)
+            && old.symbols.functions.iter().zip(&new.symbols.functions).all(is_like);
+        if are_bodies { Extent::Bodies } else { Extent::Outline }
     }
 }
 
@@ -281,10 +286,10 @@ mod tests {
     fn differs_in_bodies(from: &str, to: &str) -> bool {
         let source = |text: &str| Source::new("shop/views.py", text.as_bytes().to_vec());
         let program = Program::build(vec![source(VIEW)]);
-        program.differs_in_bodies(FileId(0), &Parsed::new(source(&VIEW.replace(from, to))))
+        program.extent(FileId(0), &Parsed::new(source(&VIEW.replace(from, to)))) == Extent::Bodies
     }
 
-    /// The program of two files, of which the second knows the first, before and after an edit of that.
+    /// A program before and after an edit of a file that others know.
     fn versions(from: &str, to: &str) -> (Program, Program, Parsed) {
         let source = |path: &str, text: &str| Source::new(path, text.as_bytes().to_vec());
         let text = "from .base import Base\n\nLIMIT = 3\n\n\n@register(LIMIT)\ndef one(x):\n    return x\n\n\nclass A(Base):\n    size: int\n    kind = LIMIT\n\n    def two(self):\n        pass\n\n    class Meta:\n        ordering = ['pk']\n\n\nTOP = LIMIT\n";
@@ -341,7 +346,7 @@ mod tests {
         let program = Program::link(vec![manage("'apps'")]);
         assert!(program.edited(FileId(0), &manage("str('apps')")).is_some());
         assert!(program.edited(FileId(0), &manage("'more'")).is_none());
-        assert!(!program.keeps_numbers(FileId(0), &manage("'more'")));
+        assert_eq!(program.extent(FileId(0), &manage("'more'")), Extent::Everything);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod tests;
 pub(crate) mod touched;
 mod view;
 
+pub(crate) use change::Extent;
+
 pub use ast::{Ast, Node, NodeId};
 pub use emit::insert_imports;
 pub use kind::{Field, Kind};

@@ -53,7 +53,6 @@ impl Things {
     }
 
     /// Whether the outline of a file is among them.
-    #[cfg(test)]
     pub fn has_outline(&self, file: FileId) -> bool {
         self.has(of_outline(file))
     }

@@ -347,7 +347,7 @@ fn named_in_settings(cx: &Context<'_>, setting: &str) -> Vec<ClassId> {
     let mut out = Vec::new();
     for id in &cx.project.settings().files {
         let file = program.file(*id);
-        if !file.source.text().contains(setting) {
+        if !file.source.mentions(setting) {
             continue;
         }
         for key in file.root().descendants().filter(|n| string_value(*n).as_deref() == Some(setting)) {

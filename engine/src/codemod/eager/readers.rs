@@ -217,7 +217,7 @@ fn is_given_away(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
     program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
         let source = program.file(file);
-        source.source.text().contains(name)
+        source.source.mentions(name)
             && source.root().descendants().any(|n| {
                 let is_it = match n.kind() {
                     Kind::Name => n.text() == name,

@@ -46,7 +46,7 @@ pub(super) fn backends(program: &Program, settings: &Settings) -> Vec<Backend> {
     let mut out = Vec::new();
     for &file in &settings.files {
         if program.file(file).source.path().contains("test")
-            || !program.file(file).source.text().contains("TEMPLATES")
+            || !program.file(file).source.mentions("TEMPLATES")
         {
             continue;
         }

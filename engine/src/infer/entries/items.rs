@@ -164,7 +164,7 @@ fn is_for_sitemaps(analyzer: &Analyzer<'_>, file: FileId, dict: Node<'_>) -> boo
     let mut uses = uses.filter(|n| !is_given(*n));
     let is_bound_once = uses.next().is_some_and(|n| n.is_binding()) && uses.next().is_none();
     let others = program.file_ids().filter(|f| *f != file && !analyzer.project.is_known_file(*f));
-    is_bound_once && others.into_iter().all(|f| !program.file(f).source.text().contains(name))
+    is_bound_once && others.into_iter().all(|f| !program.file(f).source.mentions(name))
 }
 
 impl Analyzer<'_> {

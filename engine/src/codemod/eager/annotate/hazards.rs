@@ -349,7 +349,7 @@ fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
         program
             .file_ids()
             .filter(|f| !cx.project.is_known_file(*f))
-            .any(|file| program.file(file).source.text().contains("autocomplete_fields"))
+            .any(|file| program.file(file).source.mentions("autocomplete_fields"))
     };
     if let Some((owner, Member::Value(fields))) = program.member(class, "search_fields")
         && completes()

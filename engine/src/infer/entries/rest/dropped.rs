@@ -156,7 +156,7 @@ pub(super) fn by_others(project: &Project, serializer: ClassId) -> Dropped {
     for function in project.field_droppers() {
         let info = program.function(*function);
         let file = program.file(info.file);
-        if !file.source.text().contains(name) || project.is_test_file(info.file) {
+        if !file.source.mentions(name) || project.is_test_file(info.file) {
             continue;
         }
         let def = file.node(info.node);
