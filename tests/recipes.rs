@@ -168,7 +168,8 @@ fn many_repositories() {
     assert_eq!(heads(), after);
 }
 
-/// A repository with the hooks. A build of the released command takes minutes; the one that was just built stands in for it.
+/// A repository with the hooks. What they build is tried by [`the_hooks_over_a_real_repository`]; here the command that was just
+/// built stands in for it.
 fn publish_hooks(dir: &Path) {
     let published = fs::read_to_string(root().join(".pre-commit-hooks.yaml")).unwrap();
     assert_eq!(published.matches("  language: rust\n").count(), 2);
@@ -271,6 +272,46 @@ fn a_commit_of_a_real_project() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert_eq!(commands(&text(&output)), expected_here);
     assert!(text(&output).contains("Looked at 3 files"), "{}", text(&output));
+}
+
+#[test]
+fn the_hooks_over_a_real_repository() {
+    let python = recipes_python();
+    let dir = tempfile::tempdir().unwrap();
+    let (project, copy) = (dir.path().join("project"), dir.path().join("copy"));
+    python::unpack("django-helpdesk", "2.6.1", &[&project, &copy]);
+    repository(&project, &[]);
+    let files = git(&project, &["ls-files", "*.py"]);
+    let mut here = command("ormend", &copy);
+    here.args(["check", "--exit-zero", "--no-cache"]).args(files.lines());
+    let found = text(&must(&mut here, "ormend check"));
+    assert!(found.contains("m2m-add"), "{found}");
+
+    // pre-commit clones this repository as it stands, and has cargo build it. Not as it is released, which takes minutes.
+    let built = tempfile::tempdir_in(python::target("ormend-hooks")).unwrap();
+    let mut try_repo = command(program(&python, "pre-commit"), &project);
+    try_repo.env("PATH", std::env::var_os("PATH").unwrap()).env("CARGO_TARGET_DIR", built.path());
+    for (setting, value) in [("OPT_LEVEL", "0"), ("LTO", "off"), ("CODEGEN_UNITS", "256"), ("DEBUG", "false")]
+    {
+        try_repo.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+    }
+    try_repo.env("PRE_COMMIT_HOME", dir.path().join("cache")).arg("try-repo").arg(root());
+    let output = try_repo.args(["--color=never", "--verbose", "--all-files"]).output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for hook in ["ormend-check", "ormend-fix"] {
+        assert!(said.contains(&format!("- hook id: {hook}\n")), "{said}");
+    }
+    for line in found.lines() {
+        assert!(said.contains(line), "{line} is not in\n{said}");
+    }
+    assert!(said.contains("- files were modified by this hook"), "{said}");
+    must(command("ormend", &copy).args(["fix", "--no-cache"]).args(files.lines()), "ormend fix");
+    for file in files.lines() {
+        let [hooked, fixed] = [&project, &copy].map(|folder| fs::read(folder.join(file)).unwrap());
+        assert!(hooked == fixed, "{file} is another one\n{said}");
+    }
+    assert_ne!(git(&project, &["status", "--porcelain"]), "");
 }
 
 /// The commands of a pipeline that do not install ormend, and what each of them printed, until one fails.

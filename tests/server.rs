@@ -7,21 +7,31 @@ mod common;
 mod support;
 
 use common::shop::shop;
+use std::path::Path;
 use std::process::Command;
 use support::{files_below, python, relative, root};
 
 const ORMEND: &str = env!("CARGO_BIN_EXE_ormend");
 
 /// The tests that are run here.
-const TESTS: [&str; 5] =
-    ["test_actions.py", "test_diagnostics.py", "test_hover.py", "test_protocol.py", "test_workspace.py"];
+const TESTS: [&str; 6] = [
+    "test_actions.py",
+    "test_diagnostics.py",
+    "test_hover.py",
+    "test_latency.py",
+    "test_protocol.py",
+    "test_workspace.py",
+];
 
-/// Run the tests of a file of tests/server with pytest.
-fn pytest(file: &str) {
+/// Run the tests of a file of tests/server with pytest, `project` given to those that ask for one.
+fn pytest(file: &str, project: Option<&Path>) {
     let folder = root().join("tests/server");
     let mut run = Command::new(python::packages("server", &folder.join("requirements.txt")));
     run.args(["-B", "-m", "pytest", "--quiet", "--color=no", file]).current_dir(&folder);
     run.env("ORMEND", ORMEND).env_remove("VIRTUAL_ENV");
+    if let Some(project) = project {
+        run.env("PROJECT", project);
+    }
     let output = run.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains(" passed"), "{file}:\n{out}\n{err}");
@@ -30,27 +40,34 @@ fn pytest(file: &str) {
 
 #[test]
 fn actions() {
-    pytest("test_actions.py");
+    pytest("test_actions.py", None);
 }
 
 #[test]
 fn diagnostics() {
-    pytest("test_diagnostics.py");
+    pytest("test_diagnostics.py", None);
 }
 
 #[test]
 fn hover() {
-    pytest("test_hover.py");
+    pytest("test_hover.py", None);
+}
+
+#[test]
+fn latency() {
+    let dir = tempfile::tempdir().unwrap();
+    python::unpack("nautobot", "3.2.7", &[dir.path()]);
+    pytest("test_latency.py", Some(dir.path()));
 }
 
 #[test]
 fn protocol() {
-    pytest("test_protocol.py");
+    pytest("test_protocol.py", None);
 }
 
 #[test]
 fn workspace() {
-    pytest("test_workspace.py");
+    pytest("test_workspace.py", None);
 }
 
 #[test]

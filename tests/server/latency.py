@@ -1,8 +1,9 @@
-"""How long an editor waits: the median time from a change of a file to what is said of it. Not a test.
+"""How long an editor waits: the median time from a change of a file to what is said of it.
 
     ORMEND=target/release/ormend python tests/server/latency.py PROJECT [FILES] [EDITS]
 
-Statements are put into functions of files that are picked by chance, one at a time, and taken out again.
+Statements are put into functions of files that are picked by chance, one at a time, and taken out again. test_latency.py
+guards what does not depend on the machine.
 """
 
 import ast
@@ -56,43 +57,52 @@ async def edited(buffer, edits, chance):
     return times
 
 
-async def main(root, count, edits):
-    editors = []
-    config = ClientServerConfig(server_command=[conftest.ORMEND, "server"], client_factory=lambda: new_client(editors))
-    client = await config.start()
-    editor = Editor(client, root)
-    editors.append(editor)
-    chance = random.Random(1)
-    files = [file for file in sorted(root.rglob("*.py")) if is_edited(file)]
-    names = [str(file.relative_to(root)) for file in chance.sample(files, min(count, len(files)))]
-    size = sum(file.stat().st_size for file in root.rglob("*.py"))
-    folder = types.WorkspaceFolder(uri=root.as_uri(), name=root.name)
-    params = types.InitializeParams(capabilities=capabilities(), workspace_folders=[folder])
-    began = time.perf_counter()
-    result = await client.initialize_session(params)
-    editor.encoding = result.capabilities.position_encoding
-    all_times = []
-    for n, name in enumerate(names):
-        buffer = editor.open(name)
+class Latency:
+    """A server over a project in which `files` are edited that chance has picked."""
+
+    def __init__(self, root, files):
+        self.root, self.chance, self.times = root, random.Random(1), []
+        all_files = sorted(root.rglob("*.py"))
+        self.size = sum(file.stat().st_size for file in all_files)
+        able = [file for file in all_files if is_edited(file)]
+        self.names = [str(file.relative_to(root)) for file in self.chance.sample(able, min(files, len(able)))]
+        # The seconds until what is to be said of the first file is known, which takes a look at the whole project.
+        self.first = None
+
+    async def measure(self, edits, tell=lambda line: None):
+        editors = []
+        config = ClientServerConfig(server_command=[conftest.ORMEND, "server"], client_factory=lambda: new_client(editors))
+        client = await config.start()
+        editor = Editor(client, self.root)
+        editors.append(editor)
+        folder = types.WorkspaceFolder(uri=self.root.as_uri(), name=self.root.name)
+        params = types.InitializeParams(capabilities=capabilities(), workspace_folders=[folder])
+        began = time.perf_counter()
+        result = await client.initialize_session(params)
+        editor.encoding = result.capabilities.position_encoding
+        for name in self.names:
+            buffer = editor.open(name)
+            await buffer.diagnostics()
+            if self.first is None:
+                self.first = time.perf_counter() - began
+                tell(f"{self.size / 1e6:.1f} MB of Python, the first file after {self.first:.2f} s")
+            times = await edited(buffer, edits, self.chance)
+            tell(f"{name}: {told(times)}")
+            self.times += times
+            if name != self.names[-1]:
+                buffer.close()
+        tell(told(self.times))
+        # What is typed at once is looked at once.
+        end = buffer.position(len(buffer.text))
+        began = time.perf_counter()
+        for n in range(edits):
+            buffer.change([(types.Range(end, end), f"# {n}\n")])
         await buffer.diagnostics()
-        if n == 0:
-            print(f"{size / 1e6:.1f} MB of Python, the first file after {time.perf_counter() - began:.2f} s")
-        times = await edited(buffer, edits, chance)
-        print(f"{name}: {told(times)}")
-        all_times += times
-        if n + 1 < len(names):
-            buffer.close()
-    print(told(all_times))
-    # What is typed at once is looked at once.
-    end = buffer.position(len(buffer.text))
-    began = time.perf_counter()
-    for n in range(edits):
-        buffer.change([(types.Range(end, end), f"# {n}\n")])
-    await buffer.diagnostics()
-    print(f"{edits} edits at once: {(time.perf_counter() - began) * 1000:.0f} ms")
-    await client.shutdown_session()
-    await client.stop()
+        tell(f"{edits} edits at once: {(time.perf_counter() - began) * 1000:.0f} ms")
+        await client.shutdown_session()
+        await client.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]).resolve(), *(int(n) for n in sys.argv[2:] or (20, 20))))
+    files, edits = (int(n) for n in sys.argv[2:] or (20, 20))
+    asyncio.run(Latency(Path(sys.argv[1]).resolve(), files).measure(edits, print))
