@@ -47,6 +47,7 @@ const STATUS: &[(&str, i32)] = &[
 /// Flags that are not ours.
 const FOREIGN: &[&str] = &[
     "--all",
+    "--bench",
     "--body-file",
     "--check",
     "--dry-run",
@@ -56,6 +57,7 @@ const FOREIGN: &[&str] = &[
     "--path",
     "--prefix",
     "--release",
+    "--runs",
     "--stat",
     "--target",
     "--title",
@@ -268,6 +270,68 @@ fn every_command_runs() {
     let listed = NOT_RUN.iter().map(|(name, _)| *name).chain(STATUS.iter().map(|(name, _)| *name));
     let gone: Vec<&str> = listed.filter(|name| !seen.contains(*name)).collect();
     assert!(gone.is_empty(), "no page has these any more: {gone:?}");
+}
+
+#[test]
+fn installing_comes_first() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let (before, code) = text.split_once('`').unwrap();
+    assert!(code.starts_with("``sh\npip install .\n```\n"), "the first code is not the installation");
+    // Code that is indented has no fence.
+    assert!(!before.contains("\n    ") && before.lines().filter(|line| line.starts_with('#')).count() == 1);
+}
+
+/// What `.ci/run` installs for the tests is what a reader is told that they need.
+#[test]
+fn what_the_tests_need_is_told() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let run = read(".ci/run");
+    let packages = run.split("missing+=(").skip(1).filter_map(|rest| rest.split(')').next());
+    let programs: BTreeSet<&str> = packages.map(|package| package.trim_end_matches("-base")).collect();
+    assert!(programs.len() >= 10, "{programs:?}");
+    for (path, start) in [("README.md", "The second runs every test"), ("CONTRIBUTING.md", "`.ci/run` runs")]
+    {
+        let text = read(path);
+        let (_, told) = text.split_once(start).unwrap();
+        let told = told.split("\n\n").next().unwrap().to_lowercase();
+        let words: BTreeSet<&str> = told.split(|c: char| !c.is_alphanumeric()).collect();
+        for program in &programs {
+            assert!(words.contains(program), "{path}: {program}");
+        }
+    }
+}
+
+/// The strings that are given to a field in Rust code, in order.
+fn strings<'a>(code: &'a str, field: &str) -> Vec<&'a str> {
+    let start = format!("{field}: \"");
+    code.split(&start).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn the_comparison_names_what_is_measured() {
+    let page = fs::read_to_string(root().join("docs/comparison.md")).unwrap();
+    let (_, speed) = page.split_once("## Speed\n").unwrap();
+    let (speed, _) = speed.split_once("\n## ").unwrap();
+    let peers = fs::read_to_string(root().join("benches/peers/main.rs")).unwrap();
+    let (programs, versions) = (strings(&peers, "program"), strings(&peers, "version"));
+    assert!(programs.len() == versions.len() && programs.len() >= 4, "{programs:?} {versions:?}");
+    let mut measured = BTreeSet::from([format!("ormend {}", env!("CARGO_PKG_VERSION"))]);
+    measured.extend(programs.iter().zip(versions).map(|(program, version)| format!("{program} {version}")));
+    let rows = speed.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
+    let named: BTreeSet<String> =
+        rows.map(|row| row.split([',', '|']).next().unwrap().trim_end().to_owned()).collect();
+    assert_eq!(named, measured);
+
+    let trees = fs::read_to_string(root().join("benches/peers/trees.rs")).unwrap();
+    let (_, projects) = trees.split_once("pub const PROJECTS").unwrap();
+    let (projects, _) = projects.split_once("];").unwrap();
+    let (names, versions) = (strings(projects, " name"), strings(projects, "version"));
+    assert!(names.len() == versions.len() && names.len() >= 4, "{names:?} {versions:?}");
+    let titles: Vec<String> =
+        names.iter().zip(versions).map(|(name, version)| format!("{name} {version}")).collect();
+    let (last, first) = titles.split_last().unwrap();
+    let list = format!("application code of {} and {last},", first.join(", "));
+    assert!(speed.replace('\n', " ").contains(&list), "the page does not have: {list}");
 }
 
 #[test]

@@ -230,6 +230,52 @@ fn every_commit() {
 }
 
 #[test]
+fn a_commit_that_is_fixed() {
+    let python = recipes_python();
+    let dir = tempfile::tempdir().unwrap();
+    let (hooks, project) = (dir.path().join("hooks"), dir.path().join("project"));
+    publish_hooks(&hooks);
+    let config = format!(
+        "repos:\n- repo: {}\n  rev: {}\n  hooks:\n  - id: ormend-fix\n",
+        hooks.display(),
+        git(&hooks, &["rev-parse", "HEAD"])
+    );
+    let mut files = shop();
+    files.push((".pre-commit-config.yaml", &config));
+    repository(&project, &files);
+    must(command(program(&python, "pre-commit"), &project).arg("install"), "pre-commit install");
+    let read = |path: &str| fs::read_to_string(project.join(path)).unwrap();
+    let commit = || {
+        let mut commit = command("git", &project);
+        commit.env("PRE_COMMIT_HOME", dir.path().join("cache")).args(["commit", "--message=Change"]);
+        let output = commit.output().unwrap();
+        (output.status.code(), text(&output))
+    };
+    let start = git(&project, &["rev-parse", "HEAD"]);
+    let (staged, unstaged) = (format!("{VIEWS}\n\nLIMIT = 10\n"), format!("{VIEWS}\n\nLATER = 20\n"));
+    write(&project, "web/views.py", staged.as_bytes());
+    git(&project, &["add", "web/views.py"]);
+    write(&project, "shop/views.py", unstaged.as_bytes());
+
+    // What a commit holds is not committed yet, which is where ormend by itself writes nothing.
+    let alone = command("ormend", &project).args(["fix", "web/views.py"]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(2), "{}", text(&alone));
+    assert!(text(&alone).contains("--allow-dirty") && read("web/views.py") == staged, "{}", text(&alone));
+
+    let (code, said) = commit();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("files were modified by this hook"), "{said}");
+    assert_eq!(read("web/views.py"), format!("{FIXED}\n\nLIMIT = 10\n"));
+    assert_eq!(read("shop/views.py"), unstaged, "what is not staged is left alone");
+    assert_eq!(git(&project, &["rev-parse", "HEAD"]), start);
+    git(&project, &["add", "web/views.py"]);
+    let (code, said) = commit();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(git(&project, &["show", "HEAD:web/views.py"]), format!("{FIXED}\n\nLIMIT = 10"));
+    assert_eq!(git(&project, &["status", "--porcelain"]), " M shop/views.py");
+}
+
+#[test]
 fn a_commit_of_a_real_project() {
     let python = recipes_python();
     let dir = tempfile::tempdir().unwrap();
@@ -376,6 +422,25 @@ fn every_pull_request() {
         let (printed, code) = pipeline(file, project, "");
         assert_eq!((printed.len(), code), (count, Some(0)), "{printed:?}");
     }
+}
+
+#[test]
+fn a_pipeline_of_gitlab_reports_what_it_wrote() {
+    let script =
+        "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1], encoding='utf-8'))))";
+    let recipe = root().join("docs/recipes/gitlab-ci.yml");
+    let output = must(command(recipes_python(), root()).args(["-c", script]).arg(recipe), "yaml");
+    let recipe: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let job = &recipe["ormend"];
+    // One of the stages that there are by default.
+    assert_eq!(job["stage"], "test");
+    // Also where a finding stops the merge.
+    let report = "gl-code-quality-report.json";
+    let artifacts = serde_json::json!({"when": "always", "reports": {"codequality": report}});
+    assert_eq!(job["artifacts"], artifacts);
+    let writes = |line: &&Value| line.as_str().unwrap().ends_with(&format!(" > {report}"));
+    assert_eq!(job["script"].as_array().unwrap().iter().filter(writes).count(), 1);
+    assert_eq!(job["variables"]["ORMEND_ARGS"], "");
 }
 
 #[test]
