@@ -56,12 +56,13 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
     let shared = home.parent().unwrap().canonicalize().unwrap();
     let config = format!("[build]\nbuild-dir = {:?}\n{own}", shared.to_str().unwrap());
     write(&home, ".cargo/config.toml", config.as_bytes());
-    let mut pip = pip();
-    pip.args(["wheel", "--no-build-isolation", "--no-deps", "--wheel-dir"]).arg(&dist).arg(&source);
-    must(pip.envs(fast_build()), "pip wheel");
+    // With the tag that pip gives what it builds; `the_action_builds_its_own_source` has pip build it.
+    let mut maturin = Command::new(tool("maturin"));
+    maturin.args(["build", "--profile", "dev", "--locked", "--compatibility", "linux", "--out"]);
+    must(maturin.arg(&dist).current_dir(&source).envs(fast_build()), "maturin build");
     let wheels = files_below(&dist).into_iter().filter(|file| file.extension().is_some_and(|e| e == "whl"));
     let wheels: Vec<PathBuf> = wheels.collect();
-    let [wheel] = &wheels[..] else { panic!("pip left {wheels:?}") };
+    let [wheel] = &wheels[..] else { panic!("maturin left {wheels:?}") };
     let wheel = wheel.clone();
     Built { sdist, source, wheel, _lock: lock }
 });
@@ -421,6 +422,11 @@ fn the_action_looks_at_a_repository() {
     assert!(!ran.printed.contains("::") && ran.outputs.is_empty(), "{}", ran.printed);
     assert!(ran.summary.starts_with("## ormend: 2 findings in 2 files\n"), "{}", ran.summary);
 
+    let quiet = [("version", VERSION), ("summary", "false"), ("fail", "false")];
+    let ran = act(project.path(), runner.path(), &quiet, &index);
+    assert_eq!((ran.code, ran.summary.as_str()), (Some(0), ""), "{}", ran.printed);
+    assert!(ran.printed.contains("::warning file=web/views.py,line=5,"), "{}", ran.printed);
+
     let ran = act(project.path(), runner.path(), &[("version", "99.0")], &index);
     assert_eq!(ran.code, Some(1));
     assert!(ran.printed.contains("ormend==99.0") && ran.summary.is_empty(), "{}", ran.printed);
@@ -551,7 +557,8 @@ fn the_commands_of_the_release_run() {
 #[test]
 fn the_workflows_are_sound() {
     let mut lint = Command::new(tool("actionlint"));
-    lint.args(["-no-color", "-shellcheck=", "-pyflakes="]).current_dir(root());
+    lint.args(["-no-color", "-pyflakes="]).current_dir(root());
+    lint.arg(format!("-shellcheck={}", tool("shellcheck").display()));
     for folder in [".github/workflows", "docs/recipes"] {
         let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         lint.args(files.filter(|file| {
@@ -562,6 +569,24 @@ fn the_workflows_are_sound() {
     assert!(lint.get_args().count() >= 3 + 3, "{lint:?}");
     let output = lint.output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
+
+    // It looks at the scripts of workflows, and not at those of actions.
+    let shellcheck = |arguments: &[&str]| {
+        let mut shellcheck = Command::new(tool("shellcheck"));
+        shellcheck.args(["--norc", "--color=never"]).args(arguments).current_dir(root()).output().unwrap()
+    };
+    let action = yaml(&root().join("action.yml"));
+    let dir = tempfile::tempdir().unwrap();
+    for step in action["runs"]["steps"].as_array().unwrap() {
+        write(dir.path(), "step", step["run"].as_str().unwrap().as_bytes());
+        let output = shellcheck(&["--shell=bash", dir.path().join("step").to_str().unwrap()]);
+        assert!(output.status.success(), "{}: {}", step["name"], said(&output));
+    }
+    let output = shellcheck(&[".ci/run", "fuzz/run", "docs/recipes/branch-a-part.sh"]);
+    assert!(output.status.success(), "{}", said(&output));
+    write(dir.path(), "step", b"rm -r $1\n");
+    let output = shellcheck(&["--shell=bash", dir.path().join("step").to_str().unwrap()]);
+    assert!(said(&output).contains("SC2086"), "{}", said(&output));
 
     let release = yaml(&root().join(".github/workflows/release.yml"));
     let read_only = serde_json::json!({"contents": "read"});
@@ -589,12 +614,118 @@ fn the_workflows_are_sound() {
         let version = build["with"]["maturin-version"].as_str().unwrap().trim_start_matches('v');
         assert!(requirements.lines().any(|line| line == format!("maturin=={version}")), "{version}");
     }
-    let matrix = release["jobs"]["wheel"]["strategy"]["matrix"]["include"].as_array().unwrap();
-    let targets: BTreeSet<&str> = matrix.iter().map(|entry| entry["target"].as_str().unwrap()).collect();
-    assert_eq!(targets.len(), matrix.len());
-    for (os, count) in [("linux-gnu", 2), ("linux-musl", 2), ("apple-darwin", 2), ("windows-msvc", 2)] {
-        assert_eq!(targets.iter().filter(|target| target.ends_with(os)).count(), count, "{os}");
+}
+
+#[test]
+fn the_release_is_for_every_platform() {
+    let release = yaml(&root().join(".github/workflows/release.yml"));
+    let wheel = &release["jobs"]["wheel"];
+    assert_eq!(wheel["runs-on"], "${{ matrix.runner }}");
+    let matrix = wheel["strategy"]["matrix"]["include"].as_array().unwrap();
+    let mut targets = BTreeSet::new();
+    for entry in matrix {
+        let [target, runner, manylinux] =
+            ["target", "runner", "manylinux"].map(|key| entry[key].as_str().unwrap());
+        assert!(targets.insert(target), "{target} is there twice");
+        let (processor, system) = target.split_once('-').unwrap();
+        let is_arm = processor == "aarch64";
+        // The machine is of the target: what was built runs there.
+        let (runs, libc) = match system {
+            "unknown-linux-gnu" => ("ubuntu-", "2_17"),
+            "unknown-linux-musl" => ("ubuntu-", "musllinux_1_2"),
+            "apple-darwin" => ("macos-", ""),
+            "pc-windows-msvc" => ("windows-", ""),
+            _ => panic!("{target}"),
+        };
+        assert!(runner.starts_with(runs), "{target} on {runner}");
+        assert_eq!(manylinux, libc, "{target}");
+        match runs {
+            // Those of macOS are for ARM by default.
+            "macos-" => assert_eq!(runner.ends_with("-intel"), !is_arm, "{target} on {runner}"),
+            _ => assert_eq!(runner.ends_with("-arm"), is_arm, "{target} on {runner}"),
+        }
     }
+    let systems = ["apple-darwin", "pc-windows-msvc", "unknown-linux-gnu", "unknown-linux-musl"];
+    let expected: BTreeSet<String> = ["aarch64", "x86_64"]
+        .iter()
+        .flat_map(|processor| systems.map(|system| format!("{processor}-{system}")))
+        .collect();
+    assert_eq!(targets, expected.iter().map(String::as_str).collect());
+
+    for (job, target, args) in [
+        ("wheel", "${{ matrix.target }}".into(), "--release --locked --out dist"),
+        ("sdist", Value::Null, "--out dist"),
+    ] {
+        let steps = steps(job);
+        let build = steps.iter().find(|step| step["name"] == "Build").unwrap();
+        assert_eq!((&build["with"]["target"], &build["with"]["args"]), (&target, &args.into()), "{job}");
+    }
+}
+
+/// The jobs that have ended when `job` begins.
+fn before(jobs: &Value, job: &str) -> BTreeSet<String> {
+    let needs = match &jobs[job]["needs"] {
+        Value::Null => Vec::new(),
+        Value::String(one) => vec![one.as_str()],
+        many => many.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect(),
+    };
+    needs.into_iter().flat_map(|name| before(jobs, name).into_iter().chain([name.to_owned()])).collect()
+}
+
+#[test]
+fn the_jobs_of_the_release_fit_together() {
+    let release = yaml(&root().join(".github/workflows/release.yml"));
+    let jobs = &release["jobs"];
+    // The artifacts that are uploaded or downloaded: the job, the name and the directory.
+    let artifacts = |action: &str| -> Vec<(String, String, String)> {
+        let mut all = Vec::new();
+        for (job, content) in jobs.as_object().unwrap() {
+            for step in content["steps"].as_array().unwrap() {
+                if step["uses"].as_str().is_some_and(|uses| uses.starts_with(action)) {
+                    let with = &step["with"];
+                    let name = with["name"].as_str().or(with["pattern"].as_str()).unwrap();
+                    all.push((job.clone(), name.to_owned(), with["path"].as_str().unwrap().to_owned()));
+                }
+            }
+        }
+        all
+    };
+    let uploaded = artifacts("actions/upload-artifact@");
+    let mut taken = Vec::new();
+    for (job, name, path) in artifacts("actions/download-artifact@") {
+        let fits = |other: &str| match name.strip_suffix('*') {
+            Some(start) => other.starts_with(start),
+            None => other == name,
+        };
+        let sources: Vec<&str> =
+            uploaded.iter().filter(|(_, other, _)| fits(other)).map(|(job, ..)| job.as_str()).collect();
+        assert!(!sources.is_empty(), "{job} downloads {name}, which nothing uploads");
+        let ended = before(jobs, &job);
+        for source in &sources {
+            assert!(ended.contains(*source), "{job} downloads {name} of {source}, and does not wait for it");
+        }
+        assert_eq!(path, name.trim_end_matches("-*"), "{job}");
+        taken.push(format!("{job}: {name} of {}", sources.join(", ")));
+    }
+    taken.sort_unstable();
+    let expected = [
+        "binaries: dist-* of sdist, wheel",
+        "binaries: extra of sdist",
+        "github: release of binaries",
+        "pypi: dist-* of sdist, wheel",
+    ];
+    assert_eq!(taken, expected);
+    let paths: BTreeSet<(&str, &str)> =
+        uploaded.iter().map(|(_, name, path)| (name.as_str(), path.as_str())).collect();
+    let expected = BTreeSet::from([
+        ("dist-${{ matrix.target }}", "dist"),
+        ("dist-sdist", "dist"),
+        ("extra", "extra"),
+        ("release", "release"),
+    ]);
+    assert_eq!(paths, expected);
+    // What is published was packed and checked before.
+    assert!(before(jobs, "pypi").contains("binaries") && before(jobs, "github").contains("pypi"));
 }
 
 #[test]
