@@ -48,6 +48,8 @@ fn data(args: &[&str]) -> Value {
 #[test]
 fn everything_is_on_it() {
     let pages = pages();
+    let mut unnamed: BTreeSet<&str> = pages.keys().map(String::as_str).collect();
+    unnamed.retain(|page| !page.starts_with("codemods/") && *page != "404.html");
     // Each page of the repository, and what programs know.
     for file in files_below(&root().join("docs")) {
         let name = relative(&root().join("docs"), &file);
@@ -78,18 +80,35 @@ fn everything_is_on_it() {
             assert!(pages["safety.html"].contains(&format!("<code>{hazard}</code>")), "{hazard}");
         }
     }
-    // Each section of README.md that is for users.
+    // Each section of README.md that is for users, and each page of docs/.
     for (page, text) in [
         ("index.html", "What it does not understand yet"),
         ("start.html", "Three workflows"),
         ("start.html", "By script"),
         ("safety.html", "What is not known is never rewritten"),
         ("configuration.html", "per-file-ignores"),
+        ("install.html", "pip install"),
+        ("editor.html", "ormend server"),
+        ("review.html", "ormend review"),
+        ("writing.html", "The cache"),
+        ("plan.html", "Parts"),
+        ("migrating.html", "Many repositories"),
+        ("adopting.html", "Keep out what is new"),
+        ("suppressing.html", "ormend: ignore"),
+        ("jsonl.html", "fingerprint"),
+        ("diff.html", "ormend diff"),
+        ("comparison.html", "django-orm-lens"),
         ("contributing.html", "Adding a codemod"),
         ("changelog.html", "The command"),
     ] {
-        assert!(pages[page].contains(text), "{page}: {text}");
+        let html = pages.get(page).unwrap_or_else(|| panic!("{page} is gone"));
+        assert!(html.contains(text), "{page}: {text}");
+        // The navigation leads to it, and this list has all.
+        let entry = format!("<a href=\"{page}\" class=\"md-nav__link");
+        assert!(home.contains(&entry), "{page} is not in the navigation");
+        unnamed.remove(page);
     }
+    assert!(unnamed.is_empty(), "{unnamed:?}");
 }
 
 #[test]
