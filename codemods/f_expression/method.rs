@@ -10,7 +10,7 @@ use ormend_engine::codemod::guards::instance::{MentionKind, Subject};
 use ormend_engine::codemod::guards::loads::{self, Origin, origins};
 use ormend_engine::codemod::{Context, Site};
 use ormend_engine::infer::Type;
-use ormend_engine::python::{Binding, Expr, Field, Kind, Member, Stmt, parameters};
+use ormend_engine::python::{Binding, Expr, Field, Kind, Member, Node, Stmt, parameters};
 
 /// What is known of the instances that a method is called on: rows that its callers have loaded themselves, whose
 /// counters are as they were read, and that nobody else writes in between.
@@ -69,21 +69,19 @@ pub fn manager<'a>(cx: &Context<'a>, unit: &Unit<'a>) -> Option<String> {
 /// Whether the method is found without being called by its name: as an attribute, by a string.
 fn is_named_otherwise(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
-    program.file_ids().filter(|file| !cx.project.is_known_file(*file)).any(|id| {
-        let file = program.file(id);
-        if !file.source.mentions(name) {
-            return false;
+    let is_it = |node: Node<'_>| match node.kind() {
+        Kind::Attribute => {
+            matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == name)
+                && !node.with_parens().parent().is_some_and(|p| {
+                    p.kind() == Kind::Call && p.child(Field::Function) == Some(node.with_parens())
+                })
         }
-        file.root().descendants().any(|node| match node.kind() {
-            Kind::Attribute => {
-                matches!(Expr::of(node), Expr::Attribute { attr, .. } if attr == name)
-                    && !node.with_parens().parent().is_some_and(|p| {
-                        p.kind() == Kind::Call && p.child(Field::Function) == Some(node.with_parens())
-                    })
-            }
-            Kind::StrContent => node.text() == name,
-            _ => false,
-        })
+        Kind::StrContent => node.text() == name,
+        _ => false,
+    };
+    cx.analyzer.once_for("methods named otherwise than by a call", Box::<str>::from(name), || {
+        let files = cx.analyzer.files_mentioning(name);
+        files.iter().any(|file| program.file(*file).root().descendants().any(is_it))
     })
 }
 

@@ -100,11 +100,8 @@ fn uses<'a>(cx: &Context<'a>, found: &Found<'a>, spread: Node<'a>) -> Vec<(FileI
         n.is_binding() && assign.is_some_and(|a| a.contains(found.list.id()) && a.kind() == Kind::Assign)
     };
     let mut out = Vec::new();
-    for file in program.file_ids().filter(|file| !cx.project.is_known_file(*file)) {
+    for file in cx.analyzer.files_mentioning(name).iter().copied() {
         let source = program.file(file);
-        if !source.source.mentions(name) {
-            continue;
-        }
         let is_own = |n: &Node<'_>| {
             file == cx.file && spread.contains(n.id()) || file == found.list_file && is_target(n)
         };

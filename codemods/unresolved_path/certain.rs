@@ -192,11 +192,10 @@ fn is_named_elsewhere(cx: &Context<'_>, part: &str, how: How) -> bool {
     if program.class_ids().any(|c| unread(&program.class(c).name) && cx.project.model_of_class(c).is_none()) {
         return true;
     }
-    program.file_ids().filter(|f| !program.is_known_file(*f)).any(|file| {
-        let parsed = program.file(file);
-        parsed.source.mentions(part)
-            && parsed.root().descendants().any(|n| makes_name(cx, file, n, part, how))
-    })
+    cx.analyzer
+        .files_mentioning(part)
+        .iter()
+        .any(|file| program.file(*file).root().descendants().any(|n| makes_name(cx, *file, n, part, how)))
 }
 
 fn makes_name(cx: &Context<'_>, file: FileId, node: Node<'_>, part: &str, how: How) -> bool {

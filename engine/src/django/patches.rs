@@ -4,7 +4,7 @@
 use super::FieldKind;
 use super::made::{self, Made};
 use super::model::Model;
-use super::values::{self, Values};
+use super::values::{self, Mentions, Values};
 use crate::python::{
     ClassId, Def, Expr, Field, Kind, Node, ParameterKind, Program, Stmt, arguments, parameters, string_value,
 };
@@ -67,8 +67,8 @@ impl Patch {
 }
 
 /// Every patch in a file.
-pub(super) fn patches(values: Values<'_>, file: FileId) -> Vec<Patch> {
-    Scan { values, id: file }.file()
+pub(super) fn patches(values: Values<'_>, mentions: &Mentions, file: FileId) -> Vec<Patch> {
+    Scan { values, mentions, id: file }.file()
 }
 
 /// What a call or an assignment puts into a class.
@@ -83,6 +83,7 @@ struct Put<'a> {
 
 struct Scan<'a> {
     values: Values<'a>,
+    mentions: &'a Mentions,
     id: FileId,
 }
 
@@ -245,7 +246,7 @@ impl<'a> Scan<'a> {
         }
         let own = def.child(Field::Name)?.text();
         let mut out = Vec::new();
-        for (file, name) in values::mentions(program, own) {
+        for (file, name) in self.mentions.of(program, own) {
             let outer = name.with_parens().parent().filter(|p| p.kind() == Kind::Attribute);
             let called = outer.unwrap_or(name);
             let Some(parent) = called.with_parens().parent() else { continue };

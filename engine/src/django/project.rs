@@ -6,7 +6,7 @@ use super::replaced::{self, Replaced, Replacement};
 use super::signs::{Sign, Signs};
 use super::tables::Tables;
 use super::templates::{Found, Template, Templates};
-use super::values::Values;
+use super::values::{Mentions, Values};
 use super::{
     Admin, Field, Manager, Model, ModelId, Names, Receiver, Registration, RelationKind, Settings, Signal,
     admin, historical, managers, settings, signals, stubs,
@@ -193,10 +193,10 @@ impl Project {
             .filter(is_own)
             .flat_map(|file| replaced::function_names(program, file))
             .collect();
-        let admin = self.admin_index();
+        let (admin, mentions) = (self.admin_index(), Mentions::default());
         InFiles {
             patches: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.patches, c)), |file| {
-                patches::patches(values, file)
+                patches::patches(values, &mentions, file)
             }),
             receivers: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.receivers, c)), |file| {
                 if self.signs.has(file, Sign::Signal) {
@@ -206,7 +206,11 @@ impl Project {
                 }
             }),
             replaced: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.replaced, c)), |file| {
-                if is_own(&file) { replaced::replacements(program, &names, file) } else { Vec::new() }
+                if is_own(&file) {
+                    replaced::replacements(program, &names, &mentions, file)
+                } else {
+                    Vec::new()
+                }
             }),
             registered: PerFile::find(count, is_noting, changed.map(|(b, c)| (&b.registered, c)), |file| {
                 if self.signs.has(file, Sign::Register) { admin.in_file(file) } else { Vec::new() }

@@ -4,7 +4,7 @@
 
 mod managers;
 
-use super::values;
+use super::values::{self, Mentions};
 use crate::python::per_file::PerFile;
 use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, ParameterKind, Program, arguments,
@@ -95,9 +95,10 @@ pub(super) fn function_names(program: &Program, file: FileId) -> impl Iterator<I
 pub(super) fn replacements(
     program: &Program,
     names: &FxHashSet<&str>,
+    mentions: &Mentions,
     file: FileId,
 ) -> Vec<(String, Replacement)> {
-    Scan { program, names, file }.found()
+    Scan { program, names, mentions, file }.found()
 }
 
 /// Whether an object may be of both classes.
@@ -112,6 +113,7 @@ fn are_related(program: &Program, one: ClassId, other: ClassId) -> bool {
 struct Scan<'a> {
     program: &'a Program,
     names: &'a FxHashSet<&'a str>,
+    mentions: &'a Mentions,
     file: FileId,
 }
 
@@ -360,7 +362,7 @@ impl<'a> Scan<'a> {
             own => own,
         };
         if let Some(own) = own.filter(|_| is_parameter || from_keywords) {
-            let named = values::mentions(self.program, own);
+            let named = self.mentions.of(self.program, own);
             for call in named.into_iter().filter_map(|(_, name)| values::call_of(name)) {
                 let Expr::Call { arguments: list, .. } = Expr::of(call) else { continue };
                 for argument in arguments(list) {

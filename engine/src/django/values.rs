@@ -1,9 +1,11 @@
 //! Strings, lists and flags read off expressions, names and settings followed.
 
 use super::Settings;
-use crate::python::touched::{aside, touch_file, touch_name};
+use crate::python::touched::{aside, touch_name};
 use crate::python::{Def, Expr, Field, Kind, Node, NodeId, Program, Stmt, arguments, string_value};
 use crate::text::FileId;
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names are followed this far.
 const MAX_HOPS: usize = 8;
@@ -188,21 +190,30 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Every place in the project's own files that names `name`. Who asks has not looked into files without one.
-pub(super) fn mentions<'a>(program: &'a Program, name: &str) -> Vec<(FileId, Node<'a>)> {
-    touch_name(name);
-    let mut out = Vec::new();
-    for file in program.file_ids() {
-        let found = aside(|| match program.is_known_file(file) {
-            true => Vec::new(),
-            false => program.file(file).root().mentions(name).map(|node| (file, node)).collect(),
+/// Where names stand in the project's own files; each name is looked for once.
+#[derive(Default)]
+pub(super) struct Mentions(Mutex<FxHashMap<Box<str>, Places>>);
+
+type Places = Arc<[(FileId, NodeId)]>;
+
+impl Mentions {
+    /// Every place of `name`. Who asks has not looked into files without one.
+    pub fn of<'a>(&self, program: &'a Program, name: &str) -> Vec<(FileId, Node<'a>)> {
+        touch_name(name);
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = known().get(name).cloned();
+        let places = places.unwrap_or_else(|| {
+            let found = aside(|| find_mentions(program, name));
+            known().insert(name.into(), found.clone());
+            found
         });
-        if !found.is_empty() {
-            touch_file(file);
-            out.extend(found);
-        }
+        places.iter().map(|(file, node)| (*file, program.file(*file).node(*node))).collect()
     }
-    out
+}
+
+fn find_mentions(program: &Program, name: &str) -> Places {
+    let own = program.file_ids().filter(|file| !program.is_known_file(*file));
+    own.flat_map(|file| program.file(file).root().mentions(name).map(move |node| (file, node.id()))).collect()
 }
 
 /// The call of what `name` names: `name()`, `x.name()`.

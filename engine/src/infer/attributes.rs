@@ -393,7 +393,7 @@ impl Analyzer<'_> {
         let program = self.project.program();
         let names =
             |(file, arguments): &(FileId, NodeId)| program.file(*file).node(*arguments).text().contains(name);
-        self.set_by_name().iter().any(names)
+        self.once_for("set by name", Name::from(name), || self.set_by_name().iter().any(names))
     }
 
     /// The arguments of every `setattr()`.

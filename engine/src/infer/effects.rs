@@ -1,26 +1,38 @@
 //! What code outside the program may do when it is called.
 
+use super::analyzer::Analyzer;
 use super::calls::{Arg, short};
 use super::external::{self, Effect};
 use super::facts::{Escape, EventKind, Write};
 use super::frame::Frame;
 use super::types::{Name, Type};
-use crate::python::{Def, Expr, Node};
+use crate::python::{Def, Expr, FunctionId, Node};
+use std::sync::Arc;
 
 /// What `connection.cursor()` gives.
 const CURSOR: &str = "django.db.backends.cursor";
 
+impl Analyzer<'_> {
+    /// The methods of handlers and filters that are given the records of logs.
+    fn seeing_records(&self) -> Arc<Vec<FunctionId>> {
+        let program = self.project.program();
+        let is_given = |function: &FunctionId| {
+            let class = program.function(*function).class.map(|class| program.class(class));
+            class.is_some_and(|class| class.external_bases.iter().any(|base| base.starts_with("logging.")))
+        };
+        self.once("methods that see records of logs", || {
+            let named =
+                ["emit", "filter", "format", "handle"].into_iter().flat_map(|n| program.functions_named(n));
+            named.copied().filter(is_given).collect()
+        })
+    }
+}
+
 impl<'a> Frame<'a, '_> {
     /// Handlers and filters of the program see every record.
     pub(super) fn logged(&mut self, node: Node<'a>) {
-        let program = self.az.project.program();
-        for name in ["emit", "filter", "format", "handle"] {
-            for function in program.functions_named(name) {
-                let class = program.function(*function).class.map(|c| program.class(c));
-                if class.is_some_and(|c| c.external_bases.iter().any(|b| b.starts_with("logging."))) {
-                    self.call_function(*function, None, &[], node);
-                }
-            }
+        for function in self.az.seeing_records().iter() {
+            self.call_function(*function, None, &[], node);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::python::{File, Kind};
 use crate::text::FileId;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// The files by the names in them, in order.
 pub(super) type Words = ByName<FileId>;
@@ -17,6 +18,16 @@ impl Analyzer<'_> {
     /// The project's own files with a name `name` somewhere, be it a variable, an attribute or a keyword; in order.
     pub fn files_naming(&self, name: &str) -> &[FileId] {
         self.words().of(name)
+    }
+
+    /// The project's own files, templates too, whose text holds `part`: whoever searches files for it goes over these. Each part
+    /// is searched for once.
+    pub fn files_mentioning(&self, part: &str) -> Arc<[FileId]> {
+        let program = self.project.program();
+        self.once_for("files that mention", Box::<str>::from(part), || {
+            let own = program.file_ids().filter(|f| !self.project.is_known_file(*f));
+            own.filter(|file| program.file(*file).source.mentions(part)).collect()
+        })
     }
 
     /// Parallel: see [`Analyzer::prepare`].

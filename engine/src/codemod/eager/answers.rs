@@ -13,7 +13,7 @@ use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Entry, EntryKind, Source, Trait, Type};
 use crate::python::{ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, is_super};
 use crate::text::{FileId, Site};
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Methods that make the response (django/views/generic/base.py, list.py and detail.py).
 const ANSWERING: &[&str] = &["render_to_response", "get", "dispatch"];
@@ -291,13 +291,9 @@ fn shown_at(cx: &Context<'_>, entry: &Entry, steps: &[Step]) -> Vec<Site> {
 /// An object of one of the classes that somebody makes, and asks for its rows.
 fn asked_elsewhere(cx: &Context<'_>, classes: &[ClassId], sites: &mut Vec<Site>) {
     let program = cx.project.program();
-    let mut naming: FxHashMap<FileId, bool> = FxHashMap::default();
-    let mut names_one = |file: FileId| {
-        *naming.entry(file).or_insert_with(|| {
-            let text = program.file(file).source.text();
-            classes.iter().any(|class| text.contains(program.class(*class).name.as_str()))
-        })
-    };
+    let mentioning = classes.iter().map(|class| cx.analyzer.files_mentioning(&program.class(*class).name));
+    let mentioning: Vec<Arc<[FileId]>> = mentioning.collect();
+    let names_one = |file: FileId| mentioning.iter().any(|files| files.binary_search(&file).is_ok());
     for name in ["get_queryset", "get_object", "items"] {
         for site in cx.analyzer.call_sites().of(name) {
             let file = program.file(site.file);

@@ -184,37 +184,55 @@ impl Look {
 
 /// `queryset = Books.queryset.only("title")` in another class.
 fn of_attribute(cx: &Context<'_>, classes: &BTreeSet<ClassId>, look: &Look, out: &mut Vec<Hazard>) {
+    let chains = cx.analyzer.once("querysets of attributes of classes", || chains_of_attributes(cx));
+    for chain in chains.iter().filter(|chain| classes.contains(&chain.of)) {
+        let file = cx.project.program().file(chain.file);
+        for call in chain.calls.iter().map(|call| file.node(*call)) {
+            let Expr::Call { func, .. } = Expr::of(call) else { continue };
+            let Expr::Attribute { attr: name, .. } = Expr::of(func) else { continue };
+            if let Some(kind) = look.hazard(name, call) {
+                let site = crate::text::Site { file: chain.file, span: call.span() };
+                out.push(Hazard::at(kind, format!("{name}()"), site));
+            }
+        }
+    }
+}
+
+/// The `queryset` of a class, which is made of that of another one.
+struct Chain {
+    /// The other class.
+    of: ClassId,
+    file: FileId,
+    /// The calls of its methods, the last one first.
+    calls: Vec<NodeId>,
+}
+
+fn chains_of_attributes(cx: &Context<'_>) -> Vec<Chain> {
     let program = cx.project.program();
-    for class in program.class_ids() {
+    let chain = |class: ClassId| {
         let info = program.class(class);
-        let Some(Member::Value(value)) = info.members.get("queryset") else { continue };
+        let Some(Member::Value(value)) = info.members.get("queryset") else { return None };
         let mut at = program.file(info.file).node(*value).peel();
         let mut calls = Vec::new();
         let owner = loop {
             at = match Expr::of(at) {
                 Expr::Call { func, .. } => match Expr::of(func) {
-                    Expr::Attribute { value, attr, .. } => {
-                        calls.push((attr, at));
+                    Expr::Attribute { value, .. } => {
+                        calls.push(at.id());
                         value.peel()
                     }
-                    _ => break None,
+                    _ => return None,
                 },
-                Expr::Attribute { value, attr: "queryset", .. } => break Some(value),
-                _ => break None,
+                Expr::Attribute { value, attr: "queryset", .. } => break value,
+                _ => return None,
             };
         };
-        let Some(owner) = owner else { continue };
-        let of = program.resolve_expr(info.file, owner.peel().id());
-        if !matches!(of, Some(Def::Class(of)) if classes.contains(&of)) {
-            continue;
+        match program.resolve_expr(info.file, owner.peel().id()) {
+            Some(Def::Class(of)) => Some(Chain { of, file: info.file, calls }),
+            _ => None,
         }
-        for (name, call) in calls {
-            if let Some(kind) = look.hazard(name, call) {
-                let site = crate::text::Site { file: info.file, span: call.span() };
-                out.push(Hazard::at(kind, format!("{name}()"), site));
-            }
-        }
-    }
+    };
+    program.class_ids().filter_map(chain).collect()
 }
 
 /// The classes that have the queryset: the one that builds it, those below, and what stands between; and the filters
@@ -279,7 +297,7 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
     }
     for (setting, attribute) in DEFAULTS {
         if classes.iter().any(|class| takes_default(cx, *class, attribute)) {
-            out.extend(named_in_settings(cx, setting));
+            out.extend(named_in_settings(cx, setting).iter().copied());
         }
     }
     out
@@ -288,7 +306,7 @@ pub(super) fn handed(cx: &Context<'_>, classes: &BTreeSet<ClassId>) -> BTreeSet<
 /// The classes that REST framework makes for a view, by an attribute of it, or else by a setting.
 pub(super) fn given_to(cx: &Context<'_>, view: ClassId, attribute: &str, setting: &str) -> Vec<ClassId> {
     match takes_default(cx, view, attribute) {
-        true => named_in_settings(cx, setting),
+        true => named_in_settings(cx, setting).to_vec(),
         false => named_by(cx, view, attribute),
     }
 }
@@ -342,7 +360,12 @@ fn takes_default(cx: &Context<'_>, class: ClassId, attribute: &str) -> bool {
 }
 
 /// The classes that a setting of REST framework names.
-fn named_in_settings(cx: &Context<'_>, setting: &str) -> Vec<ClassId> {
+fn named_in_settings(cx: &Context<'_>, setting: &str) -> Arc<[ClassId]> {
+    let find = || find_named_in_settings(cx, setting).into();
+    cx.analyzer.once_for("classes that settings name", Box::<str>::from(setting), find)
+}
+
+fn find_named_in_settings(cx: &Context<'_>, setting: &str) -> Vec<ClassId> {
     let program = cx.project.program();
     let mut out = Vec::new();
     for id in &cx.project.settings().files {

@@ -215,18 +215,17 @@ fn read_by_callers(cx: &Context<'_>, name: &str, def: Site, out: &mut Readers) {
 /// Whether something called `name` is used otherwise than by a call: whoever has it may call it, too.
 fn is_given_away(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
-    program.file_ids().filter(|f| !cx.project.is_known_file(*f)).any(|file| {
-        let source = program.file(file);
-        source.source.mentions(name)
-            && source.root().descendants().any(|n| {
-                let is_it = match n.kind() {
-                    Kind::Name => n.text() == name,
-                    Kind::Attribute => matches!(Expr::of(n), Expr::Attribute { attr, .. } if attr == name),
-                    Kind::Str => string_value(n).is_some_and(|s| s.rsplit('.').next() == Some(name)),
-                    _ => return false,
-                };
-                is_it && !is_called_or_named(n)
-            })
+    let is_it = |n: Node<'_>| match n.kind() {
+        Kind::Name => n.text() == name,
+        Kind::Attribute => matches!(Expr::of(n), Expr::Attribute { attr, .. } if attr == name),
+        Kind::Str => string_value(n).is_some_and(|s| s.rsplit('.').next() == Some(name)),
+        _ => false,
+    };
+    cx.analyzer.once_for("given away by name", Box::<str>::from(name), || {
+        cx.analyzer
+            .files_mentioning(name)
+            .iter()
+            .any(|file| program.file(*file).root().descendants().any(|n| is_it(n) && !is_called_or_named(n)))
     })
 }
 

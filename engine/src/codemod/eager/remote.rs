@@ -355,9 +355,8 @@ fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str, load: Load) -> Opt
     ours.extend(program.descendants(class));
     let dotted = format!(".{name}");
     let mut found = Vec::new();
-    for file in program.file_ids().filter(|f| !cx.project.is_known_file(*f)) {
+    for file in cx.analyzer.files_mentioning(name).iter().copied() {
         let source = program.file(file);
-        let text = source.source.text();
         // `getattr(page, "books")`, and templates in strings.
         let is_read = |n: Node<'_>| {
             let is_getter = || {
@@ -367,10 +366,10 @@ fn loads_of<'a>(cx: &Context<'a>, class: ClassId, name: &str, load: Load) -> Opt
             n.kind() == Kind::Str
                 && (n.text().contains(&dotted) || string_value(n).as_deref() == Some(name) && is_getter())
         };
-        if text.contains(name) && source.root().descendants().any(is_read) {
+        if source.root().descendants().any(is_read) {
             return None;
         }
-        if !text.contains(&dotted) {
+        if !source.source.mentions(&dotted) {
             continue;
         }
         let names = source.root().mentions(name).filter(|n| n.field() == Field::Attribute);

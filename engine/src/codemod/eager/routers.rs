@@ -23,7 +23,11 @@ pub fn routed(project: &Project, steps: &[Step], out: &mut Vec<Hazard>) {
         .map(|model| project.model(model).app_label.as_str())
         .collect();
     for &file in &project.settings().files {
-        let routers = project.program().file(file).root().descendants().find(|n| {
+        let settings = project.program().file(file);
+        if !settings.source.mentions("DATABASE_ROUTERS") {
+            continue;
+        }
+        let routers = settings.root().descendants().find(|n| {
             n.kind() == Kind::Assign
                 && n.child(Field::Left).is_some_and(|l| l.text() == "DATABASE_ROUTERS")
                 && n.child(Field::Right).is_some_and(|r| {

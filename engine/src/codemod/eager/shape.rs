@@ -14,7 +14,7 @@ use super::used::{self, Wanted};
 use crate::codemod::{Context, Hazard, HazardKind};
 use crate::infer::{Escape, EventKind, Origin, QuerySet, QuerySetClass, Trait, Type, Use, ValueId};
 use crate::python::{ClassId, Expr, Member, Node, arguments, string_value};
-use crate::text::Site;
+use crate::text::{FileId, Site};
 use std::collections::BTreeSet;
 
 /// Methods of Django's that a queryset class overrides to do something when rows are read.
@@ -365,13 +365,17 @@ fn stored(cx: &Context<'_>, group: &Group, out: &mut Vec<Hazard>) {
     let held = reached::holding(cx, group);
     reached::loaded_again(cx, group, &held, out);
     let program = cx.project.program();
-    for file in program.file_ids().filter(|f| *f != cx.file && !cx.project.is_known_file(*f)) {
+    let naming = attributes.iter().chain(&held).flat_map(|name| cx.analyzer.files_naming(name));
+    let naming: BTreeSet<FileId> = naming.copied().filter(|file| *file != cx.file).collect();
+    for file in naming {
         let source = program.file(file);
-        let text = source.source.text();
-        if !attributes.iter().any(|a| text.contains(a)) {
+        if !attributes.iter().any(|attribute| source.source.mentions(attribute)) {
             continue;
         }
         for name in minded(group.load) {
+            if cx.analyzer.files_naming(name).binary_search(&file).is_err() {
+                continue;
+            }
             for call in region::calls_of(source.root(), name) {
                 let Expr::Call { func, .. } = Expr::of(call) else { continue };
                 let Expr::Attribute { value, .. } = Expr::of(func) else { continue };

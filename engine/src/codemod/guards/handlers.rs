@@ -302,8 +302,8 @@ fn is_raised_by_one(cx: &Context<'_>, file: FileId, function: Node<'_>, class: C
     let family = program.descendants(class);
     program.file_ids().all(|id| {
         let other = program.file(id);
-        let text = other.source.text();
-        if !text.contains("raise") || !family.iter().any(|c| text.contains(program.class(*c).name.as_str())) {
+        let text = &other.source;
+        if !text.mentions("raise") || !family.iter().any(|c| text.mentions(&program.class(*c).name)) {
             return true;
         }
         other.root().descendants().filter(|n| n.kind() == Kind::Name || n.kind() == Kind::Attribute).all(

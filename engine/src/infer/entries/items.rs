@@ -163,8 +163,7 @@ fn is_for_sitemaps(analyzer: &Analyzer<'_>, file: FileId, dict: Node<'_>) -> boo
     let uses = program.file(file).root().mentions(name);
     let mut uses = uses.filter(|n| !is_given(*n));
     let is_bound_once = uses.next().is_some_and(|n| n.is_binding()) && uses.next().is_none();
-    let others = program.file_ids().filter(|f| *f != file && !analyzer.project.is_known_file(*f));
-    is_bound_once && others.into_iter().all(|f| !program.file(f).source.mentions(name))
+    is_bound_once && analyzer.files_mentioning(name).iter().all(|other| *other == file)
 }
 
 impl Analyzer<'_> {

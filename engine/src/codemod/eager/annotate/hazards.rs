@@ -345,12 +345,7 @@ fn unordered_use(cx: &Context<'_>, found: &Counting) -> Option<Site> {
     if has_own_order || !is_ordered_by_admin(cx, found) {
         return None;
     }
-    let completes = || {
-        program
-            .file_ids()
-            .filter(|f| !cx.project.is_known_file(*f))
-            .any(|file| program.file(file).source.mentions("autocomplete_fields"))
-    };
+    let completes = || !cx.analyzer.files_mentioning("autocomplete_fields").is_empty();
     if let Some((owner, Member::Value(fields))) = program.member(class, "search_fields")
         && completes()
     {

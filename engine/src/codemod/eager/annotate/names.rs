@@ -92,6 +92,11 @@ pub(in super::super) fn is_attribute(cx: &Context<'_>, model: ModelId, name: &st
 /// Whether code that asks objects for attributes by names that it puts together may ask for this one:
 /// `getattr(row, f"num_{what}")`, `for name in ("num_books", "book_total"): if hasattr(self, name)`.
 fn is_asked_for(cx: &Context<'_>, name: &str) -> bool {
+    let find = || find_asked_for(cx, name);
+    cx.analyzer.once_for("asked for by names that are put together", Box::<str>::from(name), find)
+}
+
+fn find_asked_for(cx: &Context<'_>, name: &str) -> bool {
     let program = cx.project.program();
     let ends = name.match_indices('_').flat_map(|(at, _)| [name.get(..=at), name.get(at..)]).flatten();
     let pieces: Vec<&str> = ends.filter(|piece| piece.len() > 2).chain([name]).collect();

@@ -3,6 +3,7 @@
 
 use super::dropped::{by_others, by_serializer};
 use crate::django::Project;
+use crate::infer::Analyzer;
 use crate::infer::framework::is_nested_writer;
 use crate::python::{
     ClassId, Def, Expr, Field, Kind, Member, Node, Stmt, arguments, parameters, string_value,
@@ -355,7 +356,8 @@ const BUILDING: &[&str] = &[
     "get_default_field_names",
 ];
 
-pub(super) fn edits(project: &Project, class: ClassId) -> Edits {
+pub(super) fn edits(analyzer: &Analyzer<'_>, class: ClassId) -> Edits {
+    let project = analyzer.project();
     let program = project.program();
     let mut out = Edits::default();
     for owner in &program.class(class).mro {
@@ -379,7 +381,7 @@ pub(super) fn edits(project: &Project, class: ClassId) -> Edits {
         out.is_unknown |= ["__new__", "_declared_fields"].iter().any(|n| info.members.contains_key(*n));
     }
     by_serializer(project, class, |name| name == "__init__" || CHOOSING.contains(&name)).add_to(&mut out);
-    by_others(project, class).add_to(&mut out);
+    by_others(analyzer, class).add_to(&mut out);
     out
 }
 

@@ -4,8 +4,12 @@
 use super::declared::{Chosen, Edits, Meta, declared};
 use super::extra::is_beside_list;
 use crate::django::Project;
-use crate::python::{ClassId, Expr, Field, Kind, Member, Node, arguments, parameters, string_value};
+use crate::infer::Analyzer;
+use crate::python::{
+    ClassId, Expr, Field, FunctionId, Kind, Member, Node, arguments, parameters, string_value,
+};
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// Methods of a serializer that only run when it takes data.
 const TAKING: &[&str] =
@@ -149,16 +153,21 @@ pub(super) fn by_view(project: &Project, class: ClassId) -> Dropped {
 
 /// What code that is neither a method of the serializer nor of a view of REST framework takes out, in the files that name the
 /// serializer: a function that made it, or the serializer that it is nested in.
-pub(super) fn by_others(project: &Project, serializer: ClassId) -> Dropped {
+pub(super) fn by_others(analyzer: &Analyzer<'_>, serializer: ClassId) -> Dropped {
+    let project = analyzer.project();
     let program = project.program();
     let name = program.class(serializer).name.as_str();
     let mut out = Dropped::default();
-    for function in project.field_droppers() {
+    let in_question = analyzer.once_for("who drops fields and names", Box::<str>::from(name), || {
+        let is_it = |function: &FunctionId| {
+            let file = program.function(*function).file;
+            program.file(file).source.mentions(name) && !project.is_test_file(file)
+        };
+        project.field_droppers().iter().copied().filter(is_it).collect::<Arc<[FunctionId]>>()
+    });
+    for function in in_question.iter() {
         let info = program.function(*function);
         let file = program.file(info.file);
-        if !file.source.mentions(name) || project.is_test_file(info.file) {
-            continue;
-        }
         let def = file.node(info.node);
         let beside = match info.class {
             Some(class) if program.class(serializer).mro.contains(&class) || is_view(project, class) => {

@@ -32,6 +32,7 @@ use crate::python::{
     Binding, ClassId, Def, Expr, Field, FunctionId, Kind, Member, Node, arguments, string_value,
 };
 use declared::has_base;
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// Views that list rows.
@@ -179,13 +180,15 @@ fn lists(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
 /// `Books.as_view(queryset=..., serializer_class=...)` sets attributes of the view.
 fn is_told_elsewhere(analyzer: &Analyzer<'_>, class: ClassId) -> bool {
     let program = analyzer.project().program();
-    let view = program.class(class).name.as_str();
-    analyzer.call_sites().of("as_view").iter().any(|site| {
-        let Expr::Call { func, arguments: list } = Expr::of(program.file(site.file).node(site.call)) else {
-            return false;
-        };
-        func.text().split('.').any(|part| part == view) && sets_rows(list)
-    })
+    let told = analyzer.once("names of views that as_view() tells of rows", || {
+        let sites = analyzer.call_sites().of("as_view").iter();
+        let names = sites.filter_map(|site| match Expr::of(program.file(site.file).node(site.call)) {
+            Expr::Call { func, arguments: list } if sets_rows(list) => Some(func.text().split('.')),
+            _ => None,
+        });
+        names.flatten().map(Box::<str>::from).collect::<FxHashSet<_>>()
+    });
+    told.contains(program.class(class).name.as_str())
 }
 
 /// Whether a list of arguments gives a view another queryset or serializer.

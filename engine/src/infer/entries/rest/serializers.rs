@@ -120,7 +120,7 @@ impl<'a> Frame<'a, '_> {
 
     fn read_fields(&mut self, reader: &Reader<'a>, serializer: ClassId, model: ModelId) {
         let project = self.az.project;
-        let edits = edits(project, serializer);
+        let edits = edits(self.az, serializer);
         if edits.is_unknown {
             return;
         }
