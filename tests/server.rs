@@ -83,6 +83,7 @@ fn neovim() {
     let mut run = Command::new("nvim");
     run.args(["--headless", "--clean", "-n", "-S"]).arg(root().join("tests/server/neovim.lua"));
     run.env("ORMEND", ORMEND).env("ROOT", project.path().canonicalize().unwrap()).env("HOME", project.path());
+    run.env("DOCUMENTED", root().join("docs/editor.md"));
     run.env("XDG_STATE_HOME", project.path().join(".state")).current_dir(project.path());
     let output = run.output().unwrap_or_else(|error| panic!("Neovim does not start: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

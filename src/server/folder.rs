@@ -70,13 +70,24 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// That of `path`, absolute and free of links.
+    /// That of `path`, absolute and free of links, with its thread.
     pub fn start(path: PathBuf, client: Client, pool: Arc<rayon::ThreadPool>, terminal: Terminal) -> Folder {
+        let (folder, worker) = Folder::new(path, client, pool, terminal);
+        thread::spawn(move || worker.run());
+        folder
+    }
+
+    /// That of `path`, and the work that its thread is to do.
+    pub fn new(
+        path: PathBuf,
+        client: Client,
+        pool: Arc<rayon::ThreadPool>,
+        terminal: Terminal,
+    ) -> (Folder, Worker) {
         let (tasks, received) = mpsc::channel();
         let told = Arc::<Told>::default();
         let worker = Worker::new(path, client, pool, terminal, received, Arc::clone(&told));
-        thread::spawn(move || worker.run());
-        Folder { tasks, told }
+        (Folder { tasks, told }, worker)
     }
 
     pub fn tell(&self, task: Task) {

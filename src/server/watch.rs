@@ -9,11 +9,12 @@ use std::path::Path;
 
 /// Modules, what may be templates, and what says how to look at them: the configuration, what tells of Django's version, and
 /// what is ignored.
-const GLOBS: [&str; 5] = [
+const GLOBS: [&str; 6] = [
     "**/*.{py,html,htm,djhtml,txt,xml,jinja,jinja2,j2}",
     "**/{templates,jinja2}/**",
     "**/{pyproject.toml,ormend.toml,ruff.toml,.ruff.toml,setup.cfg,Pipfile,Pipfile.lock}",
     "**/{poetry.lock,uv.lock,pdm.lock,requirements*.in}",
+    "**/requirements/*.in",
     "**/{.gitignore,.ignore}",
 ];
 

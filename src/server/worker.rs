@@ -388,3 +388,6 @@ fn publish(client: &Client, document: &Document, version: Option<i32>, diagnosti
     let uri = document.uri.clone();
     client.notify::<PublishDiagnostics>(PublishDiagnosticsParams { uri, diagnostics, version });
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,8 @@ const MANY: usize = 200;
 pub struct Workspace {
     pub paths: Paths,
     pub options: Options,
-    rules: Vec<&'static dyn Rule>,
+    /// What is looked for.
+    pub rules: Vec<&'static dyn Rule>,
     /// The directory of which findings are wanted.
     folder: PathBuf,
     settings: Settings,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -226,10 +227,24 @@ class Editor:
                     assert version == buffer.version
                 buffer.change([applied(buffer, edits)])
 
+    def watches(self, name):
+        """Whether the server has asked to be told of the file `name`."""
+        options = [one.register_options for one in self.registered if one.method == types.WORKSPACE_DID_CHANGE_WATCHED_FILES]
+        globs = [watcher["globPattern"] for one in options for watcher in one["watchers"]]
+        return any(pattern(glob).fullmatch((self.root / name).as_posix()) for glob in globs)
+
     def tell(self, *changes):
-        """Tell of files that changed on disk."""
+        """Tell of files that changed on disk, as a client does: of those that it was asked to watch."""
+        for name, _ in changes:
+            assert self.watches(name), f"{name} is not watched: {self.registered}"
         events = [types.FileEvent(uri=(self.root / name).as_uri(), type=kind) for name, kind in changes]
         self.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(changes=events))
+
+
+def pattern(glob):
+    """The regular expression of a glob of the protocol."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
+    return re.compile("".join(parts.get(part) or re.escape(part) for part in re.split(r"(\*\*/|\*\*|[*?{},])", glob)))
 
 
 def applied(buffer, edits):

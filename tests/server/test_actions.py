@@ -45,6 +45,22 @@ API_FIXED = "from django.db.models import Count\n" + API.replace(
     "objects.all()", 'objects.annotate(tag_total=Count("tags", distinct=True))'
 )
 SERIALIZERS_FIXED = SERIALIZERS.replace("obj.tags.count()", "obj.tag_total")
+# One codemod with an unsafe fix and a safe one, and another codemod.
+MIXED = """\
+from shop.models import Book
+
+
+def owner(book: Book):
+    return book.author.pk
+
+
+def owners():
+    return [book.author.pk for book in Book.objects.all()]
+
+
+def has_books():
+    return Book.objects.count() > 0
+"""
 FIX = "Fetch `author` with `select_related`"
 ALL = "Fix everything that is safe in this file (ormend)"
 
@@ -148,6 +164,30 @@ async def test_an_unsafe_fix_says_so(start):
     assert not any(title.startswith("Fix ") for title in actions)
     await editor.take(actions[title])
     assert views.text == risky.replace("author.pk", "author_id")
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+@pytest.mark.parametrize("client", ["visual_studio_code", "emacs"])
+async def test_unsafe_fixes_are_not_among_all(start, copy, client, unsafe):
+    config = {"pyproject.toml": "[tool.ormend]\nunsafe-fixes = true\n"} if unsafe else {}
+    editor = await start({**SHOP, **config, "shop/views.py": MIXED}, able=capabilities(client=client))
+    views = editor.open("shop/views.py")
+    found = await views.codes()
+    assert found.count("fk-id") == 2 and "exists" in found
+    there = copy(editor)
+    run(there, "fix", "shop/views.py")
+    everything = (there / "shop/views.py").read_text()
+    of_codemod = MIXED.replace("[book.author.pk", "[book.author_id")
+    if unsafe:
+        of_codemod = of_codemod.replace("return book.author.pk", "return book.author_id")
+    assert ("return book.author.pk" in everything) == (not unsafe) and "exists()" in everything
+    # At the unsafe one, too.
+    for place in ("book.author.pk for", "return book.author.pk"):
+        for title, expected in (("Fix all `fk-id` in this file", of_codemod), (ALL, everything)):
+            await editor.take((await views.actions(place))[title])
+            assert views.text == expected
+            views.change([MIXED])
+            await views.diagnostics()
 
 
 async def test_suppressing(start, copy):

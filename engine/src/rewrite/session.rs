@@ -172,6 +172,9 @@ fn key(path: &str, role: Role) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codemod::{Context, Finding, Group, Meta};
+    use crate::python::{Kind, Node};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const VIEWS: &str = "from .models import Book\n\n\ndef one(request):\n    return Book.objects.all()\n\n\nclass A:\n    def two(self):\n        return second()\n";
 
@@ -279,6 +282,43 @@ mod tests {
         more.set(input("shop/models.py", &format!("{models}    pages = models.IntegerField()\n")));
         assert!(more.is_costly());
         assert!(!is_followed(more));
+    }
+
+    /// Counts how often it is run.
+    struct Counting(AtomicUsize);
+
+    impl Rule for Counting {
+        fn meta(&self) -> Meta {
+            Meta { name: "counting", group: Group::Projection, summary: "", docs: "", hazards: &[] }
+        }
+
+        fn is_default(&self) -> bool {
+            true
+        }
+
+        fn kinds(&self) -> &'static [Kind] {
+            &[Kind::Call]
+        }
+
+        fn run(&self, _: &Context<'_>, _: Node<'_>) -> Option<Finding> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+    }
+
+    #[test]
+    fn what_nobody_wants_to_know_any_more_is_not_looked_for() {
+        // When it turns out that nobody wants it; how often that is asked, and whether the rules are run.
+        for (since, asked, is_run) in [(1, 1, false), (2, 2, false), (3, 3, true), (4, 3, true)] {
+            let mut session = edited(VIEWS);
+            let (questions, counting) = (AtomicUsize::new(0), Counting(AtomicUsize::new(0)));
+            let is_stale = || questions.fetch_add(1, Ordering::SeqCst) + 1 >= since;
+            let report =
+                session.look(&["shop/views.py"], &[&counting], &Options::default(), false, &is_stale);
+            assert_eq!(report.is_none(), since <= 3);
+            assert_eq!(questions.into_inner(), asked);
+            assert_eq!(counting.0.into_inner() > 0, is_run);
+        }
     }
 
     #[test]
